@@ -1,0 +1,69 @@
+"""Max pooling in ceil mode, as Caffe does it."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="fstcn_keras")
+class CeilMaxPooling2D(keras.layers.Layer):
+    """Max pooling whose last window may hang over the bottom and right edge.
+
+    An axis of length `n` becomes `ceil((n - pool_size) / strides) + 1`; padding goes to the
+    bottom and right only and never wins the maximum.
+
+    Args:
+        pool_size: side of the square window, pixels.
+        strides: step between windows, pixels; at most `pool_size`.
+
+    Input shape:
+        `(batch, h, w, f)`, floating point; `h` and `w` static and at least `pool_size`.
+
+    Output shape:
+        `(batch, ceil((h - pool_size) / strides) + 1, ceil((w - pool_size) / strides) + 1, f)`.
+
+    Raises:
+        ValueError: if `strides` is not in 1..`pool_size`, or the input is smaller than a window.
+
+    Reference:
+        Sun et al. 2015, section 2.5 (max-pooling over 3x3 windows with stride 2); ceil mode is
+        Caffe's, and the only one that turns 204 pixels into 12x12 maps.
+    """
+
+    def __init__(self, pool_size: int, strides: int, **kwargs):
+        super().__init__(**kwargs)
+        if not 1 <= strides <= pool_size:
+            raise ValueError(
+                "`strides` must lie in 1..pool_size. "
+                f"Received: pool_size={pool_size}, strides={strides}"
+            )
+        self.pool_size = pool_size
+        self.strides = strides
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def _output_length(self, length: int) -> int:
+        if length < self.pool_size:
+            raise ValueError(
+                f"Input must be at least {self.pool_size} pixels wide and high. Received: {length}"
+            )
+        return -(-(length - self.pool_size) // self.strides) + 1
+
+    def _overhang(self, length: int) -> int:
+        return (self._output_length(length) - 1) * self.strides + self.pool_size - length
+
+    def call(self, x):
+        _, h, w, _ = x.shape
+        overhang = [(0, 0), (0, self._overhang(h)), (0, self._overhang(w)), (0, 0)]
+        if overhang != [(0, 0)] * 4:
+            x = ops.pad(x, overhang, constant_values=float("-inf"))
+        return ops.max_pool(x, self.pool_size, self.strides, data_format="channels_last")
+
+    def compute_output_shape(self, input_shape):
+        batch, h, w, f = input_shape
+        return (batch, self._output_length(h), self._output_length(w), f)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "pool_size": self.pool_size,
+            "strides": self.strides,
+        }

@@ -1,0 +1,44 @@
+"""The choice of the one frame that feeds the spatial path."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="fstcn_keras")
+class FrameChoice(keras.layers.Layer):
+    """Keeps one frame of a clip: a random one in training, the middle one in inference.
+
+    In training each clip of the batch draws its own frame, uniformly. In inference the frame
+    `l_t // 2` is kept.
+
+    Args:
+        seed: seed of the draws; `None` takes one from Keras' global seed.
+
+    Input shape:
+        `(batch, l_t, ...)`, any dtype, `l_t` static.
+
+    Output shape:
+        `(batch, 1, ...)`, the same dtype.
+
+    Reference:
+        Sun et al. 2015, section 2.2.
+    """
+
+    def __init__(self, seed: int | None = None, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, x, training=False):
+        l_t = x.shape[1]
+        if not training:
+            return x[:, l_t // 2 : l_t // 2 + 1]
+        chosen = keras.random.randint((ops.shape(x)[0],), 0, l_t, seed=self.seed_generator)
+        index = ops.reshape(chosen, (-1,) + (1,) * (len(x.shape) - 1))
+        return ops.take_along_axis(x, index, axis=1)  # (batch, 1, ...)
+
+    def compute_output_spec(self, x, training=False):
+        return keras.KerasTensor((x.shape[0], 1, *x.shape[2:]), dtype=x.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}

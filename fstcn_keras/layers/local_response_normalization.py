@@ -1,0 +1,77 @@
+"""Local response normalisation across feature channels."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="fstcn_keras")
+class LocalResponseNormalization(keras.layers.Layer):
+    """Divides each activation by the energy of its neighbouring feature channels.
+
+    ```
+    y[..., i] = x[..., i] / (bias + alpha / depth * sum_{|j - i| <= depth // 2} x[..., j]^2) ^ beta
+    ```
+
+    Channels outside the range count as zero. The sum over channels is one matrix product with a
+    banded matrix of zeros and ones (a 1x1 convolution); it runs in float32 under every precision
+    policy, because squares of activations overflow float16.
+
+    Args:
+        depth: number of neighbouring channels `n` in the sum; odd.
+        bias: the constant `k`.
+        alpha: scale of the sum, before the division by `depth`.
+        beta: exponent.
+
+    Input shape:
+        `(..., f)`, floating point.
+
+    Output shape:
+        The same.
+
+    Raises:
+        ValueError: if `depth` is even or not positive, or `bias` is not positive.
+
+    Reference:
+        Sun et al. 2015, section 2.5 (k = 2, n = 5, alpha = 5e-4, beta = 0.75); the division of
+        alpha by n follows Caffe, the framework of the paper.
+    """
+
+    def __init__(
+        self,
+        depth: int = 5,
+        bias: float = 2.0,
+        alpha: float = 5e-4,
+        beta: float = 0.75,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if depth < 1 or depth % 2 == 0:
+            raise ValueError(f"`depth` must be odd and positive. Received: depth={depth}")
+        if bias <= 0:
+            raise ValueError(f"`bias` must be positive. Received: bias={bias}")
+        self.depth = depth
+        self.bias = bias
+        self.alpha = alpha
+        self.beta = beta
+
+    def call(self, x):
+        channels = np.arange(x.shape[-1])
+        band = np.abs(channels[:, None] - channels[None, :]) <= self.depth // 2
+        x32 = ops.cast(x, "float32")
+        energy = ops.matmul(ops.square(x32), ops.convert_to_tensor(band, "float32"))
+        scale = self.bias + self.alpha / self.depth * energy
+        # exp(-beta * log(scale)): the gradient of a general power is three times slower
+        return ops.cast(x32 * ops.exp(-self.beta * ops.log(scale)), x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "depth": self.depth,
+            "bias": self.bias,
+            "alpha": self.alpha,
+            "beta": self.beta,
+        }

@@ -1,0 +1,99 @@
+"""The temporal convolutional layer (TCL)."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="fstcn_keras")
+class TemporalConvolution(keras.layers.Layer):
+    """Parallel 2-D convolutions over (time, feature channel), concatenated.
+
+    Each branch is Conv2D(filters, k x k, "same") -> ReLU -> Dropout. Large kernels see slow
+    motion, small ones fast motion. No pooling follows: it would blur the temporal cues.
+
+    Args:
+        filters: number of maps of each branch.
+        kernel_sizes: side of each branch's kernel, in steps of time and of feature channel.
+        dropout: dropout probability after each ReLU.
+        kernel_regularizer: regulariser of the kernels.
+        seed: seed of the dropout; `None` takes one from Keras' global seed.
+
+    Input shape:
+        `(batch, l_t, f, positions)`, floating point, as `TPOperator` gives it.
+
+    Output shape:
+        `(batch, l_t, f, filters * len(kernel_sizes))`.
+
+    Raises:
+        ValueError: if `filters` is not positive or `kernel_sizes` is empty.
+
+    Reference:
+        Sun et al. 2015, sections 2.1 and 2.5 (Conv(32,3,1) and Conv(32,5,1), dropout 0.5).
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        *,
+        kernel_sizes: Sequence[int] = (3, 5),
+        dropout: float = 0.5,
+        kernel_regularizer=None,
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if filters < 1:
+            raise ValueError(f"`filters` must be positive. Received: filters={filters}")
+        if not kernel_sizes:
+            raise ValueError(
+                f"`kernel_sizes` must name at least one kernel. Received: {kernel_sizes}"
+            )
+        self.filters = filters
+        self.kernel_sizes = tuple(kernel_sizes)
+        self.dropout = dropout
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.seed = seed
+        self.convolutions = [
+            keras.layers.Conv2D(
+                filters,
+                size,
+                padding="same",
+                activation="relu",
+                kernel_initializer="he_normal",
+                kernel_regularizer=self.kernel_regularizer,
+                data_format="channels_last",
+                dtype=self.dtype_policy,
+                name=f"conv_{size}x{size}",
+            )
+            for size in self.kernel_sizes
+        ]
+        self.dropouts = [
+            keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
+            for _ in self.kernel_sizes
+        ]
+
+    def build(self, input_shape):
+        for convolution in self.convolutions:
+            convolution.build(input_shape)
+
+    def call(self, x, training=None):
+        branches = [
+            drop(convolution(x), training=training)
+            for convolution, drop in zip(self.convolutions, self.dropouts, strict=True)
+        ]
+        return ops.concatenate(branches, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters * len(self.kernel_sizes))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_sizes": self.kernel_sizes,
+            "dropout": self.dropout,
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "seed": self.seed,
+        }

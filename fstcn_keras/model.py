@@ -1,0 +1,187 @@
+"""FSTCN and its auxiliary classifier, by Keras' functional API."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from fstcn_keras.layers import (
+    CeilMaxPooling2D,
+    FoldedTimeDistributed,
+    FrameChoice,
+    TemporalConvolution,
+    TPOperator,
+)
+from fstcn_keras.presets import PATHS, FSTCNConfig, preset_config
+from fstcn_keras.scl import SCLS, build_scl, convolution_relu
+
+
+def fstcn(
+    *,
+    num_classes: int,
+    preset: str = "paper",
+    paths: Sequence[str] = PATHS,
+    temporal_kernels: Sequence[int] = (3, 5),
+    **overrides,
+) -> keras.Model:
+    """Builds the factorised spatio-temporal convolutional network.
+
+    One frame of the clip and all frames of the difference go through the same lower SCLs. The
+    frame's features feed the parallel SCL (spatial path), the differences' features the T-P
+    operator and the TCL (temporal path); a fully-connected layer joins both.
+
+    Args:
+        num_classes: number of actions, `N`.
+        preset: `"paper"`, `"small"` or `"squeeze"`, see `fstcn_keras.presets`.
+        paths: `"spatial"`, `"temporal"` or both: the rows of Table 2.
+        temporal_kernels: kernel sizes of the parallel TCL convolutions: the rows of Table 1.
+        **overrides: fields of `FSTCNConfig`.
+
+    Returns:
+        A model from `{"clip": (batch, l_t, h, w, 3) uint8, "clip_diff": the same}` to class
+        probabilities `(batch, num_classes)` float32. `clip_diff` holds |V(t) - V(t + d_t)|.
+        The layers `spatial_features`, `temporal_features` and `spatio_temporal_features` give
+        the features of the second FC of each path and of the joint FC (Figure 4).
+
+    Raises:
+        ValueError: if an argument is unknown or out of range.
+
+    Reference:
+        Sun et al. 2015, sections 2.1, 2.2 and 2.5.
+    """
+    _check_choices(num_classes, paths, temporal_kernels)
+    config = _checked_config(preset, overrides)
+    shape = (config.clip_length, config.crop_size, config.crop_size, 3)
+    inputs = {name: keras.Input(shape, dtype="uint8", name=name) for name in ("clip", "clip_diff")}
+    scl = SCLS[config.scl]
+    frames = []
+    if "spatial" in paths:
+        frame = FrameChoice(name="frame_choice")(inputs["clip"])  # (batch, 1, h, w, 3)
+        frames.append(scl.frame_normalization()(frame))
+    if "temporal" in paths:
+        frames.append(scl.difference_normalization()(inputs["clip_diff"]))
+    x = layers.Concatenate(axis=1)(frames) if len(frames) > 1 else frames[0]
+    maps = FoldedTimeDistributed(_lower_scls(config), name="time_distributed_scl")(x)
+
+    features = []  # the one frame's maps come first, the differences' after them
+    if "spatial" in paths:
+        features.append(_spatial_path(maps[:, 0], config))
+    if "temporal" in paths:
+        features.append(_temporal_path(maps[:, -config.clip_length :], config, temporal_kernels))
+    x = layers.Concatenate()(features) if len(features) > 1 else features[0]
+    x = _fully_connected(x, config.joint_units, "spatio_temporal_features", config)
+    return keras.Model(inputs, _classifier(x, num_classes, config), name="fstcn")
+
+
+def auxiliary_classifier(*, num_classes: int, preset: str = "paper", **overrides) -> keras.Model:
+    """Builds the image classifier that pre-trains the lower and the parallel SCL.
+
+    Args:
+        num_classes: number of classes of images.
+        preset: as for `fstcn`.
+        **overrides: fields of `FSTCNConfig`.
+
+    Returns:
+        A model from `{"frame": (batch, h, w, 3) uint8}` to probabilities
+        `(batch, num_classes)`; its layers bear the names they have in `fstcn`.
+
+    Raises:
+        ValueError: if an argument is unknown or out of range.
+
+    Reference:
+        Sun et al. 2015, section 2.3 and the dashed red box of Figure 1.
+    """
+    _check_choices(num_classes, PATHS, (3,))
+    config = _checked_config(preset, overrides)
+    frame = keras.Input((config.crop_size, config.crop_size, 3), dtype="uint8", name="frame")
+    x = SCLS[config.scl].frame_normalization()(frame)
+    x = _spatial_path(_lower_scls(config)(x), config)
+    return keras.Model(
+        {"frame": frame}, _classifier(x, num_classes, config), name="auxiliary_classifier"
+    )
+
+
+def _check_choices(num_classes: int, paths: Sequence[str], temporal_kernels: Sequence[int]):
+    if num_classes < 1:
+        raise ValueError(f"`num_classes` must be positive. Received: num_classes={num_classes}")
+    if isinstance(paths, str) or not paths or not set(paths) <= set(PATHS):
+        raise ValueError(f"`paths` must name one or both of {PATHS}. Received: paths={paths!r}")
+    if not temporal_kernels or min(temporal_kernels) < 1:
+        raise ValueError(
+            "`temporal_kernels` must hold positive kernel sizes. "
+            f"Received: temporal_kernels={temporal_kernels}"
+        )
+
+
+def _checked_config(preset: str, overrides: dict) -> FSTCNConfig:
+    config = preset_config(preset, **overrides)
+    if config.scl not in SCLS:
+        raise ValueError(f"`scl` must be one of {sorted(SCLS)}. Received: {config.scl!r}")
+    return config
+
+
+def _weight_decay(config: FSTCNConfig):
+    """Keras' L2 has no 1/2: the gradient of `wd / 2 * w^2` is the paper's `wd * w`."""
+    return keras.regularizers.L2(config.weight_decay / 2) if config.weight_decay else None
+
+
+def _lower_scls(config: FSTCNConfig) -> keras.Model:
+    return build_scl(
+        config.scl,
+        size=config.crop_size,
+        width=config.width,
+        regularizer=_weight_decay(config),
+    )
+
+
+def _spatial_path(x, config: FSTCNConfig):
+    """Parallel SCL and its two FCs: (batch, h, w, f) -> (batch, path_units[1])."""
+    filters = round(512 * config.width)
+    x = convolution_relu(filters, 3, "parallel_scl", _weight_decay(config))(x)
+    x = CeilMaxPooling2D(3, 2, name="parallel_pool")(x)
+    x = layers.Flatten(name="spatial_flatten")(x)
+    x = _fully_connected(x, config.path_units[0], "spatial_fc", config)
+    return _fully_connected(x, config.path_units[1], "spatial_features", config)
+
+
+def _temporal_path(x, config: FSTCNConfig, temporal_kernels: Sequence[int]):
+    """SCL, T-P operator, TCL and two FCs: (batch, l_t, h, w, f) -> (batch, path_units[1])."""
+    filters = round(128 * config.width)
+    regularizer = _weight_decay(config)
+    scl = convolution_relu(filters, 3, "temporal_scl", regularizer)
+    x = FoldedTimeDistributed(scl, name="time_distributed_temporal_scl")(x)
+    pool = CeilMaxPooling2D(3, 3, name="temporal_pool")
+    x = FoldedTimeDistributed(pool, name="time_distributed_temporal_pool")(x)
+    x = TPOperator(filters, kernel_regularizer=regularizer, name="tp_operator")(x)
+    x = TemporalConvolution(
+        round(32 * config.width),
+        kernel_sizes=temporal_kernels,
+        dropout=config.dropout,
+        kernel_regularizer=regularizer,
+        name="tcl",
+    )(x)  # (batch, l_t, f', maps)
+    x = layers.Flatten(name="temporal_flatten")(x)
+    x = _fully_connected(x, config.path_units[0], "temporal_fc", config)
+    return _fully_connected(x, config.path_units[1], "temporal_features", config)
+
+
+def _fully_connected(x, units: int, name: str, config: FSTCNConfig):
+    x = layers.Dense(
+        units,
+        activation="relu",
+        kernel_initializer="he_normal",
+        kernel_regularizer=_weight_decay(config),
+        name=name,
+    )(x)
+    return layers.Dropout(config.dropout, name=f"{name}_dropout")(x)
+
+
+def _classifier(x, num_classes: int, config: FSTCNConfig):
+    return layers.Dense(
+        num_classes,
+        activation="softmax",
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        kernel_regularizer=_weight_decay(config),
+        dtype="float32",
+        name="probabilities",
+    )(x)

@@ -1,0 +1,114 @@
+"""Video files to RGB frames, by PyAV."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation
+
+MAX_PIXELS = 8192 * 8192
+
+
+class VideoError(Exception):
+    """A video that cannot be used; the message says why, in one line."""
+
+
+class VideoReader:
+    """Decodes the frames of a video file one after another, around damaged packets.
+
+    Args:
+        source: path, or a binary file object.
+        short_side: short side to which frames are resized, pixels; `None` keeps their size.
+
+    Attributes:
+        fps: frames per second that the container claims, or 0.
+        expected_frames: number of frames that the container claims, or 0.
+        decoded_frames: frames given so far.
+        damaged_packets: packets that could not be decoded so far.
+
+    Raises:
+        VideoError: if the source is no readable video, or no frame of it can be decoded.
+    """
+
+    def __init__(self, source, *, short_side: int | None = None):
+        self.short_side = short_side
+        self.fps = 0.0
+        self.expected_frames = 0
+        self.decoded_frames = 0
+        self.damaged_packets = 0
+        self._source = source
+        self._size = None  # (height, width) of the first frame, kept if the stream changes it
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Gives `(height, width, 3)` uint8 frames in order of display, all of one size."""
+        with self._open() as container:
+            stream = self._stream(container)
+            for packet in self._packets(container, stream):
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:
+                    self.damaged_packets += 1
+                    continue
+                for frame in frames:
+                    self.decoded_frames += 1
+                    yield self._rgb(frame)
+        if self.decoded_frames == 0:
+            raise VideoError(f"no frame could be decoded ({self.damaged_packets} damaged packets)")
+
+    def _open(self):
+        source = self._source
+        if isinstance(source, str | os.PathLike):
+            source = str(source)
+            if Path(source).is_dir():
+                raise VideoError("is a folder, not a video file")
+        try:
+            # metadata that is not UTF-8 must not stop a video that is otherwise fine
+            return av.open(source, metadata_errors="ignore")
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise VideoError(f"cannot be opened as a video: {_reason(error)}") from error
+
+    def _stream(self, container):
+        if not container.streams.video:
+            raise VideoError("holds no video stream")
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        if context is None:
+            raise VideoError("its video codec is not supported")
+        if context.width * context.height > MAX_PIXELS:
+            raise VideoError(
+                f"claims {context.width}x{context.height} pixels; at most {MAX_PIXELS} are read"
+            )
+        self.fps = float(stream.average_rate or 0)
+        self.expected_frames = stream.frames
+        return stream
+
+    def _packets(self, container, stream):
+        packets = container.demux(stream)
+        while True:
+            try:
+                yield next(packets)
+            except StopIteration:
+                return
+            except av.FFmpegError:  # the container itself is cut or damaged from here on
+                self.damaged_packets += 1
+                return
+
+    def _rgb(self, frame) -> np.ndarray:
+        turned = frame.rotation % 180 != 0
+        if self._size is None:
+            height, width = frame.height, frame.width
+            if self.short_side is not None:
+                scale = self.short_side / min(height, width)
+                height, width = round(height * scale), round(width * scale)
+            self._size = (width, height) if turned else (height, width)
+        height, width = reversed(self._size) if turned else self._size
+        image = frame.to_ndarray(
+            format="rgb24", width=width, height=height, interpolation=Interpolation.AREA
+        )
+        return np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
