@@ -1,0 +1,41 @@
+"""Which package may import which."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(
+    path for name in ("fstcn_keras", "training", "analysis") for path in (ROOT / name).rglob("*.py")
+)
+FORBIDDEN = {
+    "fstcn_keras": {"training", "analysis", "tensorflow", "torch", "jax", "tests", "benchmarks"},
+    "training": {"tests", "benchmarks"},
+    "analysis": {"tests", "benchmarks"},
+}
+MAY_IMPORT = {"fstcn_keras/export.py": {"tensorflow"}}
+
+
+def imported_packages(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in {path}"
+            names.add(node.module)
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_flow_one_way(path):
+    name = path.relative_to(ROOT).as_posix()
+    forbidden = FORBIDDEN[name.split("/")[0]] - MAY_IMPORT.get(name, set())
+    assert not imported_packages(path) & forbidden
+
+
+def test_the_check_sees_imports_inside_functions(tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text("def f():\n    from training.fit import main\n    import a.b as c\n")
+    assert imported_packages(file) == {"training", "a"}

@@ -1,0 +1,140 @@
+"""What commands print and return for input that is at fault: one line, exit code 2."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training import cli, fit, predict
+from training.options import FitOptions, read_config, write_config
+
+
+def error_of(capsys, main, options_class, *argv: object) -> str:
+    """Runs a command that must fail, and gives its one line."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(main, options_class, [str(argument) for argument in argv])
+    assert stopped.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def fit_error(capsys, tmp_path, *argv: object) -> str:
+    return error_of(capsys, fit.main, FitOptions, "--out", tmp_path / "run", *argv)
+
+
+def test_split_4(capsys, tmp_path):
+    error = fit_error(capsys, tmp_path, "--split", 4)
+    assert "split" in error
+    assert "4" in error
+
+
+def test_unknown_preset(capsys, tmp_path):
+    error = fit_error(capsys, tmp_path, "--preset", "huge")
+    assert "huge" in error
+    assert "squeeze" in error
+
+
+def test_unknown_option(capsys, tmp_path):
+    assert "--spilt" in fit_error(capsys, tmp_path, "--spilt", 1)
+
+
+def test_missing_data_folder(capsys, tmp_path):
+    error = fit_error(capsys, tmp_path, "--dataset", "hmdb51", "--data-dir", tmp_path / "none")
+    assert f"{tmp_path / 'none'} is not a folder" in error
+
+
+def test_data_folder_not_named(capsys, tmp_path):
+    assert "needs --data-dir" in fit_error(capsys, tmp_path, "--dataset", "ucf101")
+
+
+@pytest.mark.parametrize("dataset", ["hmdb51", "ucf101", "folder"])
+def test_wrong_layout(capsys, tmp_path, dataset):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "loose.avi").touch()
+    error = fit_error(capsys, tmp_path, "--dataset", dataset, "--data-dir", tmp_path / "data")
+    assert "split files" in error or "expected folders named after the classes" in error
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("--epochs", 0), ("--batch-size", -1), ("--val-fraction", 1), ("--warmup-epochs", 99)],
+)
+def test_numbers_out_of_range(capsys, tmp_path, argument, value):
+    assert argument in fit_error(capsys, tmp_path, argument, value)
+
+
+def test_run_folder_of_another_configuration(capsys, tmp_path):
+    (tmp_path / "run").mkdir()
+    write_config(FitOptions(out=tmp_path / "run", seed=3), tmp_path / "run" / "config.yaml")
+    error = fit_error(capsys, tmp_path, "--seed", 4)
+    assert "other options (seed: 3, 4)" in error
+
+
+def test_run_folder_that_is_something_else(capsys, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").touch()
+    assert "not the folder of a training run" in fit_error(capsys, tmp_path)
+    assert (tmp_path / "run" / "thesis.tex").exists()
+
+
+def test_run_folder_that_cannot_be_written(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    error = error_of(capsys, fit.main, FitOptions, "--out", tmp_path / "file" / "run")
+    assert "cannot be written" in error
+
+
+def test_predict_with_a_folder_that_is_no_run(capsys, tmp_path):
+    error = error_of(capsys, predict.main, predict.PredictOptions, tmp_path, tmp_path / "v.avi")
+    assert "holds no trained network" in error
+
+
+def test_config_file_repeats_the_options(tmp_path):
+    options = FitOptions(
+        dataset="hmdb51",
+        data_dir=tmp_path,
+        split=3,
+        paths=("temporal",),
+        temporal_kernels=(5,),
+        seed=7,
+        out=tmp_path / "run",
+    )
+    file = tmp_path / "config.yaml"
+    write_config(options, file)
+    assert read_config(file) == options
+    assert cli.parse(FitOptions, ["--config", str(file)]) == options
+    changed = cli.parse(FitOptions, ["--config", str(file), "--split", "1"])
+    assert (changed.split, changed.seed) == (1, 7)
+
+
+@pytest.mark.parametrize("command", ["fit", "evaluate", "predict"])
+def test_help_names_every_option_with_its_dashes(command):
+    output = subprocess.run(
+        [sys.executable, "-m", f"training.{command}", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=True,
+    )
+    assert output.stderr == ""
+    assert f"python -m training.{command}" in output.stdout
+    if command == "fit":
+        for name in ("--data-dir", "--splits-dir", "--scl-weights", "--batch-size", "--split"):
+            assert name in output.stdout
+
+
+def test_another_backend_is_refused_in_one_line():
+    output = subprocess.run(
+        [sys.executable, "-m", "training.fit"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"KERAS_BACKEND": "numpy"},
+    )
+    assert output.returncode == 2
+    assert output.stderr.splitlines() == [
+        "error: training needs Keras' TensorFlow backend, got KERAS_BACKEND=numpy: unset it"
+    ]

@@ -1,0 +1,150 @@
+"""The readers of split lists, on lists and files that the tests make."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from training.cli import UserError
+from training.data import datasets
+from training.data.groups import group_of, hold_out
+
+SHARED_SPLITS = Path(__file__).parents[3] / "shared" / "data" / "splits"
+
+
+def touch(root: Path, *paths: str):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
+@pytest.fixture
+def hmdb(tmp_path):
+    lists = tmp_path / "testTrainMulti_7030_splits"
+    lists.mkdir()
+    (lists / "wave_test_split2.txt").write_text("a_wave_x.avi 1 \nb c_wave.avi 2 \nd_wave.avi 0 \n")
+    (lists / "clap_test_split2.txt").write_text("e_clap.avi 2 \ngone_clap.avi 1 \n")
+    (lists / "jump_test_split2.txt").write_text("f_jump.avi 1 \n")
+    touch(tmp_path / "videos", "wave/a_wave_x.avi", "wave/b c_wave.avi", "wave/d_wave.avi")
+    touch(tmp_path / "videos", "clap/e_clap.avi", "clap/unlisted.avi", "clap/notes.txt")
+    return tmp_path
+
+
+def test_hmdb51_flags_labels_missing_and_absent_classes(hmdb):
+    dataset = datasets.hmdb51(hmdb, split=2)
+    assert dataset.classes == ("clap", "wave")  # no video of jump is there
+    found = {video.path: (video.label, video.side) for video in dataset.videos}
+    assert found == {
+        "clap/e_clap.avi": (0, "test"),
+        "wave/a_wave_x.avi": (1, "train"),
+        "wave/b c_wave.avi": (1, "test"),
+        "wave/d_wave.avi": (1, "unused"),
+    }
+    assert [video.path for video in dataset.missing] == ["clap/gone_clap.avi"]
+    assert dataset.unlisted == 1
+    text = str(dataset)
+    assert "2 classes, 1 training and 2 test videos" in text
+    assert "1 listed files are missing, e.g. clap/gone_clap.avi" in text
+
+
+def test_hmdb51_rejects_an_unknown_flag(hmdb):
+    (hmdb / "testTrainMulti_7030_splits" / "wave_test_split2.txt").write_text("a_wave_x.avi 3\n")
+    with pytest.raises(UserError, match=r"flag must be 0, 1 or 2, got '3' for a_wave_x.avi"):
+        datasets.hmdb51(hmdb, split=2)
+
+
+def test_hmdb51_without_lists_names_where_it_looked(tmp_path):
+    with pytest.raises(UserError, match=r"_test_split1\.txt in .*--splits-dir"):
+        datasets.hmdb51(tmp_path)
+
+
+def test_ucf101_lists_with_crlf_and_labels_from_class_numbers(tmp_path):
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "classInd.txt").write_bytes(b"1 Zumba\r\n2 Archery\r\n")
+    (lists / "trainlist03.txt").write_bytes(
+        b"Zumba/v_Zumba_g08_c01.avi 1\r\nArchery/v_Archery_g08_c01.avi 2\r\n"
+    )
+    (lists / "testlist03.txt").write_bytes(b"Archery/v_Archery_g01_c02.avi\r\n")
+    root = tmp_path / "UCF-101"
+    touch(root, "Zumba/v_Zumba_g08_c01.avi", "Archery/v_Archery_g08_c01.avi")
+    touch(root, "Archery/v_Archery_g01_c02.avi")
+    dataset = datasets.ucf101(tmp_path, splits_dir=lists, split=3)
+    assert dataset.root == root
+    assert dataset.classes == ("Zumba", "Archery")  # by number, not by name
+    assert [(v.label, v.side, v.group) for v in dataset.videos] == [
+        (0, "train", "v_Zumba_g08"),
+        (1, "train", "v_Archery_g08"),
+        (1, "test", "v_Archery_g01"),
+    ]
+
+
+@pytest.mark.skipif(not SHARED_SPLITS.is_dir(), reason="the official lists are not here")
+@pytest.mark.parametrize(("split", "train", "test"), [(1, 9537, 3783), (2, 9586, 3734),
+                                                      (3, 9624, 3696)])  # fmt: skip
+def test_official_ucf101_lists(tmp_path, split, train, test):
+    lists = SHARED_SPLITS / "ucfTrainTestlist"
+    touch(tmp_path, *(lists / f"testlist0{split}.txt").read_text().split())
+    dataset = datasets.ucf101(tmp_path, splits_dir=lists, split=split)
+    listed = Counter(video.side for video in dataset.videos + dataset.missing)
+    assert len(dataset.classes) == 101
+    assert listed == {"train": train, "test": test}
+
+
+@pytest.mark.skipif(not SHARED_SPLITS.is_dir(), reason="the official lists are not here")
+@pytest.mark.parametrize("split", [1, 2, 3])
+def test_official_hmdb51_lists(tmp_path, split):
+    lists = SHARED_SPLITS / "testTrainMulti_7030_splits"
+    for file in lists.glob(f"*_test_split{split}.txt"):
+        first = file.read_text().splitlines()[0].split(".avi")[0]
+        touch(tmp_path, f"{file.name.split('_test_split')[0]}/{first}.avi")
+    dataset = datasets.hmdb51(tmp_path, splits_dir=lists, split=split)
+    listed = Counter(video.side for video in dataset.videos + dataset.missing)
+    assert len(dataset.classes) == 51
+    assert len(dataset.videos) == 51
+    assert listed == {"train": 3570, "test": 1530, "unused": 1666}
+
+
+def test_folder_keeps_sources_on_one_side_and_about_30_percent(tmp_path):
+    paths = [f"run/v_run_g{g:02d}_c{c:02d}.avi" for g in range(10) for c in range(4)]
+    touch(tmp_path, *paths, *(f"sit/{n}.mp4" for n in range(20)), "sit/readme.md")
+    tests = []
+    for split in (1, 2, 3):
+        dataset = datasets.folder(tmp_path, split=split)
+        assert dataset.classes == ("run", "sit")
+        assert len(dataset.videos) == 60
+        sides = {}
+        for video in dataset.videos:
+            assert sides.setdefault(video.group, video.side) == video.side
+        counts = Counter((video.label, video.side) for video in dataset.videos)
+        assert counts[0, "test"] == 12
+        assert counts[1, "test"] == 6
+        tests.append({video.path for video in dataset.side("test")})
+        assert datasets.folder(tmp_path, split=split) == dataset
+    assert tests[0] != tests[1] != tests[2]
+
+
+def test_folder_without_videos_says_what_was_expected(tmp_path):
+    touch(tmp_path, "loose.avi", "notes/readme.txt")
+    with pytest.raises(UserError, match="expected folders named after the classes"):
+        datasets.folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "group"),
+    [
+        ("Archery/v_Archery_g08_c03.avi", "v_Archery_g08"),
+        ("clap/#20_Rhythm_clap_u_nm_np1_fr_goo_0.avi", "#20_Rhythm_clap"),
+        ("clap/#20_Rhythm_clap_u_nm_np1_fr_goo_12.avi", "#20_Rhythm_clap"),
+        ("any/holiday 3.mp4", "holiday 3"),
+    ],
+)
+def test_group_of(path, group):
+    assert group_of(path) == group
+
+
+def test_hold_out_never_empties_a_class():
+    items = [("a/1", "a", "one"), ("a/2", "a", "one"), ("b/1", "b", "x"), ("b/2", "b", "y")]
+    assert hold_out(items, fraction=0.9, salt="s") <= {"b/1", "b/2"}
+    assert len(hold_out(items, fraction=0.9, salt="s")) == 1
+    assert hold_out(items, fraction=0.0, salt="s") == set()

@@ -1,0 +1,182 @@
+"""A whole run on a small folder of videos: train, stop, go on, evaluate, predict."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from fstcn_keras import fusion
+from tests.training.test_cli import error_of
+from tests.training.videos import write_video
+from training import cli, evaluate, fit, predict
+from training.checkpoints import Checkpoints
+from training.options import FitOptions
+
+VIDEOS_PER_CLASS = 6
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two classes told apart by colour, and two files that are no videos."""
+    root = tmp_path_factory.mktemp("data")
+    generator = np.random.default_rng(0)
+    for channel, name in enumerate(("red", "green")):
+        for number in range(VIDEOS_PER_CLASS):
+            frames = generator.integers(0, 60, (12 + number, 48, 64, 3), dtype=np.uint8)
+            frames[..., channel] += 150
+            write_video(root / name / f"{number}.avi", frames, codec="mpeg4")
+    (root / "red" / "text.avi").write_text("not a video")
+    (root / "green" / "empty.mp4").touch()
+    return root
+
+
+def arguments(data, out, *more):
+    return [
+        *("--dataset", "folder", "--data-dir", str(data), "--store", str(data / "store")),
+        *("--epochs", "2", "--warmup-epochs", "0", "--batch-size", "4", "--num-clips", "2"),
+        *(
+            "--val-fraction",
+            "0",
+            "--precision",
+            "float32",
+            "--optimizer",
+            "sgd",
+            "--learning-rate",
+            "0.01",
+        ),
+        *("--out", str(out), *more),
+    ]
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    cli.run(fit.main, FitOptions, arguments(data, folder))
+    return folder
+
+
+def test_the_run_folder_is_complete(run):
+    for name in ("config.yaml", "model.keras", "views.json", "rejected.csv", "scores.npz"):
+        assert (run / name).stat().st_size > 0
+    for name in ("curves.png", "confusion.png"):
+        assert (run / name).read_bytes().startswith(b"\x89PNG")
+    assert list((run / "logs").rglob("events*"))
+    assert not list(run.rglob("*partial*"))
+    assert (run / "classes.txt").read_text() == "green\nred\n"
+    with (run / "history.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
+
+
+def test_metrics_say_their_protocol_and_agree_with_the_scores(run, data):
+    metrics = json.loads((run / "metrics.json").read_text())
+    scores = np.load(run / "scores.npz", allow_pickle=False)
+    protocol = metrics["protocol"]
+    rejected_tests = protocol["rejected"]
+    assert protocol["videos"] == len(scores["labels"])
+    assert scores["scores"].shape == (protocol["videos"], 2, 18, 2)
+    assert (protocol["num_clips"], protocol["num_crops"], protocol["missing"]) == (2, 18, 0)
+    assert len(protocol["weights_sha256"]) == 64
+    with (run / "rejected.csv").open(newline="") as file:
+        rows = {row["path"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {"red/text.avi", "green/empty.mp4"}
+    assert 0 <= rejected_tests <= 2
+    for path, label in zip(scores["paths"], scores["labels"], strict=True):
+        assert ("green", "red")[label] == path.split("/")[0]
+    correct = [
+        max(range(2), key=lambda name: max(fuse_by_hand(clip)[name] for clip in video)) == label
+        for video, label in zip(scores["scores"], scores["labels"], strict=True)
+    ]
+    assert metrics["video"]["sci"]["top1"] == pytest.approx(np.mean(correct))
+    assert metrics["video"]["sci"]["top5"] == 1.0
+
+
+def fuse_by_hand(clip) -> list[float]:
+    """Equations (5) and (6) for two classes."""
+    weights = [2 * max(p) / sum(p) - 1 for p in clip]
+    return [sum(w * p[c] for w, p in zip(weights, clip, strict=True)) for c in range(2)] / np.sum(
+        weights
+    )
+
+
+def test_a_finished_run_is_not_trained_again(run, data, capsys):
+    before = (run / "model.keras").stat().st_mtime_ns
+    cli.run(fit.main, FitOptions, arguments(data, run))
+    assert "is finished already" in capsys.readouterr().out
+    assert (run / "model.keras").stat().st_mtime_ns == before
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(run, data, tmp_path, monkeypatch):
+    save = Checkpoints.on_epoch_end
+
+    def save_and_stop(self, epoch, logs=None):
+        save(self, epoch, logs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "on_epoch_end", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run"))
+    assert not (tmp_path / "run" / "model.keras").exists()
+    monkeypatch.undo()
+    cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run"))
+    whole = keras.saving.load_model(run / "model.keras", compile=False)
+    resumed = keras.saving.load_model(tmp_path / "run" / "model.keras", compile=False)
+    for one, two in zip(whole.weights, resumed.weights, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6, err_msg=one.path)
+
+
+def test_evaluate_repeats_the_numbers(run, capsys):
+    before = json.loads((run / "metrics.json").read_text())
+    cli.run(evaluate.main, evaluate.EvaluateOptions, [str(run)])
+    assert json.loads((run / "metrics.json").read_text()) == before
+    printed = capsys.readouterr().out
+    assert f"{before['protocol']['videos']} test videos of 2 classes" in printed
+    assert "2 clips x 18 crops" in printed
+
+
+def test_predict_prints_the_classes_best_first(run, data, capsys):
+    cli.run(predict.main, predict.PredictOptions, [str(run), str(data / "red" / "0.avi")])
+    title, *rows = capsys.readouterr().out.splitlines()
+    assert "12 frames, 2 clips x 18 crops, SCI fusion" in title
+    scores = [float(row.split()[0]) for row in rows]
+    assert sorted(row.split()[1] for row in rows) == ["green", "red"]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["red/text.avi", "green/empty.mp4", "red", "none.avi"])
+def test_predict_with_something_that_is_no_video(run, data, capsys, name):
+    error = error_of(capsys, predict.main, predict.PredictOptions, run, data / name)
+    assert str(data / name) in error
+
+
+def test_evaluate_without_a_run(tmp_path, capsys):
+    error = error_of(capsys, evaluate.main, evaluate.EvaluateOptions, tmp_path)
+    assert "not the folder of a training run" in error
+
+
+def test_scl_weights_that_are_none(data, tmp_path, capsys):
+    (tmp_path / "w.h5").write_text("no weights")
+    options = arguments(data, tmp_path / "run", "--scl-weights", str(tmp_path / "w.h5"))
+    assert "is no HDF5 file" in error_of(capsys, fit.main, FitOptions, *options)
+
+
+def test_accuracies_by_hand():
+    scores = np.array(
+        [
+            [0.5, 0.3, 0.2, 0.0, 0.0, 0.0],  # true class first
+            [0.5, 0.3, 0.2, 0.0, 0.0, 0.0],  # true class third
+            [0.1, 0.2, 0.3, 0.4, 0.5, 0.0],  # true class last of six
+            [0.2, 0.2, 0.2, 0.2, 0.2, 0.2],  # all equal: the first class wins
+        ]
+    )
+    result = evaluate.accuracies(scores, np.array([0, 2, 5, 1]))
+    assert result["top1"] == 1 / 4
+    assert result["top5"] == 3 / 4
+    assert result["mean_class"] == pytest.approx((1 + 0 + 0 + 0) / 4)
+    assert evaluate.accuracies(scores[:2], np.array([0, 0]))["mean_class"] == 1.0
+
+
+def test_single_fusion_is_the_centre_crop_of_the_middle_clip(run):
+    scores = np.load(run / "scores.npz")["scores"]
+    np.testing.assert_array_equal(fusion.fuse(scores, "single"), scores[:, 1, 4])

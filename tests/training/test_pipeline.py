@@ -1,0 +1,130 @@
+"""The clip-pair pipeline on videos whose grey level tells the frame number."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fstcn_keras import FSTCNConfig
+from tests.training.videos import grey_ramp, write_video
+from training.data.datasets import Video
+from training.data.pipeline import TrainingDraws, center_batches, training_batches
+from training.data.store import prepare_store
+
+CONFIG = FSTCNConfig(crop_size=16, short_side=24)
+NUM_FRAMES = (34, 12, 50, 1, 30)
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    root = tmp_path_factory.mktemp("collection")
+    videos = []
+    for label, num_frames in enumerate(NUM_FRAMES):
+        path = f"c{label}/v.avi"
+        write_video(root / path, grey_ramp(num_frames))
+        videos.append(Video(path, label, "train", f"g{label}"))
+    paths = [video.path for video in videos]
+    return prepare_store(root / "store", root, paths, short_side=24), videos
+
+
+def batches(collection, count, **options):
+    store, videos = collection
+    options = {"batch_size": 4, "seed": 1} | options
+    data = training_batches(store, videos, CONFIG, **options).take(count)
+    return [({name: x[name].numpy() for name in x}, y.numpy(), w.numpy()) for x, y, w in data]
+
+
+def numbers(images: np.ndarray) -> np.ndarray:
+    """Frame numbers from grey levels `10 + 4 t`."""
+    return np.round((images.mean(axis=(-3, -2, -1)) - 10) / 4).astype(int)
+
+
+def reflected(number: int, num_frames: int) -> int:
+    step, at = 1, 0
+    for _ in range(number):
+        if num_frames == 1:
+            return 0
+        if not 0 <= at + step < num_frames:
+            step = -step
+        at += step
+    return at
+
+
+def test_batches_hold_the_frames_and_differences_of_one_clip(collection):
+    for inputs, labels, weights in batches(collection, 5):
+        assert inputs["clip"].shape == inputs["clip_diff"].shape == (4, 5, 16, 16, 3)
+        assert inputs["clip"].dtype == inputs["clip_diff"].dtype == np.uint8
+        assert weights.tolist() == [1] * 4
+        for clip, difference, label in zip(
+            inputs["clip"], inputs["clip_diff"], labels, strict=True
+        ):
+            num_frames = NUM_FRAMES[label]
+            start = numbers(clip)[0]
+            assert 0 <= start <= max(0, num_frames - 30)
+            shown = [reflected(start + 5 * k, num_frames) for k in range(5)]
+            later = [reflected(start + 5 * k + 9, num_frames) for k in range(5)]
+            np.testing.assert_array_equal(numbers(clip), shown)
+            expected = 4.0 * np.abs(np.subtract(shown, later))
+            np.testing.assert_allclose(difference.mean(axis=(1, 2, 3)), expected, atol=2.5)
+
+
+def test_an_epoch_holds_every_video_once_in_another_order(collection):
+    store, videos = collection
+    draws = TrainingDraws(store, videos, CONFIG, seed=3)
+    epochs = [[draws[e * 5 + n].video.label for n in range(5)] for e in range(6)]
+    assert all(sorted(epoch) == list(range(5)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_draws_cover_starts_places_and_flips(collection):
+    store, videos = collection
+    draws = TrainingDraws(store, videos[2:3], CONFIG, seed=0)  # 50 frames: starts 0 to 20
+    drawn = [draws[p] for p in range(800)]
+    assert {d.indices[0, 0] for d in drawn} == set(range(21))
+    assert {d.top for d in drawn} == set(range(24 - 16 + 1))
+    assert {d.left for d in drawn} == set(range(32 - 16 + 1))
+    assert 340 < sum(d.mirrored for d in drawn) < 460
+
+
+def test_same_seed_same_batches_whatever_the_start_or_parallelism(collection):
+    first = batches(collection, 4)
+    again = batches(collection, 4)
+    from_second = batches(collection, 3, start_step=1)
+    other = batches(collection, 4, seed=2)
+    tf.config.run_functions_eagerly(True)
+    try:
+        serial = batches(collection, 4)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    for one, two in ((first, again), (first, serial), (first[1:], from_second)):
+        for (x, y, _), (other_x, other_y, _) in zip(one, two, strict=True):
+            np.testing.assert_array_equal(y, other_y)
+            np.testing.assert_array_equal(x["clip"], other_x["clip"])
+            np.testing.assert_array_equal(x["clip_diff"], other_x["clip_diff"])
+    assert any((a[1] != b[1]).any() for a, b in zip(first, other, strict=True))
+
+
+def test_center_batches_show_every_video_once_and_mask_the_rest(collection):
+    store, videos = collection
+    seen = [
+        (y.numpy(), w.numpy()) for _, y, w in center_batches(store, videos, CONFIG, batch_size=4)
+    ]
+    assert [y.tolist() for y, _ in seen] == [[0, 1, 2, 3], [4, 4, 4, 4]]
+    assert [w.tolist() for _, w in seen] == [[1, 1, 1, 1], [1, 0, 0, 0]]
+
+
+def test_the_crop_is_the_frames_own_pixels_mirrored_or_not(tmp_path):
+    x = np.linspace(0, 250, 64).astype(np.uint8)
+    image = np.broadcast_to(x[None, :, None], (48, 64, 3))
+    write_video(tmp_path / "c/v.avi", np.stack([image] * 30))
+    store = prepare_store(tmp_path / "store", tmp_path, ["c/v.avi"], short_side=48)
+    config = FSTCNConfig(crop_size=32, short_side=48)
+    videos = [Video("c/v.avi", 0, "train", "g")]
+    draws = TrainingDraws(store, videos, config, seed=0)
+    data = training_batches(store, videos, config, batch_size=8, seed=0)
+    inputs = next(iter(data))[0]
+    for number, clip in enumerate(inputs["clip"].numpy()):
+        draw = draws[number]
+        expected = image[draw.top : draw.top + 32, draw.left : draw.left + 32]
+        expected = expected[:, ::-1] if draw.mirrored else expected
+        difference = clip.astype(int) - expected
+        assert np.abs(difference).mean() < 3

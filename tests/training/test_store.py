@@ -1,0 +1,92 @@
+"""The frame store, on videos that the tests make."""
+
+import csv
+import os
+
+import numpy as np
+import pytest
+
+from tests.training.videos import grey_ramp, write_video
+from training.cli import UserError
+from training.data.store import FrameStore, prepare_store
+from training.evaluate import report_rejected
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    root = tmp_path_factory.mktemp("collection")
+    write_video(root / "a" / "ramp.avi", grey_ramp(12))
+    write_video(root / "a" / "tall.avi", grey_ramp(3, height=64, width=48))
+    (root / "b").mkdir()
+    (root / "b" / "empty.avi").touch()
+    (root / "b" / "text.avi").write_text("not a video\n" * 100)
+    whole = write_video(root / "b" / "cut.avi", noise(40), codec="mpeg4").read_bytes()
+    (root / "b" / "cut.avi").write_bytes(whole[: len(whole) // 2])
+    paths = [path.relative_to(root).as_posix() for path in root.glob("*/*")]
+    return root, paths, prepare_store(root / "store", root, paths, short_side=24)
+
+
+def noise(num_frames: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (num_frames, 48, 64, 3), dtype=np.uint8)
+
+
+def test_frames_keep_their_order_size_and_grey_levels(collection):
+    _, _, store = collection
+    frames = store.read_frames("a/ramp.avi", [0, 11, 5])
+    assert frames.shape == (3, 24, 32, 3)
+    levels = frames.reshape(3, -1).astype(float)
+    np.testing.assert_allclose(levels.mean(axis=1), [10, 54, 30], atol=2.5)
+    assert levels.std(axis=1).max() < 2
+    facts = store.videos["a/ramp.avi"]
+    assert (facts.num_frames, facts.height, facts.width, facts.reason) == (12, 24, 32, "")
+    assert facts.fps == 25
+    assert store.read_frames("a/tall.avi", [0]).shape == (1, 32, 24, 3)
+
+
+def test_bad_files_are_listed_with_their_reason(collection, tmp_path, capsys):
+    _, _, store = collection
+    report_rejected(store, tmp_path)
+    assert "2 videos could not be decoded, 1 only in part" in capsys.readouterr().out
+    with (tmp_path / "rejected.csv").open(newline="") as file:
+        rows = {row["path"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {"b/empty.avi", "b/text.avi", "b/cut.avi"}
+    assert "cannot be opened as a video" in rows["b/text.avi"]["reason"]
+    assert 0 < int(rows["b/cut.avi"]["frames_decoded"]) < 40
+    assert int(rows["b/cut.avi"]["frames_expected"]) == 40
+
+
+def test_an_unchanged_collection_is_not_decoded_again(collection):
+    root, paths, store = collection
+    files = sorted((root / "store" / "videos").glob("*/*"))
+    before = [file.stat().st_mtime_ns for file in files]
+    again = prepare_store(root / "store", root, paths, short_side=24)
+    assert again.videos == store.videos
+    assert [file.stat().st_mtime_ns for file in files] == before
+
+
+def test_a_changed_source_is_decoded_again_and_only_that(tmp_path):
+    for name in ("a", "b"):
+        write_video(tmp_path / "c" / f"{name}.avi", grey_ramp(4))
+    paths = ["c/a.avi", "c/b.avi"]
+    prepare_store(tmp_path / "store", tmp_path, paths, short_side=24)
+    files = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "store/videos").glob("*/*")}
+    write_video(tmp_path / "c" / "b.avi", grey_ramp(7))
+    store = prepare_store(tmp_path / "store", tmp_path, paths, short_side=24)
+    assert store.videos["c/b.avi"].num_frames == 7
+    after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "store/videos").glob("*/*")}
+    assert sum(after[name] != files[name] for name in files) == 1
+
+
+def test_a_store_of_another_size_is_refused(collection):
+    root, paths, _ = collection
+    with pytest.raises(UserError, match=r"made with other settings.*--store"):
+        prepare_store(root / "store", root, paths, short_side=48)
+
+
+def test_a_damaged_record_names_the_video(tmp_path):
+    write_video(tmp_path / "c" / "a.avi", grey_ramp(6))
+    store = prepare_store(tmp_path / "store", tmp_path, ["c/a.avi"], short_side=24)
+    (file,) = (tmp_path / "store" / "videos").glob("*/*")
+    os.truncate(file, file.stat().st_size // 2)
+    with pytest.raises(OSError, match=r"stored frames of c/a\.avi"):
+        FrameStore(tmp_path / "store", store.videos).read_frames("c/a.avi", [0])

@@ -1,0 +1,26 @@
+"""Video files that tests make for themselves."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+def write_video(path: Path, frames: np.ndarray, *, codec: str = "ffv1", fps: int = 25) -> Path:
+    """Encodes `(frames, height, width, 3)` uint8 RGB; "ffv1" loses nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
+        stream.bit_rate = 8_000_000
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def grey_ramp(num_frames: int, *, height: int = 48, width: int = 64) -> np.ndarray:
+    """Frame `t` is uniformly grey, of level `10 + 4 t`: its number can be read off it."""
+    levels = 10 + 4 * np.arange(num_frames, dtype=np.uint8)
+    return np.broadcast_to(levels[:, None, None, None], (num_frames, height, width, 3)).copy()

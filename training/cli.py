@@ -1,0 +1,69 @@
+"""Command lines from typed dataclasses, and the exit codes of every command."""
+
+import dataclasses
+import signal
+import sys
+import typing
+from collections.abc import Callable, Sequence
+
+import jsonargparse
+
+
+class UserError(Exception):
+    """The user's input is at fault; the message is the one line that says how."""
+
+
+def option(default, help: str, **metadata):
+    """A field of an options dataclass: its default, and its help text."""
+    return dataclasses.field(default=default, metadata={"help": help, **metadata})
+
+
+def positional(help: str, **metadata):
+    """A field that is given by position and must be given."""
+    return dataclasses.field(metadata={"help": help, "positional": True, **metadata})
+
+
+def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
+    """Parses the command line, calls `main(options)` and exits.
+
+    Exit codes: 0 done; 2 the user's input is at fault, with one line on stderr; 143 after
+    SIGTERM.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        main(parse(options_class, argv, description=sys.modules[main.__module__].__doc__))
+    except (UserError, jsonargparse.ArgumentError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def parse(options_class: type, argv: Sequence[str] | None = None, *, description: str = ""):
+    """An instance of the dataclass from the command line and the `--config` file.
+
+    Raises:
+        jsonargparse.ArgumentError: for an unknown option or a value of the wrong type.
+    """
+    parser = jsonargparse.ArgumentParser(exit_on_error=False, description=description)
+    hints = typing.get_type_hints(options_class)
+    parser.add_argument("--config", action="config", help="YAML file with any of these options")
+    for field in dataclasses.fields(options_class):
+        _add_argument(parser, field, hints[field.name])
+    values = parser.parse_args(argv).as_dict()
+    names = [field.name for field in dataclasses.fields(options_class)]
+    return options_class(**{name: _tuple(values[name]) for name in names})
+
+
+def _add_argument(parser, field, hint):
+    keywords = {"help": field.metadata["help"], "type": hint}
+    if typing.get_origin(hint) is tuple:
+        keywords |= {"type": typing.get_args(hint)[0], "nargs": "+"}
+    if field.metadata.get("positional"):
+        parser.add_argument(field.name, **keywords)
+    else:
+        name = "--" + field.name.replace("_", "-")
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        parser.add_argument(name, default=default, **keywords)
+
+
+def _tuple(value):
+    return tuple(value) if isinstance(value, list) else value

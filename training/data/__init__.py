@@ -1,0 +1,1 @@
+"""Video collections: lists, decoding, the frame store and the clip-pair pipeline."""

@@ -1,0 +1,169 @@
+"""Video collections as lists: UCF-101, HMDB-51 and a folder with one sub-folder per class."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.cli import UserError
+from training.data.groups import group_of, hold_out
+
+VIDEO_SUFFIXES = {".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg"}
+HMDB_SIDES = {"0": "unused", "1": "train", "2": "test"}
+
+
+@dataclass(frozen=True)
+class Video:
+    """One listed video.
+
+    Attributes:
+        path: relative to the data set's root, with forward slashes; the video's identity.
+        label: index of its class.
+        side: `"train"`, `"test"` or `"unused"`.
+        group: source that it was cut from; no group is on both sides of a held-out share.
+    """
+
+    path: str
+    label: int
+    side: str
+    group: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One split of a collection.
+
+    Attributes:
+        name: the collection's name.
+        split: number of the split, 1 to 3.
+        root: folder that the videos' paths start from.
+        classes: class names in the order of the labels.
+        videos: the listed videos whose files exist.
+        missing: listed paths without a file.
+        unlisted: number of video files that no list names.
+    """
+
+    name: str
+    split: int
+    root: Path
+    classes: tuple[str, ...]
+    videos: tuple[Video, ...]
+    missing: tuple[Video, ...]
+    unlisted: int
+
+    def side(self, side: str) -> list[Video]:
+        """The videos of one side."""
+        return [video for video in self.videos if video.side == side]
+
+    def __str__(self) -> str:
+        counts = Counter(video.side for video in self.videos)
+        text = (
+            f"{self.name} split {self.split}: {len(self.classes)} classes, "
+            f"{counts['train']} training and {counts['test']} test videos"
+        )
+        if counts["unused"]:
+            text += f", {counts['unused']} in neither"
+        if self.missing:
+            text += f"; {len(self.missing)} listed files are missing, e.g. {self.missing[0].path}"
+        if self.unlisted:
+            text += f"; {self.unlisted} files are in no list and are left out"
+        return text
+
+
+def ucf101(data_dir: Path, *, splits_dir: Path | None = None, split: int = 1) -> Dataset:
+    """UCF-101: `CLASS/v_CLASS_gNN_cMM.avi` and the lists of `ucfTrainTestlist`.
+
+    Raises:
+        UserError: if a folder or list is not there, or no listed video is.
+    """
+    lists = _splits_folder(data_dir, splits_dir, "ucfTrainTestlist", "classInd.txt")
+    numbers = dict(reversed(line.split()) for line in _lines(lists / "classInd.txt"))
+    classes = sorted(numbers, key=lambda name: int(numbers[name]))
+    listed = []
+    for side in ("train", "test"):
+        for line in _lines(lists / f"{side}list0{split}.txt"):
+            path = line.rsplit(" ", 1)[0] if side == "train" else line
+            listed.append((path, path.split("/")[0], side))
+    return _dataset("ucf101", split, data_dir, ("UCF-101", "videos"), classes, listed)
+
+
+def hmdb51(data_dir: Path, *, splits_dir: Path | None = None, split: int = 1) -> Dataset:
+    """HMDB-51: `CLASS/*.avi` and the lists of `testTrainMulti_7030_splits`, flags 0, 1 and 2.
+
+    Raises:
+        UserError: if a folder or list is not there, or no listed video is.
+    """
+    ending = f"_test_split{split}.txt"
+    lists = _splits_folder(data_dir, splits_dir, "testTrainMulti_7030_splits", f"*{ending}")
+    listed = []
+    for file in sorted(lists.glob(f"*{ending}")):
+        class_name = file.name.removesuffix(ending)
+        for line in _lines(file):
+            name, flag = line.rsplit(" ", 1)
+            if flag not in HMDB_SIDES:
+                raise UserError(f"{file}: flag must be 0, 1 or 2, got {flag!r} for {name}")
+            listed.append((f"{class_name}/{name}", class_name, HMDB_SIDES[flag]))
+    classes = sorted({class_name for _, class_name, _ in listed})
+    return _dataset("hmdb51", split, data_dir, ("hmdb51_org", "videos"), classes, listed)
+
+
+def folder(data_dir: Path, *, split: int = 1) -> Dataset:
+    """Any collection laid out as `CLASS/*.{avi,mp4,mkv,mov,webm,mpg}`.
+
+    30 % of every class are test videos, a different share in each split; videos of one source
+    (see `groups.group_of`) stay on one side.
+
+    Raises:
+        UserError: if there is no such sub-folder.
+    """
+    files = sorted(_video_files(data_dir))
+    items = [(path, path.split("/")[0], group_of(path)) for path in files]
+    test = hold_out(items, fraction=0.3, salt=f"split {split}")
+    listed = [(path, name, "test" if path in test else "train") for path, name, _ in items]
+    return _dataset("folder", split, data_dir, (), sorted({name for _, name, _ in items}), listed)
+
+
+def _dataset(name, split, data_dir, subfolders, classes, listed) -> Dataset:
+    """Holds the lists against the files; classes without any file are left out."""
+    root = next((data_dir / sub for sub in subfolders if (data_dir / sub).is_dir()), data_dir)
+    files = _video_files(root)
+    present = {class_name for path, class_name, _ in listed if path in files}
+    classes = tuple(class_name for class_name in classes if class_name in present)
+    if not classes:
+        raise UserError(
+            f"no video of {name} found in {root}: expected folders named after the classes with "
+            f"{'/'.join(sorted(VIDEO_SUFFIXES))} files; {len(listed)} listed, {len(files)} found"
+        )
+    videos, missing = [], []
+    for path, class_name, side in listed:
+        if class_name in present:
+            video = Video(path, classes.index(class_name), side, group_of(path))
+            (videos if path in files else missing).append(video)
+    unlisted = len(files - {path for path, _, _ in listed})
+    return Dataset(name, split, root, classes, tuple(videos), tuple(missing), unlisted)
+
+
+def _video_files(root: Path) -> set[str]:
+    return {
+        path.relative_to(root).as_posix()
+        for path in root.glob("*/*")
+        if path.suffix.lower() in VIDEO_SUFFIXES
+    }
+
+
+def _splits_folder(data_dir: Path, splits_dir: Path | None, name: str, pattern: str) -> Path:
+    candidates = [splits_dir, splits_dir / name] if splits_dir else [data_dir / name, data_dir]
+    for candidate in candidates:
+        if any(candidate.glob(pattern)):
+            return candidate
+    raise UserError(
+        f"no split files {pattern} in {' or '.join(map(str, candidates))}; "
+        "name their folder with --splits-dir"
+    )
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise UserError(f"split file {path} is missing") from error
+    return [line.strip() for line in lines if line.strip()]

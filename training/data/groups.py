@@ -1,0 +1,52 @@
+"""Groups of videos cut from one source, and splits that keep a group on one side."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+_UCF_GROUP = re.compile(r"^(v_.+_g\d+)_c\d+$")
+_HMDB_SOURCE = re.compile(r"^(.+)_(?:f|u|h|l)_(?:cm|nm)_np\d+_(?:fr|ba|le|ri)_(?:goo|med|bad)_\d+$")
+
+
+def group_of(path: str) -> str:
+    """The source that a video was cut from, as its file name tells.
+
+    UCF-101: `v_CLASS_gNN_cMM`, the group is `v_CLASS_gNN`. HMDB-51:
+    `SOURCE_CLASS_f_cm_np1_fr_med_0`, the group is `SOURCE_CLASS`. Any other name is a group of
+    its own.
+    """
+    stem = path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    match = _UCF_GROUP.match(stem) or _HMDB_SOURCE.match(stem)
+    return match.group(1) if match else stem
+
+
+def hold_out(items: Iterable[tuple[str, str, str]], *, fraction: float, salt: str) -> set[str]:
+    """Paths of about `fraction` of every class, whole groups at a time.
+
+    Groups are taken in an order that depends on the salt and their names alone, so the same
+    list gives the same answer on every machine. A class of one group keeps it.
+
+    Args:
+        items: (path, class name, group) of every video.
+        fraction: share of each class's videos to hold out, 0 to 1.
+        salt: any string; another one gives another split.
+    """
+    classes = defaultdict(lambda: defaultdict(list))
+    for path, class_name, group in items:
+        classes[class_name][group].append(path)
+    held = set()
+    for class_name, groups in classes.items():
+        order = sorted(groups, key=lambda group: _digest(f"{salt}/{class_name}/{group}"))
+        wanted = fraction * sum(map(len, groups.values()))
+        taken = 0
+        for group in order[:-1]:
+            if taken + len(groups[group]) / 2 > wanted:
+                continue
+            held.update(groups[group])
+            taken += len(groups[group])
+    return held
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,25 @@
+"""The devices that training runs on, and the number format that is fast on them."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+
+def device_strategy() -> tf.distribute.MirroredStrategy:
+    """`MirroredStrategy` over all visible GPUs, or over the logical CPUs if there is none."""
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    return tf.distribute.MirroredStrategy(
+        [device.name for device in tf.config.list_logical_devices(kind)]
+    )
+
+
+def fast_precision() -> str:
+    """`"mixed_bfloat16"` where the processor multiplies bfloat16 itself, else `"float32"`."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")
+        return "mixed_bfloat16" if capability and capability >= (8, 0) else "float32"
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
+    native = "avx512_bf16" in flags or "amx_bf16" in flags
+    return "mixed_bfloat16" if native else "float32"

@@ -1,0 +1,183 @@
+"""Evaluate a run on its split's test videos: python -m training.evaluate RUN
+
+Scores M clips x 18 crops of every test video and fuses them (section 2.4 of the paper).
+Writes metrics.json, scores.npz and confusion.png into the run folder.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from fstcn_keras import ActionClassifier, fusion
+from training import cli, figures
+from training.cli import UserError, positional
+from training.data.datasets import Dataset
+from training.data.store import FrameStore
+from training.options import load_dataset, open_store, read_config
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """What to evaluate."""
+
+    run: Path = positional("folder of a training run")
+
+
+def main(options: EvaluateOptions):
+    """Repeats the evaluation of a run."""
+    fit_options = read_config(options.run / "config.yaml")
+    dataset = load_dataset(fit_options)
+    print(dataset)
+    plan = load_classifier(options.run).plan
+    store = open_store(fit_options, dataset, short_side=plan.short_side)
+    report_rejected(store, options.run)
+    evaluate(options.run, dataset, store)
+    print_metrics(options.run)
+
+
+def load_classifier(run: Path) -> ActionClassifier:
+    """The run's trained network.
+
+    Raises:
+        UserError: if the run has none.
+    """
+    try:
+        return ActionClassifier.load(run)
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(f"{run} holds no trained network: {error}") from error
+
+
+def report_rejected(store: FrameStore, run: Path):
+    """Lists what could not be decoded, or not wholly, in `rejected.csv`, and says so."""
+    flagged = [stored for stored in store.videos.values() if stored.reason]
+    with (run / "rejected.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "reason", "frames_decoded", "frames_expected"])
+        for stored in flagged:
+            writer.writerow([stored.path, stored.reason, stored.num_frames, stored.expected_frames])
+    rejected = sum(stored.num_frames == 0 for stored in flagged)
+    if flagged:
+        print(
+            f"{rejected} videos could not be decoded, {len(flagged) - rejected} only in part: "
+            f"see {run / 'rejected.csv'}"
+        )
+
+
+def evaluate(run: Path, dataset: Dataset, store: FrameStore):
+    """Scores every test video of the split and writes the results into the run folder.
+
+    Raises:
+        UserError: if there is no usable test video, or the classes are not the network's.
+    """
+    classifier = load_classifier(run)
+    if classifier.classes != dataset.classes:
+        raise UserError(
+            f"the network knows {len(classifier.classes)} classes, the data has "
+            f"{len(dataset.classes)} or others"
+        )
+    listed = dataset.side("test")
+    videos = [video for video in listed if store.videos[video.path].num_frames]
+    if not videos:
+        raise UserError(f"no usable test video in {dataset.root}")
+    scores = np.stack(
+        [
+            score_video(classifier, store, video.path)
+            for video in tqdm(
+                videos, "scoring test videos", unit="video", leave=False, disable=None
+            )
+        ]
+    )  # (V, M, C, N)
+    labels = np.array([video.label for video in videos])
+    paths = np.array([video.path for video in videos])
+    np.savez_compressed(run / "scores.npz", scores=scores, labels=labels, paths=paths)
+    fused = {method: fusion.fuse(scores, method) for method in fusion.METHODS}
+    metrics = {
+        "video": {method: accuracies(fused[method], labels) for method in fusion.METHODS},
+        "clip": accuracies(
+            fusion.fuse_crops(scores).reshape(-1, scores.shape[-1]),
+            np.repeat(labels, scores.shape[1]),
+        ),
+        "protocol": {
+            "dataset": dataset.name,
+            "split": dataset.split,
+            "num_classes": len(dataset.classes),
+            "num_clips": scores.shape[1],
+            "num_crops": scores.shape[2],
+            "videos": len(videos),
+            "missing": sum(video.side == "test" for video in dataset.missing),
+            "rejected": len(listed) - len(videos),
+            "precision": classifier.model.dtype_policy.name,
+            "weights_sha256": hashlib.sha256((run / "model.keras").read_bytes()).hexdigest(),
+        },
+    }
+    figures.draw_confusion(
+        labels,
+        fused["sci"].argmax(axis=-1),
+        dataset.classes,
+        title=f"{dataset.name} split {dataset.split}, {len(videos)} test videos, SCI fusion",
+        target=run / "confusion.png",
+    )
+    aside = run / "metrics.partial.json"
+    aside.write_text(json.dumps(metrics, indent=1))
+    aside.replace(run / "metrics.json")
+
+
+def score_video(classifier: ActionClassifier, store: FrameStore, path: str) -> np.ndarray:
+    """Class probabilities of all views of a stored video, float32 `(M, C, N)`."""
+    pairs = classifier.plan.pair_indices(store.videos[path].num_frames)
+    wanted, positions = np.unique(pairs, return_inverse=True)
+    return classifier.score_views(
+        store.read_frames(path, wanted.tolist()), positions.reshape(pairs.shape)
+    )
+
+
+def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Top-1, top-5 and mean class accuracy, fractions.
+
+    The rank of the true class is one more than the number of classes that score higher; equal
+    scores before it in the order of classes count as higher.
+
+    Args:
+        scores: `(V, N)`.
+        labels: int `(V,)`.
+    """
+    order = np.argsort(-scores, axis=-1, kind="stable")
+    rank = np.argmax(order == labels[:, None], axis=-1)
+    correct = rank == 0
+    per_class = [correct[labels == label].mean() for label in np.unique(labels)]
+    return {
+        "top1": float(correct.mean()),
+        "top5": float((rank < 5).mean()),
+        "mean_class": float(np.mean(per_class)),
+    }
+
+
+def print_metrics(run: Path):
+    """The run's accuracies with their protocol, as a table."""
+    metrics = json.loads((run / "metrics.json").read_text())
+    protocol = metrics["protocol"]
+    print(
+        f"{protocol['dataset']} split {protocol['split']}: {protocol['videos']} test videos of "
+        f"{protocol['num_classes']} classes ({protocol['missing']} listed but missing, "
+        f"{protocol['rejected']} could not be decoded), "
+        f"{protocol['num_clips']} clips x {protocol['num_crops']} crops"
+    )
+    print(f"{'':34}top-1   top-5   mean class")
+    rows = {
+        "video, SCI fusion": metrics["video"]["sci"],
+        "video, averaging": metrics["video"]["average"],
+        "video, one clip, centre crop": metrics["video"]["single"],
+        "clip, SCI over its crops": metrics["clip"],
+    }
+    for name, row in rows.items():
+        print(f"  {name:30}{row['top1']:7.1%} {row['top5']:7.1%} {row['mean_class']:7.1%}")
+    print(f"results in {run}")
+
+
+if __name__ == "__main__":
+    cli.run(main, EvaluateOptions)

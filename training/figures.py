@@ -1,0 +1,48 @@
+"""Pictures of a run: training curves and the confusion matrix."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def draw_curves(history: Path, target: Path):
+    """Loss and accuracy over the epochs, training and held-out videos, as PNG."""
+    with history.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    epochs = [int(row["epoch"]) + 1 for row in rows]
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    for axes, (name, label) in zip(
+        figure.subplots(1, 2), {"loss": "loss", "top1": "top-1 accuracy"}.items(), strict=True
+    ):
+        axes.plot(epochs, [float(row[name]) for row in rows], label="training clips")
+        if rows[0].get(f"val_{name}", "NA") != "NA":
+            held_out = [float(row[f"val_{name}"]) for row in rows]
+            axes.plot(epochs, held_out, label="held-out videos, centre crop")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(target, dpi=120)
+
+
+def draw_confusion(
+    labels: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...], *, title: str, target: Path
+):
+    """Row-normalised confusion matrix, true classes down, predicted ones across, as PNG."""
+    num_classes = len(classes)
+    counts = np.zeros((num_classes, num_classes))
+    np.add.at(counts, (labels, predicted), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 3 + 0.28 * num_classes
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    figure.colorbar(image, label="share of the true class's videos", shrink=0.8)
+    axes.set_xticks(range(num_classes), classes, rotation=90)
+    axes.set_yticks(range(num_classes), classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(title)
+    figure.savefig(target, dpi=120)

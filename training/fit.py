@@ -1,0 +1,194 @@
+"""Train FSTCN: python -m training.fit [--dataset NAME --data-dir DIR] --split N
+
+Decodes the videos once, trains, and evaluates on the split's test videos. The same command
+again goes on where an interrupted one stopped. All results go to the run folder.
+"""
+
+import contextlib
+import math
+import sys
+from pathlib import Path
+
+import keras
+
+from fstcn_keras import ActionClassifier, ViewPlan, fstcn
+from fstcn_keras.presets import PRESETS
+from fstcn_keras.weights import load_scl_weights
+from training import cli, evaluate, figures
+from training.checkpoints import Checkpoints, EpochSeeds
+from training.cli import UserError
+from training.data.groups import hold_out
+from training.data.pipeline import center_batches, training_batches
+from training.distribution import device_strategy, fast_precision
+from training.options import (
+    FitOptions,
+    differences,
+    load_dataset,
+    open_store,
+    read_config,
+    write_config,
+)
+from training.recipes import build_optimizer
+
+
+def main(options: FitOptions):
+    """Trains and evaluates one run."""
+    run = open_run(options)
+    if (run / "metrics.json").exists():
+        print(f"{run} is finished already:")
+        evaluate.print_metrics(run)
+        return
+    dataset = load_dataset(options)
+    print(dataset)
+    config = PRESETS[options.preset]
+    store = open_store(options, dataset, short_side=config.short_side)
+    evaluate.report_rejected(store, run)
+
+    train, held_out = split_training(dataset, store, options)
+    steps = math.ceil(len(train) / options.batch_size)
+    strategy = device_strategy()
+    if options.batch_size % strategy.num_replicas_in_sync:
+        raise UserError(
+            f"--batch-size {options.batch_size} does not divide over "
+            f"{strategy.num_replicas_in_sync} devices"
+        )
+    with strategy.scope():
+        model = build_model(options, run=run, num_classes=len(dataset.classes), steps=steps)
+    checkpoints = Checkpoints(run, monitor="val_top1" if held_out else "top1")
+    epoch = checkpoints.restore(model) // steps
+    print_start(options, model, strategy, run=run, epoch=epoch, counts=(len(train), len(held_out)))
+    model.fit(
+        training_batches(
+            store, train, config,
+            batch_size=options.batch_size, seed=options.seed, start_step=epoch * steps,
+        ),
+        validation_data=center_batches(store, held_out, config, batch_size=options.batch_size)
+        if held_out
+        else None,
+        initial_epoch=epoch,
+        epochs=options.epochs,
+        steps_per_epoch=steps,
+        shuffle=False,
+        callbacks=[
+            EpochSeeds(),
+            keras.callbacks.CSVLogger(run / "history.csv", append=True),
+            checkpoints,
+            keras.callbacks.TensorBoard(run / "logs", write_graph=False),
+        ],
+        verbose=1 if sys.stdout.isatty() else 2,
+    )  # fmt: skip
+    checkpoints.restore_best(model)
+    figures.draw_curves(run / "history.csv", run / "curves.png")
+    plan = ViewPlan.of(config, num_clips=options.num_clips)
+    ActionClassifier(model, classes=list(dataset.classes), plan=plan).save(run)
+    evaluate.evaluate(run, dataset, store)
+    evaluate.print_metrics(run)
+
+
+def open_run(options: FitOptions) -> Path:
+    """Makes the run folder, or checks that it is a run of the same options.
+
+    Raises:
+        UserError: if it cannot be written or holds another run.
+    """
+    run = options.run_folder()
+    config_file = run / "config.yaml"
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        if config_file.exists():
+            if changed := differences(read_config(config_file), options):
+                raise UserError(
+                    f"{run} holds a run with other options ({'; '.join(changed)}): "
+                    "name another folder with --out, or remove it"
+                )
+        elif any(run.iterdir()):
+            raise UserError(f"{run} is not empty and not the folder of a training run")
+        else:
+            write_config(options, config_file)
+    except OSError as error:
+        raise UserError(f"the run folder {run} cannot be written: {error.strerror}") from error
+    return run
+
+
+def split_training(dataset, store, options: FitOptions) -> tuple[list, list]:
+    """The usable training videos: those to train on, and those held out.
+
+    Raises:
+        UserError: if nothing is left to train on.
+    """
+    usable = [v for v in dataset.side("train") if store.videos[v.path].num_frames]
+    items = [(video.path, dataset.classes[video.label], video.group) for video in usable]
+    held = hold_out(items, fraction=options.val_fraction, salt=f"validation {options.seed}")
+    train = [video for video in usable if video.path not in held]
+    if not train:
+        raise UserError(f"no usable training video in {dataset.root}")
+    return train, [video for video in usable if video.path in held]
+
+
+def build_model(options: FitOptions, *, run: Path, num_classes: int, steps: int) -> keras.Model:
+    """The network with its optimiser, for `steps` steps an epoch."""
+    precision = fast_precision() if options.precision == "auto" else options.precision
+    keras.utils.set_random_seed(options.seed)
+    with _dtype_policy(precision):
+        model = fstcn(
+            num_classes=num_classes,
+            preset=options.preset,
+            paths=options.paths,
+            temporal_kernels=options.temporal_kernels,
+        )
+    if options.scl_weights is not None:
+        load_weights(model, options.scl_weights, report_file=run / "scl_weights.txt")
+        model.get_layer("time_distributed_scl").trainable = not options.freeze_scl
+    optimizer = build_optimizer(
+        options.optimizer,
+        learning_rate=options.learning_rate,
+        warmup_steps=round(options.warmup_epochs * steps),
+        total_steps=options.epochs * steps,
+    )
+    model.compile(
+        optimizer=optimizer,
+        loss="sparse_categorical_crossentropy",
+        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="top1")],
+        jit_compile=False,
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def load_weights(model: keras.Model, file: Path, *, report_file: Path):
+    """Loads the lower SCLs' weights; every tensor is in the report.
+
+    Raises:
+        UserError: if nothing in the file fits.
+    """
+    try:
+        report = load_scl_weights(model.get_layer("time_distributed_scl").layer, file)
+    except ValueError as error:
+        raise UserError(f"--scl-weights: {error}") from error
+    report_file.write_text(f"{file}\n{report.full()}\n")
+    print(f"{file.name}: {report}; all in {report_file}")
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def print_start(options, model, strategy, *, run, epoch, counts):
+    """One paragraph on what is about to be trained."""
+    print(
+        f"training {' + '.join(options.paths)} of preset {options.preset} "
+        f"({model.count_params():,} parameters, {model.dtype_policy.name}) "
+        f"on {strategy.num_replicas_in_sync} device(s)\n"
+        f"{counts[0]} videos to train on, {counts[1]} held out; "
+        f"{options.epochs} epochs, from epoch {epoch + 1}; results in {run}"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, FitOptions)

@@ -1,0 +1,170 @@
+"""Options that several commands share, and what they stand for."""
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from fstcn_keras.presets import PATHS, PRESETS
+from training.cli import UserError, option
+from training.data import datasets
+from training.data.datasets import Dataset
+from training.data.demo import prepare_demo
+from training.data.store import FrameStore, prepare_store
+from training.recipes import RECIPES
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Which videos, and where their decoded frames are kept."""
+
+    dataset: Literal["demo", "ucf101", "hmdb51", "folder"] = option(
+        "demo", "the collection; demo is rendered on first use"
+    )
+    data_dir: Path | None = option(None, "folder of the videos; not for demo")
+    splits_dir: Path | None = option(None, "folder of the split files, if not inside --data-dir")
+    split: Literal[1, 2, 3] = option(1, "which of the three splits into training and test videos")
+    store: Path | None = option(
+        None, "folder of the decoded frames (default: in the user's cache folder)"
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitOptions(DataOptions):
+    """Everything that decides a training run."""
+
+    preset: Literal[tuple(PRESETS)] = option("small", "size of the network")
+    paths: tuple[Literal[PATHS], ...] = option(PATHS, "paths of the network: Table 2")
+    temporal_kernels: tuple[int, ...] = option((3, 5), "kernel sizes of the TCL: Table 1")
+    scl_weights: Path | None = option(None, "HDF5 file of pre-trained weights of the lower SCLs")
+    freeze_scl: bool = option(
+        True, "keep the lower SCLs as loaded by --scl-weights; without such a file they train"
+    )
+    optimizer: Literal["adam", "sgd"] | None = option(
+        None, "adam, or the paper's SGD with momentum 0.9 (default: the preset's)"
+    )
+    learning_rate: float | None = option(
+        None, "highest rate, after linear warm-up, before cosine decay (default: the preset's)"
+    )
+    epochs: int | None = option(
+        None, "passes over the training videos, one clip of each a pass (default: the preset's)"
+    )
+    batch_size: int = option(32, "clips in a batch, over all devices")
+    warmup_epochs: float = option(2.0, "epochs of linear warm-up")
+    val_fraction: float = option(
+        0.1, "share of the training videos held out to choose the best epoch; whole groups"
+    )
+    num_clips: int = option(5, "M, clips of a test video; each is scored in 18 crops")
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = option(
+        "auto", "number format; auto is mixed_bfloat16 where the processor computes in it"
+    )
+    seed: int = option(0, "seed of initialisation, draws and dropout")
+    out: Path | None = option(None, "run folder (default: runs/DATASET-splitN-PRESET)")
+
+    def __post_init__(self):
+        for name, value in dataclasses.asdict(RECIPES[self.preset]).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)  # frozen: the one place that fills it in
+        for name in ("epochs", "batch_size", "num_clips", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}"
+                )
+        if not 0 <= self.val_fraction < 1:
+            raise UserError(f"--val-fraction must lie in [0, 1), got {self.val_fraction}")
+        if not 0 <= self.warmup_epochs < self.epochs:
+            raise UserError(
+                f"--warmup-epochs must lie in [0, epochs), got {self.warmup_epochs} of "
+                f"{self.epochs} epochs"
+            )
+
+    def run_folder(self) -> Path:
+        """`--out`, or a name made of what distinguishes runs most."""
+        if self.out is not None:
+            return self.out
+        name = f"{self.dataset}-split{self.split}-{self.preset}"
+        return Path("runs") / (name if self.paths == PATHS else f"{name}-{'-'.join(self.paths)}")
+
+
+def load_dataset(options: DataOptions) -> Dataset:
+    """The chosen split of the chosen collection; renders the demo on first use.
+
+    Raises:
+        UserError: if the folder is missing, not asked for, or not laid out as expected.
+    """
+    if options.dataset == "demo":
+        if options.data_dir is not None:
+            raise UserError("--data-dir is not for --dataset demo; name another --dataset")
+        folder = cache_folder() / "demo"
+        prepare_demo(folder)
+        return dataclasses.replace(datasets.hmdb51(folder, split=options.split), name="demo")
+    if options.data_dir is None:
+        raise UserError(f"--dataset {options.dataset} needs --data-dir, the folder of its videos")
+    for folder in (options.data_dir, options.splits_dir):
+        if folder is not None and not folder.is_dir():
+            raise UserError(f"{folder} is not a folder")
+    if options.dataset == "folder":
+        return datasets.folder(options.data_dir, split=options.split)
+    read = {"ucf101": datasets.ucf101, "hmdb51": datasets.hmdb51}[options.dataset]
+    return read(options.data_dir, splits_dir=options.splits_dir, split=options.split)
+
+
+def open_store(options: DataOptions, dataset: Dataset, *, short_side: int) -> FrameStore:
+    """The frame store of the split's videos, prepared where it is not yet."""
+    folder = options.store
+    if folder is None:
+        digest = hashlib.sha256(str(dataset.root.resolve()).encode()).hexdigest()[:10]
+        folder = cache_folder() / "stores" / f"{dataset.name}-{short_side}-{digest}"
+    paths = [video.path for video in dataset.videos if video.side != "unused"]
+    return prepare_store(folder, dataset.root, paths, short_side=short_side)
+
+
+def cache_folder() -> Path:
+    """Where the demo and the decoded frames are kept: `$XDG_CACHE_HOME/fstcn-keras`."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "fstcn-keras"
+
+
+def write_config(options: FitOptions, file: Path):
+    """The options as YAML; `python -m training.fit --config FILE` repeats the run."""
+    file.write_text(yaml.safe_dump(_plain(options), sort_keys=False))
+
+
+def read_config(file: Path) -> FitOptions:
+    """What `write_config` wrote.
+
+    Raises:
+        UserError: if the file is missing or holds unknown options.
+    """
+    if not file.is_file():
+        raise UserError(f"{file.parent} is not the folder of a training run: no {file.name}")
+    values = yaml.safe_load(file.read_text())
+    types = {field.name: field for field in dataclasses.fields(FitOptions)}
+    if not isinstance(values, dict) or set(values) != set(types):
+        raise UserError(f"{file} does not hold the options of this version of training.fit")
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(value)
+        elif name in ("data_dir", "splits_dir", "store", "scl_weights", "out") and value:
+            values[name] = Path(value)
+    return FitOptions(**values)
+
+
+def differences(options: FitOptions, other: FitOptions) -> list[str]:
+    """The options in which two runs differ, as `name: value, other value`."""
+    one, two = _plain(options), _plain(other)
+    return [f"{name}: {one[name]}, {two[name]}" for name in one if one[name] != two[name]]
+
+
+def _plain(options: FitOptions) -> dict:
+    def plain(value):
+        if isinstance(value, Path):
+            return str(value.resolve())
+        return list(value) if isinstance(value, tuple) else value
+
+    return {
+        field.name: plain(getattr(options, field.name)) for field in dataclasses.fields(options)
+    }
