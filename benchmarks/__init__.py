@@ -1,0 +1,1 @@
+"""Measurements: each module is a command that prints its table and writes its CSV."""

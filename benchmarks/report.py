@@ -1,0 +1,69 @@
+"""CSV files that name the machine, the versions, the day and the command."""
+
+import csv
+import datetime
+import importlib.metadata
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("tensorflow", "keras", "numpy", "av", "array_record")
+
+
+def write_csv(name: str, rows: list[dict]):
+    """Writes `benchmarks/results/NAME.csv`, a comment line of circumstances first."""
+    RESULTS.mkdir(exist_ok=True)
+    with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        file.write(f"# {circumstances()}\n")
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    print(f"{circumstances()}\nwritten to {RESULTS / f'{name}.csv'}")
+
+
+def circumstances() -> str:
+    """Processor, cores, versions, date and command, in one line."""
+    versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    command = " ".join([f"python -m benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    return (
+        f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}; "
+        f"{datetime.date.today()}; {command}"
+    )
+
+
+def alternate(
+    variants: dict[str, Callable[[], object]], *, rounds: int = 7, warmup: int = 2
+) -> dict[str, float]:
+    """Median seconds of each variant, run in turn so that a drifting machine hits all alike.
+
+    Each call must return only when its work is done.
+    """
+    seconds = {name: [] for name in variants}
+    for number in range(warmup + rounds):
+        for name, call in variants.items():
+            start = time.perf_counter()
+            call()
+            if number >= warmup:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
