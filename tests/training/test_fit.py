@@ -9,7 +9,7 @@ import pytest
 
 from fstcn_keras import fusion
 from tests.training.test_cli import error_of
-from tests.training.videos import write_video
+from tests.videos import write_video
 from training import cli, evaluate, fit, predict
 from training.checkpoints import Checkpoints
 from training.options import FitOptions

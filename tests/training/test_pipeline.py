@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from fstcn_keras import FSTCNConfig
-from tests.training.videos import grey_ramp, write_video
+from tests.videos import grey_ramp, write_video
 from training.data.datasets import Video
 from training.data.pipeline import TrainingDraws, center_batches, training_batches
 from training.data.store import prepare_store

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from tests.training.videos import grey_ramp, write_video
+from tests.videos import grey_ramp, write_video
 from training.cli import UserError
 from training.data.store import FrameStore, prepare_store
 from training.evaluate import report_rejected

@@ -1,0 +1,55 @@
+"""The folded wrapper against the stock one."""
+
+import keras
+import numpy as np
+import pytest
+
+from fstcn_keras.layers import (
+    CeilMaxPooling2D,
+    FoldedTimeDistributed,
+    LocalResponseNormalization,
+)
+from tests.contracts import LayerContract, gradients, outputs
+
+
+def normal(shape, seed=0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+class TestContract(LayerContract):
+    inputs = normal((2, 3, 5, 6, 3))
+    output_shape = (2, 3, 3, 4, 4)
+
+    def make(self, **kwargs):
+        return FoldedTimeDistributed(keras.layers.Conv2D(4, 3, **kwargs), **kwargs)
+
+
+def test_equals_the_stock_wrapper_in_outputs_and_gradients():
+    layer = keras.Sequential(
+        [
+            keras.layers.Conv2D(6, 3, activation="relu"),
+            LocalResponseNormalization(alpha=0.5),
+            CeilMaxPooling2D(3, 2),
+        ]
+    )
+    x, cotangent = normal((2, 4, 8, 7, 3)), normal((2, 4, 3, 2, 6), seed=1)
+    folded, stock = FoldedTimeDistributed(layer), keras.layers.TimeDistributed(layer)
+    np.testing.assert_allclose(outputs(folded, x), outputs(stock, x), rtol=1e-5, atol=1e-6)
+    found, expected = gradients(folded, x, cotangent), gradients(stock, x, cotangent)
+    assert len(found) == len(expected) == 3
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_the_wrapped_layer_knows_whether_it_is_training():
+    layer = FoldedTimeDistributed(keras.layers.Dropout(0.5, seed=0))
+    x = np.ones((4, 5, 40), "float32")
+    np.testing.assert_array_equal(outputs(layer, x, training=False), x)
+    dropped = outputs(layer, x, training=True)
+    assert 0.4 < np.mean(dropped == 0) < 0.6
+    assert set(np.unique(dropped)) == {0, 2}
+
+
+def test_rejects_an_input_without_frames():
+    with pytest.raises(ValueError, match="received"):  # Keras' own words
+        FoldedTimeDistributed(keras.layers.Dense(2))(normal((3, 4)))

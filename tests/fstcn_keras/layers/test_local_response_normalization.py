@@ -1,0 +1,65 @@
+"""The normalisation against a loop over channels."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from fstcn_keras.layers import LocalResponseNormalization
+from tests.contracts import LayerContract, outputs
+
+
+def normal(shape) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def lrn_by_loop(x: np.ndarray, depth: int, bias: float, alpha: float, beta: float) -> np.ndarray:
+    x = x.astype("float64")
+    y = np.empty_like(x)
+    for *place, i in np.ndindex(x.shape):
+        neighbours = range(max(0, i - depth // 2), min(x.shape[-1], i + depth // 2 + 1))
+        energy = sum(x[(*place, j)] ** 2 for j in neighbours)
+        y[(*place, i)] = x[(*place, i)] / (bias + alpha / depth * energy) ** beta
+    return y
+
+
+class TestContract(LayerContract):
+    inputs = 30 * normal((2, 3, 4, 6))
+    output_shape = (2, 3, 4, 6)
+
+    def make(self, **kwargs):
+        return LocalResponseNormalization(depth=3, bias=1.5, alpha=2e-3, beta=0.5, **kwargs)
+
+
+@pytest.mark.parametrize("depth", [1, 5, 7])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 9), (2, 8), (1, 2, 2, 2, 6), (3, 2, 3), (5, 1)])
+def test_equals_a_loop(shape, depth):
+    x = 2 * normal(shape)
+    layer = LocalResponseNormalization(depth=depth, bias=1.2, alpha=3.0, beta=0.6)
+    np.testing.assert_allclose(outputs(layer, x), lrn_by_loop(x, depth, 1.2, 3.0, 0.6), rtol=2e-5)
+
+
+def test_the_defaults_are_those_of_the_paper():
+    y = outputs(LocalResponseNormalization(), np.full((1, 6), 100, "float32"))
+    seen = np.array([3, 4, 5, 5, 4, 3])  # channels within two of each; alpha / n * 100^2 = 1
+    np.testing.assert_allclose(y[0], 100 / (2 + seen) ** 0.75, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("policy", "rtol"), [("mixed_float16", 2e-3), ("mixed_bfloat16", 1e-2)])
+def test_squares_beyond_the_range_of_float16(policy, rtol):
+    x = np.full((2, 7), 3000, "float32")
+    y = LocalResponseNormalization(dtype=policy)(x)
+    expected = lrn_by_loop(x, 5, 2.0, 5e-4, 0.75)
+    np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(y, "float32")), expected, rtol=rtol)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"depth": 4}, "Received: depth=4"),
+        ({"depth": -1}, "Received: depth=-1"),
+        ({"bias": 0.0}, "Received: bias=0.0"),
+    ],
+)
+def test_rejects(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LocalResponseNormalization(**arguments)

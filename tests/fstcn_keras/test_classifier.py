@@ -1,0 +1,158 @@
+"""Views, their scores and whole videos, with networks simple enough to follow."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from fstcn_keras import ActionClassifier, FSTCNConfig, ViewPlan
+from fstcn_keras.video import VideoError
+from tests.videos import grey_ramp, write_video
+
+PLAN = ViewPlan(num_clips=3, short_side=7, crop_size=4, clip_length=2, stride=2, distance=3)
+
+
+def inputs_of(plan: ViewPlan) -> dict[str, keras.KerasTensor]:
+    shape = (plan.clip_length, plan.crop_size, plan.crop_size, 3)
+    return {name: keras.Input(shape, dtype="uint8", name=name) for name in ("clip", "clip_diff")}
+
+
+def linear_classifier() -> ActionClassifier:
+    """Every pixel of every frame has a say of its own."""
+    inputs = inputs_of(PLAN)
+    x = layers.Concatenate()([layers.Rescaling(1 / 255)(x) for x in inputs.values()])
+    x = layers.Dense(3, activation="softmax")(layers.Flatten()(x))
+    return ActionClassifier(keras.Model(inputs, x), classes=["run", "déjà vu", "sit"], plan=PLAN)
+
+
+def level_reader(plan: ViewPlan) -> ActionClassifier:
+    """Its scores are the mean grey level of each frame of the clip, and of the differences."""
+    inputs = inputs_of(plan)
+    clip, difference = (ops.cast(x, "float32") / 255 for x in inputs.values())
+    levels = ops.mean(clip, axis=(2, 3, 4))
+    change = ops.mean(difference, axis=(1, 2, 3, 4))
+    model = keras.Model(inputs, ops.concatenate([levels, change[:, None]], axis=1))
+    classes = [f"frame {k}" for k in range(plan.clip_length)] + ["change"]
+    return ActionClassifier(model, classes=classes, plan=plan)
+
+
+def random_frames(number: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (number, 7, 9, 3), dtype=np.uint8)
+
+
+def test_a_plan_takes_its_numbers_from_the_configuration():
+    config = FSTCNConfig(crop_size=6, short_side=8, clip_length=2, stride=3, distance=4)
+    plan = ViewPlan.of(config, num_clips=7)
+    assert plan == ViewPlan(
+        num_clips=7, short_side=8, crop_size=6, clip_length=2, stride=3, distance=4
+    )
+    assert ViewPlan.of(config).num_clips == 5
+
+
+def test_a_plan_lists_the_frames_of_every_clip():
+    pairs = PLAN.pair_indices(10)  # a clip spans six frames: starts 0, 2, 4
+    assert pairs.tolist() == [[[0, 2], [3, 5]], [[2, 4], [5, 7]], [[4, 6], [7, 9]]]
+    assert PLAN.pair_indices(1).tolist() == [[[0, 0], [0, 0]]] * 3
+
+
+def test_score_views_equals_a_loop_over_views():
+    classifier = linear_classifier()
+    frames = random_frames(10)
+    clip_views, difference_views = [], []
+    for clip, later in [([0, 2], [3, 5]), ([2, 4], [5, 7]), ([4, 6], [7, 9])]:
+        difference = np.abs(frames[clip].astype(int) - frames[later]).astype(np.uint8)
+        for step in (1, -1):
+            for top in (0, 1, 3):
+                for left in (0, 2, 5):
+                    window = np.s_[:, top : top + 4, left : left + 4]
+                    clip_views.append(frames[clip][window][:, :, ::step])
+                    difference_views.append(difference[window][:, :, ::step])
+    views = {"clip": np.stack(clip_views), "clip_diff": np.stack(difference_views)}
+    expected = classifier.model.predict(views, verbose=0).reshape(3, 18, 3)
+    found = classifier.score_views(frames, PLAN.pair_indices(10))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert len(np.unique(found.round(5).reshape(54, 3), axis=0)) == 54
+
+
+def test_clips_of_the_same_frames_are_scored_once(monkeypatch):
+    classifier = linear_classifier()
+    frames, pairs = random_frames(10), PLAN.pair_indices(10)
+    expected = classifier.score_views(frames, pairs)
+    calls = []
+    predict = classifier.model.predict_on_batch
+
+    def counted(views):
+        calls.append(len(views["clip"]))
+        return predict(views)
+
+    monkeypatch.setattr(classifier.model, "predict_on_batch", counted)
+    order = [2, 0, 2, 2, 1, 0]
+    found = classifier.score_views(frames, pairs[order])
+    assert calls == [18, 18, 18]
+    np.testing.assert_array_equal(found, expected[order])
+
+
+def test_save_and_load(tmp_path):
+    classifier = linear_classifier()
+    classifier.save(tmp_path)
+    classifier.save(tmp_path)  # over the first one
+    assert {p.name for p in tmp_path.iterdir()} == {"model.keras", "classes.txt", "views.json"}
+    loaded = ActionClassifier.load(str(tmp_path))
+    assert loaded.classes == ("run", "déjà vu", "sit")
+    assert loaded.plan == PLAN
+    frames, pairs = random_frames(10), PLAN.pair_indices(10)
+    np.testing.assert_array_equal(
+        loaded.score_views(frames, pairs), classifier.score_views(frames, pairs)
+    )
+
+
+@pytest.mark.parametrize("lacking", ["model.keras", "classes.txt", "views.json"])
+def test_load_says_which_file_is_lacking(tmp_path, lacking):
+    linear_classifier().save(tmp_path)
+    (tmp_path / lacking).unlink()
+    with pytest.raises(FileNotFoundError, match=lacking):
+        ActionClassifier.load(tmp_path)
+
+
+def test_rejects_class_names_that_do_not_fit_the_model():
+    model = linear_classifier().model
+    with pytest.raises(ValueError, match="Received: 2 classes"):
+        ActionClassifier(model, classes=["run", "sit"], plan=PLAN)
+
+
+def test_predict_video_hand_worked(tmp_path):
+    """Frame `t` has level `10 + 4 t`; of 40 frames the clips start at 0, 5 and 10."""
+    path = write_video(tmp_path / "ramp.avi", grey_ramp(40))
+    plan = ViewPlan.of(FSTCNConfig(crop_size=16, short_side=24), num_clips=3)
+    prediction = level_reader(plan).predict_video(path)
+    assert prediction.num_frames == 40
+    levels = [
+        [10, 30, 50, 70, 90, 36],
+        [30, 50, 70, 90, 110, 36],
+        [50, 70, 90, 110, 130, 36],
+    ]
+    expected = np.repeat(np.array(levels)[:, None] / 255, 18, axis=1)
+    assert prediction.view_probabilities.shape == (3, 18, 6)
+    np.testing.assert_allclose(prediction.view_probabilities, expected, atol=0.5 / 255)
+    assert prediction.classes == ("frame 4", "frame 3", "frame 2", "frame 1", "frame 0", "change")
+    best = np.array([130, 110, 90, 70, 50, 36]) / 255  # the maximum over clips, best first
+    np.testing.assert_allclose(prediction.scores, best, atol=0.5 / 255)
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "levels"),
+    [(1, [10, 10, 10, 10, 10, 0]), (3, [10, 14, 18, 14, 10, 4])],
+)
+def test_predict_video_reflects_short_videos(tmp_path, num_frames, levels):
+    path = write_video(tmp_path / "short.avi", grey_ramp(num_frames))
+    plan = ViewPlan.of(FSTCNConfig(crop_size=16, short_side=24), num_clips=2)
+    prediction = level_reader(plan).predict_video(str(path))
+    expected = np.broadcast_to(np.array(levels) / 255, (2, 18, 6))
+    np.testing.assert_allclose(prediction.view_probabilities, expected, atol=0.5 / 255)
+
+
+def test_predict_video_refuses_what_is_no_video(tmp_path):
+    (tmp_path / "text.avi").write_text("not a video\n" * 100)
+    with pytest.raises(VideoError, match="cannot be opened as a video"):
+        level_reader(PLAN).predict_video(tmp_path / "text.avi")

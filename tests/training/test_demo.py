@@ -1,0 +1,79 @@
+"""The built-in demo: what a frame tells, what a difference tells, and its split files."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fstcn_keras.clips import absolute_difference
+from fstcn_keras.video import VideoReader
+from training.data import datasets, demo
+
+SEEDS = range(12)
+
+
+def covered(appearance: str, motion: str, seed: int) -> np.ndarray:
+    """Where the discs are, per frame: red minus green tells them from the grey background."""
+    video = demo.render(appearance, motion, np.random.default_rng(seed)).astype(int)
+    return np.abs(video[..., 0] - video[..., 1]) > 60
+
+
+def test_a_frame_shows_the_appearance():
+    for motion in demo.MOTIONS:
+        red = demo.render("red", motion, np.random.default_rng(1)).astype(int)
+        cyan = demo.render("cyan", motion, np.random.default_rng(1)).astype(int)
+        assert (red[..., 0] - red[..., 1]).min() >= 0
+        assert (cyan[..., 0] - cyan[..., 1]).max() <= 0
+
+
+def test_a_frame_does_not_show_the_motion():
+    shares = {
+        motion: np.mean([covered("red", motion, seed)[::20].mean() for seed in SEEDS])
+        for motion in demo.MOTIONS
+    }
+    for one, two in itertools.combinations(shares.values(), 2):
+        assert one == pytest.approx(two, rel=0.25)
+
+
+def test_differences_do_not_show_the_appearance():
+    for motion in demo.MOTIONS:
+        means = {}
+        for appearance in demo.APPEARANCES:
+            videos = [demo.render(appearance, motion, np.random.default_rng(s)) for s in SEEDS]
+            differences = [absolute_difference(video[:-9], video[9:]) for video in videos]
+            means[appearance] = np.mean(differences, axis=(0, 1, 2, 3))
+        np.testing.assert_allclose(means["red"], means["cyan"], rtol=0.05)
+
+
+def test_differences_show_the_motion():
+    """Share of the discs that is not where it was nine frames before."""
+    moved = {}
+    for motion in demo.MOTIONS:
+        masks = [covered("red", motion, seed) for seed in SEEDS]
+        moved[motion] = np.mean([(m[:-9] ^ m[9:]).sum() / (2 * m[9:].sum()) for m in masks])
+    assert moved["rest"] < 0.01
+    assert 0.05 < moved["pulse"] < 0.7
+    assert moved["hop"] > 0.5
+    assert moved["sway"] > 0.3
+
+
+def test_videos_and_split_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "VIDEOS_PER_CLASS", 3)
+    monkeypatch.setattr(demo, "TEST_PER_CLASS", 1)
+    demo.prepare_demo(tmp_path)
+    tests = []
+    for split in (1, 2, 3):
+        dataset = datasets.hmdb51(tmp_path, split=split)
+        assert len(dataset.classes) == 8
+        assert (len(dataset.side("train")), len(dataset.side("test"))) == (16, 8)
+        assert dataset.missing == ()
+        assert dataset.unlisted == 0
+        tests.append({video.path for video in dataset.side("test")})
+    assert len(set.union(*tests)) == 24
+    video = tmp_path / "videos" / dataset.videos[0].path
+    frames = list(VideoReader(video))
+    assert len(frames) == demo.NUM_FRAMES
+    assert frames[0].shape == (demo.HEIGHT, demo.WIDTH, 3)
+    written = video.stat().st_mtime_ns
+    demo.prepare_demo(tmp_path)
+    assert video.stat().st_mtime_ns == written
