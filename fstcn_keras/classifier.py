@@ -96,7 +96,9 @@ class ActionClassifier:
         """
         folder = Path(folder)
         plan = ViewPlan(**json.loads((folder / "views.json").read_text()))
-        classes = (folder / "classes.txt").read_text(encoding="utf-8").splitlines()
+        classes = (
+            (folder / "classes.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        )
         if not (folder / "model.keras").is_file():
             raise FileNotFoundError(folder / "model.keras")
         model = keras.saving.load_model(folder / "model.keras", compile=False)
@@ -105,6 +107,7 @@ class ActionClassifier:
     def save(self, folder: str | Path):
         """Writes `model.keras`, `classes.txt` and `views.json`, the model last."""
         folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "classes.txt").write_text("\n".join(self.classes) + "\n", encoding="utf-8")
         (folder / "views.json").write_text(json.dumps(dataclasses.asdict(self.plan), indent=1))
         aside = folder / "model.partial.keras"

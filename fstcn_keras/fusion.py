@@ -29,7 +29,10 @@ def sci(probabilities: np.ndarray) -> np.ndarray:
     """
     p = np.asarray(probabilities)
     if not np.all(np.isfinite(p)) or np.any(p < 0):
-        raise ValueError("`probabilities` must be finite and not negative.")
+        raise ValueError(
+            "`probabilities` must be finite and not negative. "
+            f"Received: {p.size - np.isfinite(p).sum()} entries not finite, minimum {np.nanmin(p)}"
+        )
     total = p.sum(axis=-1)
     share = p.max(axis=-1) / np.where(total > 0, total, 1)
     num_classes = p.shape[-1]

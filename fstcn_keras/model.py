@@ -104,9 +104,9 @@ def auxiliary_classifier(*, num_classes: int, preset: str = "paper", **overrides
 def _check_choices(num_classes: int, paths: Sequence[str], temporal_kernels: Sequence[int]):
     if num_classes < 1:
         raise ValueError(f"`num_classes` must be positive. Received: num_classes={num_classes}")
-    if isinstance(paths, str) or not paths or not set(paths) <= set(PATHS):
+    if isinstance(paths, str) or sorted(paths) not in (["spatial"], ["temporal"], sorted(PATHS)):
         raise ValueError(f"`paths` must name one or both of {PATHS}. Received: paths={paths!r}")
-    if not temporal_kernels or min(temporal_kernels) < 1:
+    if isinstance(temporal_kernels, int) or not temporal_kernels or min(temporal_kernels) < 1:
         raise ValueError(
             "`temporal_kernels` must hold positive kernel sizes. "
             f"Received: temporal_kernels={temporal_kernels}"

@@ -51,6 +51,8 @@ class FSTCNConfig:
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must lie in [0, 1). Received: {self.dropout}")
+        if self.weight_decay < 0:
+            raise ValueError(f"`weight_decay` must not be negative. Received: {self.weight_decay}")
 
 
 # The two small networks are trained for thousands of steps, not hundreds of thousands: with the
@@ -84,5 +86,5 @@ def preset_config(preset: str, **overrides) -> FSTCNConfig:
     fields = [field.name for field in dataclasses.fields(FSTCNConfig)]
     unknown = sorted(set(overrides) - set(fields))
     if unknown:
-        raise ValueError(f"Unknown configuration: {unknown}. Known are: {fields}")
+        raise ValueError(f"Overrides must be among {fields}. Received: {unknown}")
     return dataclasses.replace(PRESETS[preset], **overrides)

@@ -69,11 +69,16 @@ def load_scl_weights(scl: keras.Model, path: str | Path) -> WeightsReport:
                 loaded.append(f"{name} {value.shape}")
     unused = [f"{layer}, tensor {position}" for layer, position in tensors]
     if not loaded:
-        raise ValueError(f"no tensor of {path} fits the network; its layers: {unused[:5]}")
+        raise ValueError(
+            f"no tensor of {path} fits the network, e.g. {missing[0]}; "
+            f"layers in the file alone: {unused[:3]}"
+        )
     return WeightsReport(tuple(loaded), tuple(missing), tuple(unused))
 
 
 def _read_tensors(path: str | Path) -> dict:
+    if not Path(path).is_file():
+        raise ValueError(f"{path} is not a file")
     try:
         with h5py.File(path) as file:
             root = file.get("model_weights", file)

@@ -84,6 +84,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore):
     videos = [video for video in listed if store.videos[video.path].num_frames]
     if not videos:
         raise UserError(f"no usable test video in {dataset.root}")
+    print(f"scoring {len(videos)} test videos", flush=True)
     scores = np.stack(
         [
             score_video(classifier, store, video.path)

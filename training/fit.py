@@ -136,14 +136,17 @@ def build_model(options: FitOptions, *, run: Path, num_classes: int, steps: int)
             paths=options.paths,
             temporal_kernels=options.temporal_kernels,
         )
+    scl = model.get_layer("time_distributed_scl")
     if options.scl_weights is not None:
         load_weights(model, options.scl_weights, report_file=run / "scl_weights.txt")
-        model.get_layer("time_distributed_scl").trainable = not options.freeze_scl
+        scl.trainable = options.scl_rate > 0
     optimizer = build_optimizer(
         options.optimizer,
         learning_rate=options.learning_rate,
         warmup_steps=round(options.warmup_epochs * steps),
         total_steps=options.epochs * steps,
+        slow_variables=scl.variables if options.scl_weights else (),
+        slow_rate=options.scl_rate,
     )
     model.compile(
         optimizer=optimizer,

@@ -40,8 +40,8 @@ class FitOptions(DataOptions):
     paths: tuple[Literal[PATHS], ...] = option(PATHS, "paths of the network: Table 2")
     temporal_kernels: tuple[int, ...] = option((3, 5), "kernel sizes of the TCL: Table 1")
     scl_weights: Path | None = option(None, "HDF5 file of pre-trained weights of the lower SCLs")
-    freeze_scl: bool = option(
-        True, "keep the lower SCLs as loaded by --scl-weights; without such a file they train"
+    scl_rate: float = option(
+        0.1, "learning rate of lower SCLs loaded by --scl-weights, relative to the rest; 0: fixed"
     )
     optimizer: Literal["adam", "sgd"] | None = option(
         None, "adam, or the paper's SGD with momentum 0.9 (default: the preset's)"

@@ -37,8 +37,11 @@ class FrameChoice(keras.layers.Layer):
         index = ops.reshape(chosen, (-1,) + (1,) * (len(x.shape) - 1))
         return ops.take_along_axis(x, index, axis=1)  # (batch, 1, ...)
 
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 1, *input_shape[2:])
+
     def compute_output_spec(self, x, training=False):
-        return keras.KerasTensor((x.shape[0], 1, *x.shape[2:]), dtype=x.dtype)
+        return keras.KerasTensor(self.compute_output_shape(x.shape), dtype=x.dtype)
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}

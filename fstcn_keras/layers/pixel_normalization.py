@@ -51,8 +51,8 @@ class PixelNormalization(keras.layers.Layer):
             x = ops.flip(x, axis=-1)
         return ops.cast(x, self.compute_dtype)
 
-    def compute_output_spec(self, x):
-        return keras.KerasTensor(x.shape, dtype=self.compute_dtype)
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
     def get_config(self):
         return {

@@ -18,7 +18,8 @@ class TemporalConvolution(keras.layers.Layer):
         kernel_sizes: side of each branch's kernel, in steps of time and of feature channel.
         dropout: dropout probability after each ReLU.
         kernel_regularizer: regulariser of the kernels.
-        seed: seed of the dropout; `None` takes one from Keras' global seed.
+        seed: seed of the first branch's dropout, the others count on from it; `None` takes one
+            from Keras' global seed.
 
     Input shape:
         `(batch, l_t, f, positions)`, floating point, as `TPOperator` gives it.
@@ -70,8 +71,10 @@ class TemporalConvolution(keras.layers.Layer):
             for size in self.kernel_sizes
         ]
         self.dropouts = [
-            keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
-            for _ in self.kernel_sizes
+            keras.layers.Dropout(
+                dropout, seed=None if seed is None else seed + branch, dtype=self.dtype_policy
+            )
+            for branch in range(len(self.kernel_sizes))
         ]
 
     def build(self, input_shape):

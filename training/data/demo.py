@@ -16,7 +16,7 @@ from training.parallel import map_processes
 
 HEIGHT, WIDTH, FPS, NUM_FRAMES = 120, 160, 25, 60
 APPEARANCES = {"red": 1.0, "cyan": -1.0}
-MOTIONS = ("bounce", "sway", "pulse", "hop")
+MOTIONS = ("sway", "pulse", "hop", "rest")
 NUM_DISCS = 5
 TINT = np.array([80, -40, -40], np.float32)  # what red adds to the grey background: R, G, B
 VIDEOS_PER_CLASS, TEST_PER_CLASS, NUM_SPLITS = 40, 10, 3
@@ -73,9 +73,7 @@ def _trajectories(motion: str, generator: np.random.Generator) -> tuple[np.ndarr
     speed = generator.uniform(1.2, 2.2)  # pixels per frame
     sense = generator.choice([-1, 1])
     centers = np.broadcast_to(start, (NUM_FRAMES, NUM_DISCS, 2))
-    if motion == "bounce":
-        centers = start + time * np.array([sense * speed, 0])
-    elif motion == "sway":
+    if motion == "sway":
         centers = start + time * np.array([0, sense * speed])
     elif motion == "hop":
         period = generator.integers(7, 13)  # frames between two hops
