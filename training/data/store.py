@@ -168,7 +168,8 @@ def _write_records(aside: Path, source: Path, stored: StoredVideo, short_side: i
 
 
 def _incomplete(reader: VideoReader) -> str:
-    if reader.damaged_packets or reader.decoded_frames < reader.expected_frames:
+    # XviD's packed frames end with an empty one, which the container counts
+    if reader.damaged_packets or reader.decoded_frames < reader.expected_frames - 1:
         return (
             f"incomplete: {reader.decoded_frames} of {reader.expected_frames} frames decoded, "
             f"{reader.damaged_packets} damaged packets"
