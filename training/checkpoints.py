@@ -11,14 +11,15 @@ import numpy as np
 class Checkpoints(keras.callbacks.Callback):
     """Saves weights and optimiser state after every epoch, written aside and renamed.
 
-    The best epoch is the one with the highest `monitor`, of equals the later one.
+    The best epoch is the one with the highest `monitor`, of equals the later one; without a
+    metric to monitor, the last.
 
     Args:
         run: the run folder; files go to `checkpoints/`, and `history.csv` is read.
-        monitor: name of the metric.
+        monitor: name of a metric on held-out videos, or `None`.
     """
 
-    def __init__(self, run: Path, *, monitor: str):
+    def __init__(self, run: Path, *, monitor: str | None):
         super().__init__()
         self.monitor = monitor
         self._history = run / "history.csv"
@@ -36,18 +37,19 @@ class Checkpoints(keras.callbacks.Callback):
             self._history.unlink(missing_ok=True)
             return 0
         model.load_weights(self._last)
-        self._best_value = max(self._history_values(), default=float("-inf"))
+        if self.monitor is not None:
+            self._best_value = max(self._history_values())
         return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
 
     def restore_best(self, model: keras.Model):
         """Loads the best epoch."""
-        model.load_weights(self._best)
+        model.load_weights(self._last if self.monitor is None else self._best)
 
     def on_epoch_end(self, epoch, logs=None):
         self._last.parent.mkdir(exist_ok=True)
         aside = self._last.with_name("partial.weights.h5")
         self.model.save_weights(aside, overwrite=True)
-        if logs[self.monitor] >= self._best_value:
+        if self.monitor is not None and logs[self.monitor] >= self._best_value:
             self._best_value = logs[self.monitor]
             best_aside = self._best.with_name("partial-best.weights.h5")
             shutil.copyfile(aside, best_aside)

@@ -54,7 +54,7 @@ def main(options: FitOptions):
         )
     with strategy.scope():
         model = build_model(options, run=run, num_classes=len(dataset.classes), steps=steps)
-    checkpoints = Checkpoints(run, monitor="val_top1" if held_out else "top1")
+    checkpoints = Checkpoints(run, monitor="val_top1" if held_out else None)
     epoch = checkpoints.restore(model) // steps
     print_start(options, model, strategy, run=run, epoch=epoch, counts=(len(train), len(held_out)))
     model.fit(

@@ -55,7 +55,9 @@ class FitOptions(DataOptions):
     batch_size: int = option(32, "clips in a batch, over all devices")
     warmup_epochs: float = option(2.0, "epochs of linear warm-up")
     val_fraction: float = option(
-        0.1, "share of the training videos held out to choose the best epoch; whole groups"
+        0.0,
+        "share of the training videos, whole groups, held out to choose the best epoch; "
+        "0 trains on all of them and keeps the last epoch",
     )
     num_clips: int = option(5, "M, clips of a test video; each is scored in 18 crops")
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = option(

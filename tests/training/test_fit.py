@@ -180,3 +180,23 @@ def test_accuracies_by_hand():
 def test_single_fusion_is_the_centre_crop_of_the_middle_clip(run):
     scores = np.load(run / "scores.npz")["scores"]
     np.testing.assert_array_equal(fusion.fuse(scores, "single"), scores[:, 1, 4])
+
+
+def test_held_out_videos_choose_the_best_epoch(tmp_path):
+    class Model:
+        def save_weights(self, path, overwrite):
+            path.write_text(str(self.epoch))
+
+        def load_weights(self, path):
+            self.loaded = path.read_text()
+
+    model = Model()
+    checkpoints = Checkpoints(tmp_path, monitor="val_top1")
+    checkpoints.set_model(model)
+    for epoch, val_top1 in enumerate([0.1, 0.6, 0.6, 0.5]):
+        model.epoch = epoch
+        checkpoints.on_epoch_end(epoch, {"val_top1": val_top1})
+    checkpoints.restore_best(model)
+    assert model.loaded == "2"
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["best.weights.h5", "last.weights.h5"]
