@@ -4,10 +4,10 @@ Scores M clips x 18 crops of every test video and fuses them (section 2.4 of the
 Writes metrics.json, scores.npz and confusion.png into the run folder.
 """
 
-import csv
 import dataclasses
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -53,13 +53,9 @@ def load_classifier(run: Path) -> ActionClassifier:
 
 
 def report_rejected(store: FrameStore, run: Path):
-    """Lists what could not be decoded, or not wholly, in `rejected.csv`, and says so."""
+    """Says what could not be decoded, or not wholly; the list goes to the run's `rejected.csv`."""
+    shutil.copyfile(store.folder / "rejected.csv", run / "rejected.csv")
     flagged = [stored for stored in store.videos.values() if stored.reason]
-    with (run / "rejected.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "reason", "frames_decoded", "frames_expected"])
-        for stored in flagged:
-            writer.writerow([stored.path, stored.reason, stored.num_frames, stored.expected_frames])
     rejected = sum(stored.num_frames == 0 for stored in flagged)
     if flagged:
         print(

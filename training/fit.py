@@ -18,7 +18,7 @@ from training import cli, evaluate, figures
 from training.checkpoints import Checkpoints, EpochSeeds
 from training.cli import UserError
 from training.data.groups import hold_out
-from training.data.pipeline import center_batches, training_batches
+from training.data.pipeline import center_batches, store_errors_unwrapped, training_batches
 from training.distribution import device_strategy, fast_precision
 from training.options import (
     FitOptions,
@@ -57,26 +57,31 @@ def main(options: FitOptions):
     checkpoints = Checkpoints(run, monitor="val_top1" if held_out else None)
     epoch = checkpoints.restore(model) // steps
     print_start(options, model, strategy, run=run, epoch=epoch, counts=(len(train), len(held_out)))
-    model.fit(
-        training_batches(
-            store, train, config,
-            batch_size=options.batch_size, seed=options.seed, start_step=epoch * steps,
-        ),
-        validation_data=center_batches(store, held_out, config, batch_size=options.batch_size)
-        if held_out
-        else None,
-        initial_epoch=epoch,
-        epochs=options.epochs,
-        steps_per_epoch=steps,
-        shuffle=False,
-        callbacks=[
-            EpochSeeds(),
-            keras.callbacks.CSVLogger(run / "history.csv", append=True),
-            checkpoints,
-            keras.callbacks.TensorBoard(run / "logs", write_graph=False),
-        ],
-        verbose=1 if sys.stdout.isatty() else 2,
-    )  # fmt: skip
+    with store_errors_unwrapped():
+        model.fit(
+            training_batches(
+                store,
+                train,
+                config,
+                batch_size=options.batch_size,
+                seed=options.seed,
+                start_step=epoch * steps,
+            ),
+            validation_data=center_batches(store, held_out, config, batch_size=options.batch_size)
+            if held_out
+            else None,
+            initial_epoch=epoch,
+            epochs=options.epochs,
+            steps_per_epoch=steps,
+            shuffle=False,
+            callbacks=[
+                EpochSeeds(),
+                keras.callbacks.CSVLogger(run / "history.csv", append=True),
+                checkpoints,
+                keras.callbacks.TensorBoard(run / "logs", write_graph=False),
+            ],
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
     checkpoints.restore_best(model)
     figures.draw_curves(run / "history.csv", run / "curves.png")
     plan = ViewPlan.of(config, num_clips=options.num_clips)

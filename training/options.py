@@ -13,7 +13,8 @@ from training.cli import UserError, option
 from training.data import datasets
 from training.data.datasets import Dataset
 from training.data.demo import prepare_demo
-from training.data.store import FrameStore, prepare_store
+from training.data.preparation import prepare_store
+from training.data.store import FrameStore
 from training.recipes import RECIPES
 
 

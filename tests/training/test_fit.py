@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -153,6 +154,19 @@ def test_predict_with_something_that_is_no_video(run, data, capsys, name):
 def test_evaluate_without_a_run(tmp_path, capsys):
     error = error_of(capsys, evaluate.main, evaluate.EvaluateOptions, tmp_path)
     assert "not the folder of a training run" in error
+
+
+def test_a_damaged_store_stops_with_the_name_of_the_video(data, tmp_path, capsys):
+    options = arguments(data, tmp_path / "run")
+    options[options.index("--store") + 1] = str(tmp_path / "store")
+    shutil.copytree(data / "store", tmp_path / "store")
+    for file in (tmp_path / "store" / "videos").glob("*/*"):
+        content = bytearray(file.read_bytes())
+        content[4096:8192] = bytes(4096)
+        file.write_bytes(content)
+    error = error_of(capsys, fit.main, FitOptions, *options)
+    assert "the stored frames of " in error
+    assert ".avi are damaged" in error
 
 
 def test_scl_weights_that_are_none(data, tmp_path, capsys):

@@ -8,7 +8,7 @@ from fstcn_keras import FSTCNConfig
 from tests.videos import grey_ramp, write_video
 from training.data.datasets import Video
 from training.data.pipeline import TrainingDraws, center_batches, training_batches
-from training.data.store import prepare_store
+from training.data.preparation import prepare_store
 
 CONFIG = FSTCNConfig(crop_size=16, short_side=24)
 NUM_FRAMES = (34, 12, 50, 1, 30)

@@ -8,7 +8,8 @@ import pytest
 
 from tests.videos import grey_ramp, write_video
 from training.cli import UserError
-from training.data.store import FrameStore, prepare_store
+from training.data.preparation import prepare_store
+from training.data.store import StoreError
 from training.evaluate import report_rejected
 
 
@@ -83,10 +84,52 @@ def test_a_store_of_another_size_is_refused(collection):
         prepare_store(root / "store", root, paths, short_side=48)
 
 
-def test_a_damaged_record_names_the_video(tmp_path):
-    write_video(tmp_path / "c" / "a.avi", grey_ramp(6))
+def test_a_flipped_byte_is_an_error_or_harmless_never_another_frame(tmp_path):
+    write_video(tmp_path / "c" / "a.avi", noise(6))
     store = prepare_store(tmp_path / "store", tmp_path, ["c/a.avi"], short_side=24)
+    whole = store.read_jpegs("c/a.avi", range(6))
     (file,) = (tmp_path / "store" / "videos").glob("*/*")
-    os.truncate(file, file.stat().st_size // 2)
-    with pytest.raises(OSError, match=r"stored frames of c/a\.avi"):
-        FrameStore(tmp_path / "store", store.videos).read_frames("c/a.avi", [0])
+    content = file.read_bytes()
+    found = content.index(whole[3]) + len(whole[3]) // 2
+    places = np.random.default_rng(0).integers(0, len(content), 60).tolist()
+    errors = []
+    for place in [found, *places]:
+        file.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        try:
+            assert store.read_jpegs("c/a.avi", range(6)) == whole
+        except StoreError as error:
+            errors.append(str(error))
+    assert errors
+    for error in errors:
+        assert error.startswith("the stored frames of c/a.avi are damaged")
+        assert f"remove {file}" in error
+    file.write_bytes(content[:found] + bytes([content[found] ^ 4]) + content[found + 1 :])
+    with pytest.raises(StoreError):
+        store.read_frames("c/a.avi", [3])
+
+
+def test_a_file_cut_short_is_decoded_again(tmp_path):
+    write_video(tmp_path / "c" / "a.avi", grey_ramp(6))
+    prepare_store(tmp_path / "store", tmp_path, ["c/a.avi"], short_side=24)
+    (file,) = (tmp_path / "store" / "videos").glob("*/*")
+    content = file.read_bytes()
+    os.truncate(file, len(content) // 2)
+    prepare_store(tmp_path / "store", tmp_path, ["c/a.avi"], short_side=24)
+    assert file.read_bytes() == content
+
+
+def test_a_touched_source_with_the_same_bytes_is_not_decoded_again(tmp_path):
+    source = write_video(tmp_path / "c" / "a.avi", grey_ramp(6))
+    prepare_store(tmp_path / "store", tmp_path, ["c/a.avi"], short_side=24)
+    (file,) = (tmp_path / "store" / "videos").glob("*/*")
+    before = file.stat().st_mtime_ns
+    os.utime(source)
+    store = prepare_store(tmp_path / "store", tmp_path, ["c/a.avi"], short_side=24)
+    assert file.stat().st_mtime_ns == before
+    assert store.videos["c/a.avi"].num_frames == 6
+
+
+def test_a_store_that_cannot_be_written(tmp_path):
+    (tmp_path / "store").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        prepare_store(tmp_path / "store", tmp_path, [], short_side=24)

@@ -1,5 +1,7 @@
 """tf.data pipelines of clip pairs: frames of the store to uint8 batches."""
 
+import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +12,7 @@ import tensorflow as tf
 from fstcn_keras import clips
 from fstcn_keras.presets import FSTCNConfig
 from training.data.datasets import Video
-from training.data.store import FrameStore
+from training.data.store import FrameStore, StoreError
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,21 @@ def center_batches(
     num_positions = -(-len(videos) // batch_size) * batch_size
     draws = CenterDraws(store, videos, config)
     return _batches(tf.data.Dataset.range(num_positions), draws, store, config, batch_size)
+
+
+@contextlib.contextmanager
+def store_errors_unwrapped():
+    """Turns what TensorFlow makes of a `StoreError` in a pipeline back into one.
+
+    Raises:
+        StoreError: with the message it had in the pipeline.
+    """
+    try:
+        yield
+    except tf.errors.UnknownError as error:
+        if match := re.search(r"StoreError: (.*)", str(error)):
+            raise StoreError(match.group(1)) from error
+        raise
 
 
 def _batches(positions, draws, store, config, batch_size) -> tf.data.Dataset:
