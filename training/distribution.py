@@ -4,13 +4,20 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from training.cli import UserError
 
-def device_strategy() -> tf.distribute.MirroredStrategy:
-    """`MirroredStrategy` over all visible GPUs, or over the logical CPUs if there is none."""
+
+def device_strategy(*, batch_size: int) -> tf.distribute.MirroredStrategy:
+    """`MirroredStrategy` over all visible GPUs, or over the logical CPUs if there is none.
+
+    Raises:
+        UserError: if the batch does not divide over the devices.
+    """
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-    return tf.distribute.MirroredStrategy(
-        [device.name for device in tf.config.list_logical_devices(kind)]
-    )
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    if batch_size % len(devices):
+        raise UserError(f"--batch-size {batch_size} does not divide over {len(devices)} devices")
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def fast_precision() -> str:

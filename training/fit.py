@@ -17,8 +17,10 @@ from fstcn_keras.weights import load_scl_weights
 from training import cli, evaluate, figures
 from training.checkpoints import Checkpoints, EpochSeeds
 from training.cli import UserError
+from training.data.datasets import Dataset, Video
 from training.data.groups import hold_out
 from training.data.pipeline import center_batches, store_errors_unwrapped, training_batches
+from training.data.store import FrameStore
 from training.distribution import device_strategy, fast_precision
 from training.options import (
     FitOptions,
@@ -46,44 +48,17 @@ def main(options: FitOptions):
 
     train, held_out = split_training(dataset, store, options)
     steps = math.ceil(len(train) / options.batch_size)
-    strategy = device_strategy()
-    if options.batch_size % strategy.num_replicas_in_sync:
-        raise UserError(
-            f"--batch-size {options.batch_size} does not divide over "
-            f"{strategy.num_replicas_in_sync} devices"
-        )
+    strategy = device_strategy(batch_size=options.batch_size)
     with strategy.scope():
         model = build_model(options, run=run, num_classes=len(dataset.classes), steps=steps)
-    checkpoints = Checkpoints(run, monitor="val_top1" if held_out else None)
-    epoch = checkpoints.restore(model) // steps
-    print_start(options, model, strategy, run=run, epoch=epoch, counts=(len(train), len(held_out)))
-    with store_errors_unwrapped():
-        model.fit(
-            training_batches(
-                store,
-                train,
-                config,
-                batch_size=options.batch_size,
-                seed=options.seed,
-                start_step=epoch * steps,
-            ),
-            validation_data=center_batches(store, held_out, config, batch_size=options.batch_size)
-            if held_out
-            else None,
-            initial_epoch=epoch,
-            epochs=options.epochs,
-            steps_per_epoch=steps,
-            shuffle=False,
-            callbacks=[
-                EpochSeeds(),
-                keras.callbacks.CSVLogger(run / "history.csv", append=True),
-                checkpoints,
-                keras.callbacks.TensorBoard(run / "logs", write_graph=False),
-            ],
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
-    checkpoints.restore_best(model)
-    figures.draw_curves(run / "history.csv", run / "curves.png")
+    print(
+        f"training {' + '.join(options.paths)} of preset {options.preset} "
+        f"({model.count_params():,} parameters, {model.dtype_policy.name}) "
+        f"on {strategy.num_replicas_in_sync} device(s): {len(train)} videos to train on, "
+        f"{len(held_out)} held out, {options.epochs} epochs; results in {run}"
+    )
+    train_model(model, store, (train, held_out), options, run=run, steps=steps)
+
     plan = ViewPlan.of(config, num_clips=options.num_clips)
     ActionClassifier(model, classes=list(dataset.classes), plan=plan).save(run)
     evaluate.evaluate(run, dataset, store)
@@ -100,14 +75,14 @@ def open_run(options: FitOptions) -> Path:
     config_file = run / "config.yaml"
     try:
         run.mkdir(parents=True, exist_ok=True)
-        if config_file.exists():
+        if not config_file.exists() and any(run.iterdir()):
+            raise UserError(f"{run} is not empty and not the folder of a training run")
+        if (run / "checkpoints").exists():
             if changed := differences(read_config(config_file), options):
                 raise UserError(
                     f"{run} holds a run with other options ({'; '.join(changed)}): "
                     "name another folder with --out, or remove it"
                 )
-        elif any(run.iterdir()):
-            raise UserError(f"{run} is not empty and not the folder of a training run")
         else:
             write_config(options, config_file)
     except OSError as error:
@@ -115,7 +90,9 @@ def open_run(options: FitOptions) -> Path:
     return run
 
 
-def split_training(dataset, store, options: FitOptions) -> tuple[list, list]:
+def split_training(
+    dataset: Dataset, store: FrameStore, options: FitOptions
+) -> tuple[list[Video], list[Video]]:
     """The usable training videos: those to train on, and those held out.
 
     Raises:
@@ -187,15 +164,57 @@ def _dtype_policy(name: str):
         keras.config.set_dtype_policy(before)
 
 
-def print_start(options, model, strategy, *, run, epoch, counts):
-    """One paragraph on what is about to be trained."""
-    print(
-        f"training {' + '.join(options.paths)} of preset {options.preset} "
-        f"({model.count_params():,} parameters, {model.dtype_policy.name}) "
-        f"on {strategy.num_replicas_in_sync} device(s)\n"
-        f"{counts[0]} videos to train on, {counts[1]} held out; "
-        f"{options.epochs} epochs, from epoch {epoch + 1}; results in {run}"
-    )
+def train_model(
+    model: keras.Model,
+    store: FrameStore,
+    videos: tuple[list[Video], list[Video]],
+    options: FitOptions,
+    *,
+    run: Path,
+    steps: int,
+):
+    """Trains from the last checkpoint on, and leaves the model as the best epoch had it.
+
+    Args:
+        model: compiled, see `build_model`.
+        store: the decoded frames.
+        videos: those to train on, and those held out.
+        options: of the run.
+        run: the run folder, which gets checkpoints, history, logs and curves.
+        steps: steps of an epoch.
+    """
+    train, held_out = videos
+    config, batch_size = PRESETS[options.preset], options.batch_size
+    checkpoints = Checkpoints(run, monitor="val_top1" if held_out else None)
+    epoch = checkpoints.restore(model) // steps
+    if epoch:
+        print(f"{epoch} of {options.epochs} epochs are done already")
+    validation = center_batches(store, held_out, config, batch_size=batch_size)
+    with store_errors_unwrapped():
+        model.fit(
+            training_batches(
+                store,
+                train,
+                config,
+                batch_size=batch_size,
+                seed=options.seed,
+                start_step=epoch * steps,
+            ),
+            validation_data=validation if held_out else None,
+            initial_epoch=epoch,
+            epochs=options.epochs,
+            steps_per_epoch=steps,
+            shuffle=False,
+            callbacks=[
+                EpochSeeds(),
+                keras.callbacks.CSVLogger(run / "history.csv", append=True),
+                checkpoints,
+                keras.callbacks.TensorBoard(run / "logs", write_graph=False),
+            ],
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+    checkpoints.restore_best(model)
+    figures.draw_curves(run / "history.csv", run / "curves.png")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def test_numbers_out_of_range(capsys, tmp_path, argument, value):
 
 
 def test_run_folder_of_another_configuration(capsys, tmp_path):
-    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     write_config(FitOptions(out=tmp_path / "run", seed=3), tmp_path / "run" / "config.yaml")
     error = fit_error(capsys, tmp_path, "--seed", 4)
     assert "other options (seed: 3, 4)" in error
