@@ -34,7 +34,7 @@ def main(options: EvaluateOptions):
     dataset = load_dataset(fit_options)
     print(dataset)
     plan = load_classifier(options.run).plan
-    store = open_store(fit_options, dataset, short_side=plan.short_side)
+    store = open_store(fit_options.store, dataset, short_side=plan.short_side)
     report_rejected(store, options.run)
     evaluate(options.run, dataset, store)
     print_metrics(options.run)

@@ -43,7 +43,7 @@ def main(options: FitOptions):
     dataset = load_dataset(options)
     print(dataset)
     config = PRESETS[options.preset]
-    store = open_store(options, dataset, short_side=config.short_side)
+    store = open_store(options.store, dataset, short_side=config.short_side)
     evaluate.report_rejected(store, run)
 
     train, held_out = split_training(dataset, store, options)

@@ -19,8 +19,8 @@ from training.recipes import RECIPES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """Which videos, and where their decoded frames are kept."""
+class CollectionOptions:
+    """Which videos."""
 
     dataset: Literal["demo", "ucf101", "hmdb51", "folder"] = option(
         "demo", "the collection; demo is rendered on first use"
@@ -28,15 +28,15 @@ class DataOptions:
     data_dir: Path | None = option(None, "folder of the videos; not for demo")
     splits_dir: Path | None = option(None, "folder of the split files, if not inside --data-dir")
     split: Literal[1, 2, 3] = option(1, "which of the three splits into training and test videos")
-    store: Path | None = option(
-        None, "folder of the decoded frames (default: in the user's cache folder)"
-    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FitOptions(DataOptions):
+class FitOptions(CollectionOptions):
     """Everything that decides a training run."""
 
+    store: Path | None = option(
+        None, "folder of the decoded frames (default: in the user's cache folder)"
+    )
     preset: Literal[tuple(PRESETS)] = option("small", "size of the network")
     paths: tuple[Literal[PATHS], ...] = option(PATHS, "paths of the network: Table 2")
     temporal_kernels: tuple[int, ...] = option((3, 5), "kernel sizes of the TCL: Table 1")
@@ -92,7 +92,7 @@ class FitOptions(DataOptions):
         return Path("runs") / (name if self.paths == PATHS else f"{name}-{'-'.join(self.paths)}")
 
 
-def load_dataset(options: DataOptions) -> Dataset:
+def load_dataset(options: CollectionOptions) -> Dataset:
     """The chosen split of the chosen collection; renders the demo on first use.
 
     Raises:
@@ -115,9 +115,14 @@ def load_dataset(options: DataOptions) -> Dataset:
     return read(options.data_dir, splits_dir=options.splits_dir, split=options.split)
 
 
-def open_store(options: DataOptions, dataset: Dataset, *, short_side: int) -> FrameStore:
-    """The frame store of the split's videos, prepared where it is not yet."""
-    folder = options.store
+def open_store(folder: Path | None, dataset: Dataset, *, short_side: int) -> FrameStore:
+    """The frame store of the split's videos, prepared where it is not yet.
+
+    Args:
+        folder: the store, or `None` for one in the user's cache folder.
+        dataset: the videos.
+        short_side: short side of the stored frames, pixels.
+    """
     if folder is None:
         digest = hashlib.sha256(str(dataset.root.resolve()).encode()).hexdigest()[:10]
         folder = cache_folder() / "stores" / f"{dataset.name}-{short_side}-{digest}"

@@ -1,0 +1,49 @@
+"""Decode a collection once: python -m training.prepare [--dataset NAME --data-dir DIR] --out STORE
+
+Writes the frame store that `fit --store STORE` reads; `fit` calls the same code, so this command
+is for doing it beforehand. It runs on all cores. Stopped at any moment,
+the same command goes on where it was; a source file that has changed is decoded again, and only
+that. What could not be decoded is listed in the store's rejected.csv.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from fstcn_keras.presets import PRESETS
+from training import cli
+from training.cli import option
+from training.options import CollectionOptions, load_dataset, open_store
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrepareOptions(CollectionOptions):
+    """What to decode, and for which network."""
+
+    out: Path | None = option(
+        None, "folder of the store (default: the one in the user's cache folder that fit reads)"
+    )
+    preset: Literal[tuple(PRESETS)] = option("small", "the network that will read the frames")
+
+
+def main(options: PrepareOptions):
+    """Fills the store and says what is in it."""
+    dataset = load_dataset(options)
+    print(dataset)
+    store = open_store(options.out, dataset, short_side=PRESETS[options.preset].short_side)
+    videos = store.videos.values()
+    rejected = [stored for stored in videos if stored.num_frames == 0]
+    partial = [stored for stored in videos if stored.num_frames and stored.reason]
+    print(
+        f"{store.folder}: {len(videos) - len(rejected)} videos, "
+        f"{sum(stored.num_frames for stored in videos)} frames; {len(partial)} only in part, "
+        f"{len(rejected)} could not be decoded"
+    )
+    for stored in [*rejected, *partial][:10]:
+        print(f"  {stored.path!r}: {stored.reason}")
+    if len(rejected) + len(partial) > 10:
+        print(f"  ... and more in {store.folder / 'rejected.csv'}")
+
+
+if __name__ == "__main__":
+    cli.run(main, PrepareOptions)
