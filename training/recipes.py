@@ -25,7 +25,7 @@ class Recipe:
 RECIPES = {
     "paper": Recipe(optimizer="sgd", learning_rate=1e-2, epochs=100),
     "small": Recipe(optimizer="adam", learning_rate=1e-3, epochs=40),
-    "squeeze": Recipe(optimizer="adam", learning_rate=1e-4, epochs=40),
+    "squeeze": Recipe(optimizer="adam", learning_rate=1e-4, epochs=30),
 }
 
 

@@ -52,10 +52,16 @@ class CeilMaxPooling2D(keras.layers.Layer):
 
     def call(self, x):
         _, h, w, _ = x.shape
-        overhang = [(0, 0), (0, self._overhang(h)), (0, self._overhang(w)), (0, 0)]
-        if overhang != [(0, 0)] * 4:
-            x = ops.pad(x, overhang, constant_values=float("-inf"))
-        return ops.max_pool(x, self.pool_size, self.strides, data_format="channels_last")
+        overhang_h, overhang_w = self._overhang(h), self._overhang(w)
+        padding = "valid"
+        if self.pool_size == self.strides + 1 and h % self.strides == w % self.strides == 0:
+            padding = "same"  # adds one row and column, at the bottom and right, without a copy
+        elif overhang_h or overhang_w:
+            edges = [(0, 0), (0, overhang_h), (0, overhang_w), (0, 0)]
+            x = ops.pad(x, edges, constant_values=float("-inf"))
+        return ops.max_pool(
+            x, self.pool_size, self.strides, padding=padding, data_format="channels_last"
+        )
 
     def compute_output_shape(self, input_shape):
         batch, h, w, f = input_shape

@@ -164,7 +164,7 @@ def _batches(positions, draws, store, config, batch_size) -> tf.data.Dataset:
     return (
         positions.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(2)
         .with_options(options)
     )
 
