@@ -54,7 +54,7 @@ class CeilMaxPooling2D(keras.layers.Layer):
         _, h, w, _ = x.shape
         overhang_h, overhang_w = self._overhang(h), self._overhang(w)
         padding = "valid"
-        if self.pool_size == self.strides + 1 and h % self.strides == w % self.strides == 0:
+        if overhang_h == overhang_w == 1 and self.pool_size == self.strides + 1:
             padding = "same"  # adds one row and column, at the bottom and right, without a copy
         elif overhang_h or overhang_w:
             edges = [(0, 0), (0, overhang_h), (0, overhang_w), (0, 0)]
