@@ -105,13 +105,18 @@ class ActionClassifier:
         return cls(model, classes=classes, plan=plan)
 
     def save(self, folder: str | Path):
-        """Writes `model.keras`, `classes.txt` and `views.json`, the model last."""
+        """Writes `model.keras`, `classes.txt` and `views.json`, the model last.
+
+        The network is saved without what it was trained with: no optimiser state, no loss.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "classes.txt").write_text("\n".join(self.classes) + "\n", encoding="utf-8")
         (folder / "views.json").write_text(json.dumps(dataclasses.asdict(self.plan), indent=1))
+        network = self.model.__class__.from_config(self.model.get_config())
+        network.set_weights(self.model.get_weights())
         aside = folder / "model.partial.keras"
-        self.model.save(aside)
+        network.save(aside)
         aside.replace(folder / "model.keras")
 
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:

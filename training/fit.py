@@ -61,8 +61,6 @@ def main(options: FitOptions):
 
     plan = ViewPlan.of(config, num_clips=options.num_clips)
     ActionClassifier(model, classes=list(dataset.classes), plan=plan).save(run)
-    del model
-    keras.utils.clear_session()  # evaluation loads the saved network; both need not fit at once
     evaluate.evaluate(run, dataset, store)
     evaluate.print_metrics(run)
 

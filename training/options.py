@@ -53,7 +53,9 @@ class FitOptions(CollectionOptions):
     epochs: int | None = option(
         None, "passes over the training videos, one clip of each a pass (default: the preset's)"
     )
-    batch_size: int = option(32, "clips in a batch, over all devices")
+    batch_size: int | None = option(
+        None, "clips in a batch, over all devices (default: the preset's)"
+    )
     warmup_epochs: float = option(2.0, "epochs of linear warm-up")
     val_fraction: float = option(
         0.0,

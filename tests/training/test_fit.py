@@ -3,6 +3,9 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -125,6 +128,25 @@ def test_a_stopped_run_goes_on_to_the_same_weights(run, data, tmp_path, monkeypa
     resumed = keras.saving.load_model(tmp_path / "run" / "model.keras", compile=False)
     for one, two in zip(whole.weights, resumed.weights, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6, err_msg=one.path)
+
+
+def test_the_saved_network_needs_nothing_but_fstcn_keras(run):
+    script = (
+        "import sys, fstcn_keras, keras, numpy as np\n"
+        "model = keras.models.load_model(sys.argv[1])\n"
+        "clip = np.zeros((2, 5, 108, 108, 3), np.uint8)\n"
+        "print(model.predict({'clip': clip, 'clip_diff': clip}, verbose=0).shape)\n"
+        "print('training' in sys.modules, model.compiled)\n"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", script, str(run / "model.keras")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert output.stdout.splitlines() == ["(2, 2)", "False False"]
+    assert (run / "model.keras").stat().st_size < 4 * 8_608_034 + 1_000_000  # weights alone
 
 
 def test_evaluate_repeats_the_numbers(run, capsys):

@@ -35,7 +35,9 @@ class TestContract(LayerContract):
         return CeilMaxPooling2D(3, 2, **kwargs)
 
 
-@pytest.mark.parametrize(("size", "stride"), [(3, 2), (3, 3), (2, 2), (2, 1), (3, 1), (4, 3), (5, 2)])
+@pytest.mark.parametrize(
+    ("size", "stride"), [(3, 2), (3, 3), (2, 2), (2, 1), (3, 1), (4, 3), (5, 2)]
+)
 @pytest.mark.parametrize(("height", "width"), [(6, 6), (7, 5), (8, 9), (12, 6)])
 def test_equals_a_loop(height, width, size, stride):
     x = normal((2, height, width, 3)) - 5  # padding with zeros would show
