@@ -57,7 +57,9 @@ def _add_argument(parser, field, hint):
     keywords = {"help": field.metadata["help"], "type": hint}
     if typing.get_origin(hint) is tuple:
         keywords |= {"type": typing.get_args(hint)[0], "nargs": "+"}
-    if field.metadata.get("positional"):
+    if hint is bool:
+        parser.add_argument(f"--{field.name}", action="store_true", help=field.metadata["help"])
+    elif field.metadata.get("positional"):
         parser.add_argument(field.name, **keywords)
     else:
         name = "--" + field.name.replace("_", "-")

@@ -18,7 +18,7 @@ from training import cli, figures
 from training.cli import UserError, positional
 from training.data.datasets import Dataset
 from training.data.store import FrameStore
-from training.options import load_dataset, open_store, read_config
+from training.options import open_data, read_config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,10 +31,8 @@ class EvaluateOptions:
 def main(options: EvaluateOptions):
     """Repeats the evaluation of a run."""
     fit_options = read_config(options.run / "config.yaml")
-    dataset = load_dataset(fit_options)
-    print(dataset)
     plan = load_classifier(options.run).plan
-    store = open_store(fit_options.store, dataset, short_side=plan.short_side)
+    dataset, store = open_data(fit_options, fit_options.store, short_side=plan.short_side)
     report_rejected(store, options.run)
     evaluate(options.run, dataset, store)
     print_metrics(options.run)

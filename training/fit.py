@@ -25,8 +25,7 @@ from training.distribution import device_strategy, fast_precision
 from training.options import (
     FitOptions,
     differences,
-    load_dataset,
-    open_store,
+    open_data,
     read_config,
     write_config,
 )
@@ -40,10 +39,8 @@ def main(options: FitOptions):
         print(f"{run} is finished already:")
         evaluate.print_metrics(run)
         return
-    dataset = load_dataset(options)
-    print(dataset)
     config = PRESETS[options.preset]
-    store = open_store(options.store, dataset, short_side=config.short_side)
+    dataset, store = open_data(options, options.store, short_side=config.short_side)
     evaluate.report_rejected(store, run)
 
     train, held_out = split_training(dataset, store, options)

@@ -13,6 +13,7 @@ from training.cli import UserError, option
 from training.data import datasets
 from training.data.datasets import Dataset
 from training.data.demo import prepare_demo
+from training.data.duplicates import clusters, near_duplicates
 from training.data.preparation import prepare_store
 from training.data.store import FrameStore
 from training.recipes import RECIPES
@@ -111,25 +112,36 @@ def load_dataset(options: CollectionOptions) -> Dataset:
     for folder in (options.data_dir, options.splits_dir):
         if folder is not None and not folder.is_dir():
             raise UserError(f"{folder} is not a folder")
-    if options.dataset == "folder":
-        return datasets.folder(options.data_dir, split=options.split)
-    read = {"ucf101": datasets.ucf101, "hmdb51": datasets.hmdb51}[options.dataset]
+    read = {"ucf101": datasets.ucf101, "hmdb51": datasets.hmdb51, "folder": datasets.folder}[
+        options.dataset
+    ]
     return read(options.data_dir, splits_dir=options.splits_dir, split=options.split)
 
 
-def open_store(folder: Path | None, dataset: Dataset, *, short_side: int) -> FrameStore:
-    """The frame store of the split's videos, prepared where it is not yet.
+def open_data(
+    options: CollectionOptions, store_folder: Path | None, *, short_side: int
+) -> tuple[Dataset, FrameStore]:
+    """The chosen split and its decoded frames, prepared where they are not yet.
 
     Args:
-        folder: the store, or `None` for one in the user's cache folder.
-        dataset: the videos.
+        options: which videos.
+        store_folder: the store, or `None` for one in the user's cache folder.
         short_side: short side of the stored frames, pixels.
+
+    Raises:
+        UserError: see `load_dataset` and `prepare_store`.
     """
-    if folder is None:
+    dataset = load_dataset(options)
+    if store_folder is None:
         digest = hashlib.sha256(str(dataset.root.resolve()).encode()).hexdigest()[:10]
-        folder = cache_folder() / "stores" / f"{dataset.name}-{short_side}-{digest}"
+        store_folder = cache_folder() / "stores" / f"{dataset.name}-{short_side}-{digest}"
     paths = [video.path for video in dataset.videos if video.side != "unused"]
-    return prepare_store(folder, dataset.root, paths, short_side=short_side)
+    store = prepare_store(store_folder, dataset.root, paths, short_side=short_side)
+    if options.dataset == "folder" and options.splits_dir is None:
+        hashes = {v.path: v.perceptual_hash for v in store.videos.values() if v.num_frames}
+        dataset = datasets.split_by_group(dataset, clusters(paths, near_duplicates(hashes)))
+    print(dataset, flush=True)
+    return dataset, store
 
 
 def cache_folder() -> Path:

@@ -110,18 +110,52 @@ def test_folder_keeps_sources_on_one_side_and_about_30_percent(tmp_path):
     touch(tmp_path, *paths, *(f"sit/{n}.mp4" for n in range(20)), "sit/readme.md")
     tests = []
     for split in (1, 2, 3):
-        dataset = datasets.folder(tmp_path, split=split)
+        listed = datasets.folder(tmp_path, split=split)
+        alone = {video.path: video.path for video in listed.videos}
+        dataset = datasets.split_by_group(listed, alone)
         assert dataset.classes == ("run", "sit")
         assert len(dataset.videos) == 60
         sides = {}
         for video in dataset.videos:
-            assert sides.setdefault(video.group, video.side) == video.side
+            assert sides.setdefault(group_of(video.path), video.side) == video.side
         counts = Counter((video.label, video.side) for video in dataset.videos)
         assert counts[0, "test"] == 12
         assert counts[1, "test"] == 6
         tests.append({video.path for video in dataset.side("test")})
-        assert datasets.folder(tmp_path, split=split) == dataset
+        assert datasets.split_by_group(listed, alone) == dataset
     assert tests[0] != tests[1] != tests[2]
+
+
+def test_folder_keeps_look_alikes_on_one_side(tmp_path):
+    touch(tmp_path, *(f"sit/{n:02d}.mp4" for n in range(20)))
+    for split in (1, 2, 3):
+        listed = datasets.folder(tmp_path, split=split)
+        look_alike = {f"sit/{n:02d}.mp4": f"sit/{n // 5 * 5:02d}.mp4" for n in range(20)}
+        dataset = datasets.split_by_group(listed, look_alike)
+        sides = {video.path: video.side for video in dataset.videos}
+        assert all(sides[path] == sides[first] for path, first in look_alike.items())
+        assert len(dataset.side("test")) == 5
+
+
+@pytest.mark.parametrize("form", ["hmdb", "ucf"])
+def test_folder_honours_split_files_of_its_own(tmp_path, form):
+    touch(tmp_path / "videos", "b/1.mp4", "b/2.mkv", "a/3.MOV")
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    if form == "hmdb":
+        (lists / "a_test_split1.txt").write_text("3.MOV 1\n")
+        (lists / "b_test_split1.txt").write_text("1.mp4 1\n2.mkv 2\n")
+    else:
+        (lists / "classInd.txt").write_text("1 a\n2 b\n")
+        (lists / "trainlist01.txt").write_text("a/3.MOV 1\nb/1.mp4 2\n")
+        (lists / "testlist01.txt").write_text("b/2.mkv\n")
+    dataset = datasets.folder(tmp_path / "videos", splits_dir=lists)
+    assert (dataset.name, dataset.classes) == ("folder", ("a", "b"))
+    assert {v.path: (v.label, v.side) for v in dataset.videos} == {
+        "a/3.MOV": (0, "train"),
+        "b/1.mp4": (1, "train"),
+        "b/2.mkv": (1, "test"),
+    }
 
 
 def test_folder_without_videos_says_what_was_expected(tmp_path):

@@ -1,10 +1,13 @@
 """Video collections as lists: UCF-101, HMDB-51 and a folder with one sub-folder per class."""
 
-from collections import Counter
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.cli import UserError
+from training.data.duplicates import clusters
 from training.data.groups import group_of, hold_out
 
 VIDEO_SUFFIXES = {".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg"}
@@ -106,20 +109,51 @@ def hmdb51(data_dir: Path, *, splits_dir: Path | None = None, split: int = 1) ->
     return _dataset("hmdb51", split, data_dir, ("hmdb51_org", "videos"), classes, listed)
 
 
-def folder(data_dir: Path, *, split: int = 1) -> Dataset:
+def folder(data_dir: Path, *, splits_dir: Path | None = None, split: int = 1) -> Dataset:
     """Any collection laid out as `CLASS/*.{avi,mp4,mkv,mov,webm,mpg}`.
 
-    30 % of every class are test videos, a different share in each split; videos of one source
-    (see `groups.group_of`) stay on one side.
+    With a folder of split files, in UCF-101's or HMDB-51's format, these decide. Without, all
+    videos are training videos until `split_by_group` has drawn the test videos.
 
     Raises:
         UserError: if there is no such sub-folder.
     """
-    files = sorted(_video_files(data_dir))
-    items = [(path, path.split("/")[0], group_of(path)) for path in files]
-    test = hold_out(items, fraction=0.3, salt=f"split {split}")
-    listed = [(path, name, "test" if path in test else "train") for path, name, _ in items]
-    return _dataset("folder", split, data_dir, (), sorted({name for _, name, _ in items}), listed)
+    if splits_dir is not None:
+        read = ucf101 if any(splits_dir.glob("**/classInd.txt")) else hmdb51
+        dataset = read(data_dir, splits_dir=splits_dir, split=split)
+        return dataclasses.replace(dataset, name="folder")
+    listed = [(path, path.split("/")[0], "train") for path in sorted(_video_files(data_dir))]
+    return _dataset("folder", split, data_dir, (), sorted({name for _, name, _ in listed}), listed)
+
+
+def split_by_group(dataset: Dataset, look_alike: Mapping[str, str]) -> Dataset:
+    """Draws about 30 % of every class as test videos, other ones in each split.
+
+    Videos of one source, as their names tell (see `groups.group_of`), stay on one side; so do
+    those that look alike.
+
+    Args:
+        dataset: of `folder`, without test videos.
+        look_alike: name of each video's cluster of near-duplicates, by path.
+    """
+    names = {video.path: video.group for video in dataset.videos}
+    ties = [(path, first) for path, first in look_alike.items() if path != first]
+    by_name = defaultdict(list)
+    for path, name in names.items():
+        by_name[path.split("/")[0], name].append(path)
+    ties += [(paths[0], path) for paths in by_name.values() for path in paths[1:]]
+    group_of_path = clusters(list(names), ties)
+    items = [(path, path.split("/")[0], group_of_path[path]) for path in names]
+    test = hold_out(items, fraction=0.3, salt=f"split {dataset.split}")
+    videos = tuple(
+        dataclasses.replace(
+            video,
+            side="test" if video.path in test else "train",
+            group=group_of_path[video.path],
+        )
+        for video in dataset.videos
+    )
+    return dataclasses.replace(dataset, videos=videos)
 
 
 def _dataset(name, split, data_dir, subfolders, classes, listed) -> Dataset:

@@ -16,11 +16,12 @@ from PIL import Image
 
 from fstcn_keras.video import VideoError, VideoReader
 from training.cli import UserError
+from training.data.duplicates import frame_hash, video_hash
 from training.data.store import FrameStore, StoredVideo, StoreError, read_facts, record_file
 from training.parallel import map_processes
 
 JPEG_QUALITY = 92
-FORMAT = 1
+FORMAT = 2
 
 
 def prepare_store(folder: Path, root: Path, paths: Iterable[str], *, short_side: int) -> FrameStore:
@@ -140,11 +141,14 @@ def _source_facts(path: str, source: Path) -> StoredVideo:
 def _write_records(aside: Path, source: Path, stored: StoredVideo, short_side: int) -> StoredVideo:
     reader = VideoReader(source, short_side=short_side)
     height = width = 0
+    hashes = []
     with _record_writer(aside) as writer:
         for frame in reader:
+            image = Image.fromarray(frame)
             buffer = io.BytesIO()
-            Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)
+            image.save(buffer, "JPEG", quality=JPEG_QUALITY)
             writer.write(buffer.getvalue())
+            hashes.append(frame_hash(image))
             height, width = frame.shape[:2]
         stored = dataclasses.replace(
             stored,
@@ -153,6 +157,7 @@ def _write_records(aside: Path, source: Path, stored: StoredVideo, short_side: i
             height=height,
             width=width,
             fps=reader.fps,
+            perceptual_hash=video_hash(hashes),
             reason=_incomplete(reader),
         )
         writer.write(stored.to_json())

@@ -46,6 +46,7 @@ class StoredVideo:
         height: of the stored frames, pixels.
         width: of the stored frames, pixels.
         fps: frames per second that the container claims, or 0.
+        perceptual_hash: see `duplicates.video_hash`; empty if the video was rejected.
         reason: why the video was rejected or is incomplete; empty if all is well.
     """
 
@@ -58,6 +59,7 @@ class StoredVideo:
     height: int = 0
     width: int = 0
     fps: float = 0.0
+    perceptual_hash: str = ""
     reason: str = ""
 
     def to_json(self) -> bytes:

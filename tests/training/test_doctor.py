@@ -1,0 +1,74 @@
+"""The data doctor on a small collection with one of everything."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.videos import write_video
+from training import cli, prepare
+
+
+def pattern(seed: int, num_frames: int = 12) -> np.ndarray:
+    blocks = np.random.default_rng(seed).integers(0, 256, (8, 9, 3), dtype=np.uint8)
+    image = blocks.repeat(8, axis=0).repeat(8, axis=1)
+    return np.broadcast_to(image, (num_frames, *image.shape))
+
+
+@pytest.fixture
+def collection(tmp_path):
+    root, lists = tmp_path / "data" / "videos", tmp_path / "data" / "testTrainMulti_7030_splits"
+    lists.mkdir(parents=True)
+    for label, name in enumerate(("a", "b")):
+        for number in range(6):
+            write_video(root / name / f"{number}.avi", pattern(10 * label + number))
+        flags = "".join(f"{number}.avi {2 if number > 3 else 1} \n" for number in range(6))
+        (lists / f"{name}_test_split1.txt").write_text(flags)
+    return tmp_path
+
+
+def check(collection, *, code: int) -> tuple[dict, str]:
+    options = ["--dataset", "hmdb51", "--data-dir", str(collection / "data"), "--check"]
+    options += ["--out", str(collection / "store"), "--json", str(collection / "report.json")]
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(prepare.main, prepare.PrepareOptions, options)
+    assert stopped.value.code == code
+    report = json.loads((collection / "report.json").read_text())
+    return report, {finding["text"]: finding for finding in report["findings"]}
+
+
+def test_a_healthy_collection(collection, capsys):
+    report, findings = check(collection, code=0)
+    assert report["counts"] == {"a": {"train": 4, "test": 2}, "b": {"train": 4, "test": 2}}
+    assert findings == {}
+    assert "verdict: healthy (0 errors, 0 warnings)" in capsys.readouterr().out
+
+
+def test_one_of_everything(collection, capsys):
+    videos = collection / "data" / "videos"
+    shutil.copyfile(videos / "a" / "0.avi", videos / "a" / "5.avi")  # training and test
+    changed = pattern(11).copy()
+    changed[:, :8, :8] //= 2
+    write_video(videos / "b" / "2.avi", changed)  # near b/1.avi, both training
+    (videos / "a" / "4.avi").write_text("no video")
+    (videos / "b" / "4.avi").unlink()
+    write_video(videos / "b" / "3.avi", pattern(13, num_frames=90))
+    write_video(videos / "b" / "extra.avi", pattern(99))
+    report, findings = check(collection, code=1)
+    assert not report["healthy"]
+    expected = {
+        "1 identical pairs ACROSS training and test videos": ("error", "a/0.avi  =  a/5.avi"),
+        "1 near-duplicate pairs within one side": ("warning", "b/1.avi  =  b/2.avi"),
+        "1 test videos cannot be decoded": ("error", "'a/4.avi': cannot be opened as a video"),
+        "1 listed test videos are missing": ("error", "b/4.avi"),
+        "video files that no list names": ("warning", "1 files"),
+        "1 videos of unusual length in frames": ("warning", "b/3.avi: 90, the median is 12"),
+    }
+    for text, (severity, example) in expected.items():
+        finding = findings.pop(text)
+        assert finding["severity"] == severity
+        assert len(finding["examples"]) == 1
+        assert finding["examples"][0].startswith(example)
+    assert findings == {}
+    assert "verdict: not fit for an honest figure (3 errors, 3 warnings)" in capsys.readouterr().out

@@ -1,0 +1,56 @@
+"""Near-duplicates: the hash by hand, the search against comparing all pairs."""
+
+import itertools
+
+import numpy as np
+from PIL import Image
+
+from training.data.duplicates import clusters, frame_hash, near_duplicates, video_hash
+
+
+def test_hash_of_ramps():
+    falling = np.tile(np.linspace(255, 0, 90).astype(np.uint8), (80, 1))
+    assert frame_hash(Image.fromarray(falling)) == "f" * 16
+    assert frame_hash(Image.fromarray(falling[:, ::-1])) == "0" * 16
+    half = np.concatenate([falling[:40], falling[40:, ::-1]])
+    assert frame_hash(Image.fromarray(half)) == "f" * 8 + "0" * 8
+
+
+def test_video_hash_takes_a_quarter_a_half_and_three_quarters():
+    hashes = [f"{number:016x}" for number in range(8)]
+    assert video_hash(hashes) == hashes[2] + hashes[4] + hashes[6]
+    assert video_hash(hashes[:1]) == hashes[0] * 3
+
+
+def test_search_finds_what_comparing_all_pairs_finds():
+    generator = np.random.default_rng(0)
+    hashes = {}
+    for number in range(120):
+        bits = generator.integers(0, 2, 192)
+        for copy, flips in enumerate(generator.integers(0, 20, 3)):
+            changed = bits.copy()
+            changed[generator.choice(192, flips, replace=False)] ^= 1
+            hashes[f"{number}-{copy}"] = np.packbits(changed).tobytes().hex()
+    expected = sorted(
+        (min(a, b), max(a, b))
+        for a, b in itertools.combinations(hashes, 2)
+        if bin(int(hashes[a], 16) ^ int(hashes[b], 16)).count("1") <= 11
+    )
+    assert len(expected) > 30
+    assert near_duplicates(hashes) == expected
+
+
+def test_equal_hashes_are_near():
+    assert near_duplicates({"b": "0" * 48, "a": "0" * 48, "c": "f" * 48}) == [("a", "b")]
+
+
+def test_clusters_join_chains():
+    paths = ["e", "d", "c", "b", "a"]
+    assert clusters(paths, [("a", "b"), ("b", "d")]) == {
+        "a": "a",
+        "b": "a",
+        "d": "a",
+        "c": "c",
+        "e": "e",
+    }
+    assert clusters(["x"], []) == {"x": "x"}

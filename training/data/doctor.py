@@ -1,0 +1,167 @@
+"""The data doctor: what is in a collection, and what would make its figures wrong."""
+
+import dataclasses
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass
+
+from training.data.datasets import Dataset
+from training.data.duplicates import near_duplicates
+from training.data.store import FrameStore
+
+OUTLIER = 3.0  # times the median, or a third of it
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of thing that was found.
+
+    Attributes:
+        severity: `"error"` if it makes an accuracy wrong, `"warning"` if it may.
+        text: what it is, with the count.
+        examples: the videos, or pairs of videos, concerned; all of them.
+    """
+
+    severity: str
+    text: str
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Counts and findings of one split.
+
+    Attributes:
+        counts: number of videos by class name and side.
+        findings: errors first.
+    """
+
+    counts: dict[str, dict[str, int]]
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there is no finding of severity error."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+    def __str__(self) -> str:
+        sides = ("train", "test", "unused")
+        lines = [f"{'class':32}{'train':>8}{'test':>8}{'unused':>8}"]
+        for name, counts in self.counts.items():
+            lines.append(f"{name:32}" + "".join(f"{counts.get(side, 0):8}" for side in sides))
+        for finding in self.findings:
+            lines.append(f"{finding.severity}: {finding.text}")
+            lines += [f"    {example}" for example in finding.examples[:SHOWN]]
+            if len(finding.examples) > SHOWN:
+                lines.append(f"    ... and {len(finding.examples) - SHOWN} more")
+        errors = sum(finding.severity == "error" for finding in self.findings)
+        warnings = len(self.findings) - errors
+        word = "healthy" if self.healthy else "not fit for an honest figure"
+        lines.append(f"verdict: {word} ({errors} errors, {warnings} warnings)")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict:
+        """The same as plain data."""
+        return {"healthy": self.healthy, **dataclasses.asdict(self)}
+
+
+def examine(dataset: Dataset, store: FrameStore) -> Report:
+    """Looks for missing, undecodable, duplicate and unusual videos, and unequal classes."""
+    counts = {name: {} for name in dataset.classes}
+    for video in dataset.videos:
+        by_side = counts[dataset.classes[video.label]]
+        by_side[video.side] = by_side.get(video.side, 0) + 1
+    findings = [
+        *_absent(dataset, store),
+        *_duplicates(dataset, store),
+        *_classes(counts),
+        *_outliers(store),
+    ]
+    found = [finding for finding in findings if finding.examples]
+    return Report(counts, tuple(sorted(found, key=lambda finding: finding.severity)))
+
+
+def _absent(dataset: Dataset, store: FrameStore) -> list[Finding]:
+    sides = {video.path: video.side for video in dataset.videos}
+    rejected = defaultdict(list)
+    partial = []
+    for path, stored in store.videos.items():
+        if stored.num_frames == 0:
+            rejected[sides[path]].append(f"{path!r}: {stored.reason}")
+        elif stored.reason:
+            partial.append(f"{path!r}: {stored.reason}")
+    missing = defaultdict(list)
+    for video in dataset.missing:
+        missing[video.side].append(video.path)
+    unlisted = (f"{dataset.unlisted} files",) if dataset.unlisted else ()
+    return [
+        _finding("error", "test videos cannot be decoded", rejected["test"]),
+        _finding("error", "listed test videos are missing", missing["test"]),
+        _finding("warning", "training videos cannot be decoded", rejected["train"]),
+        _finding("warning", "listed training videos are missing", missing["train"]),
+        _finding("warning", "videos decode only in part", partial),
+        Finding("warning", "video files that no list names", unlisted),
+    ]
+
+
+def _duplicates(dataset: Dataset, store: FrameStore) -> list[Finding]:
+    usable = {path: stored for path, stored in store.videos.items() if stored.num_frames}
+    same = defaultdict(list)
+    for path, stored in usable.items():
+        same[stored.source_sha256].append(path)
+    identical = {(a, b) for paths in same.values() for a in paths for b in paths if a < b}
+    hashes = {path: stored.perceptual_hash for path, stored in usable.items()}
+    alike = set(near_duplicates(hashes)) - identical
+    sides = {video.path: video.side for video in dataset.videos}
+    findings = []
+    for kind, pairs in (("identical", identical), ("near-duplicate", alike)):
+        across = sorted(f"{a}  =  {b}" for a, b in pairs if sides[a] != sides[b])
+        within = sorted(f"{a}  =  {b}" for a, b in pairs if sides[a] == sides[b])
+        findings += [
+            _finding("error", f"{kind} pairs ACROSS training and test videos", across),
+            _finding("warning", f"{kind} pairs within one side", within),
+        ]
+    return findings
+
+
+def _classes(counts: dict[str, dict[str, int]]) -> list[Finding]:
+    train = {name: by_side.get("train", 0) for name, by_side in counts.items()}
+    typical = statistics.median(train.values())
+    unequal = [
+        f"{name}: {number} training videos, the median class has {typical:g}"
+        for name, number in train.items()
+        if number * OUTLIER < typical or number > OUTLIER * typical
+    ]
+    empty = [
+        f"{name}: no {side} video"
+        for name, by_side in counts.items()
+        for side in ("train", "test")
+        if not by_side.get(side)
+    ]
+    return [
+        _finding("error", "classes lack training or test videos", empty),
+        _finding("warning", "classes are unequal", unequal),
+    ]
+
+
+def _outliers(store: FrameStore) -> list[Finding]:
+    usable = {path: stored for path, stored in store.videos.items() if stored.num_frames}
+    findings = []
+    for name, values in {
+        "length in frames": {path: stored.num_frames for path, stored in usable.items()},
+        "frames per second": {path: stored.fps for path, stored in usable.items()},
+        "width to height": {path: stored.width / stored.height for path, stored in usable.items()},
+    }.items():
+        typical = statistics.median(values.values()) if values else 0
+        odd = [
+            f"{path}: {value:g}, the median is {typical:g}"
+            for path, value in values.items()
+            if value > OUTLIER * typical or value * OUTLIER < typical
+        ]
+        findings.append(_finding("warning", f"videos of unusual {name}", odd))
+    return findings
+
+
+def _finding(severity: str, text: str, examples: list[str]) -> Finding:
+    return Finding(severity, f"{len(examples)} {text}", tuple(examples))
