@@ -9,6 +9,7 @@ import numpy as np
 from av.video.reformatter import Interpolation
 
 MAX_PIXELS = 8192 * 8192
+MAX_SIDE = 16384
 
 
 class VideoError(Exception):
@@ -17,6 +18,8 @@ class VideoError(Exception):
 
 class VideoReader:
     """Decodes the frames of a video file one after another, around damaged packets.
+
+    Frames are turned upright as the container asks for; pixels are taken as square.
 
     Args:
         source: path, or a binary file object.
@@ -52,8 +55,9 @@ class VideoReader:
                     self.damaged_packets += 1
                     continue
                 for frame in frames:
+                    image = self._rgb(frame)
                     self.decoded_frames += 1
-                    yield self._rgb(frame)
+                    yield image
         if self.decoded_frames == 0:
             raise VideoError(f"no frame could be decoded ({self.damaged_packets} damaged packets)")
 
@@ -102,11 +106,19 @@ class VideoReader:
             if self.short_side is not None:
                 scale = self.short_side / min(height, width)
                 height, width = round(height * scale), round(width * scale)
+            if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
+                raise VideoError(
+                    f"{frame.width}x{frame.height} pixels would become {width}x{height}; "
+                    f"at most {MAX_SIDE} a side are read"
+                )
             self._size = (width, height) if turned else (height, width)
         height, width = reversed(self._size) if turned else self._size
-        image = frame.to_ndarray(
-            format="rgb24", width=width, height=height, interpolation=Interpolation.AREA
-        )
+        try:
+            image = frame.to_ndarray(
+                format="rgb24", width=width, height=height, interpolation=Interpolation.AREA
+            )
+        except (av.FFmpegError, ValueError) as error:
+            raise VideoError(f"frames cannot be converted to RGB: {_reason(error)}") from error
         return np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
 
 

@@ -1,18 +1,24 @@
 """What makes a run repeatable: checkpoints, and random numbers that depend on the epoch alone."""
 
 import csv
+import io
+import math
 import shutil
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from training.cli import UserError
+from training.files import write_aside
+
 
 class Checkpoints(keras.callbacks.Callback):
     """Saves weights and optimiser state after every epoch, written aside and renamed.
 
-    The best epoch is the one with the highest `monitor`, of equals the later one; without a
-    metric to monitor, the last.
+    The file of the last epoch bears its number, so one rename says both what the weights are and
+    how far they are. The best epoch is the one with the highest `monitor`, of equals the later
+    one; without a metric to monitor, the last.
 
     Args:
         run: the run folder; files go to `checkpoints/`, and `history.csv` is read.
@@ -23,42 +29,74 @@ class Checkpoints(keras.callbacks.Callback):
         super().__init__()
         self.monitor = monitor
         self._history = run / "history.csv"
-        self._last = run / "checkpoints" / "last.weights.h5"
-        self._best = run / "checkpoints" / "best.weights.h5"
+        self._folder = run / "checkpoints"
+        self._best = self._folder / "best.weights.h5"
         self._best_value = float("-inf")
 
     def restore(self, model: keras.Model) -> int:
-        """Loads the last epoch, if there is one.
+        """Loads the last epoch, if there is one, and cuts the history back to it.
 
         Returns:
-            The number of training steps that the weights have seen.
+            The number of epochs that the weights have seen.
+
+        Raises:
+            UserError: if the file cannot be read.
         """
-        if not self._last.exists():
+        last = self._last()
+        if last is None:
             self._history.unlink(missing_ok=True)
             return 0
-        model.load_weights(self._last)
+        _load(model, last)
+        done = int(last.name.split("-")[1].split(".")[0])
+        rows = self._cut_history(done)
         if self.monitor is not None:
-            self._best_value = max(self._history_values())
-        return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+            self._best_value = max(float(row[self.monitor]) for row in rows)
+        return done
 
     def restore_best(self, model: keras.Model):
         """Loads the best epoch."""
-        model.load_weights(self._last if self.monitor is None else self._best)
+        _load(model, self._last() if self.monitor is None else self._best)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._last.parent.mkdir(exist_ok=True)
-        aside = self._last.with_name("partial.weights.h5")
+        if not math.isfinite(logs["loss"]):
+            raise UserError(
+                f"the loss became {logs['loss']} in epoch {epoch + 1}: try a lower "
+                f"--learning-rate; the checkpoint of the epoch before stays in {self._folder}"
+            )
+        self._folder.mkdir(exist_ok=True)
+        before = self._last()
+        aside = self._folder / "partial.weights.h5"
         self.model.save_weights(aside, overwrite=True)
         if self.monitor is not None and logs[self.monitor] >= self._best_value:
             self._best_value = logs[self.monitor]
-            best_aside = self._best.with_name("partial-best.weights.h5")
+            best_aside = self._folder / "partial-best.weights.h5"
             shutil.copyfile(aside, best_aside)
             best_aside.replace(self._best)
-        aside.replace(self._last)
+        aside.replace(self._folder / f"last-{epoch + 1:05d}.weights.h5")
+        if before is not None:
+            before.unlink()
 
-    def _history_values(self) -> list[float]:
+    def _last(self) -> Path | None:
+        return max(self._folder.glob("last-*.weights.h5"), default=None)
+
+    def _cut_history(self, num_epochs: int) -> list[dict[str, str]]:
+        """Drops rows of epochs whose weights were never saved."""
         with self._history.open(newline="") as file:
-            return [float(row[self.monitor]) for row in csv.DictReader(file)]
+            reader = csv.DictReader(file)
+            rows = [row for row in reader if int(row["epoch"]) < num_epochs]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, reader.fieldnames)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_aside(self._history, text.getvalue())
+        return rows
+
+
+def _load(model: keras.Model, file: Path):
+    try:
+        model.load_weights(file)
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"checkpoint {file} cannot be read ({error}): remove it") from error
 
 
 class EpochSeeds(keras.callbacks.Callback):

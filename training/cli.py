@@ -26,15 +26,18 @@ def positional(help: str, **metadata):
 def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
     """Parses the command line, calls `main(options)` and exits.
 
-    Exit codes: 0 done; 2 the user's input is at fault, with one line on stderr; 143 after
-    SIGTERM.
+    Exit codes: 0 done; 2 the user's input or a file system is at fault, with one line on
+    stderr; 130 after Ctrl-C; 143 after SIGTERM.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main(parse(options_class, argv, description=sys.modules[main.__module__].__doc__))
-    except (UserError, jsonargparse.ArgumentError) as error:
+    except (UserError, jsonargparse.ArgumentError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
 
 
 def parse(options_class: type, argv: Sequence[str] | None = None, *, description: str = ""):

@@ -20,6 +20,13 @@ def device_strategy(*, batch_size: int) -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
+def describe(strategy: tf.distribute.Strategy) -> str:
+    """`1 CPU`, `2 GPUs`."""
+    count = strategy.num_replicas_in_sync
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    return f"{count} {kind}{'s' if count > 1 else ''}"
+
+
 def fast_precision() -> str:
     """`"mixed_bfloat16"` where the processor multiplies bfloat16 itself, else `"float32"`."""
     gpus = tf.config.list_physical_devices("GPU")

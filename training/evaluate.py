@@ -7,7 +7,6 @@ Writes metrics.json, scores.npz and confusion.png into the run folder.
 import dataclasses
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,10 @@ from tqdm import tqdm
 from fstcn_keras import ActionClassifier, fusion
 from training import cli, figures
 from training.cli import UserError, positional
-from training.data.datasets import Dataset
+from training.data.datasets import Dataset, Video
+from training.data.preparation import write_rejected
 from training.data.store import FrameStore
+from training.files import write_aside
 from training.options import open_data, read_config
 
 
@@ -46,13 +47,13 @@ def load_classifier(run: Path) -> ActionClassifier:
     """
     try:
         return ActionClassifier.load(run)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{run} holds no trained network: {error}") from error
 
 
 def report_rejected(store: FrameStore, run: Path):
     """Says what could not be decoded, or not wholly; the list goes to the run's `rejected.csv`."""
-    shutil.copyfile(store.folder / "rejected.csv", run / "rejected.csv")
+    write_rejected(run / "rejected.csv", store.videos.values())
     flagged = [stored for stored in store.videos.values() if stored.reason]
     rejected = sum(stored.num_frames == 0 for stored in flagged)
     if flagged:
@@ -60,6 +61,23 @@ def report_rejected(store: FrameStore, run: Path):
             f"{rejected} videos could not be decoded, {len(flagged) - rejected} only in part: "
             f"see {run / 'rejected.csv'}"
         )
+
+
+def check_test_videos(dataset: Dataset, store: FrameStore) -> list[Video]:
+    """The test videos that can be decoded.
+
+    Raises:
+        UserError: if there is none.
+    """
+    listed = dataset.side("test")
+    videos = [video for video in listed if store.videos[video.path].num_frames]
+    if not videos:
+        raise UserError(
+            f"{dataset.root}: none of {len(listed)} test videos of split {dataset.split} can be "
+            f"decoded, {len(dataset.missing)} listed files are missing; there is nothing to judge "
+            "a network by"
+        )
+    return videos
 
 
 def evaluate(run: Path, dataset: Dataset, store: FrameStore):
@@ -74,10 +92,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore):
             f"the network knows {len(classifier.classes)} classes, the data has "
             f"{len(dataset.classes)} or others"
         )
-    listed = dataset.side("test")
-    videos = [video for video in listed if store.videos[video.path].num_frames]
-    if not videos:
-        raise UserError(f"no usable test video in {dataset.root}")
+    videos = check_test_videos(dataset, store)
     print(f"scoring {len(videos)} test videos", flush=True)
     scores = np.stack(
         [
@@ -101,13 +116,14 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore):
             "dataset": dataset.name,
             "split": dataset.split,
             "num_classes": len(dataset.classes),
+            "absent_classes": list(dataset.absent_classes),
             "num_clips": scores.shape[1],
             "num_crops": scores.shape[2],
             "videos": len(videos),
             "missing": sum(video.side == "test" for video in dataset.missing),
-            "rejected": len(listed) - len(videos),
+            "rejected": len(dataset.side("test")) - len(videos),
             "precision": classifier.model.dtype_policy.name,
-            "weights_sha256": hashlib.sha256((run / "model.keras").read_bytes()).hexdigest(),
+            "weights_sha256": weights_sha256(classifier),
         },
     }
     figures.draw_confusion(
@@ -117,9 +133,15 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore):
         title=f"{dataset.name} split {dataset.split}, {len(videos)} test videos, SCI fusion",
         target=run / "confusion.png",
     )
-    aside = run / "metrics.partial.json"
-    aside.write_text(json.dumps(metrics, indent=1))
-    aside.replace(run / "metrics.json")
+    write_aside(run / "metrics.json", json.dumps(metrics, indent=1))
+
+
+def weights_sha256(classifier: ActionClassifier) -> str:
+    """Hash of all weights, in the network's order, as little-endian bytes."""
+    digest = hashlib.sha256()
+    for value in classifier.model.get_weights():
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
 
 
 def score_video(classifier: ActionClassifier, store: FrameStore, path: str) -> np.ndarray:
@@ -132,7 +154,7 @@ def score_video(classifier: ActionClassifier, store: FrameStore, path: str) -> n
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Top-1, top-5 and mean class accuracy, fractions.
+    """Top-1, top-5 and mean class accuracy, fractions; the mean over the classes with videos.
 
     The rank of the true class is one more than the number of classes that score higher; equal
     scores before it in the order of classes count as higher.
@@ -154,7 +176,10 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 def print_metrics(run: Path):
     """The run's accuracies with their protocol, as a table."""
-    metrics = json.loads((run / "metrics.json").read_text())
+    try:
+        metrics = json.loads((run / "metrics.json").read_text())
+    except ValueError as error:
+        raise UserError(f"{run / 'metrics.json'} is damaged ({error}): remove it") from error
     protocol = metrics["protocol"]
     print(
         f"{protocol['dataset']} split {protocol['split']}: {protocol['videos']} test videos of "

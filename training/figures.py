@@ -14,7 +14,9 @@ def draw_curves(history: Path, target: Path):
     epochs = [int(row["epoch"]) + 1 for row in rows]
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     for axes, (name, label) in zip(
-        figure.subplots(1, 2), {"loss": "loss", "top1": "top-1 accuracy"}.items(), strict=True
+        figure.subplots(1, 2),
+        {"cross_entropy": "cross-entropy", "top1": "top-1 accuracy"}.items(),
+        strict=True,
     ):
         axes.plot(epochs, [float(row[name]) for row in rows], label="training clips")
         if rows[0].get(f"val_{name}", "NA") != "NA":

@@ -21,7 +21,7 @@ from training.data.datasets import Dataset, Video
 from training.data.groups import hold_out
 from training.data.pipeline import center_batches, store_errors_unwrapped, training_batches
 from training.data.store import FrameStore
-from training.distribution import device_strategy, fast_precision
+from training.distribution import describe, device_strategy, fast_precision
 from training.options import (
     FitOptions,
     differences,
@@ -43,6 +43,7 @@ def main(options: FitOptions):
     dataset, store = open_data(options, options.store, short_side=config.short_side)
     evaluate.report_rejected(store, run)
 
+    evaluate.check_test_videos(dataset, store)
     train, held_out = split_training(dataset, store, options)
     steps = math.ceil(len(train) / options.batch_size)
     strategy = device_strategy(batch_size=options.batch_size)
@@ -51,13 +52,14 @@ def main(options: FitOptions):
     print(
         f"training {' + '.join(options.paths)} of preset {options.preset} "
         f"({model.count_params():,} parameters, {model.dtype_policy.name}) "
-        f"on {strategy.num_replicas_in_sync} device(s): {len(train)} videos to train on, "
+        f"on {describe(strategy)}: {len(train)} videos to train on, "
         f"{len(held_out)} held out, {options.epochs} epochs; results in {run}"
     )
     train_model(model, store, (train, held_out), options, run=run, steps=steps)
 
     plan = ViewPlan.of(config, num_clips=options.num_clips)
     ActionClassifier(model, classes=list(dataset.classes), plan=plan).save(run)
+    del model  # evaluation loads the saved network: not both at once in memory
     evaluate.evaluate(run, dataset, store)
     evaluate.print_metrics(run)
 
@@ -74,7 +76,7 @@ def open_run(options: FitOptions) -> Path:
         run.mkdir(parents=True, exist_ok=True)
         if not config_file.exists() and any(run.iterdir()):
             raise UserError(f"{run} is not empty and not the folder of a training run")
-        if (run / "checkpoints").exists():
+        if any((run / name).exists() for name in ("checkpoints", "model.keras", "metrics.json")):
             if changed := differences(read_config(config_file), options):
                 raise UserError(
                     f"{run} holds a run with other options ({'; '.join(changed)}): "
@@ -99,8 +101,11 @@ def split_training(
     items = [(video.path, dataset.classes[video.label], video.group) for video in usable]
     held = hold_out(items, fraction=options.val_fraction, salt=f"validation {options.seed}")
     train = [video for video in usable if video.path not in held]
-    if not train:
-        raise UserError(f"no usable training video in {dataset.root}")
+    if len({video.label for video in train}) < 2:
+        raise UserError(
+            f"{dataset.root}: {len(train)} usable training videos of fewer than two classes; "
+            "there is nothing to tell apart"
+        )
     return train, [video for video in usable if video.path in held]
 
 
@@ -130,7 +135,10 @@ def build_model(options: FitOptions, *, run: Path, num_classes: int, steps: int)
     model.compile(
         optimizer=optimizer,
         loss="sparse_categorical_crossentropy",
-        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="top1")],
+        weighted_metrics=[  # unlike the loss, exact where entries of weight 0 fill up a batch
+            keras.metrics.SparseCategoricalAccuracy(name="top1"),
+            keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"),
+        ],
         jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)
@@ -183,7 +191,7 @@ def train_model(
     train, held_out = videos
     config, batch_size = PRESETS[options.preset], options.batch_size
     checkpoints = Checkpoints(run, monitor="val_top1" if held_out else None)
-    epoch = checkpoints.restore(model) // steps
+    epoch = checkpoints.restore(model)
     if epoch:
         print(f"{epoch} of {options.epochs} epochs are done already")
     validation = center_batches(store, held_out, config, batch_size=batch_size)

@@ -2,17 +2,19 @@
 
 import dataclasses
 import hashlib
+import math
 import os
 from pathlib import Path
 from typing import Literal
 
+import jsonargparse
 import yaml
 
 from fstcn_keras.presets import PATHS, PRESETS
-from training.cli import UserError, option
+from training.cli import UserError, option, parse
 from training.data import datasets
 from training.data.datasets import Dataset
-from training.data.demo import prepare_demo
+from training.data.demo import DEMO_VERSION, prepare_demo
 from training.data.duplicates import clusters, near_duplicates
 from training.data.preparation import prepare_store
 from training.data.store import FrameStore
@@ -57,7 +59,9 @@ class FitOptions(CollectionOptions):
     batch_size: int | None = option(
         None, "clips in a batch, over all devices (default: the preset's)"
     )
-    warmup_epochs: float = option(2.0, "epochs of linear warm-up")
+    warmup_epochs: float | None = option(
+        None, "epochs of linear warm-up (default: 2, at most a tenth of all)"
+    )
     val_fraction: float = option(
         0.0,
         "share of the training videos, whole groups, held out to choose the best epoch; "
@@ -74,18 +78,24 @@ class FitOptions(CollectionOptions):
         for name, value in dataclasses.asdict(RECIPES[self.preset]).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)  # frozen: the one place that fills it in
+        if self.warmup_epochs is None:
+            object.__setattr__(self, "warmup_epochs", min(2.0, self.epochs / 10))
         for name in ("epochs", "batch_size", "num_clips", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise UserError(
-                    f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}"
-                )
-        if not 0 <= self.val_fraction < 1:
-            raise UserError(f"--val-fraction must lie in [0, 1), got {self.val_fraction}")
-        if not 0 <= self.warmup_epochs < self.epochs:
-            raise UserError(
-                f"--warmup-epochs must lie in [0, epochs), got {self.warmup_epochs} of "
-                f"{self.epochs} epochs"
-            )
+            self._check(name, getattr(self, name) > 0, "be positive")
+        for name in ("seed", "scl_rate"):
+            self._check(name, getattr(self, name) >= 0, "not be negative")
+        self._check("learning_rate", math.isfinite(self.learning_rate), "be finite")
+        self._check("val_fraction", 0 <= self.val_fraction < 1, "lie in [0, 1)")
+        self._check("warmup_epochs", 0 <= self.warmup_epochs < self.epochs, "lie in [0, epochs)")
+        self._check("paths", len(set(self.paths)) == len(self.paths), "name each path once")
+        self._check("temporal_kernels", min(self.temporal_kernels) > 0, "be positive")
+        if self.scl_weights is not None:
+            self._check("scl_weights", self.scl_weights.is_file(), "be a file")
+
+    def _check(self, name: str, fine: bool, must: str):
+        if not fine:
+            flag = "--" + name.replace("_", "-")
+            raise UserError(f"{flag} must {must}, got {getattr(self, name)}")
 
     def run_folder(self) -> Path:
         """`--out`, or a name made of what distinguishes runs most."""
@@ -104,7 +114,7 @@ def load_dataset(options: CollectionOptions) -> Dataset:
     if options.dataset == "demo":
         if options.data_dir is not None:
             raise UserError("--data-dir is not for --dataset demo; name another --dataset")
-        folder = cache_folder() / "demo"
+        folder = cache_folder() / f"demo-{DEMO_VERSION}"
         prepare_demo(folder)
         return dataclasses.replace(datasets.hmdb51(folder, split=options.split), name="demo")
     if options.data_dir is None:
@@ -159,25 +169,23 @@ def read_config(file: Path) -> FitOptions:
     """What `write_config` wrote.
 
     Raises:
-        UserError: if the file is missing or holds unknown options.
+        UserError: if the file is missing or does not hold the options of a run.
     """
     if not file.is_file():
         raise UserError(f"{file.parent} is not the folder of a training run: no {file.name}")
-    values = yaml.safe_load(file.read_text())
-    types = {field.name: field for field in dataclasses.fields(FitOptions)}
-    if not isinstance(values, dict) or set(values) != set(types):
-        raise UserError(f"{file} does not hold the options of this version of training.fit")
-    for name, value in values.items():
-        if isinstance(value, list):
-            values[name] = tuple(value)
-        elif name in ("data_dir", "splits_dir", "store", "scl_weights", "out") and value:
-            values[name] = Path(value)
-    return FitOptions(**values)
+    try:
+        return parse(FitOptions, ["--config", str(file)])
+    except (jsonargparse.ArgumentError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} does not hold the options of a run: {error}") from error
 
 
 def differences(options: FitOptions, other: FitOptions) -> list[str]:
-    """The options in which two runs differ, as `name: value, other value`."""
+    """The options in which two runs differ, as `name: value, other value`.
+
+    Where the run and the store lie makes no difference.
+    """
     one, two = _plain(options), _plain(other)
+    del one["out"], one["store"]
     return [f"{name}: {one[name]}, {two[name]}" for name in one if one[name] != two[name]]
 
 

@@ -20,6 +20,8 @@ class PredictOptions:
 
 def main(options: PredictOptions):
     """Prints the best classes of one video."""
+    if options.top_k < 1:
+        raise UserError(f"--top-k must be positive, got {options.top_k}")
     classifier = load_classifier(options.run)
     try:
         prediction = classifier.predict_video(options.video)

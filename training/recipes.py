@@ -81,7 +81,7 @@ def build_optimizer(
     """
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup_steps else learning_rate,
-        decay_steps=total_steps - warmup_steps,
+        decay_steps=max(1, total_steps - warmup_steps),
         warmup_target=learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )

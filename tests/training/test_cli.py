@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training import cli, fit, predict
+from training import cli, evaluate, fit, predict
 from training.options import FitOptions, read_config, write_config
 
 
@@ -61,7 +61,17 @@ def test_wrong_layout(capsys, tmp_path, dataset):
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("--epochs", 0), ("--batch-size", -1), ("--val-fraction", 1), ("--warmup-epochs", 99)],
+    [
+        ("--epochs", 0),
+        ("--batch-size", -1),
+        ("--val-fraction", 1),
+        ("--warmup-epochs", 99),
+        ("--learning-rate", ".nan"),
+        ("--seed", -1),
+        ("--scl-rate", -1),
+        ("--scl-weights", "nowhere.h5"),
+        ("--temporal-kernels", 0),
+    ],
 )
 def test_numbers_out_of_range(capsys, tmp_path, argument, value):
     assert argument in fit_error(capsys, tmp_path, argument, value)
@@ -85,6 +95,32 @@ def test_run_folder_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "file").touch()
     error = error_of(capsys, fit.main, FitOptions, "--out", tmp_path / "file" / "run")
     assert "cannot be written" in error
+
+
+@pytest.mark.parametrize("content", ["{ not yaml", "preset: huge", "epochs: many", "nothing: 1"])
+def test_a_damaged_config_of_a_run(capsys, tmp_path, content):
+    (tmp_path / "config.yaml").write_text(content)
+    error = error_of(capsys, evaluate.main, evaluate.EvaluateOptions, tmp_path)
+    assert "config.yaml does not hold the options of a run" in error
+
+
+def test_a_cache_folder_that_cannot_be_written(capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert str(tmp_path / "file") in fit_error(capsys, tmp_path)
+
+
+def test_sigterm_ends_with_143(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from training import cli, fit; import time; "
+         "fit.main = lambda options: (print('ready', flush=True), time.sleep(60)); "
+         "fit.main.__module__ = 'training.fit'; cli.run(fit.main, fit.FitOptions, [])"],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert process.stdout.readline() == b"ready\n"
+    process.terminate()
+    assert process.wait(timeout=30) == 143
 
 
 def test_predict_with_a_folder_that_is_no_run(capsys, tmp_path):

@@ -32,7 +32,9 @@ def hmdb(tmp_path):
 
 def test_hmdb51_flags_labels_missing_and_absent_classes(hmdb):
     dataset = datasets.hmdb51(hmdb, split=2)
-    assert dataset.classes == ("clap", "wave")  # no video of jump is there
+    assert dataset.classes == ("clap", "wave")
+    assert dataset.absent_classes == ("jump",)
+    assert "1 of 3 listed classes have no video, e.g. jump" in str(dataset)
     found = {video.path: (video.label, video.side) for video in dataset.videos}
     assert found == {
         "clap/e_clap.avi": (0, "test"),
@@ -49,7 +51,7 @@ def test_hmdb51_flags_labels_missing_and_absent_classes(hmdb):
 
 def test_hmdb51_rejects_an_unknown_flag(hmdb):
     (hmdb / "testTrainMulti_7030_splits" / "wave_test_split2.txt").write_text("a_wave_x.avi 3\n")
-    with pytest.raises(UserError, match=r"flag must be 0, 1 or 2, got '3' for a_wave_x.avi"):
+    with pytest.raises(UserError, match=r"FLAG 0, 1 or 2; got 'a_wave_x.avi 3'"):
         datasets.hmdb51(hmdb, split=2)
 
 
@@ -96,7 +98,8 @@ def test_official_ucf101_lists(tmp_path, split, train, test):
 def test_official_hmdb51_lists(tmp_path, split):
     lists = SHARED_SPLITS / "testTrainMulti_7030_splits"
     for file in lists.glob(f"*_test_split{split}.txt"):
-        first = file.read_text().splitlines()[0].split(".avi")[0]
+        lines = file.read_text().splitlines()
+        first = next(line for line in lines if line.split()[-1] == "1").split(".avi")[0]
         touch(tmp_path, f"{file.name.split('_test_split')[0]}/{first}.avi")
     dataset = datasets.hmdb51(tmp_path, splits_dir=lists, split=split)
     listed = Counter(video.side for video in dataset.videos + dataset.missing)

@@ -16,6 +16,7 @@ from tests.training.test_cli import error_of
 from tests.videos import write_video
 from training import cli, evaluate, fit, predict
 from training.checkpoints import Checkpoints
+from training.cli import UserError
 from training.options import FitOptions
 
 VIDEOS_PER_CLASS = 6
@@ -119,8 +120,9 @@ def test_a_stopped_run_goes_on_to_the_same_weights(run, data, tmp_path, monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Checkpoints, "on_epoch_end", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit) as stopped:
         cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run"))
+    assert stopped.value.code == 130
     assert not (tmp_path / "run" / "model.keras").exists()
     monkeypatch.undo()
     cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run"))
@@ -171,6 +173,39 @@ def test_predict_prints_the_classes_best_first(run, data, capsys):
 def test_predict_with_something_that_is_no_video(run, data, capsys, name):
     error = error_of(capsys, predict.main, predict.PredictOptions, run, data / name)
     assert str(data / name) in error
+
+
+def test_test_videos_that_cannot_be_decoded_are_noticed_before_training(tmp_path, capsys):
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for name in ("a", "b"):
+        write_video(tmp_path / name / "1.avi", np.zeros((3, 48, 64, 3), np.uint8))
+        (tmp_path / name / "2.avi").write_text("no video")
+        (lists / f"{name}_test_split1.txt").write_text("1.avi 1\n2.avi 2\n")
+    options = arguments(tmp_path, tmp_path / "run", "--splits-dir", str(lists))
+    error = error_of(capsys, fit.main, FitOptions, *options)
+    assert "none of 2 test videos of split 1 can be decoded" in error
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    checkpoints = Checkpoints(tmp_path, monitor=None)
+    with pytest.raises(UserError, match=r"loss became nan in epoch 3.*--learning-rate"):
+        checkpoints.on_epoch_end(2, {"loss": float("nan")})
+
+
+def test_history_without_saved_weights_is_cut(tmp_path):
+    class Model:
+        def load_weights(self, path):
+            self.loaded = path.name
+
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last-00002.weights.h5").touch()
+    rows = "epoch,loss,val_top1\n0,3.0,0.2\n1,2.0,0.4\n2,1.0,0.9\n"
+    (tmp_path / "history.csv").write_text(rows)
+    checkpoints, model = Checkpoints(tmp_path, monitor="val_top1"), Model()
+    assert checkpoints.restore(model) == 2
+    assert model.loaded == "last-00002.weights.h5"
+    assert (tmp_path / "history.csv").read_text().split() == rows.split()[:3]
 
 
 def test_evaluate_without_a_run(tmp_path, capsys):
@@ -231,8 +266,8 @@ def test_held_out_videos_choose_the_best_epoch(tmp_path):
     checkpoints.set_model(model)
     for epoch, val_top1 in enumerate([0.1, 0.6, 0.6, 0.5]):
         model.epoch = epoch
-        checkpoints.on_epoch_end(epoch, {"val_top1": val_top1})
+        checkpoints.on_epoch_end(epoch, {"loss": 1.0, "val_top1": val_top1})
     checkpoints.restore_best(model)
     assert model.loaded == "2"
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert names == ["best.weights.h5", "last.weights.h5"]
+    assert names == ["best.weights.h5", "last-00004.weights.h5"]

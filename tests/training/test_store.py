@@ -80,7 +80,7 @@ def test_a_changed_source_is_decoded_again_and_only_that(tmp_path):
 
 def test_a_store_of_another_size_is_refused(collection):
     root, paths, _ = collection
-    with pytest.raises(UserError, match=r"made with other settings.*--store"):
+    with pytest.raises(UserError, match=r"with other settings.*Name another folder"):
         prepare_store(root / "store", root, paths, short_side=48)
 
 

@@ -41,7 +41,8 @@ class Dataset:
         root: folder that the videos' paths start from.
         classes: class names in the order of the labels.
         videos: the listed videos whose files exist.
-        missing: listed paths without a file.
+        absent_classes: listed classes without any training or test video; they have no label.
+        missing: listed videos of the other classes without a file.
         unlisted: number of video files that no list names.
     """
 
@@ -49,6 +50,7 @@ class Dataset:
     split: int
     root: Path
     classes: tuple[str, ...]
+    absent_classes: tuple[str, ...]
     videos: tuple[Video, ...]
     missing: tuple[Video, ...]
     unlisted: int
@@ -65,6 +67,12 @@ class Dataset:
         )
         if counts["unused"]:
             text += f", {counts['unused']} in neither"
+        if self.absent_classes:
+            text += (
+                f"; {len(self.absent_classes)} of "
+                f"{len(self.classes) + len(self.absent_classes)} listed classes have no video, "
+                f"e.g. {self.absent_classes[0]}"
+            )
         if self.missing:
             text += f"; {len(self.missing)} listed files are missing, e.g. {self.missing[0].path}"
         if self.unlisted:
@@ -79,13 +87,21 @@ def ucf101(data_dir: Path, *, splits_dir: Path | None = None, split: int = 1) ->
         UserError: if a folder or list is not there, or no listed video is.
     """
     lists = _splits_folder(data_dir, splits_dir, "ucfTrainTestlist", "classInd.txt")
-    numbers = dict(reversed(line.split()) for line in _lines(lists / "classInd.txt"))
-    classes = sorted(numbers, key=lambda name: int(numbers[name]))
+    numbers = {}
+    for line in _lines(lists / "classInd.txt"):
+        number, _, name = line.partition(" ")
+        if not number.isdecimal() or not name:
+            raise UserError(f"{lists / 'classInd.txt'}: expected 'NUMBER CLASS', got {line!r}")
+        numbers[name] = int(number)
+    classes = sorted(numbers, key=numbers.get)
     listed = []
     for side in ("train", "test"):
         for line in _lines(lists / f"{side}list0{split}.txt"):
             path = line.rsplit(" ", 1)[0] if side == "train" else line
-            listed.append((path, path.split("/")[0], side))
+            class_name = path.split("/")[0]
+            if class_name not in numbers:
+                raise UserError(f"{side}list0{split}.txt: no class in classInd.txt for {line!r}")
+            listed.append((path, class_name, side))
     return _dataset("ucf101", split, data_dir, ("UCF-101", "videos"), classes, listed)
 
 
@@ -101,9 +117,9 @@ def hmdb51(data_dir: Path, *, splits_dir: Path | None = None, split: int = 1) ->
     for file in sorted(lists.glob(f"*{ending}")):
         class_name = file.name.removesuffix(ending)
         for line in _lines(file):
-            name, flag = line.rsplit(" ", 1)
+            name, _, flag = line.rpartition(" ")
             if flag not in HMDB_SIDES:
-                raise UserError(f"{file}: flag must be 0, 1 or 2, got {flag!r} for {name}")
+                raise UserError(f"{file}: expected 'NAME FLAG', FLAG 0, 1 or 2; got {line!r}")
             listed.append((f"{class_name}/{name}", class_name, HMDB_SIDES[flag]))
     classes = sorted({class_name for _, class_name, _ in listed})
     return _dataset("hmdb51", split, data_dir, ("hmdb51_org", "videos"), classes, listed)
@@ -160,8 +176,9 @@ def _dataset(name, split, data_dir, subfolders, classes, listed) -> Dataset:
     """Holds the lists against the files; classes without any file are left out."""
     root = next((data_dir / sub for sub in subfolders if (data_dir / sub).is_dir()), data_dir)
     files = _video_files(root)
-    present = {class_name for path, class_name, _ in listed if path in files}
-    classes = tuple(class_name for class_name in classes if class_name in present)
+    present = {name for path, name, side in listed if path in files and side != "unused"}
+    absent = tuple(name for name in classes if name not in present)
+    classes = tuple(name for name in classes if name in present)
     if not classes:
         raise UserError(
             f"no video of {name} found in {root}: expected folders named after the classes with "
@@ -173,7 +190,7 @@ def _dataset(name, split, data_dir, subfolders, classes, listed) -> Dataset:
             video = Video(path, classes.index(class_name), side, group_of(path))
             (videos if path in files else missing).append(video)
     unlisted = len(files - {path for path, _, _ in listed})
-    return Dataset(name, split, root, classes, tuple(videos), tuple(missing), unlisted)
+    return Dataset(name, split, root, classes, absent, tuple(videos), tuple(missing), unlisted)
 
 
 def _video_files(root: Path) -> set[str]:
@@ -198,6 +215,6 @@ def _splits_folder(data_dir: Path, splits_dir: Path | None, name: str, pattern: 
 def _lines(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise UserError(f"split file {path} is missing") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"split file {path} cannot be read: {error}") from error
     return [line.strip() for line in lines if line.strip()]

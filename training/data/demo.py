@@ -12,8 +12,10 @@ from pathlib import Path
 import av
 import numpy as np
 
+from training.files import locked
 from training.parallel import map_processes
 
+DEMO_VERSION = 2  # of what is rendered; names the cache folder
 HEIGHT, WIDTH, FPS, NUM_FRAMES = 120, 160, 25, 60
 APPEARANCES = {"red": 1.0, "cyan": -1.0}
 MOTIONS = ("sway", "pulse", "hop", "rest")
@@ -25,9 +27,13 @@ SPLITS_FOLDER = "testTrainMulti_7030_splits"
 
 def prepare_demo(data_dir: Path):
     """Renders the demo videos and split files in HMDB-51's layout, unless they are there."""
-    complete = data_dir / SPLITS_FOLDER
-    if complete.is_dir():
-        return
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with locked(data_dir):
+        if not (data_dir / SPLITS_FOLDER).is_dir():
+            _write_all(data_dir)
+
+
+def _write_all(data_dir: Path):
     jobs = [
         (data_dir / "videos" / f"{appearance}_{motion}", appearance, motion, number)
         for appearance in APPEARANCES
@@ -39,7 +45,7 @@ def prepare_demo(data_dir: Path):
     aside.mkdir(parents=True, exist_ok=True)
     for class_folder in {job[0] for job in jobs}:
         _write_splits(aside, class_folder.name)
-    aside.rename(complete)
+    aside.rename(data_dir / SPLITS_FOLDER)
 
 
 def render(appearance: str, motion: str, generator: np.random.Generator) -> np.ndarray:

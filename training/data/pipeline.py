@@ -116,7 +116,7 @@ def center_batches(
     """The centre crop of the middle clip of every video, once.
 
     The last batch is filled up with entries of weight 0, so that batches divide over devices
-    and metrics stay exact.
+    and weighted metrics stay exact.
 
     Returns:
         Batches as `training_batches` gives them.

@@ -3,11 +3,9 @@
 import contextlib
 import csv
 import dataclasses
-import fcntl
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from fstcn_keras.video import VideoError, VideoReader
 from training.cli import UserError
 from training.data.duplicates import frame_hash, video_hash
 from training.data.store import FrameStore, StoredVideo, StoreError, read_facts, record_file
+from training.files import locked, write_aside
 from training.parallel import map_processes
 
 JPEG_QUALITY = 92
@@ -39,16 +38,22 @@ def prepare_store(folder: Path, root: Path, paths: Iterable[str], *, short_side:
         short_side: short side of the stored frames, pixels.
 
     Raises:
-        UserError: if the folder cannot be written, or holds a store with other settings.
+        UserError: if the folder cannot be written, or holds a store of other videos or with
+            other settings.
     """
     paths = sorted(set(paths))
-    settings = {"format": FORMAT, "short_side": short_side, "quality": JPEG_QUALITY}
+    settings = {
+        "format": FORMAT,
+        "videos": str(root.resolve()),
+        "short_side": short_side,
+        "quality": JPEG_QUALITY,
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with locked(folder):
             _check_settings(folder, settings)
             videos = _prepare_missing(folder, root, paths, short_side)
-            _write_rejected(folder, videos.values())
+            write_rejected(folder / "rejected.csv", videos.values())
     except (OSError, StoreError) as error:
         raise UserError(f"the frame store {folder} cannot be written: {error}") from error
     return FrameStore(folder, videos)
@@ -73,30 +78,18 @@ def _prepare_missing(
     return {path: videos[path] for path in paths}
 
 
-@contextlib.contextmanager
-def _locked(folder: Path):
-    """Holds the store for this process; the kernel lets go of it if the process dies."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another process that prepares {folder}", flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _check_settings(folder: Path, settings: dict):
     file = folder / "settings.json"
     if not file.exists():
-        _write_aside(file, json.dumps(settings))
+        write_aside(file, json.dumps(settings))
     try:
         found = json.loads(file.read_text())
     except ValueError:
         found = "something unreadable"
     if found != settings:
         raise UserError(
-            f"{folder} was made with other settings: {found}; wanted {settings}. "
-            "Name another folder with --store"
+            f"the frame store {folder} was made from other videos or with other settings: "
+            f"{found}; wanted {settings}. Name another folder"
         )
 
 
@@ -192,20 +185,15 @@ def _incomplete(reader: VideoReader) -> str:
     return ""
 
 
-def _write_rejected(folder: Path, videos: Iterable[StoredVideo]):
+def write_rejected(file: Path, videos: Iterable[StoredVideo]):
+    """Lists the videos that could not be decoded, or not wholly, as CSV."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["path", "reason", "frames_decoded", "frames_expected"])
     for stored in videos:
         if stored.reason:
             writer.writerow([stored.path, stored.reason, stored.num_frames, stored.expected_frames])
-    _write_aside(folder / "rejected.csv", text.getvalue())
-
-
-def _write_aside(file: Path, text: str):
-    aside = file.with_name(f"{file.name}.partial")
-    aside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
-    os.replace(aside, file)
+    write_aside(file, text.getvalue())
 
 
 def _sha256(file: Path) -> str:
