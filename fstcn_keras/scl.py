@@ -23,7 +23,7 @@ class SCL:
 
     Attributes:
         build: `(x, width, regularizer) -> x`, from `(batch, size, size, 3)` normalised pixels
-            to `(batch, ceil(size / 17), ceil(size / 17), f)` or so: stride 16, no padding at first.
+            to feature maps at stride 16, 204 pixels to 12x12.
         mean: mean of a frame's pixels, RGB, 0 to 255.
         std: divisor of the pixels of frames and differences, RGB.
         channel_order: order in which the network takes the channels.

@@ -11,7 +11,8 @@ class Recipe:
     """Optimiser settings.
 
     Attributes:
-        optimizer: `"sgd"` with momentum 0.9 as in section 2.5 of the paper, or `"adam"`.
+        optimizer: `"sgd"` with momentum 0.9 as in section 2.5 of the paper, or `"adam"`, which
+            divides the gradient, weight decay included, by its running magnitude.
         learning_rate: the highest rate, after the warm-up.
         epochs: passes over the training videos, one clip of each a pass.
         batch_size: clips in a batch.
