@@ -1,6 +1,7 @@
 """Command lines from typed dataclasses, and the exit codes of every command."""
 
 import dataclasses
+import re
 import signal
 import sys
 import typing
@@ -32,12 +33,21 @@ def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main(parse(options_class, argv, description=sys.modules[main.__module__].__doc__))
-    except (UserError, jsonargparse.ArgumentError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    except jsonargparse.ArgumentError as error:
+        text = re.sub(r"Expected a typing.Literal\[(.*?)\]", r"expected one of \1", _line(error))
+        text = re.sub(r'Parser key "(\w+)"', lambda key: "--" + key[1].replace("_", "-"), text)
+        print(f"error: {text}", file=sys.stderr)
+        sys.exit(2)
+    except (UserError, OSError) as error:
+        print(f"error: {_line(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def parse(options_class: type, argv: Sequence[str] | None = None, *, description: str = ""):
