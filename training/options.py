@@ -16,7 +16,7 @@ from training.data import datasets
 from training.data.datasets import Dataset
 from training.data.demo import DEMO_VERSION, prepare_demo
 from training.data.duplicates import clusters, near_duplicates
-from training.data.preparation import prepare_store
+from training.data.preparation import FORMAT, prepare_store
 from training.data.store import FrameStore
 from training.recipes import RECIPES
 
@@ -144,7 +144,8 @@ def open_data(
     dataset = load_dataset(options)
     if store_folder is None:
         digest = hashlib.sha256(str(dataset.root.resolve()).encode()).hexdigest()[:10]
-        store_folder = cache_folder() / "stores" / f"{dataset.name}-{short_side}-{digest}"
+        name = f"{dataset.name}-{short_side}-{digest}-format{FORMAT}"
+        store_folder = cache_folder() / "stores" / name
     paths = [video.path for video in dataset.videos if video.side != "unused"]
     store = prepare_store(store_folder, dataset.root, paths, short_side=short_side)
     if options.dataset == "folder" and options.splits_dir is None:

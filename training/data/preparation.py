@@ -20,7 +20,7 @@ from training.files import locked, write_aside
 from training.parallel import map_processes
 
 JPEG_QUALITY = 92
-FORMAT = 2
+FORMAT = 2  # of the store; another format is another folder of the cache
 
 
 def prepare_store(folder: Path, root: Path, paths: Iterable[str], *, short_side: int) -> FrameStore:
