@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 import tensorflow as tf
 
-from fstcn_keras import clips
+from fstcn_keras import ViewPlan, clips
+from fstcn_keras.fusion import CENTER_CROP
 from fstcn_keras.presets import FSTCNConfig
 from training.data.datasets import Video
 from training.data.store import FrameStore, StoreError
@@ -76,16 +77,15 @@ class CenterDraws:
     def __init__(self, store: FrameStore, videos: Sequence[Video], config: FSTCNConfig):
         self._store = store
         self._videos = videos
-        self._config = config
+        self._plan = ViewPlan.of(config, num_clips=1)
 
     def __getitem__(self, position: int) -> Draw:
         video = self._videos[min(position, len(self._videos) - 1)]
         stored = self._store.videos[video.path]
-        start = clips.start_frames(stored.num_frames, 1, **_timing(self._config))[0]
-        indices = clips.pair_indices(int(start), stored.num_frames, **_timing(self._config))
-        grid = clips.crop_grid(stored.height, stored.width, self._config.crop_size)
+        indices = self._plan.pair_indices(stored.num_frames)[0]
+        grid = clips.crop_grid(stored.height, stored.width, self._plan.crop_size)
         weight = float(position < len(self._videos))
-        return Draw(video, indices, *map(int, grid[4]), mirrored=False, weight=weight)
+        return Draw(video, indices, *map(int, grid[CENTER_CROP]), mirrored=False, weight=weight)
 
 
 def training_batches(
