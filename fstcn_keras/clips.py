@@ -145,7 +145,7 @@ def random_crop(
 
 def absolute_difference(images: np.ndarray, later: np.ndarray) -> np.ndarray:
     """`|V(t) - V(t + d_t)|` of uint8 images, without overflow (equation 4)."""
-    return np.where(images > later, images - later, later - images)
+    return np.maximum(images, later) - np.minimum(images, later)
 
 
 def _check_num_frames(num_frames: int):

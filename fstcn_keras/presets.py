@@ -36,6 +36,10 @@ class FSTCNConfig:
     dropout: float = 0.5
     weight_decay: float = 5e-4
 
+    def timing(self) -> dict[str, int]:
+        """What the functions of `clips` take."""
+        return {name: getattr(self, name) for name in ("clip_length", "stride", "distance")}
+
     def __post_init__(self):
         for name in ("crop_size", "clip_length", "stride", "distance", "width", "joint_units"):
             if getattr(self, name) <= 0:

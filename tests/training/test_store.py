@@ -6,7 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from tests.videos import grey_ramp, write_video
+from fstcn_keras.video import VideoReader
+from tests.videos import grey_ramp, noise, write_video
 from training.cli import UserError
 from training.data.preparation import prepare_store
 from training.data.store import StoreError
@@ -21,14 +22,12 @@ def collection(tmp_path_factory):
     (root / "b").mkdir()
     (root / "b" / "empty.avi").touch()
     (root / "b" / "text.avi").write_text("not a video\n" * 100)
-    whole = write_video(root / "b" / "cut.avi", noise(40), codec="mpeg4").read_bytes()
+    whole = write_video(
+        root / "b" / "cut.avi", noise(40, height=48, width=64), codec="mpeg4"
+    ).read_bytes()
     (root / "b" / "cut.avi").write_bytes(whole[: len(whole) // 2])
     paths = [path.relative_to(root).as_posix() for path in root.glob("*/*")]
     return root, paths, prepare_store(root / "store", root, paths, short_side=24)
-
-
-def noise(num_frames: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (num_frames, 48, 64, 3), dtype=np.uint8)
 
 
 def test_frames_keep_their_order_size_and_grey_levels(collection):
@@ -82,6 +81,8 @@ def test_a_store_of_another_size_is_refused(collection):
     root, paths, _ = collection
     with pytest.raises(UserError, match=r"with other settings.*Name another folder"):
         prepare_store(root / "store", root, paths, short_side=48)
+    with pytest.raises(UserError, match=r"'frames': 'jpeg, quality 92'.*wanted.*'frames': 'raw'"):
+        prepare_store(root / "store", root, paths, short_side=24, encoding="raw")
 
 
 def test_a_flipped_byte_is_an_error_or_harmless_never_another_frame(tmp_path):
@@ -106,6 +107,29 @@ def test_a_flipped_byte_is_an_error_or_harmless_never_another_frame(tmp_path):
     file.write_bytes(content[:found] + bytes([content[found] ^ 4]) + content[found + 1 :])
     with pytest.raises(StoreError):
         store.read_frames("c/a.avi", [3])
+
+
+def test_raw_frames_are_the_decoded_ones_and_any_flipped_bit_is_an_error(tmp_path):
+    write_video(tmp_path / "c" / "a.avi", noise(3, height=20, width=30))
+    store = prepare_store(tmp_path / "store", tmp_path, ["c/a.avi"], short_side=20, encoding="raw")
+    decoded = list(VideoReader(tmp_path / "c" / "a.avi", short_side=20))
+    np.testing.assert_array_equal(store.read_frames("c/a.avi", [2, 0]), [decoded[2], decoded[0]])
+    (file,) = (tmp_path / "store" / "videos").glob("*/*.raw")
+    (facts,) = (tmp_path / "store" / "videos").glob("*/*.array_record")
+    content = file.read_bytes()
+    assert len(content) == 3 * (20 * 30 * 3 + 4)
+    for place in range(1804, 2 * 1804, 97):
+        file.write_bytes(content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :])
+        with pytest.raises(StoreError, match=r"frames of c/a\.avi are damaged \(frame 1") as error:
+            store.read_frames("c/a.avi", [0, 1])
+        assert f"remove {facts} and run again" in str(error.value)
+        np.testing.assert_array_equal(store.read_frames("c/a.avi", [2])[0], decoded[2])
+    os.truncate(file, 2 * 1804 + 100)
+    with pytest.raises(StoreError, match="frame 2"):
+        store.read_frames("c/a.avi", [2])
+    facts.unlink()
+    prepare_store(tmp_path / "store", tmp_path, ["c/a.avi"], short_side=20, encoding="raw")
+    assert file.read_bytes() == content
 
 
 def test_a_file_cut_short_is_decoded_again(tmp_path):

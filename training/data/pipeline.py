@@ -1,119 +1,59 @@
-"""tf.data pipelines of clip pairs: frames of the store to uint8 batches."""
+"""tf.data pipelines: the frames that draws name, from the store to uint8 batches."""
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
-from fstcn_keras import ViewPlan, clips
-from fstcn_keras.fusion import CENTER_CROP
-from fstcn_keras.presets import FSTCNConfig
-from training.data.datasets import Video
-from training.data.store import FrameStore, StoreError
+from training.data.draws import CenterDraws, TrainingDraws
+from training.data.store import StoreError
 
 
 @dataclass(frozen=True)
-class Draw:
-    """One clip pair to read: which frames of which video, and where to crop.
+class Share:
+    """The part of every global batch that one process reads, in replicas.
 
     Attributes:
-        video: the video.
-        indices: frame numbers `(2, l_t)`, see `clips.pair_indices`.
-        top: first row of the crop, pixels.
-        left: first column of the crop, pixels.
-        mirrored: whether the crop is flipped left to right.
-        weight: 1, or 0 for an entry that only fills up the last batch.
+        first: number of the process's first replica.
+        count: replicas of the process.
+        total: replicas of all processes.
     """
 
-    video: Video
-    indices: np.ndarray
-    top: int
-    left: int
-    mirrored: bool
-    weight: float = 1.0
-
-
-class TrainingDraws:
-    """The endless sequence of training draws, a pure function of (seed, position).
-
-    Position `p` is number `p % n` of epoch `p // n`. Each epoch is a permutation of all n
-    videos; start, crop and flip are drawn anew for each position, the same for all frames of
-    the pair (section 2.5 of the paper).
-    """
-
-    def __init__(
-        self, store: FrameStore, videos: Sequence[Video], config: FSTCNConfig, *, seed: int
-    ):
-        self._store = store
-        self._videos = videos
-        self._config = config
-        self._seed = seed
-        self._order = lru_cache(maxsize=2)(self._epoch_order)
-
-    def _epoch_order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self._seed, epoch]).permutation(len(self._videos))
-
-    def __getitem__(self, position: int) -> Draw:
-        epoch, number = divmod(position, len(self._videos))
-        video = self._videos[self._order(epoch)[number]]
-        stored = self._store.videos[video.path]
-        generator = np.random.default_rng([self._seed, epoch, number])
-        last = clips.last_start(stored.num_frames, **_timing(self._config))
-        start = int(generator.integers(0, last, endpoint=True))
-        indices = clips.pair_indices(start, stored.num_frames, **_timing(self._config))
-        size = self._config.crop_size
-        return Draw(
-            video, indices, *clips.random_crop(generator, stored.height, stored.width, size)
-        )
-
-
-class CenterDraws:
-    """One draw per video, in order: the centre crop of the middle clip."""
-
-    def __init__(self, store: FrameStore, videos: Sequence[Video], config: FSTCNConfig):
-        self._store = store
-        self._videos = videos
-        self._plan = ViewPlan.of(config, num_clips=1)
-
-    def __getitem__(self, position: int) -> Draw:
-        video = self._videos[min(position, len(self._videos) - 1)]
-        stored = self._store.videos[video.path]
-        indices = self._plan.pair_indices(stored.num_frames)[0]
-        grid = clips.crop_grid(stored.height, stored.width, self._plan.crop_size)
-        weight = float(position < len(self._videos))
-        return Draw(video, indices, *map(int, grid[CENTER_CROP]), mirrored=False, weight=weight)
+    first: int = 0
+    count: int = 1
+    total: int = 1
 
 
 def training_batches(
-    store: FrameStore,
-    videos: Sequence[Video],
-    config: FSTCNConfig,
-    *,
-    batch_size: int,
-    seed: int,
-    start_step: int = 0,
+    draws: TrainingDraws, *, batch_size: int, start_step: int = 0, share: Share = Share()
 ) -> tf.data.Dataset:
-    """Endless batches of random clip pairs, from any step on.
+    """Endless batches of training draws, from any step on, one for each replica of the share.
 
-    The same seed gives the same batches whatever the parallelism and wherever it starts.
+    The same draws give the same batches whatever the parallelism and wherever it starts; what
+    the replicas of one step read together is what one alone would have read.
+
+    Args:
+        draws: the sequence of draws.
+        batch_size: samples of a step over all replicas, a multiple of their number.
+        start_step: number of the first step.
+        share: the replicas to read for.
 
     Returns:
-        Batches of `({"clip", "clip_diff"}, label, weight)`: uint8 `(batch, l_t, h, w, 3)`,
-        int32 `(batch,)`, float32 `(batch,)` of ones.
+        Batches of `(inputs by name, label, weight)`: uint8 images, int32 `(batch,)`, float32
+        `(batch,)` of ones.
     """
-    draws = TrainingDraws(store, videos, config, seed=seed)
-    positions = tf.data.Dataset.range(start_step * batch_size, tf.int64.max)
-    return _batches(positions, draws, store, config, batch_size)
+    steps = tf.data.Dataset.range(start_step, tf.int64.max // batch_size)
+    return _batches(steps, draws, batch_size, share)
 
 
 def center_batches(
-    store: FrameStore, videos: Sequence[Video], config: FSTCNConfig, *, batch_size: int
+    draws: CenterDraws, *, batch_size: int, share: Share = Share()
 ) -> tf.data.Dataset:
-    """The centre crop of the middle clip of every video, once.
+    """The centre crop of the middle of every video, once.
 
     The last batch is filled up with entries of weight 0, so that batches divide over devices
     and weighted metrics stay exact.
@@ -121,9 +61,7 @@ def center_batches(
     Returns:
         Batches as `training_batches` gives them.
     """
-    num_positions = -(-len(videos) // batch_size) * batch_size
-    draws = CenterDraws(store, videos, config)
-    return _batches(tf.data.Dataset.range(num_positions), draws, store, config, batch_size)
+    return _batches(tf.data.Dataset.range(-(-len(draws) // batch_size)), draws, batch_size, share)
 
 
 @contextlib.contextmanager
@@ -141,48 +79,103 @@ def store_errors_unwrapped():
         raise
 
 
-def _batches(positions, draws, store, config, batch_size) -> tf.data.Dataset:
-    def read(position):
-        draw = draws[int(position)]
-        jpegs = store.read_jpegs(draw.video.path, draw.indices.ravel())
-        corner = np.array([draw.top, draw.left], np.int32)
-        label, weight = np.int32(draw.video.label), np.float32(draw.weight)
-        return np.array(jpegs, object), corner, np.bool_(draw.mirrored), label, weight
+def _batches(steps, draws, batch_size: int, share: Share) -> tf.data.Dataset:
+    per_replica = batch_size // share.total
 
-    def load(position):
-        jpegs, corner, mirrored, label, weight = tf.numpy_function(
-            read, [position], (tf.string, tf.int32, tf.bool, tf.int32, tf.float32)
-        )
-        pair = _decode_crops(jpegs, corner, config)  # (2, l_t, size, size, 3)
-        pair = tf.cond(mirrored, lambda: tf.reverse(pair, [3]), lambda: pair)
-        difference = tf.maximum(pair[0], pair[1]) - tf.minimum(pair[0], pair[1])
-        label, weight = tf.ensure_shape(label, ()), tf.ensure_shape(weight, ())
-        return {"clip": pair[0], "clip_diff": difference}, label, weight
+    def positions(step):
+        first = step * batch_size + share.first * per_replica
+        return tf.data.Dataset.range(first, first + share.count * per_replica)
 
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return (
-        positions.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size, drop_remainder=True)
-        .prefetch(2)
-        .with_options(options)
+    read = {"jpeg": _batches_of_jpegs, "raw": _batches_of_raw}[draws.store.encoding]
+    data = read(steps.flat_map(positions), draws, per_replica)
+    return data.prefetch(2).with_options(options)
+
+
+def _shaped(images, label, weight, draws, leading: tuple[int, ...] = ()):
+    """Names and static shapes for what came out of NumPy."""
+    inputs = {
+        name: tf.ensure_shape(image, (*leading, *shape))
+        for (name, shape), image in zip(draws.sample.shapes().items(), images, strict=True)
+    }
+    return inputs, tf.ensure_shape(label, leading), tf.ensure_shape(weight, leading)
+
+
+def _batches_of_raw(positions, draws, size: int) -> tf.data.Dataset:
+    """Reads, checks and cuts raw frames, a batch in one call: there is nothing to decode."""
+
+    def read_one(draw):
+        frames = draws.store.raw_frames(draw.video.path, draw.indices.tolist())
+        rows = slice(draw.top, draw.top + draw.size)
+        columns = slice(draw.left, draw.left + draw.size)
+        crops = (frame[rows, columns] for frame in frames)
+        return draws.sample.arrange(stack_crops(crops, draw.mirrored, draws))
+
+    def read(numbers):
+        drawn = [draws[number] for number in numbers.tolist()]
+        images = [np.empty((size, *shape), np.uint8) for shape in draws.sample.shapes().values()]
+        for place, draw in enumerate(drawn):
+            for batch, image in zip(images, read_one(draw), strict=True):
+                batch[place] = image
+        labels = np.array([draw.video.label for draw in drawn], np.int32)
+        return *images, labels, np.array([draw.weight for draw in drawn], np.float32)
+
+    def load(numbers):
+        outputs = (*[tf.uint8] * len(draws.sample.shapes()), tf.int32, tf.float32)
+        *images, labels, weights = tf.numpy_function(read, [numbers], outputs, stateful=False)
+        return _shaped(images, labels, weights, draws, (size,))
+
+    return positions.batch(size, drop_remainder=True).map(
+        load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
 
 
-def _decode_crops(jpegs: tf.Tensor, corner: tf.Tensor, config: FSTCNConfig) -> tf.Tensor:
-    """Decodes nothing but the crop of each of the `2 * l_t` frames."""
-    size = config.crop_size
-    window = tf.concat([corner, [size, size]], axis=0)
-    frames = [
-        tf.io.decode_and_crop_jpeg(jpegs[number], window, channels=3)
-        for number in range(2 * config.clip_length)
-    ]
-    return tf.reshape(tf.stack(frames), (2, config.clip_length, size, size, 3))
+def _batches_of_jpegs(positions, draws, size: int) -> tf.data.Dataset:
+    """Reads and checks JPEGs, decodes no more of them than the crop."""
+
+    def read(position):
+        draw = draws[int(position)]
+        jpegs = draws.store.read_jpegs(draw.video.path, draw.indices.tolist())
+        window = np.array([draw.top, draw.left, draw.size, draw.size], np.int32)
+        label, weight = np.int32(draw.video.label), np.float32(draw.weight)
+        return np.array(jpegs, object), window, np.bool_(draw.mirrored), label, weight
+
+    def finish(mirrored, *crops):
+        return draws.sample.arrange(stack_crops(crops, mirrored, draws))
+
+    def load(position):
+        outputs = (tf.string, tf.int32, tf.bool, tf.int32, tf.float32)
+        jpegs, window, mirrored, label, weight = tf.numpy_function(
+            read, [position], outputs, stateful=False
+        )
+        crops = [
+            tf.io.decode_and_crop_jpeg(jpegs[number], window, channels=3)
+            for number in range(draws.sample.num_images)
+        ]
+        outputs = (tf.uint8,) * len(draws.sample.shapes())
+        images = tf.numpy_function(finish, [mirrored, *crops], outputs, stateful=False)
+        return _shaped(images, label, weight, draws)
+
+    return positions.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(
+        size, drop_remainder=True
+    )
 
 
-def _timing(config: FSTCNConfig) -> dict[str, int]:
-    return {
-        "clip_length": config.clip_length,
-        "stride": config.stride,
-        "distance": config.distance,
-    }
+def stack_crops(crops: Iterable[np.ndarray], mirrored: bool, draws) -> np.ndarray:
+    """Square crops as uint8 `(n, crop_size, crop_size, 3)`, resized and mirrored where asked.
+
+    In NumPy, whose reversed and unsigned arithmetic is faster than that of TensorFlow's ops.
+    """
+    size = draws.sample.config.crop_size
+    images = np.empty((draws.sample.num_images, size, size, 3), np.uint8)
+    for target, crop in zip(images, crops, strict=True):
+        if len(crop) != size:
+            image = Image.fromarray(crop)
+            crop = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+        if mirrored:
+            for channel in range(3):  # a quarter of the time of all channels in one go
+                target[..., channel] = crop[:, ::-1, channel]
+        else:
+            target[...] = crop
+    return images

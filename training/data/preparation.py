@@ -6,7 +6,9 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from array_record.python.array_record_module import ArrayRecordWriter
@@ -14,16 +16,26 @@ from PIL import Image
 
 from fstcn_keras.video import VideoError, VideoReader
 from training.cli import UserError
-from training.data.duplicates import frame_hash, video_hash
-from training.data.store import FrameStore, StoredVideo, StoreError, read_facts, record_file
+from training.data.duplicates import HASH_STEP, frame_hash, video_hash
+from training.data.store import (
+    FrameStore,
+    StoredVideo,
+    StoreError,
+    checksum,
+    raw_file,
+    read_facts,
+    record_file,
+)
 from training.files import locked, write_aside
 from training.parallel import map_processes
 
 JPEG_QUALITY = 92
-FORMAT = 2  # of the store; another format is another folder of the cache
+FORMAT = 3  # of the store; another format is another folder of the cache
 
 
-def prepare_store(folder: Path, root: Path, paths: Iterable[str], *, short_side: int) -> FrameStore:
+def prepare_store(
+    folder: Path, root: Path, paths: Iterable[str], *, short_side: int, encoding: str = "jpeg"
+) -> FrameStore:
     """Decodes what the store does not hold yet, on all cores, and opens it.
 
     Each video's file is written aside and renamed, so it is whole or not there: stopped at any
@@ -36,6 +48,7 @@ def prepare_store(folder: Path, root: Path, paths: Iterable[str], *, short_side:
         root: folder that the paths start from.
         paths: the videos.
         short_side: short side of the stored frames, pixels.
+        encoding: how frames are kept, one of `store.ENCODINGS`.
 
     Raises:
         UserError: if the folder cannot be written, or holds a store of other videos or with
@@ -46,21 +59,21 @@ def prepare_store(folder: Path, root: Path, paths: Iterable[str], *, short_side:
         "format": FORMAT,
         "videos": str(root.resolve()),
         "short_side": short_side,
-        "quality": JPEG_QUALITY,
+        "frames": f"jpeg, quality {JPEG_QUALITY}" if encoding == "jpeg" else encoding,
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
             _check_settings(folder, settings)
-            videos = _prepare_missing(folder, root, paths, short_side)
+            videos = _prepare_missing(folder, root, paths, short_side, encoding)
             write_rejected(folder / "rejected.csv", videos.values())
     except (OSError, StoreError) as error:
         raise UserError(f"the frame store {folder} cannot be written: {error}") from error
-    return FrameStore(folder, videos)
+    return FrameStore(folder, videos, encoding=encoding)
 
 
 def _prepare_missing(
-    folder: Path, root: Path, paths: list[str], short_side: int
+    folder: Path, root: Path, paths: list[str], short_side: int, encoding: str
 ) -> dict[str, StoredVideo]:
     found = {path: read_facts(folder, path) for path in paths}
     videos = {
@@ -68,13 +81,16 @@ def _prepare_missing(
         for path, stored in found.items()
         if stored is not None and _is_current(stored, root / path)
     }
-    waiting = [(folder, root, path, short_side) for path in paths if path not in videos]
+    waiting = [
+        _Job(folder, root, path, short_side, encoding) for path in paths if path not in videos
+    ]
     if waiting:
-        for leftover in folder.glob("videos/*/*.partial"):
-            leftover.unlink()
         print(f"decoding {len(waiting)} of {len(paths)} videos into {folder}", flush=True)
-        for stored in map_processes(_prepare_video, waiting, description="decoding videos"):
-            videos[stored.path] = stored
+        with _without_leftovers(folder):
+            for stored in map_processes(
+                _prepare_video, waiting, killed=_reject_killed, description="decoding videos"
+            ):
+                videos[stored.path] = stored
     return {path: videos[path] for path in paths}
 
 
@@ -106,15 +122,34 @@ def _is_current(stored: StoredVideo, source: Path) -> bool:
         return False
 
 
-def _prepare_video(job: tuple[Path, Path, str, int]) -> StoredVideo:
-    folder, root, path, short_side = job
-    target = record_file(folder, path)
+@dataclass(frozen=True)
+class _Job:
+    folder: Path
+    root: Path
+    path: str
+    short_side: int
+    encoding: str
+
+
+def _prepare_video(job: _Job) -> StoredVideo:
+    return _store_video(job, _write_records)
+
+
+def _reject_killed(job: _Job) -> StoredVideo:
+    def write(*_):
+        raise VideoError("the decoder's process was killed, by a crash or for want of memory")
+
+    return _store_video(job, write)
+
+
+def _store_video(job: _Job, write: Callable) -> StoredVideo:
+    target = record_file(job.folder, job.path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_suffix(".partial")
-    stored = StoredVideo(path, 0, 0)
+    aside = _aside(target)
+    stored = StoredVideo(job.path, 0, 0)
     try:
-        stored = _source_facts(path, root / path)
-        stored = _write_records(aside, root / path, stored, short_side)
+        stored = _source_facts(job.path, job.root / job.path)
+        stored = write(aside, job, stored)
     except VideoError as error:
         stored = dataclasses.replace(stored, reason=str(error))
         with _record_writer(aside) as writer:
@@ -131,18 +166,18 @@ def _source_facts(path: str, source: Path) -> StoredVideo:
         raise VideoError(f"cannot be read: {error.strerror}") from error
 
 
-def _write_records(aside: Path, source: Path, stored: StoredVideo, short_side: int) -> StoredVideo:
-    reader = VideoReader(source, short_side=short_side)
+def _write_records(aside: Path, job: _Job, stored: StoredVideo) -> StoredVideo:
+    reader = VideoReader(job.root / job.path, short_side=job.short_side)
     height = width = 0
     hashes = []
     with _record_writer(aside) as writer:
-        for frame in reader:
-            image = Image.fromarray(frame)
-            buffer = io.BytesIO()
-            image.save(buffer, "JPEG", quality=JPEG_QUALITY)
-            writer.write(buffer.getvalue())
-            hashes.append(frame_hash(image))
-            height, width = frame.shape[:2]
+        with _frame_writer(job, writer) as write_frame:
+            for index, frame in enumerate(reader):
+                image = Image.fromarray(frame)
+                write_frame(image)
+                if index % HASH_STEP == 0:
+                    hashes.append(frame_hash(image))
+                height, width = frame.shape[:2]
         stored = dataclasses.replace(
             stored,
             num_frames=reader.decoded_frames,
@@ -155,6 +190,34 @@ def _write_records(aside: Path, source: Path, stored: StoredVideo, short_side: i
         )
         writer.write(stored.to_json())
     return stored
+
+
+@contextlib.contextmanager
+def _frame_writer(job: _Job, records: ArrayRecordWriter):
+    """A function that stores one frame; raw frames are there before the facts that count them."""
+    if job.encoding == "jpeg":
+
+        def write_jpeg(image: Image.Image):
+            buffer = io.BytesIO()
+            image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+            records.write(buffer.getvalue())
+
+        yield write_jpeg
+        return
+
+    file = raw_file(job.folder, job.path)
+    aside = _aside(file)
+    try:
+        with aside.open("wb") as stream:
+
+            def write_raw(image: Image.Image):
+                pixels = image.tobytes()
+                stream.write(pixels + checksum(pixels))
+
+            yield write_raw
+        aside.replace(file)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -173,6 +236,26 @@ def _record_writer(file: Path):
     except RuntimeError as error:
         file.unlink(missing_ok=True)
         raise StoreError(str(error).split(";")[0]) from error
+
+
+def _aside(file: Path) -> Path:
+    # of this process alone: another may outlive a parent that was killed
+    return file.with_name(f"{file.name}.{os.getpid()}.partial")
+
+
+@contextlib.contextmanager
+def _without_leftovers(folder: Path):
+    """Removes what a killed process left before, and what a failing one leaves after."""
+
+    def remove():
+        for leftover in folder.glob("**/*.partial"):
+            leftover.unlink(missing_ok=True)
+
+    remove()
+    try:
+        yield
+    finally:
+        remove()
 
 
 def _incomplete(reader: VideoReader) -> str:

@@ -1,21 +1,26 @@
-"""The frame store: every video decoded once, one JPEG per frame in an ArrayRecord file.
+"""The frame store: every video decoded once, its frames kept as JPEG or raw.
 
 ```
 STORE/
   settings.json      what the store was made with; another short side is another store
   rejected.csv       videos that could not be decoded, or not wholly, with the reason
-  videos/ab/<sha256 of the path>.array_record    the frames, then one record of facts (JSON)
+  videos/ab/<sha256 of the path>.array_record    one JPEG a frame, then one record of facts (JSON)
+  videos/ab/<sha256 of the path>.raw             raw frames; the .array_record then has facts alone
 ```
 
-A video that cannot be decoded has a file as well, which holds the facts alone. ArrayRecord keeps
-a checksum of every record and checks it on reading. `preparation.prepare_store` writes a store.
+A video that cannot be decoded has facts as well. ArrayRecord keeps a checksum of every record and
+checks it on reading; a raw frame is its bytes `(height, width, 3)` and their CRC-32 behind them.
+`preparation.prepare_store` writes a store.
 """
 
 import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterable
+import math
+import os
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +30,8 @@ from PIL import Image
 
 from training.cli import UserError
 
+ENCODINGS = ("jpeg", "raw")
+CHECKSUM_BYTES = 4
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"  # random access
 
 
@@ -73,19 +80,13 @@ class FrameStore:
     Args:
         folder: the store.
         videos: facts of its videos by path, as `prepare_store` returns them.
+        encoding: how the frames are kept, `"jpeg"` or `"raw"`.
     """
 
-    def __init__(self, folder: Path, videos: dict[str, StoredVideo]):
+    def __init__(self, folder: Path, videos: dict[str, StoredVideo], *, encoding: str):
         self.folder = folder
         self.videos = videos
-
-    def read_jpegs(self, path: str, indices: Iterable[int]) -> list[bytes]:
-        """The encoded frames with these numbers.
-
-        Raises:
-            StoreError: if the video's file is damaged or gone.
-        """
-        return read_records(record_file(self.folder, path), list(indices), path)
+        self.encoding = encoding
 
     def read_frames(self, path: str, indices: Iterable[int]) -> np.ndarray:
         """The frames with these numbers, uint8 `(frames, height, width, 3)`.
@@ -93,8 +94,43 @@ class FrameStore:
         Raises:
             StoreError: if the video's file is damaged or gone.
         """
+        if self.encoding == "raw":
+            return np.stack(list(self.raw_frames(path, indices)))
         jpegs = self.read_jpegs(path, indices)
         return np.stack([np.asarray(Image.open(io.BytesIO(jpeg))) for jpeg in jpegs])
+
+    def read_jpegs(self, path: str, indices: Iterable[int]) -> list[bytes]:
+        """The encoded frames with these numbers, of a store of JPEGs.
+
+        Raises:
+            StoreError: if the video's file is damaged or gone.
+        """
+        return read_records(record_file(self.folder, path), list(indices), path)
+
+    def raw_frames(self, path: str, indices: Iterable[int]) -> Iterator[np.ndarray]:
+        """The frames with these numbers one by one, uint8 `(height, width, 3)`, of a raw store.
+
+        Raises:
+            StoreError: if the video's file is damaged or gone.
+        """
+        stored = self.videos[path]
+        shape = (stored.height, stored.width, 3)
+        size = math.prod(shape)
+        try:
+            with open(raw_file(self.folder, path), "rb", buffering=0) as stream:
+                for index in indices:
+                    record = os.pread(
+                        stream.fileno(), size + CHECKSUM_BYTES, index * (size + CHECKSUM_BYTES)
+                    )
+                    pixels = memoryview(record)[:size]
+                    if checksum(pixels) != record[size:]:
+                        raise StoreError(self._damaged(path, f"frame {index}: wrong checksum"))
+                    yield np.frombuffer(pixels, np.uint8).reshape(shape)
+        except OSError as error:
+            raise StoreError(self._damaged(path, error.strerror)) from error
+
+    def _damaged(self, path: str, reason: str) -> str:
+        return _damaged(path, record_file(self.folder, path), reason)
 
 
 def read_facts(folder: Path, path: str) -> StoredVideo | None:
@@ -121,16 +157,27 @@ def read_records(file: Path, indices: list[int], path: str) -> list[bytes]:
         reader.close()
         return records
     except (ValueError, RuntimeError, IndexError, ZeroDivisionError) as error:
-        raise StoreError(
-            f"the stored frames of {path} are damaged ({_first_line(error)}): "
-            f"remove {file} and run again"
-        ) from error
+        raise StoreError(_damaged(path, file, _first_line(error))) from error
+
+
+def checksum(pixels: bytes | memoryview) -> bytes:
+    """CRC-32 of a raw frame, four bytes, little-endian."""
+    return zlib.crc32(pixels).to_bytes(CHECKSUM_BYTES, "little")
 
 
 def record_file(folder: Path, path: str) -> Path:
     """Where a video's records lie; its name depends on nothing but the video's path."""
     digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     return folder / "videos" / digest[:2] / f"{digest}.array_record"
+
+
+def raw_file(folder: Path, path: str) -> Path:
+    """Where a video's raw frames lie, in a raw store."""
+    return record_file(folder, path).with_suffix(".raw")
+
+
+def _damaged(path: str, file: Path, reason: str) -> str:
+    return f"the stored frames of {path} are damaged ({reason}): remove {file} and run again"
 
 
 def _first_line(error: Exception) -> str:
