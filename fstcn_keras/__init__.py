@@ -1,9 +1,23 @@
-"""FSTCN for Keras 3: the network, its clip arithmetic, its score fusion."""
+"""FSTCN for Keras 3: the network, its clip arithmetic, its score fusion.
 
-from fstcn_keras import clips, fusion, layers
-from fstcn_keras.classifier import ActionClassifier, ViewPlan
-from fstcn_keras.model import auxiliary_classifier, fstcn
-from fstcn_keras.presets import PRESETS, FSTCNConfig
+Keras is imported when a name below is first used, so that what needs no network, such as
+reading videos in many processes, starts without it.
+"""
+
+import contextlib
+import importlib
+import sys
+
+from fstcn_keras.imports import around_import
+
+_MODULE_OF = {
+    "PRESETS": "presets",
+    "ActionClassifier": "classifier",
+    "FSTCNConfig": "presets",
+    "ViewPlan": "classifier",
+    "auxiliary_classifier": "model",
+    "fstcn": "model",
+}
 
 __all__ = [
     "PRESETS",
@@ -16,3 +30,27 @@ __all__ = [
     "fusion",
     "layers",
 ]
+
+
+def __getattr__(name: str):
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MODULE_OF.get(name, name)}")
+    return getattr(module, name) if name in _MODULE_OF else module
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+@contextlib.contextmanager
+def _layers_registered():
+    """Makes Keras load models that hold the layers, whichever is imported first."""
+    yield
+    importlib.import_module(f"{__name__}.layers")
+
+
+if "keras" in sys.modules:
+    importlib.import_module(f"{__name__}.layers")
+else:
+    around_import("keras", _layers_registered)

@@ -1,9 +1,14 @@
-"""Commands that make and judge an FSTCN; they run Keras on TensorFlow."""
+"""Commands that make and judge an FSTCN; they run Keras on TensorFlow.
+
+TensorFlow is imported by the modules that compute with it, so that decoding starts without it.
+"""
 
 import contextlib
 import os
 import sys
 import tempfile
+
+from fstcn_keras.imports import around_import
 
 if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
     print(
@@ -36,5 +41,4 @@ def _native_stderr_held_back():
             os.close(terminal)
 
 
-with _native_stderr_held_back():
-    import tensorflow  # noqa: F401
+around_import("tensorflow", _native_stderr_held_back)

@@ -9,8 +9,11 @@ from pathlib import Path
 def write_aside(file: Path, text: str):
     """Writes the text to a file beside, then renames it."""
     aside = file.with_name(f"{file.name}.partial")
-    aside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
-    os.replace(aside, file)
+    try:
+        aside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+        os.replace(aside, file)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

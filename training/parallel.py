@@ -1,26 +1,106 @@
 """Work on all cores, in processes of their own."""
 
-from collections.abc import Callable, Iterator, Sequence
+import collections
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from joblib import Parallel, delayed
+from joblib import cpu_count
+from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from training.cli import UserError
+SECONDS_BETWEEN_LINES = 10
 
 
-def map_processes(function: Callable, jobs: Sequence, *, description: str) -> Iterator:
-    """Results of `function(job)` in any order, with a progress bar on a terminal.
+def map_processes(
+    function: Callable, jobs: Sequence, *, killed: Callable, description: str
+) -> Iterator:
+    """Results of `function(job)` in any order, with its progress on stderr.
 
-    Raises:
-        UserError: if a process was killed, for want of memory or by a crash of a decoder.
+    A job whose process is killed, by a crash or for want of memory, costs nothing but that
+    process. It is tried once more, alone, after all others.
+
+    Args:
+        function: what to do; it and its results are sent between processes.
+        jobs: what to do it with.
+        killed: `killed(job)` gives the result of a job whose process was killed twice.
+        description: of the work, for the progress.
     """
-    parallel = Parallel(n_jobs=-1, return_as="generator_unordered", batch_size=1)
-    results = parallel(delayed(function)(job) for job in jobs)
-    try:
-        yield from tqdm(results, description, len(jobs), unit="video", leave=False, disable=None)
-    except TerminatedWorkerError as error:
-        raise UserError(
-            f"{description}: a process was killed, for want of memory or by a crash of the "
-            "decoder; what is finished is kept, run again"
-        ) from error
+    results = _results(function, jobs, killed)
+    return _with_progress(results, total=len(jobs), description=description)
+
+
+def _results(function: Callable, jobs: Sequence, killed: Callable) -> Iterator:
+    again = []
+    for job, future in _finished(function, jobs, num_processes=cpu_count()):
+        if isinstance(future.exception(), TerminatedWorkerError):
+            again.append(job)
+        else:
+            yield future.result()
+    for job, future in _finished(function, again, num_processes=1):
+        if isinstance(future.exception(), TerminatedWorkerError):
+            yield killed(job)
+        else:
+            yield future.result()
+
+
+def _finished(
+    function: Callable, jobs: Sequence, *, num_processes: int
+) -> Iterator[tuple[object, Future]]:
+    """Each job with what became of it.
+
+    A pool is one process with one job at a time: when it dies, it is known of which job.
+    """
+    waiting = collections.deque(jobs)
+    running = {}  # future: its pool and its job
+    with contextlib.ExitStack() as stack:
+
+        def new_pool() -> ProcessPoolExecutor:
+            pool = ProcessPoolExecutor(1, initializer=_end_with_parent, initargs=(os.getpid(),))
+            stack.callback(pool.shutdown, kill_workers=True)
+            return pool
+
+        idle = [new_pool() for _ in range(min(num_processes, len(jobs)))]
+        while waiting or running:
+            while waiting and idle:
+                pool, job = idle.pop(), waiting.popleft()
+                running[pool.submit(function, job)] = pool, job
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                pool, job = running.pop(future)
+                idle.append(new_pool() if future.exception() else pool)
+                yield job, future
+
+
+def _end_with_parent(parent: int):
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _with_progress(results: Iterable, *, total: int, description: str) -> Iterator:
+    """The same results; a bar on a terminal, elsewhere a line every ten seconds."""
+    if sys.stderr.isatty():
+        yield from tqdm(results, description, total, unit="video", leave=False)
+        return
+    start = last = time.monotonic()
+    for done, result in enumerate(results, 1):
+        yield result
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            line = progress_line(done, total, seconds=now - start)
+            print(f"{description}: {line}", file=sys.stderr, flush=True)
+
+
+def progress_line(done: int, total: int, *, seconds: float) -> str:
+    """How far the work is, how fast, and when it ends if it goes on like this."""
+    left = round(seconds / done * (total - done))
+    return f"{done}/{total}, {done / seconds:.1f} videos/s, {left // 60}:{left % 60:02d} left"

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.videos import write_video
+from tests.videos import noise, write_video
+from training.data import preparation
 from training.data.preparation import prepare_store
+from training.data.store import StoredVideo, record_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +33,14 @@ def collection(tmp_path_factory):
     return root
 
 
-def start(collection: Path, store: Path) -> subprocess.Popen:
+@pytest.fixture(scope="module")
+def whole(collection, tmp_path_factory):
+    """The store of an undisturbed run, and what the run printed."""
+    store = tmp_path_factory.mktemp("whole")
+    return store, finish(start(collection, store))
+
+
+def start(collection: Path, store: Path, **process_options) -> subprocess.Popen:
     options = ["--dataset", "folder", "--data-dir", str(collection), "--out", str(store)]
     return subprocess.Popen(
         [sys.executable, "-m", "training.prepare", *options],
@@ -38,6 +49,7 @@ def start(collection: Path, store: Path) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        **process_options,
     )
 
 
@@ -55,24 +67,130 @@ def finish(process: subprocess.Popen) -> str:
     return output
 
 
-def test_killed_at_any_moment_it_ends_with_the_same_store(collection, tmp_path):
-    output = finish(start(collection, tmp_path / "whole"))
-    assert "24 videos, 480 frames; 0 only in part, 1 could not be decoded" in output
-    assert "'class0/text.avi': cannot be opened as a video" in output
-    chance = random.Random(0)
-    kills = 0
-    for _ in range(4):
-        process = start(collection, tmp_path / "killed")
-        while process.poll() is None and not list((tmp_path / "killed").glob("videos/*/*")):
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.1))
+def finished(store: Path) -> int:
+    return len(list(store.glob("videos/*/*.array_record")))
+
+
+def fail(process: subprocess.Popen) -> str:
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    (line,) = errors.splitlines()
+    return line
+
+
+def test_what_it_prints(whole):
+    assert "24 videos, 480 frames; 0 only in part, 1 could not be decoded" in whole[1]
+    assert "'class0/text.avi': cannot be opened as a video" in whole[1]
+
+
+@pytest.mark.parametrize("num_kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_it_ends_with_the_same_store(collection, whole, tmp_path, num_kills):
+    chance = random.Random(num_kills)
+    killed = tmp_path / "killed"
+    kills = halfway = 0
+    while kills < num_kills:
+        process = start(collection, killed)
+        moment = chance.randint(finished(killed), 26)  # as many videos later, 26 being the end
+        while process.poll() is None and finished(killed) < moment:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.05))
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             kills += 1
-        process.communicate()
-    assert kills >= 1
-    finish(start(collection, tmp_path / "killed"))
-    assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
+            halfway += 0 < finished(killed) < 25
+            process.communicate()
+        else:
+            finish(process)
+            assert digests(killed) == digests(whole[0])
+            shutil.rmtree(killed)
+    assert halfway >= num_kills // 4
+    finish(start(collection, killed))
+    assert digests(killed) == digests(whole[0])
+
+
+def die_on_one(job) -> StoredVideo:
+    """Takes down its process over one video, and leaves something half done."""
+    if job.path == "class1/1.avi":
+        leftover = record_file(job.folder, job.path).with_suffix(".1.partial")
+        leftover.parent.mkdir(parents=True, exist_ok=True)
+        leftover.touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return prepare_video(job)
+
+
+prepare_video = preparation._prepare_video
+
+
+def test_a_crash_of_the_decoder_costs_its_video_alone(collection, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(preparation, "_prepare_video", die_on_one)
+    paths = [path.relative_to(collection).as_posix() for path in collection.glob("*/*")]
+    store = prepare_store(tmp_path / "store", collection, paths, short_side=120)
+    rejected = {video.path: video.reason for video in store.videos.values() if video.reason}
+    assert set(rejected) == {"class0/text.avi", "class1/1.avi"}
+    assert rejected["class1/1.avi"].startswith("the decoder's process was killed")
+    expected = digests(whole[0])
+    found = digests(tmp_path / "store")
+    assert found.keys() == expected.keys()
+    names = {record_file(Path(), "class1/1.avi").as_posix(), "rejected.csv"}
+    assert {name for name in found if found[name] != expected[name]} == names
+    monkeypatch.setattr(preparation, "_prepare_video", None)  # nothing is decoded again
+    again = prepare_store(tmp_path / "store", collection, paths, short_side=120)
+    assert again.videos == store.videos
+
+
+def test_a_file_that_cannot_grow_ends_in_one_line_and_goes_on_later(tmp_path):
+    for number, num_frames in enumerate((2, 2, 2, 2, 40)):
+        write_video(tmp_path / "videos" / "a" / f"{number}.avi", noise(num_frames), codec="mpeg4")
+    whole, store = tmp_path / "whole", tmp_path / "store"
+    finish(start(tmp_path / "videos", whole))
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+
+    error = fail(start(tmp_path / "videos", store, preexec_fn=limit))
+    assert error.startswith(f"error: the frame store {store} cannot be written: ")
+    assert "File too large" in error
+    kept = {file: file.stat().st_mtime_ns for file in store.glob("videos/*/*")}
+    assert len(kept) >= 3
+    assert not list(store.rglob("*.partial"))
+    output = finish(start(tmp_path / "videos", store))
+    assert f"decoding {5 - len(kept)} of 5 videos" in output
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+    assert digests(store) == digests(whole)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MB, and a function that mounts it anew with other options."""
+
+    def mount(options: str) -> bool:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or not mount("size=2m"):
+        pytest.skip("a small file system can be mounted by root alone")
+    yield disk, mount
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_and_one_that_is_read_only(collection, whole, small_disk):
+    disk, mount = small_disk
+    store = disk / "store"
+    error = fail(start(collection, store))
+    assert error.startswith(f"error: the frame store {store} cannot be written: ")
+    assert "No space left on device" in error
+    assert not list(store.rglob("*.partial"))
+    kept = finished(store)
+    assert 0 < kept < 25
+    assert mount("remount,size=64m")
+    assert f"decoding {25 - kept} of 25 videos" in finish(start(collection, store))
+    assert digests(store) == digests(whole[0])
+    assert mount("remount,ro")
+    error = fail(start(collection, store))
+    assert error.startswith(f"error: the frame store {store} cannot be written: ")
+    assert "Read-only file system" in error
 
 
 def test_two_processes_on_one_store(collection, tmp_path):

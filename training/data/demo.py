@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from training.cli import UserError
 from training.files import locked
 from training.parallel import map_processes
 
@@ -40,7 +41,7 @@ def _write_all(data_dir: Path):
         for motion in MOTIONS
         for number in range(VIDEOS_PER_CLASS)
     ]
-    list(map_processes(_write_video, jobs, description="rendering demo videos"))
+    list(map_processes(_write_video, jobs, killed=_stop, description="rendering demo videos"))
     aside = data_dir / f"{SPLITS_FOLDER}.partial"
     aside.mkdir(parents=True, exist_ok=True)
     for class_folder in {job[0] for job in jobs}:
@@ -122,6 +123,13 @@ def _write_video(job):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
     aside.replace(path)
+
+
+def _stop(job):
+    raise UserError(
+        f"the process that rendered {_video_name(job[0].name, job[-1])} was killed, perhaps for "
+        "want of memory; what is finished is kept, run again"
+    )
 
 
 def _write_splits(splits_dir: Path, class_name: str):

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 FRAMES_HASHED = 3
+HASH_STEP = 4  # only every fourth frame is considered, because hashing takes time
 HASH_BITS = 64 * FRAMES_HASHED
 MAX_DISTANCE = 11  # bits; with one band more than that, two near hashes share a band
 _BANDS = 12
@@ -62,11 +61,14 @@ def near_duplicates(hashes: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def clusters(paths: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     """The name of each video's cluster: the first path of those that pairs connect."""
-    number_of = {path: number for number, path in enumerate(paths)}
-    ends = np.array([[number_of[a], number_of[b]] for a, b in pairs], int).reshape(-1, 2)
-    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(paths),) * 2)
-    _, cluster_of = connected_components(graph, directed=False)
-    first = {}
-    for path, cluster in sorted(zip(paths, cluster_of.tolist(), strict=True)):
-        first.setdefault(cluster, path)
-    return {path: first[cluster] for path, cluster in zip(paths, cluster_of.tolist(), strict=True)}
+    parent = {path: path for path in paths}
+
+    def first(path: str) -> str:
+        while parent[path] != path:
+            parent[path] = path = parent[parent[path]]
+        return path
+
+    for pair in pairs:
+        one, other = sorted(map(first, pair))
+        parent[other] = one
+    return {path: first(path) for path in paths}

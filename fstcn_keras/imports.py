@@ -1,0 +1,36 @@
+"""Something done around the import of a package, whoever imports it and whenever."""
+
+import importlib.abc
+import importlib.machinery
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def __init__(self, package: str, context: Callable[[], AbstractContextManager]):
+        self.package = package
+        self.context = context
+
+    def find_spec(self, name, path, target=None):
+        if name != self.package:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_in_context(module):
+                with self.context():
+                    execute(module)
+
+            spec.loader.exec_module = execute_in_context
+        return spec
+
+
+def around_import(package: str, context: Callable[[], AbstractContextManager]):
+    """From now on the first import of the package runs inside `context()`.
+
+    Modules that need not have a heavy package then need not import it for the sake of what must
+    be done when it comes. Nothing happens if it has been imported already.
+    """
+    sys.meta_path.insert(0, _Finder(package, context))

@@ -1,0 +1,109 @@
+"""Work in many processes: results, processes that are killed, progress."""
+
+import io
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from joblib import cpu_count
+
+from training import parallel
+from training.parallel import map_processes, progress_line
+
+
+def attempt(job: tuple[Path, int, str]) -> tuple[int, int]:
+    """Notes that it was called; kills its process where the job says so."""
+    folder, number, fate = job
+    (folder / f"{number}-{time.monotonic_ns()}").touch()
+    attempts = len(list(folder.glob(f"{number}-*")))
+    if fate == "killed" or (fate == "killed once" and attempts == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fate == "exit":
+        os._exit(9)
+    if fate == "error":
+        raise ValueError(f"job {number}")
+    if fate == "slow":
+        (folder / "pid").write_text(str(os.getpid()))
+        time.sleep(60)
+    return number, os.getpid()
+
+
+def run(folder: Path, *, fates: dict[int, str], count: int = 12) -> list[tuple[int, int]]:
+    jobs = [(folder, number, fates.get(number, "")) for number in range(count)]
+    return list(
+        map_processes(attempt, jobs, killed=lambda job: (job[1], -1), description="testing")
+    )
+
+
+def test_a_killed_process_costs_its_job_alone(tmp_path):
+    results = run(tmp_path, fates={3: "killed", 7: "exit", 9: "killed once"})
+    assert sorted(number for number, _ in results) == list(range(12))
+    assert {number for number, pid in results if pid == -1} == {3, 7}
+    attempts = [file.name.split("-")[0] for file in tmp_path.iterdir()]
+    assert {number: attempts.count(str(number)) for number in range(12)} == {
+        number: 2 if number in (3, 7, 9) else 1 for number in range(12)
+    }
+    # three deaths, then the three once more in one process that dies twice
+    assert len({pid for _, pid in results} - {-1}) <= cpu_count() + 3 + 3
+
+
+def test_an_error_of_a_job_ends_the_other_processes(tmp_path):
+    jobs = [(tmp_path, 0, "slow"), (tmp_path, 1, "late error")]
+    with pytest.raises(ValueError, match="job 1"):
+        list(map_processes(attempt_after_pid, jobs, killed=print, description="testing"))
+    pid = int((tmp_path / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def attempt_after_pid(job: tuple[Path, int, str]) -> tuple[int, int]:
+    folder, number, fate = job
+    while fate == "late error" and not (folder / "pid").exists():
+        time.sleep(0.01)
+    return attempt((folder, number, fate.removeprefix("late ")))
+
+
+def test_without_jobs_nothing_is_started(tmp_path):
+    assert run(tmp_path, fates={}, count=0) == []
+
+
+def test_progress_line():
+    assert progress_line(250, 1000, seconds=20) == "250/1000, 12.5 videos/s, 1:00 left"
+    assert progress_line(1, 3, seconds=61) == "1/3, 0.0 videos/s, 2:02 left"
+    assert progress_line(3, 3, seconds=61) == "3/3, 0.0 videos/s, 0:00 left"
+
+
+def test_a_log_gets_a_line_every_ten_seconds(monkeypatch, capsys):
+    seconds = 0.0
+
+    def results():
+        nonlocal seconds
+        for number in range(100):
+            seconds += 0.25
+            yield number
+
+    monkeypatch.setattr(parallel.time, "monotonic", lambda: seconds)
+    progress = parallel._with_progress(results(), total=100, description="testing")
+    assert list(progress) == list(range(100))
+    assert capsys.readouterr().err.splitlines() == [
+        "testing: 40/100, 4.0 videos/s, 0:15 left",
+        "testing: 80/100, 4.0 videos/s, 0:05 left",
+    ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch):
+    monkeypatch.setattr("sys.stderr", Terminal())
+    results = (time.sleep(0.03) or number for number in range(20))
+    progress = parallel._with_progress(results, total=20, description="testing")
+    assert list(progress) == list(range(20))
+    shown = sys.stderr.getvalue()
+    assert re.search(r"testing: .*1\d/20 \[00:00<00:00, +\d\d\.\d+video/s\]", shown), shown
