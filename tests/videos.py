@@ -24,3 +24,9 @@ def grey_ramp(num_frames: int, *, height: int = 48, width: int = 64) -> np.ndarr
     """Frame `t` is uniformly grey, of level `10 + 4 t`: its number can be read off it."""
     levels = 10 + 4 * np.arange(num_frames, dtype=np.uint8)
     return np.broadcast_to(levels[:, None, None, None], (num_frames, height, width, 3)).copy()
+
+
+def noise(num_frames: int, *, height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray:
+    """Frames of independent random pixels: large files, and no two frames alike."""
+    generator = np.random.default_rng(seed)
+    return generator.integers(0, 256, (num_frames, height, width, 3), dtype=np.uint8)

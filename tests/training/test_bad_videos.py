@@ -1,191 +1,209 @@
 """Every kind of bad or odd file in one folder: each is read as far as it goes, or listed."""
 
+import contextlib
+import csv
+import io
+import json
 import os
-import struct
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from tests.videos import grey_ramp, write_video
+from tests.bad_videos import CASES, CLOCKWISE, QUARTERS
+from tests.videos import noise, write_video
+from training import cli, fit
 from training.data import datasets
 from training.data.preparation import prepare_store
+from training.evaluate import check_test_videos
+from training.options import FitOptions, open_data
+
+PLACES = {name: f"{'ab'[number % 2]}/{name}" for number, name in enumerate(CASES)}
+LISTABLE = [name for name in CASES if "\n" not in name and name.isprintable()]
+TESTS = {name for number, name in enumerate(LISTABLE) if number % 3 == 0}
+SOUND = ("sound 0.avi", "sound 1.avi", "sound 2.avi")  # in both classes; the last is a test video
 
 
-def noise(num_frames: int, *, height: int = 96, width: int = 128) -> np.ndarray:
-    generator = np.random.default_rng(0)
-    return generator.integers(0, 256, (num_frames, height, width, 3), dtype=np.uint8)
+def is_usable(name: str) -> bool:
+    return CASES[name][1] != 0
 
 
-def text(path: Path):
-    path.write_text("this is not a video\n" * 50)
-
-
-def truncated(path: Path):
-    content = write_video(path, noise(40), codec="mpeg4").read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def damaged(path: Path):
-    content = bytearray(write_video(path, noise(40), codec="mpeg4").read_bytes())
-    start = len(content) * 2 // 5
-    content[start : start + len(content) // 10] = os.urandom(len(content) // 10)
-    path.write_bytes(content)
-
-
-def audio_only(path: Path):
-    with av.open(path, "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=8000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
-        frame.sample_rate = 8000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-
-
-def encoded(path: Path, images, *, codec: str, pix_fmt: str, options=None, pts=None):
-    height, width = images[0].shape[:2]
-    with av.open(path, "w") as container:
-        stream = container.add_stream(codec, rate=25, options=options or {})
-        stream.height, stream.width, stream.pix_fmt = height, width, pix_fmt
-        if pts is not None:
-            stream.codec_context.time_base = Fraction(1, 1000)
-        for number, image in enumerate(images):
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pix_fmt)
-            if pts is not None:
-                frame.pts, frame.time_base = pts[number], Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-
-
-def ten_bit(path: Path):
-    encoded(path, noise(6), codec="ffv1", pix_fmt="yuv420p10le")
-
-
-def grey(path: Path):
-    encoded(path, noise(6), codec="ffv1", pix_fmt="gray")
-
-
-def long_gop(path: Path):
-    options = {"g": "60", "bf": "3", "crf": "10"}
-    encoded(path, grey_ramp(60), codec="libx264", pix_fmt="yuv420p", options=options)
-
-
-def variable_rate(path: Path):
-    pts = np.cumsum([40, 40, 500, 10, 10, 900, 40, 40]).tolist()
-    encoded(path, noise(8), codec="libx264", pix_fmt="yuv420p", options={"bf": "0"}, pts=pts)
-
-
-def transport_stream(path: Path):
-    with av.open(path, "w", format="mpegts") as container:
-        stream = container.add_stream("mpeg2video", rate=25)
-        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
-        for image in noise(10):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-
-
-def size_change(path: Path):
-    with path.open("wb") as file:
-        for height, width in ((96, 128), (64, 64)):
-            part = path.with_suffix(".part")
-            with av.open(part, "w", format="mpegts") as container:
-                stream = container.add_stream("mpeg2video", rate=25)
-                stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-                for image in noise(8, height=height, width=width):
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-                container.mux(stream.encode())
-            file.write(part.read_bytes())
-            part.unlink()
-
-
-def huge_header(path: Path, *, side: int = 100_000):
-    """An .avi whose stream header claims that many pixels a side."""
-    encoded(path, noise(3), codec="rawvideo", pix_fmt="bgr24")
-    content = bytearray(path.read_bytes())
-    place = content.index(b"strf") + 8
-    content[place + 4 : place + 12] = struct.pack("<ii", side, side)
-    path.write_bytes(content)
-
-
-def millions_of_frames(path: Path):
-    content = bytearray(write_video(path, noise(3), codec="mpeg4").read_bytes())
-    for tag, offset in ((b"avih", 8 + 16), (b"strh", 8 + 32)):
-        place = content.index(tag) + offset
-        content[place : place + 4] = struct.pack("<I", 50_000_000)
-    path.write_bytes(content)
-
-
-def empty_packets(path: Path):
-    """A container that claims its rate and frames, but holds packets without a byte."""
-    content = bytearray(write_video(path, noise(12), codec="mpeg4").read_bytes())
-    start, end = content.index(b"movi") + 4, content.index(b"idx1")
-    content[start:end] = b"00dc\x00\x00\x00\x00" * ((end - start) // 8)
-    path.write_bytes(content)
-
-
-def symlink_loop(path: Path):
-    path.symlink_to(path.name)
-
-
-# maker, frames decoded, part of the reason ("" for none)
-CASES = {
-    "fine.avi": (lambda path: write_video(path, noise(5)), 5, ""),
-    "zero.avi": (Path.touch, 0, "cannot be opened"),
-    "text.avi": (text, 0, "cannot be opened"),
-    "truncated.avi": (truncated, range(10, 30), "incomplete"),
-    "damaged.avi": (damaged, range(30, 41), "incomplete"),
-    "audio.avi": (audio_only, 0, "no video stream"),
-    "no duration.mpg": (transport_stream, 10, ""),
-    "one.mp4": (lambda path: write_video(path, noise(1), codec="mpeg4"), 1, ""),
-    "odd.avi": (lambda path: write_video(path, noise(4, height=243, width=321)), 4, ""),
-    "size change.mpg": (size_change, range(15, 17), ""),
-    "ten bit.mkv": (ten_bit, 6, ""),
-    "grey.mkv": (grey, 6, ""),
-    "long gop.mp4": (long_gop, 60, ""),
-    "variable rate.mp4": (variable_rate, 8, ""),
-    "huge.avi": (huge_header, 0, "no frame could be decoded"),
-    "large.avi": (lambda path: huge_header(path, side=12_000), 0, "claims 12000x12000 pixels"),
-    "millions.avi": (millions_of_frames, 3, "incomplete: 3 of 50000000"),
-    "empty packets.avi": (empty_packets, 0, ""),
-    "loop.avi": (symlink_loop, 0, "cannot be read"),
-    "ünïcode 日本.avi": (lambda path: write_video(path, noise(2)), 2, ""),
-    "new\nline.avi": (lambda path: write_video(path, noise(2)), 2, ""),
-    "folder.avi": (Path.mkdir, 0, "cannot be read"),
-}
+def is_listed_as_bad(name: str) -> bool:
+    return not is_usable(name) or CASES[name][2] != ""
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def collection(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("collection")
-    (root / "c").mkdir()
-    for name, (make, _, _) in CASES.items():
-        make(root / "c" / name)
-    dataset = datasets.folder(root, split=1)
+    for seed, class_name in enumerate("ab"):
+        for number, name in enumerate(SOUND):
+            write_video(root / class_name / name, noise(6, seed=10 * (seed + 1) + number))
+    for name, place in PLACES.items():
+        CASES[name][0](root / place)
+    (root / "a" / "notes.txt").write_text("no video, and no candidate")
+    write_video(root / "b" / "nested" / "deeper" / "fine.avi", noise(2))
+    (root / "circle").symlink_to(".")
+    return root
+
+
+@pytest.fixture(scope="module")
+def store(collection, tmp_path_factory):
+    dataset = datasets.folder(collection, split=1)
     paths = [video.path for video in dataset.videos]
-    return prepare_store(root / "store", root, paths, short_side=24)
+    return prepare_store(tmp_path_factory.mktemp("store"), collection, paths, short_side=24)
 
 
 def test_every_file_is_accounted_for(store):
-    assert set(store.videos) == {f"c/{name}" for name in CASES}
+    sound = {f"{class_name}/{name}" for class_name in "ab" for name in SOUND}
+    assert set(store.videos) == sound | set(PLACES.values())
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_frames_and_reason(store, name):
     _, num_frames, reason = CASES[name]
-    stored = store.videos[f"c/{name}"]
+    stored = store.videos[PLACES[name]]
     expected = num_frames if isinstance(num_frames, range) else [num_frames]
     assert stored.num_frames in expected, stored
     assert reason in stored.reason
-    assert (stored.reason == "") == (reason == "" and num_frames != 0), stored
+    assert (stored.reason == "") == (not is_listed_as_bad(name)), stored
     assert "\n" not in stored.reason
     if stored.num_frames:
-        frames = store.read_frames(f"c/{name}", range(stored.num_frames))
+        frames = store.read_frames(PLACES[name], range(stored.num_frames))
         assert frames.shape == (stored.num_frames, stored.height, stored.width, 3)
         assert min(stored.height, stored.width) == 24
 
 
 def test_h264_with_b_frames_comes_in_order_of_display(store):
-    levels = store.read_frames("c/long gop.mp4", range(60)).mean(axis=(1, 2, 3))
+    levels = store.read_frames(PLACES["long gop.mp4"], range(60)).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(levels, 10 + 4 * np.arange(60), atol=4)
+
+
+@pytest.mark.parametrize("degrees", CLOCKWISE)
+def test_turned_pictures_are_shown_upright(store, collection, degrees):
+    place = PLACES[f"turned {degrees}.mp4"]
+    with av.open(collection / place) as container:
+        lying = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert lying.shape == ((96, 64, 3) if degrees == 180 else (64, 96, 3))
+    assert np.abs(quarter_colours(lying) - QUARTERS).max() > 200
+    for frame in store.read_frames(place, range(3)):
+        assert frame.shape == (36, 24, 3)
+        np.testing.assert_allclose(quarter_colours(frame), QUARTERS, atol=12)
+
+
+def quarter_colours(image: np.ndarray) -> np.ndarray:
+    """Means of the inner parts of the quarters, in the order of `QUARTERS`."""
+    height, width = image.shape[0] // 4, image.shape[1] // 4
+    corners = [(height // 2 + 2 * height * row, width // 2 + 2 * width * column)
+               for row in range(2) for column in range(2)]  # fmt: skip
+    parts = [image[top : top + height, left : left + width] for top, left in corners]
+    return np.array([part.mean(axis=(0, 1)) for part in parts])
+
+
+def test_the_metadata_case_stops_a_reader_that_does_not_ignore_errors(collection):
+    with pytest.raises(UnicodeDecodeError):
+        av.open(collection / PLACES["metadata.avi"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_without_permission(tmp_path):
+    write_video(tmp_path / "c" / "closed.avi", noise(2)).chmod(0)
+    store = prepare_store(tmp_path / "store", tmp_path, ["c/closed.avi"], short_side=24)
+    assert store.videos["c/closed.avi"].num_frames == 0
+    assert store.videos["c/closed.avi"].reason == "cannot be read: Permission denied"
+
+
+def arguments(collection: Path, folder: Path, *more: str) -> list[str]:
+    return [
+        *("--dataset", "folder", "--data-dir", str(collection), "--store", str(folder / "store")),
+        *("--epochs", "1", "--warmup-epochs", "0", "--batch-size", "4", "--num-clips", "1"),
+        *("--precision", "float32", "--out", str(folder / "run"), *more),
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(collection, tmp_path_factory) -> tuple[Path, str]:
+    """The folder of a run on split files that name the cases, and what the command printed."""
+    folder = tmp_path_factory.mktemp("runs")
+    lists = folder / "lists"
+    lists.mkdir()
+    for class_name in "ab":
+        lines = [f"{name} {1 + (name == SOUND[-1])}" for name in SOUND]
+        lines += [
+            f"{name} {1 + (name in TESTS)}"
+            for name in LISTABLE
+            if PLACES[name].startswith(class_name)
+        ]
+        lines += ["gone.avi 2", "gone too.avi 1"] if class_name == "a" else []
+        (lists / f"{class_name}_test_split1.txt").write_text("\n".join(lines), encoding="utf-8")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        options = arguments(collection, folder, "--splits-dir", str(lists))
+        cli.run(fit.main, FitOptions, options)
+    return folder, printed.getvalue()
+
+
+def test_a_run_judges_by_every_test_video_that_decodes(finished):
+    folder, printed = finished
+    usable = [name for name in TESTS if is_usable(name)]
+    rejected = [name for name in TESTS if not is_usable(name)]
+    assert len(usable) > 4
+    assert len(rejected) > 2
+    assert any(is_listed_as_bad(name) for name in usable)
+    protocol = json.loads((folder / "run" / "metrics.json").read_text())["protocol"]
+    assert protocol["videos"] == len(usable) + 2  # the sound test video of either class
+    assert protocol["rejected"] == len(rejected)
+    assert protocol["missing"] == 1
+    scored = np.load(folder / "run" / "scores.npz")["paths"].tolist()
+    assert sorted(scored) == sorted(
+        [*(PLACES[name] for name in usable), *(f"{class_name}/{SOUND[-1]}" for class_name in "ab")]
+    )
+    assert (
+        f"folder split 1: {len(usable) + 2} test videos of 2 classes (1 listed but missing, "
+        f"{len(rejected)} could not be decoded), 1 clips x 18 crops"
+    ) in printed.splitlines()
+
+
+def test_a_run_lists_every_bad_file_with_its_reason(finished):
+    folder, printed = finished
+    bad = {PLACES[name]: CASES[name][2] for name in LISTABLE if is_listed_as_bad(name)}
+    with (folder / "run" / "rejected.csv").open(newline="", encoding="utf-8") as file:
+        reasons = {row["path"]: row["reason"] for row in csv.DictReader(file)}
+    assert set(reasons) == set(bad)
+    assert all(reasons[path] and bad[path] in reasons[path] for path in bad)
+    unusable = sum(not is_usable(name) for name in LISTABLE)
+    expected = f"{unusable} videos could not be decoded, {len(bad) - unusable} only in part"
+    assert expected in printed
+
+
+def test_a_run_says_what_it_leaves_out(finished):
+    _, printed = finished
+    (line,) = (
+        line for line in printed.splitlines() if line.startswith("folder split 1: 2 classes")
+    )
+    unlisted = len(CASES) - len(LISTABLE)
+    assert unlisted == 3
+    assert f"; {unlisted} files are in no list" in line
+    assert "; 2 listed files are missing, e.g. a/gone.avi" in line
+    assert line.endswith(
+        "; 2 files of other kinds, loose or in nested folders left out, e.g. 'a/notes.txt'"
+    )
+
+
+def test_without_split_files_the_names_that_no_list_could_hold_count_too(collection, finished):
+    folder, _ = finished
+    options = cli.parse(FitOptions, arguments(collection, folder))
+    dataset, store = open_data(options, options.store, short_side=120)
+    assert sorted(video.path for video in dataset.videos) == sorted(
+        [*PLACES.values(), *(f"{class_name}/{name}" for class_name in "ab" for name in SOUND)]
+    )
+    usable = {place for name, place in PLACES.items() if is_usable(name)}
+    tests = {video.path for video in dataset.side("test")}
+    assert {place[0] for place in tests} == {"a", "b"} == {v.path[0] for v in dataset.side("train")}
+    judged = {video.path for video in check_test_videos(dataset, store)}
+    assert judged == {path for path in tests if path in usable or "/sound " in path}
+    with (folder / "store" / "rejected.csv").open(
+        newline="", encoding="utf-8", errors="surrogateescape"
+    ) as file:
+        listed = {row["path"] for row in csv.DictReader(file)}
+    assert listed == {place for name, place in PLACES.items() if is_listed_as_bad(name)}

@@ -1,5 +1,6 @@
 """The readers of split lists, on lists and files that the tests make."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -161,6 +162,49 @@ def test_folder_honours_split_files_of_its_own(tmp_path, form):
     }
 
 
+def test_folder_counts_what_it_leaves_out(tmp_path):
+    touch(tmp_path, "a/1.avi", "b/2.MP4", "b/new.flv", "b/new\nname.txt", "b/part/3.avi")
+    touch(tmp_path, "b/part/deep/4.txt", "only_nested/more/5.mkv", "loose.avi")
+    touch(tmp_path, ".cache/6.txt", "a/.DS_Store", "lists/a_test_split1.txt")
+    (tmp_path / "lists" / "a_test_split1.txt").write_text("1.avi 1\n")
+    left_out = [
+        *("b/new\nname.txt", "b/new.flv", "b/part/3.avi", "b/part/deep/4.txt"),
+        *("loose.avi", "only_nested/more/5.mkv"),
+    ]
+    dataset = datasets.folder(tmp_path, splits_dir=tmp_path / "lists")
+    assert dataset.left_out == tuple(sorted(left_out))
+    assert "; 1 files are in no list" in str(dataset)  # b/2.MP4
+    dataset = datasets.folder(tmp_path)
+    assert [video.path for video in dataset.videos] == ["a/1.avi", "b/2.MP4"]
+    assert dataset.left_out == tuple(sorted([*left_out, "lists/a_test_split1.txt"]))
+    assert str(dataset).endswith(
+        "; 7 files of other kinds, loose or in nested folders left out, e.g. 'b/new\\nname.txt'"
+    )
+    assert "\n" not in str(dataset)
+
+
+def test_folder_that_holds_nothing_else_says_nothing_of_it(tmp_path):
+    touch(tmp_path, "a/1.avi", "b/2.mp4")
+    assert datasets.folder(tmp_path).left_out == ()
+    assert "left out" not in str(datasets.folder(tmp_path))
+
+
+def test_folder_with_links_in_a_circle_comes_to_an_end(tmp_path):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    touch(root, "a/1.avi", "a/more/2.avi", "a/more/note.txt")
+    touch(elsewhere, "3.avi", "note.txt", "deep/4.avi")
+    (root / "b").symlink_to(elsewhere)
+    (root / "self").symlink_to("self")
+    (root / "up").symlink_to("..")
+    (root / "a" / "here").symlink_to(".")
+    (root / "a" / "root").symlink_to("..")
+    (elsewhere / "deep" / "back").symlink_to(root)
+    dataset = datasets.folder(root)
+    assert [video.path for video in dataset.videos] == ["a/1.avi", "b/3.avi"]
+    assert dataset.left_out == ("a/more/2.avi", "a/more/note.txt", "b/deep/4.avi", "b/note.txt",
+                                "self")  # fmt: skip
+
+
 def test_folder_without_videos_says_what_was_expected(tmp_path):
     touch(tmp_path, "loose.avi", "notes/readme.txt")
     with pytest.raises(UserError, match="expected folders named after the classes"):
@@ -178,6 +222,12 @@ def test_folder_without_videos_says_what_was_expected(tmp_path):
 )
 def test_group_of(path, group):
     assert group_of(path) == group
+
+
+def test_hold_out_takes_names_that_are_not_utf8():
+    names = [os.fsdecode(b"caf\xe9 %d.avi" % number) for number in range(10)]
+    held = hold_out([(f"a/{n}", "a", n) for n in names], fraction=0.3, salt="s")
+    assert len(held) == 3
 
 
 def test_hold_out_never_empties_a_class():

@@ -1,6 +1,7 @@
 """Video collections as lists: UCF-101, HMDB-51 and a folder with one sub-folder per class."""
 
 import dataclasses
+import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ class Dataset:
         absent_classes: listed classes without any training or test video; they have no label.
         missing: listed videos of the other classes without a file.
         unlisted: number of video files that no list names.
+        left_out: files of a `folder` that are no candidates: of other kinds, loose in the root or
+            in nested folders; hidden ones are not counted.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Dataset:
     videos: tuple[Video, ...]
     missing: tuple[Video, ...]
     unlisted: int
+    left_out: tuple[str, ...] = ()
 
     def side(self, side: str) -> list[Video]:
         """The videos of one side."""
@@ -77,6 +81,11 @@ class Dataset:
             text += f"; {len(self.missing)} listed files are missing, e.g. {self.missing[0].path}"
         if self.unlisted:
             text += f"; {self.unlisted} files are in no list and are left out"
+        if self.left_out:
+            text += (
+                f"; {len(self.left_out)} files of other kinds, loose or in nested folders left "
+                f"out, e.g. {self.left_out[0]!r}"
+            )
         return text
 
 
@@ -137,9 +146,12 @@ def folder(data_dir: Path, *, splits_dir: Path | None = None, split: int = 1) ->
     if splits_dir is not None:
         read = ucf101 if any(splits_dir.glob("**/classInd.txt")) else hmdb51
         dataset = read(data_dir, splits_dir=splits_dir, split=split)
-        return dataclasses.replace(dataset, name="folder")
-    listed = [(path, path.split("/")[0], "train") for path in sorted(_video_files(data_dir))]
-    return _dataset("folder", split, data_dir, (), sorted({name for _, name, _ in listed}), listed)
+    else:
+        listed = [(path, path.split("/")[0], "train") for path in sorted(_video_files(data_dir))]
+        classes = sorted({name for _, name, _ in listed})
+        dataset = _dataset("folder", split, data_dir, (), classes, listed)
+    left_out = _left_out(dataset.root, besides=splits_dir)
+    return dataclasses.replace(dataset, name="folder", left_out=left_out)
 
 
 def split_by_group(dataset: Dataset, look_alike: Mapping[str, str]) -> Dataset:
@@ -179,6 +191,9 @@ def _dataset(name, split, data_dir, subfolders, classes, listed) -> Dataset:
     present = {name for path, name, side in listed if path in files and side != "unused"}
     absent = tuple(name for name in classes if name not in present)
     classes = tuple(name for name in classes if name in present)
+    for class_name in classes:
+        if class_name != class_name.encode("utf-8", "replace").decode():
+            raise UserError(f"{root}: folder {class_name!r} is not named in UTF-8: rename it")
     if not classes:
         raise UserError(
             f"no video of {name} found in {root}: expected folders named after the classes with "
@@ -197,8 +212,25 @@ def _video_files(root: Path) -> set[str]:
     return {
         path.relative_to(root).as_posix()
         for path in root.glob("*/*")
-        if path.suffix.lower() in VIDEO_SUFFIXES
+        if path.suffix.lower() in VIDEO_SUFFIXES and not path.parent.name.startswith(".")
     }
+
+
+def _left_out(root: Path, *, besides: Path | None) -> tuple[str, ...]:
+    """Files that `_video_files` passes over; links to folders are followed in the root alone."""
+    base, besides = root.resolve(), besides and besides.resolve()
+
+    def is_entered(path: Path) -> bool:
+        place = path.resolve()
+        return not (path.name.startswith(".") or place == besides or base.is_relative_to(place))
+
+    found = set()
+    links = [path for path in base.iterdir() if path.is_symlink() and path.is_dir()]
+    for start in (base, *filter(is_entered, links)):
+        for folder, folders, files in os.walk(start):
+            folders[:] = [name for name in folders if is_entered(Path(folder, name))]
+            found |= {Path(folder, name) for name in files if not name.startswith(".")}
+    return tuple(sorted({path.relative_to(base).as_posix() for path in found} - _video_files(root)))
 
 
 def _splits_folder(data_dir: Path, splits_dir: Path | None, name: str, pattern: str) -> Path:

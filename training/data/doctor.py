@@ -3,6 +3,7 @@
 import dataclasses
 import statistics
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from training.data.datasets import Dataset
@@ -102,6 +103,7 @@ def _absent(dataset: Dataset, store: FrameStore) -> list[Finding]:
         _finding("warning", "listed training videos are missing", missing["train"]),
         _finding("warning", "videos decode only in part", partial),
         Finding("warning", "video files that no list names", unlisted),
+        _finding("warning", "files of other kinds, loose or in nested folders", dataset.left_out),
     ]
 
 
@@ -163,5 +165,5 @@ def _outliers(store: FrameStore) -> list[Finding]:
     return findings
 
 
-def _finding(severity: str, text: str, examples: list[str]) -> Finding:
+def _finding(severity: str, text: str, examples: Sequence[str]) -> Finding:
     return Finding(severity, f"{len(examples)} {text}", tuple(examples))

@@ -49,4 +49,4 @@ def hold_out(items: Iterable[tuple[str, str, str]], *, fraction: float, salt: st
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
