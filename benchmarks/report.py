@@ -29,7 +29,8 @@ def write_csv(name: str, rows: list[dict]):
 def circumstances() -> str:
     """Processor, cores, versions, date and command, in one line."""
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
-    command = " ".join([f"python -m benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    arguments = ["DIR" if os.path.isabs(argument) else argument for argument in sys.argv[1:]]
+    command = " ".join([f"python -m benchmarks.{Path(sys.argv[0]).stem}", *arguments])
     return (
         f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}; "
         f"{datetime.date.today()}; {command}"
