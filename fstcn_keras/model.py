@@ -15,6 +15,8 @@ from fstcn_keras.layers import (
 from fstcn_keras.presets import PATHS, FSTCNConfig, preset_config
 from fstcn_keras.scl import SCLS, build_scl, convolution_relu
 
+CLASSIFIER = "probabilities"  # name of the last layer
+
 
 def fstcn(
     *,
@@ -183,5 +185,5 @@ def _classifier(x, num_classes: int, config: FSTCNConfig):
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
         kernel_regularizer=_weight_decay(config),
         dtype="float32",
-        name="probabilities",
+        name=CLASSIFIER,
     )(x)

@@ -1,10 +1,13 @@
-"""Pre-trained weights of the lower SCLs from an HDF5 file, with a report of every tensor."""
+"""Weights from another network or an HDF5 file, by name, with a report of every tensor."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import keras
+import numpy as np
+
+from fstcn_keras.model import CLASSIFIER
 
 
 @dataclass(frozen=True)
@@ -12,11 +15,13 @@ class WeightsReport:
     """What became of every tensor.
 
     Attributes:
+        layers: names of the network's layers of which every tensor was found and set.
         loaded: tensors of the network that were found and set.
         missing: tensors of the network that the file lacks, or holds in another shape.
         unused: tensors of the file that the network has no place for.
     """
 
+    layers: tuple[str, ...]
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
     unused: tuple[str, ...]
@@ -36,44 +41,90 @@ class WeightsReport:
         )
 
 
-def load_scl_weights(scl: keras.Model, path: str | Path) -> WeightsReport:
-    """Sets the weights of the lower SCLs, layer by layer, by the layers' names.
+def load_weights(model: keras.Model, path: str | Path) -> WeightsReport:
+    """Sets what a file has of the network's weights, by the names of the layers.
 
     Reads the HDF5 format of Keras Applications: groups named after layers, each with an
     attribute `weight_names`, in the order of the layer's own weights. A `/` in a layer's name
-    stands for the `_` of ours.
+    stands for the `_` of ours. The lower SCLs alone will do, and so will the whole auxiliary
+    classifier as `save_weights` writes it.
 
     Args:
-        scl: the model named "scl" (see `fstcn_keras.scl.build_scl`).
+        model: see `fstcn_keras.fstcn` and `fstcn_keras.auxiliary_classifier`.
         path: the file.
-
-    Returns:
-        The report; tensors whose shape differs are left as they were.
 
     Raises:
         ValueError: if the file is no HDF5 file of that format, or nothing in it fits.
     """
-    tensors = _read_tensors(path)
-    loaded, missing = [], []
-    for layer in scl.layers:
-        for position, variable in enumerate(layer.weights):
-            name, key = f"{layer.name}/{variable.name}", (layer.name, position)
-            value = tensors.get(key)
-            if value is None:
-                missing.append(f"{name} {tuple(variable.shape)}: not in the file")
-            elif value.shape != tuple(variable.shape):
-                missing.append(f"{name} {tuple(variable.shape)}: the file has {value.shape}")
-                tensors.pop(key)
-            else:
-                variable.assign(tensors.pop(key))
-                loaded.append(f"{name} {value.shape}")
-    unused = [f"{layer}, tensor {position}" for layer, position in tensors]
-    if not loaded:
+    report = _set(model, _read_tensors(path))
+    if not report.loaded:
         raise ValueError(
-            f"no tensor of {path} fits the network, e.g. {missing[0]}; "
-            f"layers in the file alone: {unused[:3]}"
+            f"no tensor of {path} fits the network, e.g. {report.missing[0]}; "
+            f"in the file alone: {report.unused[:3]}"
         )
-    return WeightsReport(tuple(loaded), tuple(missing), tuple(unused))
+    return report
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> WeightsReport:
+    """Sets what one network has of another's weights, by the names of the layers."""
+    return _set(target, _tensors(source))
+
+
+def save_weights(model: keras.Model, path: str | Path):
+    """Writes the weights by the names of the layers, for `load_weights`."""
+    with h5py.File(path, "w") as file:
+        layers = named_layers(model)
+        file.attrs["layer_names"] = [name.encode() for name in layers]
+        for name, layer in layers.items():
+            group = file.create_group(name)
+            names = [f"{number}_{variable.name}" for number, variable in enumerate(layer.weights)]
+            group.attrs["weight_names"] = [weight.encode() for weight in names]
+            for weight, variable in zip(names, layer.weights, strict=True):
+                group[weight] = keras.ops.convert_to_numpy(variable)
+
+
+def named_layers(model: keras.Model) -> dict[str, keras.Layer]:
+    """Layers with weights by name, those inside wrappers and inner models in their place.
+
+    The classifier is not among them: it belongs to its own classes and features.
+    """
+    layers = {}
+    for layer in model.layers:
+        inner = getattr(layer, "layer", layer)
+        if isinstance(inner, keras.Model):
+            layers |= named_layers(inner)
+        elif inner.weights and inner.name != CLASSIFIER:
+            layers[inner.name] = inner
+    return layers
+
+
+def _tensors(model: keras.Model) -> dict[tuple[str, int], np.ndarray]:
+    return {
+        (name, position): keras.ops.convert_to_numpy(variable)
+        for name, layer in named_layers(model).items()
+        for position, variable in enumerate(layer.weights)
+    }
+
+
+def _set(model: keras.Model, tensors: dict[tuple[str, int], np.ndarray]) -> WeightsReport:
+    tensors = dict(tensors)
+    layers, loaded, missing = [], [], []
+    for layer_name, layer in named_layers(model).items():
+        before = len(missing)
+        for position, variable in enumerate(layer.weights):
+            name, shape = f"{layer_name}/{variable.name}", tuple(variable.shape)
+            value = tensors.pop((layer_name, position), None)
+            if value is None:
+                missing.append(f"{name} {shape}: not in the file")
+            elif value.shape != shape:
+                missing.append(f"{name} {shape}: the file has {value.shape}")
+            else:
+                variable.assign(value)
+                loaded.append(f"{name} {shape}")
+        if len(missing) == before:
+            layers.append(layer_name)
+    unused = [f"{layer}, tensor {position}" for layer, position in tensors]
+    return WeightsReport(tuple(layers), tuple(loaded), tuple(missing), tuple(unused))
 
 
 def _read_tensors(path: str | Path) -> dict:

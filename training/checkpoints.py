@@ -1,113 +1,157 @@
-"""What makes a run repeatable: checkpoints, and random numbers that depend on the epoch alone."""
+"""Checkpoints: everything a stage of training needs to go on exactly where it was."""
 
-import csv
-import io
-import math
-import shutil
+import dataclasses
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from training.cli import UserError
-from training.files import write_aside
+
+KEPT = 2  # if the newest cannot be read, the one before is used
 
 
-class Checkpoints(keras.callbacks.Callback):
-    """Saves weights and optimiser state after every epoch, written aside and renamed.
+@dataclass
+class Progress:
+    """How far a stage is.
 
-    The file of the last epoch bears its number, so one rename says both what the weights are and
-    how far they are. The best epoch is the one with the highest `monitor`, of equals the later
-    one; without a metric to monitor, the last.
+    Attributes:
+        step: steps done.
+        sums: of the present epoch so far: cross entropy, right answers, samples.
+        history: one row an epoch that is done, as in `history.csv`.
+        best_epoch: number of the best epoch on held-out videos, from 0.
+    """
+
+    step: int = 0
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    history: list[dict] = field(default_factory=list)
+    best_epoch: int | None = None
+
+
+class Checkpoints:
+    """The checkpoints of one stage, in `RUN/checkpoints`.
+
+    A file holds the variables of the network (the counters of its random layers with them) and
+    of the optimiser, and the progress. It is written aside, brought to the disk and renamed, so
+    that it is whole or not there; every tensor has a checksum.
 
     Args:
-        run: the run folder; files go to `checkpoints/`, and `history.csv` is read.
-        monitor: name of a metric on held-out videos, or `None`.
+        folder: `RUN/checkpoints`.
+        stage: name of the stage.
     """
 
-    def __init__(self, run: Path, *, monitor: str | None):
-        super().__init__()
-        self.monitor = monitor
-        self._history = run / "history.csv"
-        self._folder = run / "checkpoints"
-        self._best = self._folder / "best.weights.h5"
-        self._best_value = float("-inf")
+    def __init__(self, folder: Path, stage: str):
+        self._folder = folder
+        self._stage = stage
 
-    def restore(self, model: keras.Model) -> int:
-        """Loads the last epoch, if there is one, and cuts the history back to it.
+    def exist(self) -> bool:
+        """Whether the stage has begun."""
+        return bool(self._files())
 
-        Returns:
-            The number of epochs that the weights have seen.
+    def save(self, model: keras.Model, optimizer: keras.Optimizer, progress: Progress):
+        """Writes a checkpoint and drops all but the last two.
 
         Raises:
-            UserError: if the file cannot be read.
+            OSError: if the disk is full; the checkpoints before stay.
         """
-        last = self._last()
-        if last is None:
-            self._history.unlink(missing_ok=True)
-            return 0
-        _load(model, last)
-        done = int(last.name.split("-")[1].split(".")[0])
-        rows = self._cut_history(done)
-        if self.monitor is not None:
-            self._best_value = max(float(row[self.monitor]) for row in rows)
-        return done
+        state = json.dumps(dataclasses.asdict(progress))
+        arrays = {"state": np.array(state), **_arrays("model", model.variables)}
+        arrays |= _arrays("optimizer", optimizer.variables)
+        self._write(f"{self._stage}-{progress.step:08d}.npz", arrays)
+        for old in self._files()[:-KEPT]:
+            old.unlink()
+
+    def restore(self, model: keras.Model, optimizer: keras.Optimizer) -> Progress:
+        """Sets all variables from the newest checkpoint that can be read, if there is one.
+
+        Raises:
+            UserError: if a checkpoint is of another network, or none of several can be read.
+        """
+        return self._restore(
+            _named("model", model.variables) | _named("optimizer", optimizer.variables)
+        )
+
+    def restore_model(self, model: keras.Model) -> Progress:
+        """The same for the network alone."""
+        return self._restore(_named("model", model.variables))
+
+    def save_best(self, model: keras.Model):
+        """Writes the network of the best epoch."""
+        self._write(f"best-{self._stage}.npz", _arrays("model", model.variables))
 
     def restore_best(self, model: keras.Model):
-        """Loads the best epoch."""
-        _load(model, self._last() if self.monitor is None else self._best)
+        """Sets the network's variables to those of the best epoch."""
+        _assign(self._folder / f"best-{self._stage}.npz", _named("model", model.variables))
 
-    def on_epoch_end(self, epoch, logs=None):
-        if not math.isfinite(logs["loss"]):
+    def _restore(self, variables: dict[str, keras.Variable]) -> Progress:
+        files = self._files()
+        for file in reversed(files):
+            try:
+                return Progress(**json.loads(_assign(file, variables)))
+            except (
+                OSError,
+                EOFError,
+                KeyError,
+                TypeError,
+                ValueError,
+                zipfile.BadZipFile,
+            ) as error:
+                print(f"checkpoint {file} cannot be read ({error}); trying the one before")
+        if files:
             raise UserError(
-                f"the loss became {logs['loss']} in epoch {epoch + 1}: try a lower "
-                f"--learning-rate; the checkpoint of the epoch before stays in {self._folder}"
+                f"none of the checkpoints {', '.join(map(str, files))} can be read: remove them "
+                "to start this stage anew"
             )
+        return Progress()
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob(f"{self._stage}-*.npz"))
+
+    def _write(self, name: str, arrays: dict[str, np.ndarray]):
         self._folder.mkdir(exist_ok=True)
-        before = self._last()
-        aside = self._folder / "partial.weights.h5"
-        self.model.save_weights(aside, overwrite=True)
-        if self.monitor is not None and logs[self.monitor] >= self._best_value:
-            self._best_value = logs[self.monitor]
-            best_aside = self._folder / "partial-best.weights.h5"
-            shutil.copyfile(aside, best_aside)
-            best_aside.replace(self._best)
-        aside.replace(self._folder / f"last-{epoch + 1:05d}.weights.h5")
-        if before is not None:
-            before.unlink()
-
-    def _last(self) -> Path | None:
-        return max(self._folder.glob("last-*.weights.h5"), default=None)
-
-    def _cut_history(self, num_epochs: int) -> list[dict[str, str]]:
-        """Drops rows of epochs whose weights were never saved."""
-        with self._history.open(newline="") as file:
-            reader = csv.DictReader(file)
-            rows = [row for row in reader if int(row["epoch"]) < num_epochs]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, reader.fieldnames)
-        writer.writeheader()
-        writer.writerows(rows)
-        write_aside(self._history, text.getvalue())
-        return rows
+        aside = self._folder / f"{name}.partial"
+        try:
+            with aside.open("wb") as file:
+                np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(self._folder / name)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
-def _load(model: keras.Model, file: Path):
-    try:
-        model.load_weights(file)
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"checkpoint {file} cannot be read ({error}): remove it") from error
+def _named(prefix: str, variables: list[keras.Variable]) -> dict[str, keras.Variable]:
+    """Variables by place and name; their paths hold numbers that another process counts anew."""
+    return {
+        f"{prefix} {number:04d} {variable.name}": variable
+        for number, variable in enumerate(variables)
+    }
 
 
-class EpochSeeds(keras.callbacks.Callback):
-    """Sets the counters of all random layers at the start of every epoch.
+def _arrays(prefix: str, variables: list[keras.Variable]) -> dict[str, np.ndarray]:
+    named = _named(prefix, variables)
+    return {name: tf.convert_to_tensor(variable.value).numpy() for name, variable in named.items()}
 
-    Keras does not save them with the weights. Set from the number of the epoch, a run that was
-    stopped and goes on draws the same dropout masks and frames as one that never stopped.
-    """
 
-    def on_epoch_begin(self, epoch, logs=None):
-        for variable in self.model.variables:
-            if variable.name == "seed_generator_state":  # uint32 (2,): seed, counter
-                seed = keras.ops.convert_to_numpy(variable)[0]
-                variable.assign(np.array([seed, epoch << 16], np.uint32))
+def _assign(file: Path, variables: dict[str, keras.Variable]) -> str:
+    """Sets the variables, all or none, and returns the state."""
+    with np.load(file, allow_pickle=False) as arrays:
+        missing = [name for name in variables if name not in arrays]
+        if missing:
+            raise UserError(f"{file} is of another network: it lacks {missing[0]}")
+        values = {name: arrays[name] for name in variables}
+        state = str(arrays["state"]) if "state" in arrays else ""
+    for name, value in values.items():
+        if value.shape != tuple(variables[name].shape):
+            raise UserError(
+                f"{file} is of another network: {name} is {value.shape}, "
+                f"expected {tuple(variables[name].shape)}"
+            )
+    for name, value in values.items():
+        variables[name].assign(value)
+    return state

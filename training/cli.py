@@ -68,8 +68,10 @@ def parse(options_class: type, argv: Sequence[str] | None = None, *, description
 
 def _add_argument(parser, field, hint):
     keywords = {"help": field.metadata["help"], "type": hint}
-    if typing.get_origin(hint) is tuple:
-        keywords |= {"type": typing.get_args(hint)[0], "nargs": "+"}
+    several = next((h for h in (hint, *typing.get_args(hint)) if _is_tuple(h)), None)
+    if several is not None:
+        nargs = "+" if several is hint else "*"  # an optional one may be empty
+        keywords |= {"type": typing.get_args(several)[0], "nargs": nargs}
     if hint is bool:
         parser.add_argument(f"--{field.name}", action="store_true", help=field.metadata["help"])
     elif field.metadata.get("positional"):
@@ -78,6 +80,10 @@ def _add_argument(parser, field, hint):
         name = "--" + field.name.replace("_", "-")
         default = list(field.default) if isinstance(field.default, tuple) else field.default
         parser.add_argument(name, default=default, **keywords)
+
+
+def _is_tuple(hint) -> bool:
+    return typing.get_origin(hint) is tuple
 
 
 def _tuple(value):

@@ -8,24 +8,26 @@ from matplotlib.figure import Figure
 
 
 def draw_curves(history: Path, target: Path):
-    """Loss and accuracy over the epochs, training and held-out videos, as PNG."""
+    """Loss and accuracy over the epochs of each stage, training and held-out videos, as PNG."""
     with history.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    epochs = [int(row["epoch"]) + 1 for row in rows]
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    for axes, (name, label) in zip(
-        figure.subplots(1, 2),
-        {"cross_entropy": "cross-entropy", "top1": "top-1 accuracy"}.items(),
-        strict=True,
-    ):
-        axes.plot(epochs, [float(row[name]) for row in rows], label="training clips")
-        if rows[0].get(f"val_{name}", "NA") != "NA":
-            held_out = [float(row[f"val_{name}"]) for row in rows]
-            axes.plot(epochs, held_out, label="held-out videos, centre crop")
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(label)
-        axes.grid(alpha=0.3)
-        axes.legend()
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
+    figure = Figure(figsize=(9, 3.2 * len(stages)), layout="constrained")
+    grid = figure.subplots(len(stages), 2, squeeze=False)
+    for stage, pair in zip(stages, grid, strict=True):
+        of_stage = [row for row in rows if row["stage"] == stage]
+        epochs = [int(row["epoch"]) + 1 for row in of_stage]
+        for axes, (name, label) in zip(
+            pair, {"loss": "cross-entropy", "top1": "top-1 accuracy"}.items(), strict=True
+        ):
+            axes.plot(epochs, [float(row[name]) for row in of_stage], label="training samples")
+            if of_stage[0].get(f"val_{name}"):
+                held_out = [float(row[f"val_{name}"]) for row in of_stage]
+                axes.plot(epochs, held_out, label="held-out videos, centre crop")
+            axes.set_xlabel(f"epoch of stage {stage}")
+            axes.set_ylabel(label)
+            axes.grid(alpha=0.3)
+            axes.legend()
     figure.savefig(target, dpi=120)
 
 

@@ -17,7 +17,7 @@ from training.data.datasets import Dataset
 from training.data.demo import DEMO_VERSION, prepare_demo
 from training.data.duplicates import clusters, near_duplicates
 from training.data.preparation import FORMAT, prepare_store
-from training.data.store import FrameStore
+from training.data.store import ENCODINGS, FrameStore
 from training.recipes import RECIPES
 
 
@@ -31,6 +31,9 @@ class CollectionOptions:
     data_dir: Path | None = option(None, "folder of the videos; not for demo")
     splits_dir: Path | None = option(None, "folder of the split files, if not inside --data-dir")
     split: Literal[1, 2, 3] = option(1, "which of the three splits into training and test videos")
+    frames: Literal[ENCODINGS] = option(
+        "jpeg", "how the store keeps frames: raw is faster to read and some ten times larger"
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,25 +46,38 @@ class FitOptions(CollectionOptions):
     preset: Literal[tuple(PRESETS)] = option("small", "size of the network")
     paths: tuple[Literal[PATHS], ...] = option(PATHS, "paths of the network: Table 2")
     temporal_kernels: tuple[int, ...] = option((3, 5), "kernel sizes of the TCL: Table 1")
-    scl_weights: Path | None = option(None, "HDF5 file of pre-trained weights of the lower SCLs")
-    scl_rate: float = option(
-        0.1, "learning rate of lower SCLs loaded by --scl-weights, relative to the rest; 0: fixed"
+    scl_weights: Path | None = option(
+        None, "HDF5 file of pre-trained weights, of the lower SCLs or the auxiliary classifier"
     )
-    optimizer: Literal["adam", "sgd"] | None = option(
-        None, "adam, or the paper's SGD with momentum 0.9 (default: the preset's)"
+    recipe: Literal["paper", "modern"] | None = option(
+        None, "defaults of what follows (default: paper for preset paper, else modern)"
     )
-    learning_rate: float | None = option(
-        None, "highest rate, after linear warm-up, before cosine decay (default: the preset's)"
+    optimizer: Literal["adam", "sgd"] | None = option(None, "adam, or SGD with momentum 0.9")
+    batch_size: int | None = option(None, "samples in a batch, over all devices")
+    auxiliary_epochs: int | None = option(
+        None, "stage 2: passes over the training videos, one frame of each a pass; 0: no stage 2"
+    )
+    auxiliary_rate: float | None = option(None, "stage 2: highest learning rate")
+    auxiliary_scl_rate: float | None = option(
+        None, "stage 2: rate of layers loaded by --scl-weights, relative to the rest; 0: fixed"
     )
     epochs: int | None = option(
-        None, "passes over the training videos, one clip of each a pass (default: the preset's)"
+        None, "stage 3: passes over the training videos, one clip of each a pass"
     )
-    batch_size: int | None = option(
-        None, "clips in a batch, over all devices (default: the preset's)"
+    learning_rate: float | None = option(
+        None, "stage 3: highest rate, after linear warm-up, before cosine decay"
+    )
+    scl_rate: float | None = option(
+        None, "stage 3: rate of layers loaded by --scl-weights, relative to the rest; 0: fixed"
     )
     warmup_epochs: float | None = option(
-        None, "epochs of linear warm-up (default: 2, at most a tenth of all)"
+        None, "epochs of linear warm-up of each stage (default: 2, at most a tenth of the stage)"
     )
+    label_smoothing: float | None = option(None, "share of the target spread over all classes")
+    scales: tuple[float, ...] | None = option(
+        None, "sides of training crops relative to the frames' short side, drawn at random"
+    )
+    ema: float | None = option(None, "momentum of the average of the weights that is kept; 0: none")
     val_fraction: float = option(
         0.0,
         "share of the training videos, whole groups, held out to choose the best epoch; "
@@ -71,26 +87,45 @@ class FitOptions(CollectionOptions):
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = option(
         "auto", "number format; auto is mixed_bfloat16 where the processor computes in it"
     )
+    checkpoint_minutes: float = option(
+        10.0, "minutes between two checkpoints within an epoch; each epoch ends with one"
+    )
     seed: int = option(0, "seed of initialisation, draws and dropout")
     out: Path | None = option(None, "run folder (default: runs/DATASET-splitN-PRESET)")
 
     def __post_init__(self):
-        for name, value in dataclasses.asdict(RECIPES[self.preset]).items():
+        if self.recipe is None:
+            self._fill("recipe", "paper" if self.preset == "paper" else "modern")
+        for name, value in dataclasses.asdict(RECIPES[self.recipe, self.preset]).items():
             if getattr(self, name) is None:
-                object.__setattr__(self, name, value)  # frozen: the one place that fills it in
-        if self.warmup_epochs is None:
-            object.__setattr__(self, "warmup_epochs", min(2.0, self.epochs / 10))
-        for name in ("epochs", "batch_size", "num_clips", "learning_rate"):
+                self._fill(name, value)
+        positive = "epochs", "batch_size", "num_clips", "learning_rate", "auxiliary_rate"
+        for name in positive:
             self._check(name, getattr(self, name) > 0, "be positive")
-        for name in ("seed", "scl_rate"):
+        for name in ("seed", "scl_rate", "auxiliary_scl_rate", "auxiliary_epochs"):
             self._check(name, getattr(self, name) >= 0, "not be negative")
-        self._check("learning_rate", math.isfinite(self.learning_rate), "be finite")
-        self._check("val_fraction", 0 <= self.val_fraction < 1, "lie in [0, 1)")
-        self._check("warmup_epochs", 0 <= self.warmup_epochs < self.epochs, "lie in [0, epochs)")
+        for name in ("learning_rate", "auxiliary_rate"):
+            self._check(name, math.isfinite(getattr(self, name)), "be finite")
+        for name in ("val_fraction", "label_smoothing", "ema"):
+            self._check(name, 0 <= getattr(self, name) < 1, "lie in [0, 1)")
+        self._check("scales", all(0 < scale <= 1 for scale in self.scales), "lie in (0, 1]")
+        if self.warmup_epochs is not None:
+            fine = 0 <= self.warmup_epochs < self.epochs
+            self._check("warmup_epochs", fine, "lie in [0, epochs)")
         self._check("paths", len(set(self.paths)) == len(self.paths), "name each path once")
         self._check("temporal_kernels", min(self.temporal_kernels) > 0, "be positive")
+        self._check("checkpoint_minutes", self.checkpoint_minutes >= 0, "not be negative")
         if self.scl_weights is not None:
             self._check("scl_weights", self.scl_weights.is_file(), "be a file")
+
+    def warmup(self, epochs: int) -> float:
+        """Epochs of warm-up of a stage of so many epochs."""
+        if self.warmup_epochs is None:
+            return min(2.0, epochs / 10)
+        return min(self.warmup_epochs, epochs / 2)
+
+    def _fill(self, name: str, value):
+        object.__setattr__(self, name, value)  # frozen: the one place that fills in defaults
 
     def _check(self, name: str, fine: bool, must: str):
         if not fine:
@@ -143,11 +178,13 @@ def open_data(
     """
     dataset = load_dataset(options)
     if store_folder is None:
-        digest = hashlib.sha256(str(dataset.root.resolve()).encode()).hexdigest()[:10]
-        name = f"{dataset.name}-{short_side}-{digest}-format{FORMAT}"
+        digest = hashlib.sha256(os.fsencode(dataset.root.resolve())).hexdigest()[:10]
+        name = f"{dataset.name}-{short_side}-{options.frames}-{digest}-format{FORMAT}"
         store_folder = cache_folder() / "stores" / name
     paths = [video.path for video in dataset.videos if video.side != "unused"]
-    store = prepare_store(store_folder, dataset.root, paths, short_side=short_side)
+    store = prepare_store(
+        store_folder, dataset.root, paths, short_side=short_side, encoding=options.frames
+    )
     if options.dataset == "folder" and options.splits_dir is None:
         hashes = {v.path: v.perceptual_hash for v in store.videos.values() if v.num_frames}
         dataset = datasets.split_by_group(dataset, clusters(paths, near_duplicates(hashes)))

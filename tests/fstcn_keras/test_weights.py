@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 
 from fstcn_keras.scl import build_scl
-from fstcn_keras.weights import load_scl_weights
+from fstcn_keras.weights import load_weights
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "weights"
 RNG = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def write_keras_applications(path: Path, tensors: dict, root: str = "/") -> Path
 def test_loads_layer_by_layer(tmp_path, root):
     model = scl()
     path = write_keras_applications(tmp_path / "w.h5", {**TENSORS, "pool1": []}, root)
-    report = load_scl_weights(model, path)
+    report = load_weights(model, path)
     for layer, values in TENSORS.items():
         found = model.get_layer(layer.replace("/", "_")).get_weights()
         for one, other in zip(found, values, strict=True):
@@ -56,7 +56,7 @@ def test_reports_what_is_missing_unused_or_of_another_shape(tmp_path):
     before = model.get_weights()
     kernel, bias = TENSORS["conv1"]
     tensors = {"conv1": [kernel[:2], bias], "conv9": [kernel]}
-    report = load_scl_weights(model, write_keras_applications(tmp_path / "w.h5", tensors))
+    report = load_weights(model, write_keras_applications(tmp_path / "w.h5", tensors))
     assert report.loaded == ("conv1/bias (4,)",)
     assert report.missing == (
         "conv1/kernel (3, 3, 3, 4): the file has (2, 3, 3, 4)",
@@ -83,7 +83,7 @@ def test_rejects_files_of_other_kinds(tmp_path):
     scl().save_weights(tmp_path / "keras3.weights.h5")
     for path in (text, tmp_path / "other.h5", tmp_path / "keras3.weights.h5", tmp_path / "none.h5"):
         with pytest.raises(ValueError, match=path.name):
-            load_scl_weights(scl(), path)
+            load_weights(scl(), path)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_rejects_files_of_other_kinds(tmp_path):
 )
 def test_rejects_a_file_of_which_nothing_fits(tmp_path, tensors):
     with pytest.raises(ValueError, match="fits the network"):
-        load_scl_weights(scl(), write_keras_applications(tmp_path / "w.h5", tensors))
+        load_weights(scl(), write_keras_applications(tmp_path / "w.h5", tensors))
 
 
 def test_squeezenet_takes_the_public_imagenet_weights():
@@ -99,7 +99,7 @@ def test_squeezenet_takes_the_public_imagenet_weights():
     if not path.is_file():
         pytest.skip(f"needs {path.name} in shared/data/weights beside the repository")
     model = build_scl("squeezenet", size=68, width=1.0, regularizer=None)
-    report = load_scl_weights(model, path)
+    report = load_weights(model, path)
     assert (len(report.loaded), report.missing, report.unused) == (50, (), ())
     with np.load(SHARED / "squeezenet11_notop.npz") as expected:
         assert len(expected) == 50

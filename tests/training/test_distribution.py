@@ -1,56 +1,132 @@
-"""`MirroredStrategy` on two logical processors trains as one device does."""
+"""Several devices and several machines train as one device does."""
 
+import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from tests.videos import noise, write_video
+from training.data.preparation import prepare_store
+
+ROOT = Path(__file__).parents[2]
+
+# Two epochs of a small network without dropout; 9 videos in batches of 4, so that the last step
+# of an epoch begins the next one's videos.
 SCRIPT = """
 import sys
+from pathlib import Path
 import training
 import keras, numpy as np, tensorflow as tf
 from fstcn_keras import fstcn
+from fstcn_keras.presets import preset_config
+from training.data.datasets import Video
+from training.data.draws import CenterDraws, ClipPairs, TrainingDraws
+from training.data.preparation import prepare_store
 from training.distribution import describe, device_strategy
-from training.recipes import build_optimizer
+from training.loop import Stage, train
+from training.optimizers import build_optimizer
 
-count = int(sys.argv[1])
+root, run, devices = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
-keras.utils.set_random_seed(0)
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
+tf.config.experimental.enable_op_determinism()
 strategy = device_strategy(batch_size=4)
 print(describe(strategy))
+keras.utils.set_random_seed(0)
+small = dict(width=0.125, dropout=0.0, path_units=(16, 8), joint_units=8)
+paths = sorted(path.relative_to(root).as_posix() for path in root.glob("c/*.avi"))
+videos = [Video(path, number % 3, "train", path) for number, path in enumerate(paths)]
+store = prepare_store(root / "store", root, paths, short_side=120, encoding="raw")
+sample = ClipPairs(preset_config("small", **small))
 with strategy.scope():
-    model = fstcn(num_classes=3, preset="small", paths=("temporal",), width=0.125, dropout=0.0,
-                  path_units=(16, 8), joint_units=8)
-    slow = model.get_layer("time_distributed_scl").variables
-    optimizer = build_optimizer("sgd", learning_rate=0.1, warmup_steps=0, total_steps=3,
-                                slow_variables=slow, slow_rate=0.1)
-    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
-clips = np.random.default_rng(0).integers(0, 256, (12, 5, 108, 108, 3), dtype=np.uint8)
-labels = np.arange(12) % 3
-data = tf.data.Dataset.from_tensor_slices(({"clip": clips, "clip_diff": clips}, labels))
-model.fit(data.batch(4), verbose=0, shuffle=False)
-np.savez(sys.argv[2], *model.get_weights())
+    model = fstcn(num_classes=3, preset="small", paths=("temporal",), **small)
+    optimizer = build_optimizer("sgd", learning_rate=0.1, warmup_steps=0, total_steps=6,
+                                rates={model.get_layer("tcl").trainable_variables[0].path: 0.1})
+    optimizer.build(model.trainable_variables)
+stage = Stage(name="global", model=model, optimizer=optimizer,
+              draws=TrainingDraws(store, videos, sample, seed=[0]),
+              held_out=CenterDraws(store, videos[:5], sample),
+              epochs=2, steps_per_epoch=3, batch_size=4)
+run.mkdir(exist_ok=True)
+train(stage, strategy, run, minutes=100)
 """
 
 
-def weights_on(devices: int, file: Path) -> list[np.ndarray]:
-    output = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(devices), str(file)],
-        capture_output=True,
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("videos")
+    for number in range(9):
+        write_video(root / "c" / f"{number}.avi", noise(12, height=120, width=140, seed=number))
+    paths = [f"c/{number}.avi" for number in range(9)]
+    prepare_store(root / "store", root, paths, short_side=120, encoding="raw")
+    return root
+
+
+@pytest.fixture(scope="module")
+def one(root, tmp_path_factory):
+    run = tmp_path_factory.mktemp("one") / "run"
+    assert outputs([start(root, run)])[0].startswith("1 CPU\n")
+    return run
+
+
+def start(root: Path, run: Path, *, devices: int = 1, **environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(root), str(run), str(devices)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
+        env=os.environ | environment,
     )
-    assert output.stdout.splitlines()[0] == ("2 CPUs" if devices == 2 else "1 CPU")
-    with np.load(file) as arrays:
-        return list(arrays.values())
 
 
-def test_two_devices_give_the_weights_of_one(tmp_path):
-    one = weights_on(1, tmp_path / "one.npz")
-    two = weights_on(2, tmp_path / "two.npz")
-    assert len(one) == len(two) > 10
-    for a, b in zip(one, two, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+def outputs(processes: list[subprocess.Popen]) -> list[str]:
+    ended = [process.communicate(timeout=180) for process in processes]
+    for process, (_, errors) in zip(processes, ended, strict=True):
+        assert process.returncode == 0, errors[-3000:]
+    return [output for output, _ in ended]
+
+
+def assert_same(one: Path, other: Path):
+    name = "checkpoints/global-00000006.npz"
+    with np.load(one / name) as a, np.load(other / name) as b:
+        assert set(a) == set(b)
+        assert len(a) > 20
+        for key in set(a) - {"state"}:
+            np.testing.assert_allclose(a[key], b[key], rtol=1e-4, atol=1e-5, err_msg=key)
+        states = [json.loads(str(arrays["state"])) for arrays in (a, b)]
+    for row, other_row in zip(*(state["history"] for state in states), strict=True):
+        assert row.pop("stage") == other_row.pop("stage") == "global"
+        assert row == pytest.approx(other_row, rel=1e-4)
+
+
+def test_two_devices_give_the_weights_of_one(root, one, tmp_path):
+    (output,) = outputs([start(root, tmp_path / "two", devices=2)])
+    assert output.startswith("2 CPUs\n")
+    assert_same(one, tmp_path / "two")
+
+
+def test_two_workers_give_the_weights_of_one(root, one, tmp_path):
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    workers = [
+        start(
+            root,
+            tmp_path / "two",
+            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}),
+        )
+        for index in range(2)
+    ]
+    for output in outputs(workers):
+        assert output.startswith("2 CPUs of 2 workers\n")
+    assert_same(one, tmp_path / "two")

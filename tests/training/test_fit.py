@@ -2,12 +2,12 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
@@ -15,8 +15,6 @@ from fstcn_keras import fusion
 from tests.training.test_cli import error_of
 from tests.videos import write_video
 from training import cli, evaluate, fit, predict
-from training.checkpoints import Checkpoints
-from training.cli import UserError
 from training.options import FitOptions
 
 VIDEOS_PER_CLASS = 6
@@ -40,6 +38,7 @@ def data(tmp_path_factory):
 def arguments(data, out, *more):
     return [
         *("--dataset", "folder", "--data-dir", str(data), "--store", str(data / "store")),
+        *("--auxiliary-epochs", "1", "--auxiliary-rate", "0.01"),
         *("--epochs", "2", "--warmup-epochs", "0", "--batch-size", "4", "--num-clips", "2"),
         *(
             "--val-fraction",
@@ -71,7 +70,8 @@ def test_the_run_folder_is_complete(run):
     assert not list(run.rglob("*partial*"))
     assert (run / "classes.txt").read_text() == "green\nred\n"
     with (run / "history.csv").open(newline="") as file:
-        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
+        rows = [(row["stage"], row["epoch"]) for row in csv.DictReader(file)]
+    assert rows == [("auxiliary", "0"), ("global", "0"), ("global", "1")]
 
 
 def test_metrics_say_their_protocol_and_agree_with_the_scores(run, data):
@@ -110,26 +110,6 @@ def test_a_finished_run_is_not_trained_again(run, data, capsys):
     cli.run(fit.main, FitOptions, arguments(data, run))
     assert "is finished already" in capsys.readouterr().out
     assert (run / "model.keras").stat().st_mtime_ns == before
-
-
-def test_a_stopped_run_goes_on_to_the_same_weights(run, data, tmp_path, monkeypatch):
-    save = Checkpoints.on_epoch_end
-
-    def save_and_stop(self, epoch, logs=None):
-        save(self, epoch, logs)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoints, "on_epoch_end", save_and_stop)
-    with pytest.raises(SystemExit) as stopped:
-        cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run"))
-    assert stopped.value.code == 130
-    assert not (tmp_path / "run" / "model.keras").exists()
-    monkeypatch.undo()
-    cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run"))
-    whole = keras.saving.load_model(run / "model.keras", compile=False)
-    resumed = keras.saving.load_model(tmp_path / "run" / "model.keras", compile=False)
-    for one, two in zip(whole.weights, resumed.weights, strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6, err_msg=one.path)
 
 
 def test_the_saved_network_needs_nothing_but_fstcn_keras(run):
@@ -187,25 +167,19 @@ def test_test_videos_that_cannot_be_decoded_are_noticed_before_training(tmp_path
     assert "none of 2 test videos of split 1 can be decoded" in error
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
-    checkpoints = Checkpoints(tmp_path, monitor=None)
-    with pytest.raises(UserError, match=r"loss became nan in epoch 3.*--learning-rate"):
-        checkpoints.on_epoch_end(2, {"loss": float("nan")})
-
-
-def test_history_without_saved_weights_is_cut(tmp_path):
-    class Model:
-        def load_weights(self, path):
-            self.loaded = path.name
-
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "last-00002.weights.h5").touch()
-    rows = "epoch,loss,val_top1\n0,3.0,0.2\n1,2.0,0.4\n2,1.0,0.9\n"
-    (tmp_path / "history.csv").write_text(rows)
-    checkpoints, model = Checkpoints(tmp_path, monitor="val_top1"), Model()
-    assert checkpoints.restore(model) == 2
-    assert model.loaded == "last-00002.weights.h5"
-    assert (tmp_path / "history.csv").read_text().split() == rows.split()[:3]
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_videos(data, tmp_path, capsys):
+    options = arguments(data, tmp_path / "run", "--checkpoint-minutes", "0")
+    options[options.index("--learning-rate") + 1] = "1e30"
+    error = error_of(capsys, fit.main, FitOptions, *options)
+    match = re.search(
+        r"the loss became (nan|inf) in step (\d+) of stage global: try a lower", error
+    )
+    assert match, error
+    named = error.split("videos of the batch: ")[1].split(", ")
+    assert len(named) == 4
+    assert all((data / path).is_file() for path in named)
+    steps = [int(file.stem[-8:]) for file in (tmp_path / "run/checkpoints").glob("global-*.npz")]
+    assert max(steps) == int(match.group(2)) - 1
 
 
 def test_evaluate_without_a_run(tmp_path, capsys):
@@ -251,23 +225,3 @@ def test_accuracies_by_hand():
 def test_single_fusion_is_the_centre_crop_of_the_middle_clip(run):
     scores = np.load(run / "scores.npz")["scores"]
     np.testing.assert_array_equal(fusion.fuse(scores, "single"), scores[:, 1, 4])
-
-
-def test_held_out_videos_choose_the_best_epoch(tmp_path):
-    class Model:
-        def save_weights(self, path, overwrite):
-            path.write_text(str(self.epoch))
-
-        def load_weights(self, path):
-            self.loaded = path.read_text()
-
-    model = Model()
-    checkpoints = Checkpoints(tmp_path, monitor="val_top1")
-    checkpoints.set_model(model)
-    for epoch, val_top1 in enumerate([0.1, 0.6, 0.6, 0.5]):
-        model.epoch = epoch
-        checkpoints.on_epoch_end(epoch, {"loss": 1.0, "val_top1": val_top1})
-    checkpoints.restore_best(model)
-    assert model.loaded == "2"
-    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert names == ["best.weights.h5", "last-00004.weights.h5"]

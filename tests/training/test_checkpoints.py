@@ -1,0 +1,113 @@
+"""Checkpoints that are whole, damaged, or of another network."""
+
+import json
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from training import loop
+from training.checkpoints import Checkpoints, Progress
+from training.cli import UserError
+
+
+def network(units: int = 3):
+    layers = [keras.Input((2,)), keras.layers.Dense(units, name="fc"), keras.layers.Dropout(0.5)]
+    model = keras.Sequential(layers, name="network")
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    optimizer.build(model.trainable_variables)
+    return model, optimizer
+
+
+def filled(value: float):
+    model, optimizer = network()
+    for variable in [*model.variables, *optimizer.variables]:
+        variable.assign(np.full(variable.shape, value))
+    return model, optimizer
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints", "global")
+    for step in (3, 5, 9):
+        progress = Progress(step=step, sums=[0.1 * step, 1.0, 4.0], history=[{"loss": 0.1}])
+        checkpoints.save(*filled(step), progress)
+    return checkpoints
+
+
+def files(checkpoints) -> list[str]:
+    return sorted(file.name for file in checkpoints._folder.iterdir())
+
+
+def values(model, optimizer) -> set[float]:
+    return {float(x) for v in [*model.variables, *optimizer.variables] for x in np.ravel(v)}
+
+
+def test_the_newest_of_two_kept_is_restored_with_every_variable(checkpoints):
+    assert files(checkpoints) == ["global-00000005.npz", "global-00000009.npz"]
+    model, optimizer = network()
+    progress = checkpoints.restore(model, optimizer)
+    assert progress == Progress(step=9, sums=[0.1 * 9, 1.0, 4.0], history=[{"loss": 0.1}])
+    assert values(model, optimizer) == {9.0}
+    assert len(optimizer.variables) == 4  # iterations, rate, two momenta
+    assert any(v.name == "seed_generator_state" for v in model.variables)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
+def test_a_damaged_checkpoint_is_never_taken_for_whole(checkpoints, capsys, damage):
+    file = checkpoints._folder / "global-00000009.npz"
+    content = bytearray(file.read_bytes())
+    place = content.index(np.full(6, 9, np.float32).tobytes())  # the kernel
+    content[place + 1] ^= 16
+    file.write_bytes({"cut": content[: place + 4], "empty": b"", "flipped": content}[damage])
+    model, optimizer = network()
+    assert checkpoints.restore(model, optimizer).step == 5
+    assert values(model, optimizer) == {5.0}
+    assert "global-00000009.npz cannot be read" in capsys.readouterr().out
+    (checkpoints._folder / "global-00000005.npz").write_bytes(b"")
+    with pytest.raises(UserError, match=r"none of the checkpoints .* can be read: remove them"):
+        checkpoints.restore(model, optimizer)
+
+
+def test_a_checkpoint_of_another_network_is_refused(checkpoints):
+    with pytest.raises(
+        UserError, match=r"is of another network: .* is \(2, 3\), expected \(2, 4\)"
+    ):
+        checkpoints.restore(*network(units=4))
+    model, optimizer = network()
+    with pytest.raises(UserError, match="is of another network: it lacks model"):
+        checkpoints.restore(keras.Sequential([model, keras.layers.Dense(2)]), optimizer)
+
+
+def test_without_a_checkpoint_a_stage_begins(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints", "auxiliary")
+    assert not checkpoints.exist()
+    assert checkpoints.restore(*network()) == Progress()
+
+
+def test_a_full_disk_keeps_the_checkpoints_before(checkpoints, monkeypatch):
+    def no_space(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", no_space)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.save(*network(), Progress(step=12))
+    assert files(checkpoints) == ["global-00000005.npz", "global-00000009.npz"]
+
+
+def test_the_best_epoch_on_held_out_videos_is_kept_of_equals_the_later(tmp_path):
+    model, optimizer = network()
+    stage = SimpleNamespace(name="s", model=model, optimizer=optimizer, held_out=1, averaged=False)
+    checkpoints, progress = Checkpoints(tmp_path / "checkpoints", "s"), Progress()
+    for epoch, right in enumerate([1.0, 6.0, 6.0, 5.0]):
+        model.trainable_variables[0].assign(np.full((2, 3), epoch))
+        progress.sums = [20.0, 4.0, 8.0]
+        loop._end_epoch(stage, lambda right=right: [30.0, right, 10.0], progress, checkpoints)
+    assert progress.best_epoch == 2
+    row = progress.history[3]
+    assert (row["loss"], row["top1"], row["val_loss"], row["val_top1"]) == (2.5, 0.5, 3.0, 0.5)
+    assert json.dumps(progress.history)
+    checkpoints.restore_best(model)
+    np.testing.assert_array_equal(model.trainable_variables[0], np.full((2, 3), 2))

@@ -1,0 +1,82 @@
+"""What a run tells while it trains: lines, `history.csv`, TensorBoard."""
+
+import csv
+import io
+import sys
+import time
+from pathlib import Path
+
+import tensorflow as tf
+
+from training.checkpoints import Progress
+from training.files import write_aside
+
+SECONDS_BETWEEN_LINES = 60
+
+
+class History:
+    """Reports a stage.
+
+    Args:
+        stage: its name.
+        epochs: how many it has.
+        run: the run folder; `None` reports nothing, for all workers but the first.
+    """
+
+    def __init__(self, stage: str, epochs: int, run: Path | None):
+        self._stage = stage
+        self._epochs = epochs
+        self._run = run
+        self._writer = tf.summary.create_file_writer(str(run / "logs")) if run else None
+        self._epoch_began = self._told = time.monotonic()
+
+    def step(self, progress: Progress, steps_per_epoch: int):
+        """Tells how far the epoch is: always on a terminal, else every minute."""
+        now = time.monotonic()
+        terminal = sys.stdout.isatty()
+        if self._run is None or (not terminal and now - self._told < SECONDS_BETWEEN_LINES):
+            return
+        self._told = now
+        loss, right, count = progress.sums
+        done = (progress.step - 1) % steps_per_epoch + 1
+        text = (
+            f"{self._stage}: epoch {len(progress.history) + 1}/{self._epochs}, "
+            f"step {done}/{steps_per_epoch}, loss {loss / count:.4f}, top1 {right / count:.1%}"
+        )
+        print(f"\r{text}" if terminal else text, end="" if terminal else "\n", flush=True)
+
+    def epoch(self, progress: Progress):
+        """Tells the epoch that has just ended, and writes it down."""
+        if self._run is None:
+            return
+        row = progress.history[-1]
+        now = time.monotonic()
+        seconds = now - self._epoch_began
+        text = f"{self._stage}: epoch {row['epoch'] + 1}/{self._epochs}, {seconds:.0f} s"
+        self._epoch_began = self._told = now
+        for name in ("loss", "top1", "val_loss", "val_top1"):
+            if name in row:
+                text += (
+                    f", {name} {row[name]:.1%}" if "top1" in name else f", {name} {row[name]:.4f}"
+                )
+        print(f"\r\033[K{text}" if sys.stdout.isatty() else text, flush=True)
+        self._write_csv(progress.history)
+        with self._writer.as_default(step=row["epoch"]):
+            for name, value in row.items():
+                if isinstance(value, float):
+                    tf.summary.scalar(f"{self._stage}/{name}", value)
+        self._writer.flush()
+
+    def _write_csv(self, rows: list[dict]):
+        """All epochs of this stage, after those of the stages before it."""
+        file = self._run / "history.csv"
+        before = []
+        if file.exists():
+            with file.open(newline="") as stream:
+                before = [row for row in csv.DictReader(stream) if row["stage"] != self._stage]
+        columns = dict.fromkeys(name for row in [*before, *rows] for name in row)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns)
+        writer.writeheader()
+        writer.writerows([*before, *rows])
+        write_aside(file, text.getvalue())

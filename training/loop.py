@@ -1,0 +1,262 @@
+"""The training loop: one stage on any strategy, from any step on.
+
+Keras' own `fit` neither trains on several machines nor starts in the middle of an epoch.
+"""
+
+import contextlib
+import itertools
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from training.checkpoints import Checkpoints, Progress
+from training.cli import UserError
+from training.data.draws import CenterDraws, TrainingDraws
+from training.data.pipeline import Share, center_batches, store_errors_unwrapped, training_batches
+from training.distribution import is_chief
+from training.history import History
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """One stage of training.
+
+    Attributes:
+        name: names its checkpoints and its rows of the history.
+        model: from the draws' inputs to class probabilities.
+        optimizer: built, see `optimizers.build_optimizer`.
+        draws: what it is trained on.
+        held_out: what chooses the best epoch; `None` keeps the last.
+        epochs: passes over the training videos.
+        steps_per_epoch: steps of a pass.
+        batch_size: samples of a step, over all replicas.
+        label_smoothing: share of the target spread evenly over all classes.
+        averaged: whether the optimiser keeps a moving average that becomes the weights.
+    """
+
+    name: str
+    model: keras.Model
+    optimizer: keras.Optimizer
+    draws: TrainingDraws
+    held_out: CenterDraws | None
+    epochs: int
+    steps_per_epoch: int
+    batch_size: int
+    label_smoothing: float = 0.0
+    averaged: bool = False
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole stage."""
+        return self.epochs * self.steps_per_epoch
+
+
+def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes: float):
+    """Trains the stage to its end and leaves the model as the best epoch had it.
+
+    The state is saved after every epoch, after every so many minutes, and on SIGTERM or Ctrl-C,
+    which end the process after the step that is being done.
+
+    Args:
+        stage: what to train.
+        strategy: in whose scope the stage was made.
+        run: the run folder, which gets checkpoints, `history.csv` and TensorBoard logs.
+        minutes: between two checkpoints within an epoch.
+
+    Raises:
+        UserError: if the loss is not finite any more, or no checkpoint can be read.
+        SystemExit: 143 after SIGTERM, 130 after Ctrl-C.
+    """
+    checkpoints = Checkpoints(run / "checkpoints", stage.name)
+    progress = checkpoints.restore(stage.model, stage.optimizer)
+    if progress.step:
+        done = progress.step / stage.steps_per_epoch
+        print(f"stage {stage.name}: {done:g} of {stage.epochs} epochs are done already", flush=True)
+    chief = is_chief(strategy)
+    history = History(stage.name, stage.epochs, run if chief else None)
+    train_step, validate = _train_step(stage, strategy), _validation(stage, strategy)
+    saved = time.monotonic()
+    with store_errors_unwrapped(), _stop_signal() as stopped:
+        for batch in _training_data(stage, strategy, start_step=progress.step):
+            sums = train_step(*batch).numpy().tolist()
+            _check_finite(sums[0], stage, progress.step, run)
+            progress.step += 1
+            progress.sums = [a + b for a, b in zip(progress.sums, sums, strict=True)]
+            history.step(progress, stage.steps_per_epoch)
+            epoch_ends = progress.step % stage.steps_per_epoch == 0
+            if epoch_ends:
+                _end_epoch(stage, validate, progress, checkpoints if chief else None)
+                history.epoch(progress)
+            if epoch_ends or stopped or time.monotonic() - saved >= 60 * minutes:
+                if chief:
+                    checkpoints.save(stage.model, stage.optimizer, progress)
+                saved = time.monotonic()
+            if stopped:
+                print(f"stopped after step {progress.step}; the same command goes on from here")
+                sys.exit(stopped[0])
+    if progress.best_epoch is not None:
+        checkpoints.restore_best(stage.model)
+    elif stage.averaged:
+        stage.optimizer.finalize_variable_values(stage.model.trainable_variables)
+
+
+def _training_data(stage: Stage, strategy: tf.distribute.Strategy, *, start_step: int):
+    def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return training_batches(
+            stage.draws,
+            batch_size=stage.batch_size,
+            start_step=start_step,
+            share=_share(context),
+        )
+
+    return itertools.islice(
+        strategy.distribute_datasets_from_function(batches), stage.steps - start_step
+    )
+
+
+def _share(context: tf.distribute.InputContext) -> Share:
+    total = context.num_replicas_in_sync
+    count = total // context.num_input_pipelines
+    return Share(first=context.input_pipeline_id * count, count=count, total=total)
+
+
+def _train_step(stage: Stage, strategy: tf.distribute.Strategy):
+    """One step on one batch a replica; gives the sums that `Progress` adds up."""
+    model, optimizer = stage.model, stage.optimizer
+
+    def replica_step(inputs, labels, weights):
+        with tf.GradientTape() as tape:
+            probabilities = model(inputs, training=True)
+            losses = _cross_entropy(labels, probabilities, stage.label_smoothing)
+            # gradients are summed over the replicas
+            objective = ops.sum(losses * weights) / stage.batch_size
+            objective += sum(model.losses) / strategy.num_replicas_in_sync
+            objective = optimizer.scale_loss(objective)
+        gradients = tape.gradient(objective, model.trainable_variables)
+        optimizer.apply(gradients, model.trainable_variables)
+        return _sums(labels, probabilities, losses, weights)
+
+    @tf.function(jit_compile=False)
+    def step(inputs, labels, weights):
+        sums = strategy.run(replica_step, args=(inputs, labels, weights))
+        return strategy.reduce("SUM", sums, axis=None)
+
+    return step
+
+
+def _cross_entropy(labels, probabilities, label_smoothing: float):
+    num_classes = probabilities.shape[-1]
+    targets = ops.one_hot(labels, num_classes, dtype="float32")
+    targets = (1 - label_smoothing) * targets + label_smoothing / num_classes
+    return ops.categorical_crossentropy(targets, probabilities)
+
+
+def _sums(labels, probabilities, losses, weights):
+    """Cross entropy, right answers and samples of a batch, float32 `(3,)`."""
+    right = ops.cast(ops.equal(ops.argmax(probabilities, axis=-1), labels), "float32")
+    return ops.stack([ops.sum(losses * weights), ops.sum(right * weights), ops.sum(weights)])
+
+
+def _end_epoch(
+    stage: Stage,
+    validate: Callable[[], list[float]],
+    progress: Progress,
+    checkpoints: Checkpoints | None,
+):
+    """Closes the epoch's row; keeps the network if it is the best on the held-out videos."""
+    epoch = len(progress.history)
+    row = {"stage": stage.name, "epoch": epoch, **_means(progress.sums)}
+    if stage.held_out is not None:
+        with _averaged(stage):
+            row |= _means(validate(), prefix="val_")
+            best = max((other["val_top1"] for other in progress.history), default=0.0)
+            if row["val_top1"] >= best:
+                progress.best_epoch = epoch
+                if checkpoints is not None:
+                    checkpoints.save_best(stage.model)
+    row["learning_rate"] = float(stage.optimizer.learning_rate)
+    progress.history.append(row)
+    progress.sums = Progress().sums
+
+
+def _means(sums: list[float], *, prefix: str = "") -> dict[str, float]:
+    return {f"{prefix}loss": sums[0] / sums[2], f"{prefix}top1": sums[1] / sums[2]}
+
+
+def _validation(stage: Stage, strategy: tf.distribute.Strategy) -> Callable[[], list[float]]:
+    """A pass over the held-out videos; gives the same sums as a training step."""
+
+    def replica_step(inputs, labels, weights):
+        probabilities = stage.model(inputs, training=False)
+        return _sums(labels, probabilities, _cross_entropy(labels, probabilities, 0.0), weights)
+
+    @tf.function(jit_compile=False)
+    def step(inputs, labels, weights):
+        sums = strategy.run(replica_step, args=(inputs, labels, weights))
+        return strategy.reduce("SUM", sums, axis=None)
+
+    def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return center_batches(stage.held_out, batch_size=stage.batch_size, share=_share(context))
+
+    def validate() -> list[float]:
+        data = strategy.distribute_datasets_from_function(batches)
+        return np.sum([step(*batch).numpy() for batch in data], axis=0, dtype=np.float64).tolist()
+
+    return validate
+
+
+@contextlib.contextmanager
+def _averaged(stage: Stage):
+    """Within, the network has the moving average of its weights, if the optimiser keeps one."""
+    if not stage.averaged:
+        yield
+        return
+    variables = stage.model.trainable_variables
+    values = [tf.convert_to_tensor(variable.value) for variable in variables]
+    stage.optimizer.finalize_variable_values(variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+def _check_finite(loss: float, stage: Stage, step: int, run: Path):
+    if math.isfinite(loss):
+        return
+    first = step * stage.batch_size
+    paths = [stage.draws[first + number].video.path for number in range(stage.batch_size)]
+    raise UserError(
+        f"the loss became {loss} in step {step + 1} of stage {stage.name}: try a lower "
+        f"--learning-rate, or --precision float32; the checkpoint before stays in "
+        f"{run / 'checkpoints'}; videos of the batch: {', '.join(paths)}"
+    )
+
+
+@contextlib.contextmanager
+def _stop_signal() -> Iterator[list[int]]:
+    """A list that holds an exit code once SIGTERM or Ctrl-C has come; a second one ends at once."""
+    codes = {signal.SIGTERM: 143, signal.SIGINT: 130}
+    stopped = []
+
+    def stop(number, frame):
+        if stopped:
+            sys.exit(codes[number])
+        stopped.append(codes[number])
+        print("stopping after this step", file=sys.stderr, flush=True)
+
+    before = {number: signal.signal(number, stop) for number in codes}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
