@@ -52,7 +52,7 @@ def fstcn(
         Sun et al. 2015, sections 2.1, 2.2 and 2.5.
     """
     _check_choices(num_classes, paths, temporal_kernels)
-    config = _checked_config(preset, overrides)
+    config = preset_config(preset, **overrides)
     shape = (config.clip_length, config.crop_size, config.crop_size, 3)
     inputs = {name: keras.Input(shape, dtype="uint8", name=name) for name in ("clip", "clip_diff")}
     scl = SCLS[config.scl]
@@ -94,7 +94,7 @@ def auxiliary_classifier(*, num_classes: int, preset: str = "paper", **overrides
         Sun et al. 2015, section 2.3 and the dashed red box of Figure 1.
     """
     _check_choices(num_classes, PATHS, (3,))
-    config = _checked_config(preset, overrides)
+    config = preset_config(preset, **overrides)
     frame = keras.Input((config.crop_size, config.crop_size, 3), dtype="uint8", name="frame")
     x = SCLS[config.scl].frame_normalization()(frame)
     x = _spatial_path(_lower_scls(config)(x), config)
@@ -113,13 +113,6 @@ def _check_choices(num_classes: int, paths: Sequence[str], temporal_kernels: Seq
             "`temporal_kernels` must hold positive kernel sizes. "
             f"Received: temporal_kernels={temporal_kernels}"
         )
-
-
-def _checked_config(preset: str, overrides: dict) -> FSTCNConfig:
-    config = preset_config(preset, **overrides)
-    if config.scl not in SCLS:
-        raise ValueError(f"`scl` must be one of {sorted(SCLS)}. Received: {config.scl!r}")
-    return config
 
 
 def _weight_decay(config: FSTCNConfig):

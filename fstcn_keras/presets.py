@@ -4,6 +4,16 @@ import dataclasses
 from dataclasses import dataclass
 
 PATHS = ("spatial", "temporal")
+SCL_NAMES = (
+    "vgg_m",
+    "squeezenet",
+    "resnet50v2",
+    "mobilenetv3small",
+    "mobilenetv3large",
+    "efficientnetv2b0",
+    "vgg16",
+    "densenet121",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +26,7 @@ class FSTCNConfig:
         clip_length: frames of a clip, `l_t`.
         stride: frames between two frames of a clip, `s_t`.
         distance: frames between the two members of a difference, `d_t`.
-        scl: name of the lower spatial convolutional layers, a key of `fstcn_keras.scl.SCLS`.
+        scl: name of the lower spatial convolutional layers, one of `SCL_NAMES`.
         width: factor on every number of feature maps but those of a pre-trained `scl`.
         path_units: nodes of the two fully-connected layers of each path.
         joint_units: nodes of the fully-connected layer over both paths.
@@ -48,6 +58,8 @@ class FSTCNConfig:
             raise ValueError(
                 f"`path_units` must hold two positive numbers. Received: {self.path_units}"
             )
+        if self.scl not in SCL_NAMES:
+            raise ValueError(f"`scl` must be one of {SCL_NAMES}. Received: {self.scl!r}")
         if self.short_side < self.crop_size:
             raise ValueError(
                 "`short_side` must be at least `crop_size`. "

@@ -1,17 +1,25 @@
 """The lower spatial convolutional layers: what maps one frame to a feature map at stride 16.
 
 Each entry of `SCLS` holds a builder and the pixel preprocessing its weights expect. Adding a
-network means adding an entry; nothing else of FSTCN depends on which one is used.
+network means adding an entry, and its name to `presets.SCL_NAMES`; nothing else of FSTCN depends
+on which one is used.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import keras
-from keras import layers
+import numpy as np
+from keras import layers, ops
 
-from fstcn_keras.layers import CeilMaxPooling2D, LocalResponseNormalization, PixelNormalization
+from fstcn_keras.layers import (
+    CeilMaxPooling2D,
+    FeatureScale,
+    LocalResponseNormalization,
+    PixelNormalization,
+)
 
+NAME = "scl"  # of the lower SCLs as a model
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # red, green, blue, 0 to 255
 IMAGENET_STD = (58.395, 57.12, 57.375)
 CAFFE_MEAN = (123.68, 116.779, 103.939)
@@ -23,7 +31,7 @@ class SCL:
 
     Attributes:
         build: `(x, width, regularizer) -> x`, from `(batch, size, size, 3)` normalised pixels
-            to feature maps at stride 16, 204 pixels to 12x12.
+            to feature maps at stride 16, 204 pixels to 12x12 or 13x13.
         mean: mean of a frame's pixels, RGB, 0 to 255.
         std: divisor of the pixels of frames and differences, RGB.
         channel_order: order in which the network takes the channels.
@@ -118,9 +126,56 @@ def convolution_relu(
     )
 
 
+@dataclass(frozen=True)
+class Application:
+    """A builder of the part of a network of Keras Applications that comes before stride 32.
+
+    Layers have the names that they have there. Widths are those of the ImageNet weights. There
+    is no weight decay: the weights come trained. `FeatureScale` follows, see `scale_features`.
+
+    Attributes:
+        name: of the function in `keras.applications`.
+        before: name of the layer whose input the feature maps are.
+        options: further arguments of the function.
+    """
+
+    name: str
+    before: str
+    options: Mapping = field(default_factory=dict)
+
+    def network(self, **kwargs) -> keras.Model:
+        """The whole network but for its classifier; arguments as `keras.applications` has them."""
+        build = getattr(keras.applications, self.name)
+        return build(include_top=False, **self.options, **kwargs)
+
+    def __call__(self, x, width: float, regularizer):
+        """See `SCL.build`."""
+        network = self.network(weights=None, input_tensor=x)
+        return FeatureScale(name="feature_scale")(network.get_layer(self.before).input)
+
+
+_IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "channel_order": "rgb"}
+_CAFFE = {"mean": CAFFE_MEAN, "std": (1.0, 1.0, 1.0), "channel_order": "bgr"}
+_UNIT = {"mean": (127.5,) * 3, "std": (127.5,) * 3, "channel_order": "rgb"}  # -1 to 1
+_PIXELS_PREPARED = {"include_preprocessing": False}
+
 SCLS = {
-    "vgg_m": SCL(build=vgg_m, mean=IMAGENET_MEAN, std=IMAGENET_STD, channel_order="rgb"),
-    "squeezenet": SCL(build=squeezenet, mean=CAFFE_MEAN, std=(1.0, 1.0, 1.0), channel_order="bgr"),
+    "vgg_m": SCL(build=vgg_m, **_IMAGENET),
+    "squeezenet": SCL(build=squeezenet, **_CAFFE),
+    "resnet50v2": SCL(build=Application("ResNet50V2", "conv4_block6_1_conv"), **_UNIT),
+    "mobilenetv3small": SCL(
+        build=Application("MobileNetV3Small", "expanded_conv_8_depthwise_pad", _PIXELS_PREPARED),
+        **_UNIT,
+    ),
+    "mobilenetv3large": SCL(
+        build=Application("MobileNetV3Large", "expanded_conv_12_depthwise_pad", _PIXELS_PREPARED),
+        **_UNIT,
+    ),
+    "efficientnetv2b0": SCL(
+        build=Application("EfficientNetV2B0", "block6a_dwconv2", _PIXELS_PREPARED), **_IMAGENET
+    ),
+    "vgg16": SCL(build=Application("VGG16", "block5_pool"), **_CAFFE),
+    "densenet121": SCL(build=Application("DenseNet121", "pool4_conv"), **_IMAGENET),
 }
 
 
@@ -137,4 +192,31 @@ def build_scl(name: str, *, size: int, width: float, regularizer) -> keras.Model
         ValueError: if the crop is too small for the network's strides.
     """
     inputs = keras.Input((size, size, 3), name="pixels")
-    return keras.Model(inputs, SCLS[name].build(inputs, width, regularizer), name="scl")
+    return keras.Model(inputs, SCLS[name].build(inputs, width, regularizer), name=NAME)
+
+
+def lower_scls(model: keras.Model) -> keras.Model:
+    """The lower SCLs within `fstcn` or the auxiliary classifier, as `build_scl` made them."""
+    return getattr(_lower_layer(model), "layer", _lower_layer(model))
+
+
+def scale_features(model: keras.Model, samples: Mapping[str, np.ndarray]):
+    """Gives the features of the lower SCLs a root mean square of 1 over some samples.
+
+    What follows is initialised for that; features of ImageNet networks are of any size. Does
+    nothing to lower SCLs without a `FeatureScale`.
+
+    Args:
+        model: `fstcn` or the auxiliary classifier.
+        samples: its inputs by name, uint8 `(batch, ...)`.
+    """
+    for layer in lower_scls(model).layers:
+        if isinstance(layer, FeatureScale):
+            features = keras.Model(model.inputs, _lower_layer(model).output)
+            maps = ops.cast(features(samples, training=False), "float32")
+            size = ops.sqrt(ops.mean(ops.square(maps)))
+            layer.scale.assign(layer.scale / ops.maximum(size, 1e-12))
+
+
+def _lower_layer(model: keras.Model) -> keras.Layer:
+    return next(one for one in model.layers if getattr(one, "layer", one).name == NAME)

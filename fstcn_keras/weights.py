@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from fstcn_keras.model import CLASSIFIER
+from fstcn_keras.scl import SCLS, Application
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ def load_weights(model: keras.Model, path: str | Path) -> WeightsReport:
     """Sets what a file has of the network's weights, by the names of the layers.
 
     Reads the HDF5 format of Keras Applications: groups named after layers, each with an
-    attribute `weight_names`, in the order of the layer's own weights. A `/` in a layer's name
-    stands for the `_` of ours. The lower SCLs alone will do, and so will the whole auxiliary
-    classifier as `save_weights` writes it.
+    attribute `weight_names`, in the order of the layer's own weights. Spellings of names that
+    earlier versions of Keras have are understood: `Conv/BatchNorm` for `conv_bn`. The lower SCLs
+    alone will do, and so will the whole auxiliary classifier as `save_weights` writes it.
 
     Args:
         model: see `fstcn_keras.fstcn` and `fstcn_keras.auxiliary_classifier`.
@@ -63,6 +64,32 @@ def load_weights(model: keras.Model, path: str | Path) -> WeightsReport:
             f"in the file alone: {report.unused[:3]}"
         )
     return report
+
+
+def load_imagenet_weights(model: keras.Model, scl: str) -> WeightsReport:
+    """Sets the lower SCLs to the ImageNet weights that Keras Applications publishes.
+
+    Keras keeps them in its cache folder, and downloads them if they are not there.
+
+    Args:
+        model: see `fstcn_keras.fstcn` and `fstcn_keras.auxiliary_classifier`.
+        scl: name of its lower SCLs.
+
+    Raises:
+        ValueError: if there are none for these lower SCLs, or they cannot be had.
+    """
+    build = SCLS[scl].build
+    if not isinstance(build, Application):
+        names = [name for name, scl in SCLS.items() if isinstance(scl.build, Application)]
+        raise ValueError(f"Keras publishes no ImageNet weights of {scl}, only of {names}")
+    try:
+        network = build.network(weights="imagenet", input_shape=(224, 224, 3))
+    except Exception as error:  # what `keras.utils.get_file` raises has no type of its own
+        raise ValueError(
+            f"the ImageNet weights of {build.name} are neither in Keras' cache nor can they be "
+            f"downloaded ({error})"
+        ) from error
+    return copy_weights(network, model)
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> WeightsReport:
@@ -100,7 +127,7 @@ def named_layers(model: keras.Model) -> dict[str, keras.Layer]:
 
 def _tensors(model: keras.Model) -> dict[tuple[str, int], np.ndarray]:
     return {
-        (name, position): keras.ops.convert_to_numpy(variable)
+        (_spelling(name), position): keras.ops.convert_to_numpy(variable)
         for name, layer in named_layers(model).items()
         for position, variable in enumerate(layer.weights)
     }
@@ -113,7 +140,7 @@ def _set(model: keras.Model, tensors: dict[tuple[str, int], np.ndarray]) -> Weig
         before = len(missing)
         for position, variable in enumerate(layer.weights):
             name, shape = f"{layer_name}/{variable.name}", tuple(variable.shape)
-            value = tensors.pop((layer_name, position), None)
+            value = tensors.pop((_spelling(layer_name), position), None)
             if value is None:
                 missing.append(f"{name} {shape}: not in the file")
             elif value.shape != shape:
@@ -138,7 +165,11 @@ def _read_tensors(path: str | Path) -> dict:
                 layer = layer.decode() if isinstance(layer, bytes) else layer
                 group = root[layer]
                 for position, name in enumerate(group.attrs["weight_names"]):
-                    tensors[layer.replace("/", "_"), position] = group[name][()]
+                    tensors[_spelling(layer), position] = group[name][()]
             return tensors
     except (OSError, KeyError) as error:
         raise ValueError(f"{path} is no HDF5 file of Keras weights ({error})") from error
+
+
+def _spelling(layer_name: str) -> str:
+    return layer_name.replace("/", "_").replace("BatchNorm", "bn").lower()

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.cli import UserError
+from training.files import aside
 
 KEPT = 2  # if the newest cannot be read, the one before is used
 
@@ -114,15 +115,10 @@ class Checkpoints:
 
     def _write(self, name: str, arrays: dict[str, np.ndarray]):
         self._folder.mkdir(exist_ok=True)
-        aside = self._folder / f"{name}.partial"
-        try:
-            with aside.open("wb") as file:
-                np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self._folder / name)
-        finally:
-            aside.unlink(missing_ok=True)
+        with aside(self._folder / name) as partial, partial.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _named(prefix: str, variables: list[keras.Variable]) -> dict[str, keras.Variable]:

@@ -1,12 +1,17 @@
 """The devices that training runs on, and the number format that is fast on them."""
 
-import json
-import os
+import math
+from collections.abc import Iterable
 from pathlib import Path
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from training.cli import UserError
+from training.cluster import Cluster, continue_in_child, waiting_for
+
+PART = 2**24  # numbers that are sent at once
 
 
 def device_strategy(*, batch_size: int) -> tf.distribute.Strategy:
@@ -14,13 +19,16 @@ def device_strategy(*, batch_size: int) -> tf.distribute.Strategy:
 
     With the environment variable `TF_CONFIG`, the description of a cluster of machines as
     TensorFlow defines it, `MultiWorkerMirroredStrategy` over the devices of all workers. It must
-    then come before anything else that computes.
+    then come before anything else that computes, and returns in a child process, see
+    `cluster.continue_in_child`.
 
     Raises:
-        UserError: if the batch does not divide over the devices.
+        UserError: if the batch does not divide over the devices, or `TF_CONFIG` is wrong.
     """
-    if "TF_CONFIG" in os.environ:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    if cluster := Cluster.from_environment():
+        continue_in_child(cluster)
+        with waiting_for(cluster):
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
     else:
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         devices = [device.name for device in tf.config.list_logical_devices(kind)]
@@ -31,20 +39,67 @@ def device_strategy(*, batch_size: int) -> tf.distribute.Strategy:
     return strategy
 
 
+def num_workers(strategy: tf.distribute.Strategy) -> int:
+    """How many processes train together."""
+    resolver = strategy.cluster_resolver
+    jobs = resolver.cluster_spec().as_dict() if resolver else {}
+    return sum(map(len, jobs.values())) or 1
+
+
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes files: the first worker, or the only one."""
-    resolver = strategy.cluster_resolver
-    return resolver is None or resolver.task_id in (None, 0)
+    cluster = Cluster.from_environment()
+    return num_workers(strategy) == 1 or cluster is None or cluster.number == 0
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:
     """`1 CPU`, `2 GPUs`, `8 GPUs of 2 workers`."""
-    count = strategy.num_replicas_in_sync
+    count, workers = strategy.num_replicas_in_sync, num_workers(strategy)
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     text = f"{count} {kind}{'s' if count > 1 else ''}"
-    if "TF_CONFIG" in os.environ:
-        text += f" of {len(json.loads(os.environ['TF_CONFIG'])['cluster']['worker'])} workers"
-    return text
+    return f"{text} of {workers} workers" if workers > 1 else text
+
+
+def sum_over_workers(strategy: tf.distribute.Strategy, number: float) -> float:
+    """The sum of every worker's number; no worker goes on before all have come here."""
+    if num_workers(strategy) == 1:
+        return number
+    share = number / (strategy.num_replicas_in_sync // num_workers(strategy))
+    return float(_summing(strategy, tf.float64)(tf.constant([share], tf.float64))[0])
+
+
+def take_from_chief(strategy: tf.distribute.Strategy, variables: Iterable[keras.Variable]):
+    """Sets every worker's variables to the values that they have at the first worker."""
+    if num_workers(strategy) == 1:
+        return
+
+    total = _summing(strategy, tf.int64)
+    chief = is_chief(strategy)
+    replicas = strategy.num_replicas_in_sync // num_workers(strategy)
+    variables = list(variables)
+    while variables:
+        part = [variables.pop(0)]
+        while variables and sum(math.prod(v.shape) for v in [*part, variables[0]]) < PART:
+            part.append(variables.pop(0))
+        values = [tf.convert_to_tensor(variable.value).numpy() for variable in part]
+        sent = b"".join(value.tobytes() for value in values)
+        # half of each integer stays empty: sums over the replicas of a worker are exact
+        words = np.frombuffer(sent + bytes(-len(sent) % 4), np.uint32).astype(np.int64) * chief
+        taken = (total(tf.constant(words)).numpy() // replicas).astype(np.uint32).tobytes()
+        for variable, value in zip(part, values, strict=True):
+            own, taken = taken[: value.nbytes], taken[value.nbytes :]
+            variable.assign(np.frombuffer(own, value.dtype).reshape(value.shape))
+
+
+def _summing(strategy: tf.distribute.Strategy, dtype: tf.DType):
+    """A function that sums vectors over all replicas."""
+
+    @tf.function(autograph=False, jit_compile=False, input_signature=[tf.TensorSpec([None], dtype)])
+    def total(value):
+        values = strategy.run(lambda value: value, args=(value,))
+        return strategy.reduce("SUM", values, axis=None)
+
+    return total
 
 
 def fast_precision() -> str:

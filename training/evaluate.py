@@ -1,7 +1,8 @@
 """Evaluate a run on its split's test videos: python -m training.evaluate RUN
 
 Scores M clips x 18 crops of every test video and fuses them (section 2.4 of the paper).
-Writes metrics.json, scores.npz and confusion.png into the run folder.
+Writes metrics.json, scores.npz and confusion.png into the run folder. Of a folder of
+`fit --split all` it evaluates the run of every split.
 """
 
 import dataclasses
@@ -13,13 +14,14 @@ import numpy as np
 from tqdm import tqdm
 
 from fstcn_keras import ActionClassifier, fusion
-from training import cli, figures
+from training import cli, figures, splits
 from training.cli import UserError, positional
 from training.data.datasets import Dataset, Video
 from training.data.preparation import write_rejected
 from training.data.store import FrameStore
-from training.files import write_aside
-from training.options import open_data, read_config
+from training.files import aside, write_aside
+from training.options import FitOptions, open_data, read_config
+from training.scores import all_accuracies
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,13 +32,23 @@ class EvaluateOptions:
 
 
 def main(options: EvaluateOptions):
-    """Repeats the evaluation of a run."""
+    """Repeats the evaluation of a run, or of one run for each split."""
     fit_options = read_config(options.run / "config.yaml")
-    plan = load_classifier(options.run).plan
-    dataset, store = open_data(fit_options, fit_options.store, short_side=plan.short_side)
-    report_rejected(store, options.run)
-    evaluate(options.run, dataset, store)
-    print_metrics(options.run)
+    fit_options = dataclasses.replace(fit_options, out=options.run)  # it may have been moved
+    for run_options in fit_options.each_split():
+        evaluate_again(run_options)
+    if fit_options.split == "all":
+        splits.summarise(options.run)
+
+
+def evaluate_again(options: FitOptions):
+    """Evaluates the trained network of a run of one split."""
+    run = options.run_folder()
+    plan = load_classifier(run).plan
+    dataset, store = open_data(options, options.store, short_side=plan.short_side)
+    report_rejected(store, run)
+    evaluate(run, dataset, store)
+    print_metrics(run)
 
 
 def load_classifier(run: Path) -> ActionClassifier:
@@ -104,14 +116,12 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore):
     )  # (V, M, C, N)
     labels = np.array([video.label for video in videos])
     paths = np.array([video.path for video in videos])
-    np.savez_compressed(run / "scores.npz", scores=scores, labels=labels, paths=paths)
-    fused = {method: fusion.fuse(scores, method) for method in fusion.METHODS}
+    with aside(run / "scores.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, scores=scores, labels=labels, paths=paths)
+    accuracies = all_accuracies(scores, labels)
     metrics = {
-        "video": {method: accuracies(fused[method], labels) for method in fusion.METHODS},
-        "clip": accuracies(
-            fusion.fuse_crops(scores).reshape(-1, scores.shape[-1]),
-            np.repeat(labels, scores.shape[1]),
-        ),
+        "video": accuracies["video"],
+        "clip": accuracies["clip"]["sci"],
         "protocol": {
             "dataset": dataset.name,
             "split": dataset.split,
@@ -128,7 +138,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore):
     }
     figures.draw_confusion(
         labels,
-        fused["sci"].argmax(axis=-1),
+        fusion.fuse(scores).argmax(axis=-1),
         dataset.classes,
         title=f"{dataset.name} split {dataset.split}, {len(videos)} test videos, SCI fusion",
         target=run / "confusion.png",
@@ -151,27 +161,6 @@ def score_video(classifier: ActionClassifier, store: FrameStore, path: str) -> n
     return classifier.score_views(
         store.read_frames(path, wanted.tolist()), positions.reshape(pairs.shape)
     )
-
-
-def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Top-1, top-5 and mean class accuracy, fractions; the mean over the classes with videos.
-
-    The rank of the true class is one more than the number of classes that score higher; equal
-    scores before it in the order of classes count as higher.
-
-    Args:
-        scores: `(V, N)`.
-        labels: int `(V,)`.
-    """
-    order = np.argsort(-scores, axis=-1, kind="stable")
-    rank = np.argmax(order == labels[:, None], axis=-1)
-    correct = rank == 0
-    per_class = [correct[labels == label].mean() for label in np.unique(labels)]
-    return {
-        "top1": float(correct.mean()),
-        "top5": float((rank < 5).mean()),
-        "mean_class": float(np.mean(per_class)),
-    }
 
 
 def print_metrics(run: Path):

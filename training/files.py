@@ -2,18 +2,25 @@
 
 import contextlib
 import fcntl
-import os
+from collections.abc import Iterator
 from pathlib import Path
+
+
+@contextlib.contextmanager
+def aside(file: Path) -> Iterator[Path]:
+    """A path beside the file to write to; renamed to it at the end, removed on a failure."""
+    partial = file.with_name(f"{file.name}.partial")
+    try:
+        yield partial
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_aside(file: Path, text: str):
     """Writes the text to a file beside, then renames it."""
-    aside = file.with_name(f"{file.name}.partial")
-    try:
-        aside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
-        os.replace(aside, file)
-    finally:
-        aside.unlink(missing_ok=True)
+    with aside(file) as partial:
+        partial.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 @contextlib.contextmanager

@@ -2,42 +2,77 @@
 
 Decodes the videos once, trains in stages, and evaluates on the split's test videos. The same
 command again goes on where an interrupted one stopped. All results go to the run folder.
+`--split all` does so for the three splits one after another, each in a folder of its own, and
+gives the mean and the deviation of their accuracies.
 """
 
+import gc
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
 from fstcn_keras import ActionClassifier, ViewPlan
 from fstcn_keras.presets import PRESETS
-from training import cli, evaluate, figures
+from training import cli, evaluate, figures, splits
 from training.cli import UserError
 from training.data.datasets import Dataset, Video
 from training.data.groups import hold_out
 from training.data.store import FrameStore
-from training.distribution import describe, device_strategy, is_chief
+from training.distribution import describe, device_strategy, is_chief, sum_over_workers
 from training.options import (
     FitOptions,
     differences,
+    load_dataset,
     open_data,
     read_config,
     write_config,
 )
+from training.scores import check_classes
 from training.stages import TrainingVideos, train_stages
 
 
 def main(options: FitOptions):
-    """Trains and evaluates one run."""
+    """Trains and evaluates one run, or with `--split all` one for each split."""
+    folder = open_run(options)
+    chief = fit_runs(options.each_split())
+    if options.split == "all" and chief:
+        splits.summarise(folder)
+
+
+def fit_runs(runs: Sequence[FitOptions]) -> bool:
+    """Trains and evaluates those of the runs that are not finished, one after another.
+
+    Args:
+        runs: of one split each, on the same devices.
+
+    Returns:
+        Whether this process is the one that writes files.
+
+    Raises:
+        UserError: if the splits are not of the same classes, and as `fit_run` does.
+    """
     tf.config.experimental.enable_op_determinism()
-    strategy = device_strategy(batch_size=options.batch_size)
+    strategy = device_strategy(batch_size=runs[0].batch_size)
+    check_splits(runs)
+    for options in runs:
+        fit_run(options, strategy)
+        gc.collect()  # networks are cyclic: not two at once in memory
+    sum_over_workers(strategy, 0)  # all end together: one that is lost before comes back
+    return is_chief(strategy)
+
+
+def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
+    """Trains and evaluates the run of one split, unless it is finished."""
     run = open_run(options)
-    if (run / "metrics.json").exists():
+    if is_finished(run):
         print(f"{run} is finished already:")
         evaluate.print_metrics(run)
         return
     config = PRESETS[options.preset]
     dataset, store = open_data(options, options.store, short_side=config.short_side)
-    evaluate.report_rejected(store, run)
+    if is_chief(strategy):
+        evaluate.report_rejected(store, run)
     evaluate.check_test_videos(dataset, store)
     train, held_out = split_training(dataset, store, options)
     print(
@@ -59,6 +94,11 @@ def main(options: FitOptions):
     evaluate.print_metrics(run)
 
 
+def is_finished(run: Path) -> bool:
+    """Whether the run is trained and evaluated: its accuracies are written last."""
+    return (run / "metrics.json").exists()
+
+
 def open_run(options: FitOptions) -> Path:
     """Makes the run folder, or checks that it is a run of the same options.
 
@@ -67,12 +107,15 @@ def open_run(options: FitOptions) -> Path:
     """
     run = options.run_folder()
     config_file = run / "config.yaml"
+    begun = ("checkpoints", "images.csv", "model.keras", "metrics.json")
     try:
         run.mkdir(parents=True, exist_ok=True)
-        if not config_file.exists() and any(run.iterdir()):
+        # in this order, as another worker may be writing the first file
+        if any(run.iterdir()) and not config_file.exists():
             raise UserError(f"{run} is not empty and not the folder of a training run")
-        if any((run / name).exists() for name in ("checkpoints", "model.keras", "metrics.json")):
-            if changed := differences(read_config(config_file), options):
+        folders = (run, *run.glob("split[123]"))
+        if any((folder / name).exists() for folder in folders for name in begun):
+            if changed := differences(read_config(config_file, type(options)), options):
                 raise UserError(
                     f"{run} holds a run with other options ({'; '.join(changed)}): "
                     "name another folder with --out, or remove it"
@@ -82,6 +125,21 @@ def open_run(options: FitOptions) -> Path:
     except OSError as error:
         raise UserError(f"the run folder {run} cannot be written: {error.strerror}") from error
     return run
+
+
+def check_splits(runs: Sequence[FitOptions]):
+    """Makes sure, before anything is trained, that all splits of the runs have the same classes.
+
+    Raises:
+        UserError: saying which splits differ, and in what.
+    """
+    by_split = {options.split: options for options in runs}
+    if len(by_split) == 1 or all(is_finished(options.run_folder()) for options in runs):
+        return
+    classes = {split: load_dataset(options).classes for split, options in by_split.items()}
+    first = min(classes)
+    for split in classes:
+        check_classes((f"split {first}", f"split {split}"), classes[first], classes[split])
 
 
 def split_training(

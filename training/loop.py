@@ -16,14 +16,17 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
+from keras import ops, tree
 
 from training.checkpoints import Checkpoints, Progress
 from training.cli import UserError
+from training.cluster import WorkerLost
 from training.data.draws import CenterDraws, TrainingDraws
 from training.data.pipeline import Share, center_batches, store_errors_unwrapped, training_batches
-from training.distribution import is_chief
+from training.distribution import is_chief, num_workers, sum_over_workers, take_from_chief
+from training.graphs import graphs_released
 from training.history import History
+from training.mixing import mix
 
 
 @dataclass(kw_only=True)
@@ -41,6 +44,10 @@ class Stage:
         batch_size: samples of a step, over all replicas.
         label_smoothing: share of the target spread evenly over all classes.
         averaged: whether the optimiser keeps a moving average that becomes the weights.
+        head_weight: weight of the loss of each output of the model but the first, which is the
+            network's own.
+        mixing: probability of mixup, and of CutMix, of a batch.
+        seed: of the mixing.
     """
 
     name: str
@@ -53,6 +60,9 @@ class Stage:
     batch_size: int
     label_smoothing: float = 0.0
     averaged: bool = False
+    head_weight: float = 0.0
+    mixing: float = 0.0
+    seed: int = 0
 
     @property
     def steps(self) -> int:
@@ -60,11 +70,13 @@ class Stage:
         return self.epochs * self.steps_per_epoch
 
 
+@graphs_released()
 def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes: float):
     """Trains the stage to its end and leaves the model as the best epoch had it.
 
     The state is saved after every epoch, after every so many minutes, and on SIGTERM or Ctrl-C,
-    which end the process after the step that is being done.
+    which end the process after the step that is being done. Of several workers the first saves,
+    whichever of them is stopped.
 
     Args:
         stage: what to train.
@@ -75,9 +87,10 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes:
     Raises:
         UserError: if the loss is not finite any more, or no checkpoint can be read.
         SystemExit: 143 after SIGTERM, 130 after Ctrl-C.
+        WorkerLost: if another worker is stopped.
     """
     checkpoints = Checkpoints(run / "checkpoints", stage.name)
-    progress = checkpoints.restore(stage.model, stage.optimizer)
+    progress = _restore(stage, strategy, checkpoints)
     if progress.step:
         done = progress.step / stage.steps_per_epoch
         print(f"stage {stage.name}: {done:g} of {stage.epochs} epochs are done already", flush=True)
@@ -87,7 +100,9 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes:
     saved = time.monotonic()
     with store_errors_unwrapped(), _stop_signal() as stopped:
         for batch in _training_data(stage, strategy, start_step=progress.step):
-            sums = train_step(*batch).numpy().tolist()
+            *sums, stopping = train_step(*batch, tf.constant(float(bool(stopped)))).numpy().tolist()
+            if num_workers(strategy) == 1:
+                stopping = stopped
             _check_finite(sums[0], stage, progress.step, run)
             progress.step += 1
             progress.sums = [a + b for a, b in zip(progress.sums, sums, strict=True)]
@@ -96,17 +111,32 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes:
             if epoch_ends:
                 _end_epoch(stage, validate, progress, checkpoints if chief else None)
                 history.epoch(progress)
-            if epoch_ends or stopped or time.monotonic() - saved >= 60 * minutes:
+            if epoch_ends or stopping or time.monotonic() - saved >= 60 * minutes:
                 if chief:
                     checkpoints.save(stage.model, stage.optimizer, progress)
                 saved = time.monotonic()
-            if stopped:
+            if stopping and not stopped:
+                raise WorkerLost(f"one was stopped after step {progress.step}")
+            if stopping:
                 print(f"stopped after step {progress.step}; the same command goes on from here")
                 sys.exit(stopped[0])
+    sum_over_workers(strategy, 0)  # the first has written its files
     if progress.best_epoch is not None:
         checkpoints.restore_best(stage.model)
     elif stage.averaged:
         stage.optimizer.finalize_variable_values(stage.model.trainable_variables)
+
+
+def _restore(stage: Stage, strategy: tf.distribute.Strategy, checkpoints: Checkpoints) -> Progress:
+    progress = checkpoints.restore(stage.model, stage.optimizer)
+    steps = sum_over_workers(strategy, progress.step)
+    if steps != progress.step * num_workers(strategy):
+        raise UserError(
+            f"this worker would go on from step {progress.step} of stage {stage.name}, another one "
+            "from another: all workers must see the same run folder"
+        )
+    take_from_chief(strategy, [*stage.model.variables, *stage.optimizer.variables])
+    return progress
 
 
 def _training_data(stage: Stage, strategy: tf.distribute.Strategy, *, start_step: int):
@@ -130,34 +160,44 @@ def _share(context: tf.distribute.InputContext) -> Share:
 
 
 def _train_step(stage: Stage, strategy: tf.distribute.Strategy):
-    """One step on one batch a replica; gives the sums that `Progress` adds up."""
+    """One step on one batch a replica.
+
+    Gives the sums that `Progress` adds up, and more than 0 if a worker said that it is stopped.
+    """
     model, optimizer = stage.model, stage.optimizer
 
-    def replica_step(inputs, labels, weights):
+    def replica_step(inputs, labels, weights, stopped):
+        targets = _targets(labels, stage)
+        if stage.mixing:
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            seed = tf.stack([stage.seed + replica, tf.cast(optimizer.iterations, tf.int32)])
+            inputs, targets = mix(inputs, targets, share=stage.mixing, seed=seed)
         with tf.GradientTape() as tape:
-            probabilities = model(inputs, training=True)
-            losses = _cross_entropy(labels, probabilities, stage.label_smoothing)
+            probabilities, *heads = tree.flatten(model(inputs, training=True))
+            losses = ops.categorical_crossentropy(targets, probabilities)
+            of_heads = sum(ops.categorical_crossentropy(targets, head) for head in heads)
+            objective = losses + stage.head_weight * of_heads
             # gradients are summed over the replicas
-            objective = ops.sum(losses * weights) / stage.batch_size
+            objective = ops.sum(objective * weights) / stage.batch_size
             objective += sum(model.losses) / strategy.num_replicas_in_sync
             objective = optimizer.scale_loss(objective)
         gradients = tape.gradient(objective, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)
-        return _sums(labels, probabilities, losses, weights)
+        return ops.append(_sums(labels, probabilities, losses, weights), stopped)
 
-    @tf.function(jit_compile=False)
-    def step(inputs, labels, weights):
-        sums = strategy.run(replica_step, args=(inputs, labels, weights))
+    @tf.function(autograph=False, jit_compile=False)
+    def step(inputs, labels, weights, stopped):
+        sums = strategy.run(replica_step, args=(inputs, labels, weights, stopped))
         return strategy.reduce("SUM", sums, axis=None)
 
     return step
 
 
-def _cross_entropy(labels, probabilities, label_smoothing: float):
-    num_classes = probabilities.shape[-1]
-    targets = ops.one_hot(labels, num_classes, dtype="float32")
-    targets = (1 - label_smoothing) * targets + label_smoothing / num_classes
-    return ops.categorical_crossentropy(targets, probabilities)
+def _targets(labels, stage: Stage):
+    """Smoothed class probabilities, float32 `(batch, classes)`."""
+    num_classes = tree.flatten(stage.model.output)[0].shape[-1]
+    smoothing = stage.label_smoothing
+    return (1 - smoothing) * ops.one_hot(labels, num_classes) + smoothing / num_classes
 
 
 def _sums(labels, probabilities, losses, weights):
@@ -196,10 +236,11 @@ def _validation(stage: Stage, strategy: tf.distribute.Strategy) -> Callable[[], 
     """A pass over the held-out videos; gives the same sums as a training step."""
 
     def replica_step(inputs, labels, weights):
-        probabilities = stage.model(inputs, training=False)
-        return _sums(labels, probabilities, _cross_entropy(labels, probabilities, 0.0), weights)
+        probabilities = tree.flatten(stage.model(inputs, training=False))[0]
+        losses = ops.sparse_categorical_crossentropy(labels, probabilities)
+        return _sums(labels, probabilities, losses, weights)
 
-    @tf.function(jit_compile=False)
+    @tf.function(autograph=False, jit_compile=False)
     def step(inputs, labels, weights):
         sums = strategy.run(replica_step, args=(inputs, labels, weights))
         return strategy.reduce("SUM", sums, axis=None)
@@ -248,9 +289,15 @@ def _stop_signal() -> Iterator[list[int]]:
     codes = {signal.SIGTERM: 143, signal.SIGINT: 130}
     stopped = []
 
+    came = 0.0
+
     def stop(number, frame):
+        nonlocal came
         if stopped:
-            sys.exit(codes[number])
+            if time.monotonic() - came > 1:  # else the same one, sent to a worker and its parent
+                sys.exit(codes[number])
+            return
+        came = time.monotonic()
         stopped.append(codes[number])
         print("stopping after this step", file=sys.stderr, flush=True)
 

@@ -21,6 +21,10 @@ class FineTuningSGD(_RatedVariables, keras.optimizers.SGD):
     """SGD that fine-tunes."""
 
 
+class FineTuningAdamW(_RatedVariables, keras.optimizers.AdamW):
+    """AdamW that fine-tunes."""
+
+
 class FineTuningAdam(_RatedVariables, keras.optimizers.Adam):
     """Adam that fine-tunes."""
 
@@ -33,18 +37,20 @@ def build_optimizer(
     total_steps: int,
     rates: Mapping[str, float],
     ema: float = 0.0,
+    weight_decay: float = 0.0,
     loss_scale: bool = False,
 ) -> keras.Optimizer:
     """The optimiser with linear warm-up from zero, then cosine decay to zero.
 
     Args:
-        name: `"sgd"` or `"adam"`.
+        name: `"sgd"`, `"adam"` or `"adamw"`.
         learning_rate: the highest rate, reached after the warm-up.
         warmup_steps: steps of the warm-up, fewer than `total_steps`.
         total_steps: steps of the whole training.
         rates: factor on the rate of some variables, by their path.
         ema: momentum of a moving average of the weights, which becomes the weights at the end;
             0 keeps none.
+        weight_decay: of AdamW, on kernels: share of the weight that a step at rate 1 takes off.
         loss_scale: whether to scale the loss so that float16 gradients do not vanish.
     """
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -54,9 +60,11 @@ def build_optimizer(
         warmup_steps=warmup_steps,
     )
     options = {"rates": rates, "use_ema": ema > 0, "ema_momentum": ema}
-    optimizer = (
-        FineTuningSGD(schedule, momentum=0.9, **options)
-        if name == "sgd"
-        else FineTuningAdam(schedule, **options)
-    )
+    if name == "sgd":
+        optimizer = FineTuningSGD(schedule, momentum=0.9, **options)
+    elif name == "adam":
+        optimizer = FineTuningAdam(schedule, **options)
+    else:
+        optimizer = FineTuningAdamW(schedule, weight_decay=weight_decay, **options)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return keras.optimizers.LossScaleOptimizer(optimizer) if loss_scale else optimizer

@@ -10,7 +10,7 @@ from typing import Literal
 import jsonargparse
 import yaml
 
-from fstcn_keras.presets import PATHS, PRESETS
+from fstcn_keras.presets import PATHS, PRESETS, SCL_NAMES
 from training.cli import UserError, option, parse
 from training.data import datasets
 from training.data.datasets import Dataset
@@ -19,6 +19,8 @@ from training.data.duplicates import clusters, near_duplicates
 from training.data.preparation import FORMAT, prepare_store
 from training.data.store import ENCODINGS, FrameStore
 from training.recipes import RECIPES
+
+SPLITS = (1, 2, 3)  # the official ones of every collection
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class CollectionOptions:
     )
     data_dir: Path | None = option(None, "folder of the videos; not for demo")
     splits_dir: Path | None = option(None, "folder of the split files, if not inside --data-dir")
-    split: Literal[1, 2, 3] = option(1, "which of the three splits into training and test videos")
+    split: Literal[SPLITS] = option(1, "which of the three splits into training and test videos")
     frames: Literal[ENCODINGS] = option(
         "jpeg", "how the store keeps frames: raw is faster to read and some ten times larger"
     )
@@ -38,21 +40,29 @@ class CollectionOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitOptions(CollectionOptions):
-    """Everything that decides a training run."""
+    """Everything that decides a training run, or with `--split all` one for each split."""
 
+    split: Literal[(*SPLITS, "all")] = option(
+        1, "which of the three splits into training and test videos; all: one after another"
+    )
     store: Path | None = option(
         None, "folder of the decoded frames (default: in the user's cache folder)"
     )
     preset: Literal[tuple(PRESETS)] = option("small", "size of the network")
     paths: tuple[Literal[PATHS], ...] = option(PATHS, "paths of the network: Table 2")
     temporal_kernels: tuple[int, ...] = option((3, 5), "kernel sizes of the TCL: Table 1")
-    scl_weights: Path | None = option(
-        None, "HDF5 file of pre-trained weights, of the lower SCLs or the auxiliary classifier"
+    scl: Literal[SCL_NAMES] | None = option(None, "lower SCLs (default: the preset's)")
+    scl_weights: Literal["imagenet"] | Path | None = option(
+        None,
+        "HDF5 file of pre-trained weights, of the lower SCLs or the auxiliary classifier; "
+        "imagenet: those of Keras Applications, downloaded",
     )
     recipe: Literal["paper", "modern"] | None = option(
         None, "defaults of what follows (default: paper for preset paper, else modern)"
     )
-    optimizer: Literal["adam", "sgd"] | None = option(None, "adam, or SGD with momentum 0.9")
+    optimizer: Literal["sgd", "adam", "adamw"] | None = option(None, "sgd is with momentum 0.9")
+    weight_decay: float | None = option(None, "on kernels; that of adamw stands apart")
+    dropout: float | None = option(None, "after each fully-connected layer and TCL branch")
     batch_size: int | None = option(None, "samples in a batch, over all devices")
     auxiliary_epochs: int | None = option(
         None, "stage 2: passes over the training videos, one frame of each a pass; 0: no stage 2"
@@ -78,6 +88,11 @@ class FitOptions(CollectionOptions):
         None, "sides of training crops relative to the frames' short side, drawn at random"
     )
     ema: float | None = option(None, "momentum of the average of the weights that is kept; 0: none")
+    pooling_start: bool | None = option(None, "whether new layers start as poolings with noise")
+    mixing: float | None = option(None, "probability of mixup, and of CutMix, of a batch")
+    head_weight: float | None = option(
+        None, "stage 3: weight of the losses of a classifier on either path's features; 0: none"
+    )
     val_fraction: float = option(
         0.0,
         "share of the training videos, whole groups, held out to choose the best epoch; "
@@ -91,9 +106,11 @@ class FitOptions(CollectionOptions):
         10.0, "minutes between two checkpoints within an epoch; each epoch ends with one"
     )
     seed: int = option(0, "seed of initialisation, draws and dropout")
-    out: Path | None = option(None, "run folder (default: runs/DATASET-splitN-PRESET)")
+    out: Path | None = option(None, "run folder (default: runs/DATASET-SPLIT-PRESET)")
 
     def __post_init__(self):
+        if self.scl is None:
+            self._fill("scl", PRESETS[self.preset].scl)
         if self.recipe is None:
             self._fill("recipe", "paper" if self.preset == "paper" else "modern")
         for name, value in dataclasses.asdict(RECIPES[self.recipe, self.preset]).items():
@@ -102,12 +119,14 @@ class FitOptions(CollectionOptions):
         positive = "epochs", "batch_size", "num_clips", "learning_rate", "auxiliary_rate"
         for name in positive:
             self._check(name, getattr(self, name) > 0, "be positive")
-        for name in ("seed", "scl_rate", "auxiliary_scl_rate", "auxiliary_epochs"):
+        for name in ("seed", "scl_rate", "auxiliary_scl_rate", "auxiliary_epochs", "weight_decay"):
             self._check(name, getattr(self, name) >= 0, "not be negative")
         for name in ("learning_rate", "auxiliary_rate"):
             self._check(name, math.isfinite(getattr(self, name)), "be finite")
-        for name in ("val_fraction", "label_smoothing", "ema"):
+        for name in ("val_fraction", "label_smoothing", "ema", "dropout"):
             self._check(name, 0 <= getattr(self, name) < 1, "lie in [0, 1)")
+        self._check("head_weight", self.head_weight >= 0, "not be negative")
+        self._check("mixing", 0 <= self.mixing <= 0.5, "lie in [0, 0.5]")
         self._check("scales", all(0 < scale <= 1 for scale in self.scales), "lie in (0, 1]")
         if self.warmup_epochs is not None:
             fine = 0 <= self.warmup_epochs < self.epochs
@@ -115,8 +134,17 @@ class FitOptions(CollectionOptions):
         self._check("paths", len(set(self.paths)) == len(self.paths), "name each path once")
         self._check("temporal_kernels", min(self.temporal_kernels) > 0, "be positive")
         self._check("checkpoint_minutes", self.checkpoint_minutes >= 0, "not be negative")
-        if self.scl_weights is not None:
+        if isinstance(self.scl_weights, Path):
             self._check("scl_weights", self.scl_weights.is_file(), "be a file")
+
+    def network(self) -> dict:
+        """What the network is built with; AdamW's weight decay is the optimiser's."""
+        return {
+            "preset": self.preset,
+            "scl": self.scl,
+            "dropout": self.dropout,
+            "weight_decay": 0.0 if self.optimizer == "adamw" else self.weight_decay,
+        }
 
     def warmup(self, epochs: int) -> float:
         """Epochs of warm-up of a stage of so many epochs."""
@@ -136,8 +164,26 @@ class FitOptions(CollectionOptions):
         """`--out`, or a name made of what distinguishes runs most."""
         if self.out is not None:
             return self.out
-        name = f"{self.dataset}-split{self.split}-{self.preset}"
+        split = "all" if self.split == "all" else split_folder(self.split)
+        name = f"{self.dataset}-{split}-{self.preset}"
+        if self.scl != PRESETS[self.preset].scl:
+            name += f"-{self.scl}"
         return Path("runs") / (name if self.paths == PATHS else f"{name}-{'-'.join(self.paths)}")
+
+    def each_split(self) -> list["FitOptions"]:
+        """Options of the runs: these, or of `--split all` three whose folders lie in its own."""
+        if self.split != "all":
+            return [self]
+        folder = self.run_folder()
+        return [
+            dataclasses.replace(self, split=split, out=folder / split_folder(split))
+            for split in SPLITS
+        ]
+
+
+def split_folder(split: int) -> str:
+    """Name of the folder of a split's run."""
+    return f"split{split}"
 
 
 def load_dataset(options: CollectionOptions) -> Dataset:
@@ -203,8 +249,8 @@ def write_config(options: FitOptions, file: Path):
     file.write_text(yaml.safe_dump(_plain(options), sort_keys=False))
 
 
-def read_config(file: Path) -> FitOptions:
-    """What `write_config` wrote.
+def read_config(file: Path, options_class: type = FitOptions):
+    """What `write_config` wrote, an instance of the class.
 
     Raises:
         UserError: if the file is missing or does not hold the options of a run.
@@ -212,7 +258,7 @@ def read_config(file: Path) -> FitOptions:
     if not file.is_file():
         raise UserError(f"{file.parent} is not the folder of a training run: no {file.name}")
     try:
-        return parse(FitOptions, ["--config", str(file)])
+        return parse(options_class, ["--config", str(file)])
     except (jsonargparse.ArgumentError, UnicodeDecodeError) as error:
         raise UserError(f"{file} does not hold the options of a run: {error}") from error
 
@@ -223,8 +269,8 @@ def differences(options: FitOptions, other: FitOptions) -> list[str]:
     Where the run and the store lie makes no difference.
     """
     one, two = _plain(options), _plain(other)
-    del one["out"], one["store"]
-    return [f"{name}: {one[name]}, {two[name]}" for name in one if one[name] != two[name]]
+    changed = [name for name in one if one[name] != two[name] and name not in ("out", "store")]
+    return [f"{name}: {one[name]}, {two[name]}" for name in changed]
 
 
 def _plain(options: FitOptions) -> dict:

@@ -18,7 +18,7 @@ SECONDS_BETWEEN_LINES = 10
 
 
 def map_processes(
-    function: Callable, jobs: Sequence, *, killed: Callable, description: str
+    function: Callable, jobs: Sequence, *, killed: Callable, description: str, unit: str = "video"
 ) -> Iterator:
     """Results of `function(job)` in any order, with its progress on stderr.
 
@@ -30,9 +30,10 @@ def map_processes(
         jobs: what to do it with.
         killed: `killed(job)` gives the result of a job whose process was killed twice.
         description: of the work, for the progress.
+        unit: what a job is about, for the progress.
     """
     results = _results(function, jobs, killed)
-    return _with_progress(results, total=len(jobs), description=description)
+    return _with_progress(results, total=len(jobs), description=description, unit=unit)
 
 
 def _results(function: Callable, jobs: Sequence, killed: Callable) -> Iterator:
@@ -85,10 +86,12 @@ def _end_with_parent(parent: int):
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _with_progress(results: Iterable, *, total: int, description: str) -> Iterator:
+def _with_progress(
+    results: Iterable, *, total: int, description: str, unit: str = "video"
+) -> Iterator:
     """The same results; a bar on a terminal, elsewhere a line every ten seconds."""
     if sys.stderr.isatty():
-        yield from tqdm(results, description, total, unit="video", leave=False)
+        yield from tqdm(results, description, total, unit=unit, leave=False)
         return
     start = last = time.monotonic()
     for done, result in enumerate(results, 1):
@@ -96,11 +99,11 @@ def _with_progress(results: Iterable, *, total: int, description: str) -> Iterat
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            line = progress_line(done, total, seconds=now - start)
+            line = progress_line(done, total, seconds=now - start, unit=unit)
             print(f"{description}: {line}", file=sys.stderr, flush=True)
 
 
-def progress_line(done: int, total: int, *, seconds: float) -> str:
+def progress_line(done: int, total: int, *, seconds: float, unit: str = "video") -> str:
     """How far the work is, how fast, and when it ends if it goes on like this."""
     left = round(seconds / done * (total - done))
-    return f"{done}/{total}, {done / seconds:.1f} videos/s, {left // 60}:{left % 60:02d} left"
+    return f"{done}/{total}, {done / seconds:.1f} {unit}s/s, {left // 60}:{left % 60:02d} left"

@@ -4,6 +4,9 @@ Writes the frame store that `fit --store STORE` reads; `fit` calls the same code
 is for doing it beforehand. It runs on all cores. Stopped at any moment,
 the same command goes on where it was; a source file that has changed is decoded again, and only
 that. What could not be decoded is listed in the store's rejected.csv.
+
+`--images DIR` writes frames of the split's training videos as an image folder, for
+`python -m training.pretrain --images DIR`.
 """
 
 import dataclasses
@@ -14,8 +17,9 @@ from typing import Literal
 
 from fstcn_keras.presets import PRESETS
 from training import cli
-from training.cli import option
+from training.cli import UserError, option
 from training.data.doctor import examine
+from training.data.images import write_frames
 from training.options import CollectionOptions, open_data
 
 
@@ -32,11 +36,15 @@ class PrepareOptions(CollectionOptions):
         "if an accuracy measured on it would be wrong",
     )
     json: Path | None = option(None, "file for the findings of --check as JSON")
+    images: Path | None = option(None, "folder for frames of the training videos as JPEGs")
+    image_step: int = option(15, "every how many frames --images writes one")
     preset: Literal[tuple(PRESETS)] = option("small", "the network that will read the frames")
 
 
 def main(options: PrepareOptions):
     """Fills the store and says what is in it."""
+    if options.image_step < 1:
+        raise UserError(f"--image-step must be positive, got {options.image_step}")
     dataset, store = open_data(options, options.out, short_side=PRESETS[options.preset].short_side)
     videos = store.videos.values()
     rejected = [stored for stored in videos if stored.num_frames == 0]
@@ -50,6 +58,10 @@ def main(options: PrepareOptions):
         print(f"  {stored.path!r}: {stored.reason}")
     if len(rejected) + len(partial) > 10:
         print(f"  ... and more in {store.folder / 'rejected.csv'}")
+    if options.images is not None:
+        train = dataset.side("train")
+        count = write_frames(store, train, options.images, step=options.image_step)
+        print(f"{options.images}: {count} frames of {len(train)} training videos")
     if options.check:
         report = examine(dataset, store)
         print(report)

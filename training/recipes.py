@@ -9,8 +9,12 @@ class Recipe:
     """Settings of the two stages that `fit` runs; every field is an option of the command.
 
     Attributes:
-        optimizer: `"sgd"` with momentum 0.9 as in section 2.5 of the paper, or `"adam"`, which
-            divides the gradient, weight decay included, by its running magnitude.
+        optimizer: `"sgd"` with momentum 0.9 as in section 2.5 of the paper, `"adam"`, which
+            divides the gradient, weight decay included, by its running magnitude, or `"adamw"`,
+            whose weight decay stands apart.
+        weight_decay: `wd` in the gradient term `wd * w` of every kernel; for AdamW the share of a
+            kernel that a step takes off, times the learning rate.
+        dropout: dropout probability after each fully-connected layer and TCL branch.
         batch_size: samples in a batch.
         auxiliary_epochs: passes over the training videos in stage 2, one frame of each a pass; 0
             leaves the stage out.
@@ -23,9 +27,15 @@ class Recipe:
         scales: sides of the training crops relative to the frames' short side; without any, the
             crop is as large as the network's input.
         ema: momentum of the moving average of the weights; 0 keeps none.
+        pooling_start: whether new layers start as poolings, see `training.initialization`.
+        mixing: probability of mixup, and of CutMix, of a batch, see `training.mixing`.
+        head_weight: weight in stage 3 of the losses of two classifiers on the features of either
+            path, which are dropped after training; 0 has none.
     """
 
     optimizer: str
+    weight_decay: float
+    dropout: float
     batch_size: int
     auxiliary_epochs: int
     auxiliary_rate: float
@@ -36,10 +46,15 @@ class Recipe:
     label_smoothing: float = 0.0
     scales: tuple[float, ...] = ()
     ema: float = 0.0
+    pooling_start: bool = False
+    mixing: float = 0.0
+    head_weight: float = 0.0
 
 
 _PAPER = Recipe(
     optimizer="sgd",
+    weight_decay=5e-4,
+    dropout=0.5,
     batch_size=32,
     auxiliary_epochs=50,
     auxiliary_rate=1e-2,
@@ -57,6 +72,8 @@ RECIPES = {
     ("modern", "paper"): dataclasses.replace(_PAPER, label_smoothing=0.1),
     ("modern", "small"): Recipe(
         optimizer="adam",
+        weight_decay=5e-4,
+        dropout=0.2,
         batch_size=32,
         auxiliary_epochs=0,
         auxiliary_rate=1e-3,
@@ -66,13 +83,20 @@ RECIPES = {
         scl_rate=1.0,
     ),
     ("modern", "squeeze"): Recipe(
-        optimizer="adam",
+        optimizer="adamw",
+        weight_decay=0.02,
+        dropout=0.3,
         batch_size=16,
-        auxiliary_epochs=20,
+        auxiliary_epochs=40,
         auxiliary_rate=5e-4,
         auxiliary_scl_rate=0.3,
-        epochs=20,
-        learning_rate=3e-4,
-        scl_rate=0.3,
+        epochs=30,
+        learning_rate=4e-4,
+        scl_rate=0.25,
+        label_smoothing=0.1,
+        scales=(1.0, 0.875, 0.75, 0.66),
+        pooling_start=True,
+        mixing=0.2,
+        head_weight=0.5,
     ),
 }

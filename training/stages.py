@@ -1,35 +1,40 @@
 """The stages of training (section 2.3 of the paper).
 
-1. `training.pretrain`: the auxiliary classifier on images; its weights come by `--scl-weights`.
+1. "pretraining": the auxiliary classifier on images; its weights come by `--scl-weights`.
 2. "auxiliary": the auxiliary classifier on random frames of the training videos.
 3. "global": the whole network on clip pairs, its spatial path as stage 2 left it.
 
-`fit` runs stages 2 and 3.
+`pretrain` runs stage 1, `fit` stages 2 and 3.
 """
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import tensorflow as tf
+from keras import tree
 
 from fstcn_keras import auxiliary_classifier, fstcn
-from fstcn_keras.presets import PRESETS
-from fstcn_keras.weights import copy_weights, load_weights, named_layers
+from fstcn_keras.presets import PATHS, PRESETS
+from fstcn_keras.scl import lower_scls, scale_features
+from fstcn_keras.weights import copy_weights, load_imagenet_weights, load_weights, named_layers
 from training.checkpoints import Checkpoints
 from training.cli import UserError
 from training.data.datasets import Video
 from training.data.draws import CenterDraws, ClipPairs, Frames, TrainingDraws
+from training.data.pipeline import store_errors_unwrapped, training_batches
 from training.data.store import FrameStore
-from training.distribution import fast_precision
+from training.distribution import fast_precision, is_chief
 from training.files import write_aside
+from training.initialization import start_as_pooling
 from training.loop import Stage, train
 from training.optimizers import build_optimizer
 from training.options import FitOptions
 
+START_SAMPLES = 24  # what new layers are scaled by
 LAST_LAYERS = ("spatial_fc", "spatial_features")  # with the classifier the last three of stage 2
 
 
@@ -67,24 +72,29 @@ def train_stages(
         stage = global_stage(options, videos, run, auxiliary=auxiliary)
     del auxiliary
     train(stage, strategy, run, minutes=options.checkpoint_minutes)
-    return stage.model
+    return keras.Model(stage.model.input, tree.flatten(stage.model.output)[0], name="fstcn")
 
 
-def auxiliary_stage(options: FitOptions, videos: TrainingVideos, run: Path) -> Stage:
-    """Stage 2. Pre-trained layers move at `--scl-rate`, but for the last three layers."""
+def auxiliary_stage(
+    options: FitOptions, videos: TrainingVideos, run: Path, *, name: str = "auxiliary"
+) -> Stage:
+    """Stage 2, or 1. Pre-trained layers move at `--scl-rate`, but for the last three layers."""
     keras.utils.set_random_seed(options.seed)
     with dtype_policy(options.precision):
-        model = auxiliary_classifier(num_classes=videos.num_classes, preset=options.preset)
-    pretrained = set(_load_file(model, options, run)) - set(LAST_LAYERS)
+        model = auxiliary_classifier(num_classes=videos.num_classes, **options.network())
+    loaded = _load_file(model, options, run)
+    pretrained = [layer for layer in loaded if layer not in LAST_LAYERS]
     return _stage(
-        "auxiliary",
+        name,
         model,
         Frames(PRESETS[options.preset]),
         options,
         videos,
+        run,
         epochs=options.auxiliary_epochs,
         learning_rate=options.auxiliary_rate,
-        rates=dict.fromkeys(pretrained, options.scl_rate),
+        trained=loaded,
+        rates=dict.fromkeys(pretrained, options.auxiliary_scl_rate),
     )
 
 
@@ -103,40 +113,72 @@ def global_stage(
     with dtype_policy(options.precision):
         model = fstcn(
             num_classes=videos.num_classes,
-            preset=options.preset,
             paths=options.paths,
             temporal_kernels=options.temporal_kernels,
+            **options.network(),
         )
-    pretrained = _load_file(model, options, run)
+        if options.head_weight and len(options.paths) > 1:
+            model = with_heads(model, num_classes=videos.num_classes)
+    pretrained = trained = _load_file(model, options, run)
     if auxiliary is not None:
-        print(f"from stage auxiliary: {copy_weights(auxiliary, model)}")
+        report = copy_weights(auxiliary, model)
+        trained = report.layers
+        print(f"from stage auxiliary: {report}")
     return _stage(
         "global",
         model,
         ClipPairs(PRESETS[options.preset]),
         options,
         videos,
+        run,
         epochs=options.epochs,
         learning_rate=options.learning_rate,
+        trained=trained,
         rates=dict.fromkeys(pretrained, options.scl_rate),
     )
+
+
+def with_heads(model: keras.Model, *, num_classes: int) -> keras.Model:
+    """FSTCN with a classifier on the features of either path, for training alone.
+
+    They teach each path by itself; the joint layers alone are slow to.
+    """
+    heads = [
+        keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name=f"{path}_head")(
+            model.get_layer(f"{path}_features_dropout").output
+        )
+        for path in PATHS
+    ]
+    return keras.Model(model.input, [model.output, *heads], name=model.name)
 
 
 def _load_file(model: keras.Model, options: FitOptions, run: Path) -> tuple[str, ...]:
     """Loads `--scl-weights`; gives the names of the layers that came whole.
 
     Raises:
-        UserError: if nothing in the file fits.
+        UserError: if the lower SCLs are not all in the file, or it cannot be had.
     """
-    if options.scl_weights is None:
+    weights = options.scl_weights
+    if weights is None:
         return ()
     try:
-        report = load_weights(model, options.scl_weights)
+        if weights == "imagenet":
+            report = load_imagenet_weights(model, options.scl)
+        else:
+            report = load_weights(model, weights)
     except ValueError as error:
-        raise UserError(f"--scl-weights: {error}") from error
+        hint = "; give a file with --scl-weights FILE" if weights == "imagenet" else ""
+        raise UserError(f"--scl-weights: {error}{hint}") from error
+    lower = named_layers(lower_scls(model)).keys() - {"feature_scale"}
+    if lacking := sorted(lower - set(report.layers)):
+        raise UserError(
+            f"--scl-weights: {weights} holds {len(lower) - len(lacking)} of the {len(lower)} "
+            f"layers of {options.scl}, not {lacking[0]}: is it of another --scl or --preset?"
+        )
     report_file = run / f"weights-{model.name}.txt"
-    write_aside(report_file, f"{options.scl_weights}\n{report.full()}\n")
-    print(f"{options.scl_weights.name}: {report}; all in {report_file}")
+    if is_chief(tf.distribute.get_strategy()):
+        write_aside(report_file, f"{weights}\n{report.full()}\n")
+    print(f"{Path(weights).name}: {report}; all in {report_file}")
     return report.layers
 
 
@@ -146,14 +188,18 @@ def _stage(
     sample: ClipPairs | Frames,
     options: FitOptions,
     videos: TrainingVideos,
+    run: Path,
     *,
     epochs: int,
     learning_rate: float,
+    trained: Collection[str],
     rates: Mapping[str, float],
 ) -> Stage:
     layers = named_layers(model)
     for layer_name, rate in rates.items():
-        layers[layer_name].trainable = rate > 0
+        # frames and differences share a batch: its statistics would be those of neither
+        normalizes = isinstance(layers[layer_name], keras.layers.BatchNormalization)
+        layers[layer_name].trainable = rate > 0 and not normalizes
     steps = math.ceil(len(videos.train) / options.batch_size)
     optimizer = build_optimizer(
         options.optimizer,
@@ -166,12 +212,15 @@ def _stage(
             for variable in layers[layer_name].trainable_variables
         },
         ema=options.ema,
+        weight_decay=options.weight_decay,
         loss_scale=model.dtype_policy.name == "mixed_float16",
     )
     optimizer.build(model.trainable_variables)
     draws = TrainingDraws(
         videos.store, videos.train, sample, seed=[options.seed, len(name)], scales=options.scales
     )
+    if not Checkpoints(run / "checkpoints", name).exist():
+        _fit_to_data(model, draws, trained, pooling=options.pooling_start)
     stage = Stage(
         name=name,
         model=model,
@@ -183,9 +232,27 @@ def _stage(
         batch_size=options.batch_size,
         label_smoothing=options.label_smoothing,
         averaged=options.ema > 0,
+        head_weight=options.head_weight,
+        mixing=options.mixing,
+        seed=options.seed,
     )
     print(describe(stage, rates), flush=True)
     return stage
+
+
+def _fit_to_data(
+    model: keras.Model, draws: TrainingDraws, trained: Collection[str], *, pooling: bool
+):
+    """Scales pre-trained features, and with `pooling` the new layers, by training samples."""
+    scales = "feature_scale" in named_layers(model) and trained and "feature_scale" not in trained
+    if not (scales or pooling):
+        return
+    with store_errors_unwrapped():
+        samples, *_ = next(iter(training_batches(draws, batch_size=START_SAMPLES).take(1)))
+    if scales:
+        scale_features(model, samples)
+    if pooling:
+        start_as_pooling(model, samples, keep=trained)
 
 
 def describe(stage: Stage, rates: Mapping[str, float]) -> str:
@@ -196,12 +263,10 @@ def describe(stage: Stage, rates: Mapping[str, float]) -> str:
         f"stage {stage.name}: {model.count_params():,} parameters ({model.dtype_policy.name}), "
         f"{stage.epochs} epochs of {stage.steps_per_epoch} steps"
     )
-    frozen = [name for name, rate in rates.items() if rate == 0]
-    slow = [name for name, rate in rates.items() if 0 < rate < 1]
-    if frozen:
-        text += f"; {fixed:,} parameters fixed: {', '.join(frozen)}"
-    if slow:
-        text += f"; at {rates[slow[0]]:g} of the rate: {', '.join(slow)}"
+    if rates:
+        names, rate = list(rates), max(rates.values())
+        text += f"; {len(names)} pre-trained layers from {names[0]} to {names[-1]} "
+        text += f"move at {rate:g} of the rate" if rate else f"are fixed, {fixed:,} parameters"
     return text
 
 

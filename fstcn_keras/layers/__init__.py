@@ -1,6 +1,7 @@
 """The layers of FSTCN, each serialisable and on `keras.ops` alone."""
 
 from fstcn_keras.layers.ceil_max_pooling import CeilMaxPooling2D
+from fstcn_keras.layers.feature_scale import FeatureScale
 from fstcn_keras.layers.folded_time_distributed import FoldedTimeDistributed
 from fstcn_keras.layers.frame_choice import FrameChoice
 from fstcn_keras.layers.local_response_normalization import LocalResponseNormalization
@@ -10,6 +11,7 @@ from fstcn_keras.layers.tp_operator import TPOperator
 
 __all__ = [
     "CeilMaxPooling2D",
+    "FeatureScale",
     "FoldedTimeDistributed",
     "FrameChoice",
     "LocalResponseNormalization",

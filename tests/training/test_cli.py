@@ -28,7 +28,7 @@ def fit_error(capsys, tmp_path, *argv: object) -> str:
 
 def test_split_4(capsys, tmp_path):
     error = fit_error(capsys, tmp_path, "--split", 4)
-    assert error == "error: --split: expected one of 1, 2, 3. Got value: 4"
+    assert error == "error: --split: expected one of 1, 2, 3, 'all'. Got value: 4"
 
 
 def test_unknown_preset(capsys, tmp_path):
@@ -145,7 +145,7 @@ def test_config_file_repeats_the_options(tmp_path):
     assert (changed.split, changed.seed) == (1, 7)
 
 
-@pytest.mark.parametrize("command", ["fit", "evaluate", "predict"])
+@pytest.mark.parametrize("command", ["fit", "evaluate", "predict", "experiments"])
 def test_help_names_every_option_with_its_dashes(command):
     output = subprocess.run(
         [sys.executable, "-m", f"training.{command}", "--help"],

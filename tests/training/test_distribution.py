@@ -1,5 +1,6 @@
 """Several devices and several machines train as one device does."""
 
+import contextlib
 import json
 import os
 import socket
@@ -93,6 +94,14 @@ def outputs(processes: list[subprocess.Popen]) -> list[str]:
     return [output for output, _ in ended]
 
 
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for free in sockets:
+            free.bind(("127.0.0.1", 0))
+        return [free.getsockname()[1] for free in sockets]
+
+
 def assert_same(one: Path, other: Path):
     name = "checkpoints/global-00000006.npz"
     with np.load(one / name) as a, np.load(other / name) as b:
@@ -113,12 +122,7 @@ def test_two_devices_give_the_weights_of_one(root, one, tmp_path):
 
 
 def test_two_workers_give_the_weights_of_one(root, one, tmp_path):
-    ports = []
-    for _ in range(2):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     workers = [
         start(
             root,

@@ -206,22 +206,6 @@ def test_scl_weights_that_are_none(data, tmp_path, capsys):
     assert "is no HDF5 file" in error_of(capsys, fit.main, FitOptions, *options)
 
 
-def test_accuracies_by_hand():
-    scores = np.array(
-        [
-            [0.5, 0.3, 0.2, 0.0, 0.0, 0.0],  # true class first
-            [0.5, 0.3, 0.2, 0.0, 0.0, 0.0],  # true class third
-            [0.1, 0.2, 0.3, 0.4, 0.5, 0.0],  # true class last of six
-            [0.2, 0.2, 0.2, 0.2, 0.2, 0.2],  # all equal: the first class wins
-        ]
-    )
-    result = evaluate.accuracies(scores, np.array([0, 2, 5, 1]))
-    assert result["top1"] == 1 / 4
-    assert result["top5"] == 3 / 4
-    assert result["mean_class"] == pytest.approx((1 + 0 + 0 + 0) / 4)
-    assert evaluate.accuracies(scores[:2], np.array([0, 0]))["mean_class"] == 1.0
-
-
 def test_single_fusion_is_the_centre_crop_of_the_middle_clip(run):
     scores = np.load(run / "scores.npz")["scores"]
     np.testing.assert_array_equal(fusion.fuse(scores, "single"), scores[:, 1, 4])

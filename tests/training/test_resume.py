@@ -40,7 +40,7 @@ cli.run(fit.main, FitOptions, arguments)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
+    root = tmp_path_factory.mktemp("resume") / "videos"
     for number in range(14):
         frames = noise(12, height=48, width=64, seed=number)
         write_video(root / ("a", "b")[number % 2] / f"{number}.avi", frames)

@@ -15,7 +15,7 @@ VIDEO_SUFFIXES = {".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg"}
 HMDB_SIDES = {"0": "unused", "1": "train", "2": "test"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Video:
     """One listed video.
 

@@ -10,7 +10,7 @@ from fstcn_keras import clips
 from fstcn_keras.fusion import CENTER_CROP
 from fstcn_keras.presets import FSTCNConfig
 from training.data.datasets import Video
-from training.data.store import FrameStore
+from training.data.store import FrameStore, StoredVideo
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,16 @@ class Draw:
     weight: float = 1.0
 
 
+def crop_scale(config: FSTCNConfig) -> float:
+    """Side of the network's crop relative to the frame's short side."""
+    return config.crop_size / config.short_side
+
+
+def crop_side(stored: StoredVideo, scale: float) -> int:
+    """Side of a crop, pixels, from its side relative to the short side of the video's frames."""
+    return max(1, round(scale * min(stored.height, stored.width)))
+
+
 class TrainingDraws:
     """The endless sequence of training draws, a pure function of (seed, position).
 
@@ -104,7 +114,7 @@ class TrainingDraws:
         sample: what a draw consists of.
         seed: numbers not below 0; others give other draws.
         scales: sides of the crop relative to the frame's short side, drawn with equal chance;
-            without any, the crop is the network's, not resized.
+            without any, that of the network's crop in a frame of the store.
     """
 
     def __init__(
@@ -120,7 +130,7 @@ class TrainingDraws:
         self.sample = sample
         self._videos = videos
         self._seed = seed
-        self._scales = scales
+        self._scales = scales or [crop_scale(sample.config)]
         self._order = lru_cache(maxsize=2)(self._epoch_order)
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
@@ -133,10 +143,7 @@ class TrainingDraws:
         generator = np.random.default_rng([*self._seed, epoch, number])
         last = self.sample.last_start(stored.num_frames)
         start = int(generator.integers(0, last, endpoint=True))
-        size = self.sample.config.crop_size
-        if self._scales:
-            scale = self._scales[generator.integers(len(self._scales))]
-            size = round(scale * min(stored.height, stored.width))
+        size = crop_side(stored, self._scales[generator.integers(len(self._scales))])
         top, left, mirrored = clips.random_crop(generator, stored.height, stored.width, size)
         indices = self.sample.indices(start, stored.num_frames)
         return Draw(video, indices, top, left, size, mirrored)
@@ -156,7 +163,7 @@ class CenterDraws:
     def __getitem__(self, position: int) -> Draw:
         video = self._videos[min(position, len(self) - 1)]
         stored = self.store.videos[video.path]
-        size = self.sample.config.crop_size
+        size = crop_side(stored, crop_scale(self.sample.config))
         start = (self.sample.last_start(stored.num_frames) + 1) // 2
         top, left = map(int, clips.crop_grid(stored.height, stored.width, size)[CENTER_CROP])
         indices = self.sample.indices(start, stored.num_frames)

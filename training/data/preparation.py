@@ -18,10 +18,12 @@ from fstcn_keras.video import VideoError, VideoReader
 from training.cli import UserError
 from training.data.duplicates import HASH_STEP, frame_hash, video_hash
 from training.data.store import (
+    JPEG_QUALITY,
     FrameStore,
     StoredVideo,
     StoreError,
     checksum,
+    encode_jpeg,
     raw_file,
     read_facts,
     record_file,
@@ -29,7 +31,6 @@ from training.data.store import (
 from training.files import locked, write_aside
 from training.parallel import map_processes
 
-JPEG_QUALITY = 92
 FORMAT = 3  # of the store; another format is another folder of the cache
 
 
@@ -198,9 +199,7 @@ def _frame_writer(job: _Job, records: ArrayRecordWriter):
     if job.encoding == "jpeg":
 
         def write_jpeg(image: Image.Image):
-            buffer = io.BytesIO()
-            image.save(buffer, "JPEG", quality=JPEG_QUALITY)
-            records.write(buffer.getvalue())
+            records.write(encode_jpeg(image))
 
         yield write_jpeg
         return

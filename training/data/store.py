@@ -31,6 +31,7 @@ from PIL import Image
 from training.cli import UserError
 
 ENCODINGS = ("jpeg", "raw")
+JPEG_QUALITY = 92
 CHECKSUM_BYTES = 4
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"  # random access
 
@@ -39,7 +40,7 @@ class StoreError(UserError):
     """A store whose files are damaged or cannot be written; the message names the file."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredVideo:
     """Facts of one video in the store.
 
@@ -158,6 +159,13 @@ def read_records(file: Path, indices: list[int], path: str) -> list[bytes]:
         return records
     except (ValueError, RuntimeError, IndexError, ZeroDivisionError) as error:
         raise StoreError(_damaged(path, file, _first_line(error))) from error
+
+
+def encode_jpeg(image: Image.Image) -> bytes:
+    """A frame as the store keeps it."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
 
 
 def checksum(pixels: bytes | memoryview) -> bytes:

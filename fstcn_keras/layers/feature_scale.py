@@ -1,0 +1,31 @@
+"""One number that brings pre-trained features to the size that what follows expects."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="fstcn_keras")
+class FeatureScale(keras.layers.Layer):
+    """Multiplies all features by one fixed number, `scale * x`.
+
+    The number is a weight that is not trained: it is stored with the other weights, and starts
+    at 1 until `fstcn_keras.scl.scale_features` sets it from data.
+
+    Input shape:
+        Any.
+
+    Output shape:
+        The same.
+
+    Reference:
+        Mishkin and Matas 2016 (layers are scaled by what they make of data).
+    """
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(name="scale", shape=(), initializer="ones", trainable=False)
+
+    def call(self, x):
+        return x * ops.cast(self.scale, x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

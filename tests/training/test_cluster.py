@@ -1,0 +1,175 @@
+"""The command of several workers: a worker that is killed and comes back costs nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.test_distribution import free_ports
+from tests.videos import noise, write_video
+from training.cli import UserError
+from training.cluster import Cluster
+
+ROOT = Path(__file__).parents[2]
+STEPS = 8
+LOST = "a worker was lost; this one starts again from the last checkpoint"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    for number in range(12):
+        frames = noise(12, height=48, width=64, seed=number)
+        write_video(root / ("a", "b")[number % 2] / f"{number}.avi", frames)
+    return root
+
+
+class Job:
+    """Two workers of one run on this machine, with stores of their own."""
+
+    def __init__(self, data: Path, run: Path, *more: str):
+        self.run = run
+        self._more = more
+        self._data = data
+        self._addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+        self.workers = [self._start(0), self._start(1)]
+
+    def _start(self, index: int) -> subprocess.Popen:
+        task = {"type": "worker", "index": index}
+        config = {"cluster": {"worker": self._addresses}, "task": task}
+        store = self._data.parent / f"store{index}"
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "training.fit", "--dataset", "folder"),
+                *("--data-dir", str(self._data), "--store", str(store), "--out", str(self.run)),
+                *("--paths", "temporal", "--epochs", str(STEPS // 2), "--batch-size", "4"),
+                *("--num-clips", "1", "--precision", "float32", "--checkpoint-minutes", "0"),
+                *self._more,
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"TF_CONFIG": json.dumps(config)},
+        )
+
+    def stop(self, index: int, number: signal.Signals, *, after_step: int) -> str:
+        """Ends one worker, starts it again and gives what it had printed."""
+        deadline = time.monotonic() + 180
+        while self.newest_step() < after_step:
+            assert time.monotonic() < deadline
+            assert all(worker.poll() is None for worker in self.workers)
+            time.sleep(0.02)
+        worker = self.workers[index]
+        worker.send_signal(number)
+        output = worker.communicate(timeout=60)[0]
+        assert worker.returncode == (143 if number == signal.SIGTERM else -number), output
+        self.workers[index] = self._start(index)
+        return output
+
+    def newest_step(self) -> int:
+        files = (self.run / "checkpoints").glob("global-*.npz")
+        return max((int(file.stem.rpartition("-")[2]) for file in files), default=0)
+
+    def outputs(self) -> list[str]:
+        try:
+            outputs = [worker.communicate(timeout=180)[0] for worker in self.workers]
+        except subprocess.TimeoutExpired:
+            for worker in self.workers:
+                worker.kill()
+            raise
+        codes = [worker.returncode for worker in self.workers]
+        assert codes == [0, 0], "\n".join(outputs)
+        return outputs
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    job = Job(data, tmp_path_factory.mktemp("runs") / "whole")
+    first, second = job.outputs()
+    assert "on 2 CPUs of 2 workers" in first
+    assert f"results in {job.run}\n" in first
+    assert "epoch" not in second.replace("epochs", "")
+    return job.run
+
+
+@pytest.mark.slow
+def test_lost_workers_come_back_to_the_same_weights(data, whole, tmp_path):
+    job = Job(data, tmp_path / "run")
+    job.stop(1, signal.SIGKILL, after_step=2)
+    assert LOST in job.stop(0, signal.SIGKILL, after_step=5)
+    assert LOST in job.outputs()[1]
+    assert_same_runs(whole, job.run)
+
+
+@pytest.mark.slow
+def test_a_stopped_worker_has_the_first_one_save(data, whole, tmp_path):
+    job = Job(data, tmp_path / "run", "--checkpoint-minutes", "100")
+    job.stop(1, signal.SIGTERM, after_step=2)
+    first = job.outputs()[0]
+    assert LOST in first
+    assert "WorkerLost: one was stopped after step" in first
+    assert_same_runs(whole, job.run)
+
+
+def assert_same_runs(one: Path, two: Path):
+    name = f"checkpoints/global-{STEPS:08d}.npz"
+    with np.load(one / name) as a, np.load(two / name) as b:
+        assert set(a) == set(b)
+        for key in a:
+            np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+    with np.load(one / "scores.npz") as a, np.load(two / "scores.npz") as b:
+        np.testing.assert_array_equal(a["scores"], b["scores"])
+    assert (one / "history.csv").read_text() == (two / "history.csv").read_text()
+
+
+def config(cluster, kind="worker", index=0) -> str:
+    return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
+
+
+def test_cluster_of_a_chief_and_workers(monkeypatch):
+    jobs = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
+    monkeypatch.setenv("TF_CONFIG", config(jobs, "worker", 1))
+    assert Cluster.from_environment() == Cluster(addresses=("a:1", "b:2", "c:3"), number=2)
+    monkeypatch.setenv("TF_CONFIG", config(jobs, "chief", 0))
+    assert Cluster.from_environment().number == 0
+    monkeypatch.setenv("TF_CONFIG", "")
+    assert Cluster.from_environment() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "JSONDecodeError"),
+        ("[]", "TypeError"),
+        ('{"cluster": {"worker": ["a:1"]}}', "KeyError: 'task'"),
+        (config({"worker": ["a:1"]}, "ps"), "of type 'ps', the cluster has \\['worker'\\]"),
+        (config({"worker": ["a:1"], "ps": ["b:1"]}), "workers and one chief, nothing else"),
+        (config({"worker": ["a:1"]}, index=1), r"index of a worker must be in 0..0"),
+        (config({"worker": ["a:1"]}, index="0"), r"index of a worker must be in 0..0"),
+        (config({"worker": ["a"]}), "every address must be HOST:PORT"),
+    ],
+)
+def test_wrong_configurations(monkeypatch, text, message):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match=f"TF_CONFIG is wrong: .*{message}.*expected.*got"):
+        Cluster.from_environment()
+
+
+def test_a_wrong_configuration_ends_with_one_line_and_code_2(tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-m", "training.fit", "--out", str(tmp_path / "run")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"TF_CONFIG": "{}"},
+    )
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[-1].startswith("error: TF_CONFIG is wrong: KeyError")

@@ -1,0 +1,37 @@
+"""Gradients in mixed precision against float32 ones of the same network and batch."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fstcn_keras import fstcn
+from training.stages import dtype_policy
+
+
+def gradients(precision: str) -> list[np.ndarray]:
+    keras.utils.set_random_seed(0)
+    with dtype_policy(precision):
+        model = fstcn(num_classes=4, preset="small", dropout=0.0, weight_decay=0.0)
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 256, (4, 5, 12, 12, 3), dtype=np.uint8)
+    clip = coarse.repeat(9, axis=2).repeat(9, axis=3)
+    with tf.GradientTape() as tape:
+        outputs = model({"clip": clip, "clip_diff": clip // 2}, training=False)
+        loss = keras.ops.mean(keras.ops.sparse_categorical_crossentropy(np.arange(4), outputs))
+    values = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+    return [np.asarray(value, np.float64).ravel() for value in values]
+
+
+def test_bfloat16_gradients_point_where_float32_ones_do():
+    found, expected = gradients("mixed_bfloat16"), gradients("float32")
+    assert len(found) == len(expected) == 29
+    for one, other in zip(found, expected, strict=True):
+        assert cosine(one, other) > 0.95
+        assert np.linalg.norm(one) == pytest.approx(np.linalg.norm(other), rel=0.15)
+    assert cosine(np.concatenate(found), np.concatenate(expected)) > 0.985
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Of the angle between two vectors."""
+    return one @ other / np.linalg.norm(one) / np.linalg.norm(other)

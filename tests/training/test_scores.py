@@ -1,0 +1,205 @@
+"""Accuracies of score files, by hand and over splits, and which runs may stand side by side."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training import scores, splits
+from training.cli import UserError
+from training.scores import check_same_videos, read_result
+
+
+def write_run(
+    run: Path,
+    *,
+    split: int = 1,
+    classes: tuple[str, ...] = ("jump", "run", "wave"),
+    dataset: str = "demo",
+    num_videos: int = 5,
+    seed: int = 0,
+) -> Path:
+    """The files of a finished run that hold its results: two clips of 18 crops a video."""
+    generator = np.random.default_rng(seed)
+    run.mkdir(parents=True)
+    views = generator.dirichlet(np.ones(len(classes)), (num_videos, 2, 18)).astype(np.float32)
+    labels = np.arange(num_videos) % len(classes)
+    paths = np.array([f"{classes[label]}/{n}.avi" for n, label in enumerate(labels)])
+    np.savez_compressed(run / "scores.npz", scores=views, labels=labels, paths=paths)
+    (run / "classes.txt").write_text("\n".join(classes) + "\n")
+    protocol = {
+        **{"dataset": dataset, "split": split, "num_classes": len(classes)},
+        **{"absent_classes": [], "num_clips": 2, "num_crops": 18, "videos": num_videos},
+        **{"missing": 1, "rejected": 0, "precision": "float32"},
+    }
+    none = {"top1": 0.0, "top5": 0.0, "mean_class": 0.0}  # nothing but the scores is tabulated
+    metrics = {"video": dict.fromkeys(("sci", "average", "single"), none), "clip": none}
+    (run / "metrics.json").write_text(json.dumps(metrics | {"protocol": protocol}))
+    return run
+
+
+def change(run: Path, **arrays):
+    """Replaces arrays of the run's scores."""
+    with np.load(run / "scores.npz") as before:
+        np.savez_compressed(run / "scores.npz", **{**before, **arrays})
+
+
+def loop_top1(run: Path, level: str, method: str) -> float:
+    """Section 2.4 of the paper, written out: the share of videos or clips that are right."""
+    with np.load(run / "scores.npz") as arrays:
+        views, labels = arrays["scores"].astype(np.float64), arrays["labels"]
+    right = []
+    for video, label in zip(views, labels, strict=True):
+        clips = []
+        for crops in video:
+            weights = {"average": [1.0] * 18, "single": [0.0] * 4 + [1.0] + [0.0] * 13}.get(
+                method, [(len(p) * max(p) / sum(p) - 1) / (len(p) - 1) for p in crops]
+            )
+            weighted = [w * p for w, p in zip(weights, crops, strict=True)]
+            clips.append(sum(weighted) / sum(weights))
+        whole = {"average": np.mean(clips, axis=0), "single": clips[len(clips) // 2]}.get(
+            method, np.max(clips, axis=0)
+        )
+        right += [int(p.argmax()) == label for p in (clips if level == "clip" else [whole])]
+    return sum(right) / len(right)
+
+
+def test_accuracies_by_hand():
+    six = np.array(
+        [
+            [0.5, 0.3, 0.2, 0.0, 0.0, 0.0],  # true class first
+            [0.5, 0.3, 0.2, 0.0, 0.0, 0.0],  # true class third
+            [0.1, 0.2, 0.3, 0.4, 0.5, 0.0],  # true class last of six
+            [0.2, 0.2, 0.2, 0.2, 0.2, 0.2],  # all equal: the first class wins
+        ]
+    )
+    result = scores.accuracies(six, np.array([0, 2, 5, 1]))
+    assert result["top1"] == 1 / 4
+    assert result["top5"] == 3 / 4
+    assert result["mean_class"] == pytest.approx((1 + 0 + 0 + 0) / 4)
+    assert scores.accuracies(six[:2], np.array([0, 0]))["mean_class"] == 1.0
+
+
+@pytest.mark.parametrize("level", ["video", "clip"])
+@pytest.mark.parametrize("method", ["sci", "average", "single"])
+def test_accuracies_of_a_score_file_against_loops(tmp_path, level, method):
+    run = write_run(tmp_path / "run", num_videos=40)
+    result = read_result(run)
+    assert result.accuracies[level][method]["top1"] == pytest.approx(loop_top1(run, level, method))
+    assert result.class_of["run/1.avi"] == "run"
+    assert len(result.class_of) == 40
+
+
+def test_the_methods_and_levels_differ_on_these_scores(tmp_path):
+    run = write_run(tmp_path / "run", num_videos=40)
+    cases = [(level, m) for level in ("video", "clip") for m in ("sci", "average", "single")]
+    assert len({loop_top1(run, *case) for case in cases}) >= 4
+
+
+def test_mean_and_deviation_over_splits_by_hand(tmp_path):
+    """One view decides every video of two: 1, 1/2 and 0 of them are right."""
+    right, wrong = [0.9, 0.1], [0.1, 0.9]
+    for split, rows in enumerate(([right, right], [right, wrong], [wrong, wrong]), start=1):
+        run = write_run(
+            tmp_path / f"split{split}", split=split, classes=("a", "b"), num_videos=2, seed=split
+        )
+        views = np.broadcast_to(np.float32(rows)[:, None, None], (2, 2, 18, 2))
+        change(run, scores=views, labels=np.zeros(2, int))
+    splits.summarise(tmp_path)
+    summary = json.loads((tmp_path / "splits.json").read_text())
+    for level in ("video", "clip"):
+        for method in ("sci", "average", "single"):
+            each = [summary["splits"][n][level][method]["top1"] for n in ("1", "2", "3")]
+            assert each == [1.0, 0.5, 0.0]
+            assert summary["mean"][level][method]["top1"] == 0.5
+            assert summary["std"][level][method]["top1"] == pytest.approx(0.5)  # sqrt(0.5 / 2)
+            assert summary["mean"][level][method]["top5"] == 1.0
+            assert summary["std"][level][method]["top5"] == 0.0
+    assert summary["splits"]["2"]["protocol"]["split"] == 2
+
+
+def test_the_summary_is_printed(tmp_path, capsys):
+    values = []
+    for split in (1, 2, 3):
+        run = write_run(tmp_path / f"split{split}", split=split, num_videos=10, seed=split)
+        values.append(100 * loop_top1(run, "clip", "average"))
+    splits.summarise(tmp_path)
+    rows = capsys.readouterr().out.splitlines()
+    assert "10 + 10 + 10 test videos of 3 classes, 2 clips x 18 crops" in rows[0]
+    row = next(row for row in rows if "clip, averaging its crops" in row)
+    mean = sum(values) / 3
+    deviation = (sum((value - mean) ** 2 for value in values) / 2) ** 0.5
+    assert row.split()[-5:] == [f"{value:.1f}%" for value in (*values, mean, deviation)]
+
+
+def error_of_two(one: Path, other: Path) -> str:
+    with pytest.raises(UserError) as error:
+        check_same_videos([read_result(one), read_result(other)])
+    assert str(one) in str(error.value)
+    assert str(other) in str(error.value)
+    return str(error.value)
+
+
+def test_runs_of_the_same_videos_may_be_compared(tmp_path):
+    one, other = (write_run(tmp_path / name, seed=n) for n, name in enumerate("ab"))
+    with np.load(other / "scores.npz") as arrays:
+        change(other, **{name: array[::-1] for name, array in arrays.items()})  # another order
+    check_same_videos([read_result(one), read_result(other)])
+
+
+def test_other_videos(tmp_path):
+    one, other = write_run(tmp_path / "one", num_videos=5), write_run(tmp_path / "other")
+    with np.load(other / "scores.npz") as arrays:
+        paths = [*arrays["paths"][:4], "run/99.avi"]
+    change(other, paths=np.array(paths))
+    message = error_of_two(one, other)
+    assert f"1 only in {one}, e.g. run/4.avi" in message
+    assert f"1 only in {other}, e.g. run/99.avi" in message
+
+
+def test_other_labels(tmp_path):
+    one, other = write_run(tmp_path / "one"), write_run(tmp_path / "other")
+    change(other, labels=np.array([0, 1, 0, 0, 1]))
+    assert "label 1 videos differently, e.g. wave/2.avi: wave and jump" in error_of_two(one, other)
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (("jump", "run", "walk"), "1 only in {one}, e.g. wave; 1 only in {other}, e.g. walk"),
+        (("jump", "wave", "run"), "the same classes in another order"),
+    ],
+)
+def test_other_classes(tmp_path, classes, expected):
+    one = write_run(tmp_path / "one")
+    other = write_run(tmp_path / "other", classes=classes)
+    assert expected.format(one=one, other=other) in error_of_two(one, other)
+
+
+def test_another_split_or_data_set(tmp_path):
+    one = write_run(tmp_path / "one")
+    other = write_run(tmp_path / "other", split=2)
+    assert "not of the same split: 1 and 2" in error_of_two(one, other)
+    third = write_run(tmp_path / "third", dataset="hmdb51")
+    assert "not of the same data set: demo and hmdb51" in error_of_two(one, third)
+
+
+def test_splits_of_other_classes_are_not_averaged(tmp_path):
+    for split, last in enumerate(("wave", "wave", "walk"), start=1):
+        write_run(tmp_path / f"split{split}", split=split, classes=("jump", "run", last))
+    with pytest.raises(UserError, match=r"split1 and .*split3 are of different classes: 1 only in"):
+        splits.summarise(tmp_path)
+
+
+def test_damaged_or_foreign_scores(tmp_path):
+    run = write_run(tmp_path / "run")
+    change(run, labels=np.zeros(4, int))
+    with pytest.raises(UserError, match=r"labels \(4,\) .* training.evaluate .*run' makes them"):
+        read_result(run)
+    (run / "scores.npz").write_bytes(b"PK half a file")
+    with pytest.raises(UserError, match=r"results of .*run cannot be read"):
+        read_result(run)
+    (run / "scores.npz").unlink()
+    with pytest.raises(UserError, match="No such file"):
+        read_result(run)

@@ -1,0 +1,136 @@
+"""What each stage trains, what it leaves fixed, and what the next one takes over."""
+
+import keras
+import numpy as np
+import pytest
+
+from fstcn_keras import auxiliary_classifier, fstcn
+from fstcn_keras.weights import named_layers, save_weights
+from tests.videos import noise, write_video
+from training import loop, stages
+from training.data.datasets import Video
+from training.data.preparation import prepare_store
+from training.distribution import device_strategy
+from training.options import FitOptions
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    root = tmp_path_factory.mktemp("videos")
+    paths = [f"c/{number}.avi" for number in range(6)]
+    for number, path in enumerate(paths):
+        write_video(root / path, noise(12, height=120, width=130, seed=number))
+    store = prepare_store(root / "store", root, paths, short_side=120, encoding="raw")
+    train = [Video(path, number % 2, "train", path) for number, path in enumerate(paths)]
+    return stages.TrainingVideos(store=store, train=train, held_out=[], num_classes=2)
+
+
+def options(**changes) -> FitOptions:
+    common = {"batch_size": 3, "precision": "float32", "epochs": 1, "auxiliary_epochs": 1}
+    return FitOptions(**common | changes)
+
+
+def weights(model: keras.Model) -> dict[str, list[np.ndarray]]:
+    return {name: layer.get_weights() for name, layer in named_layers(model).items()}
+
+
+def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_every_tensor_of_the_global_stage_changes_and_gets_a_gradient(videos, tmp_path):
+    chosen = options(optimizer="sgd", weight_decay=0.0, dropout=0.0, learning_rate=0.1, epochs=2)
+    strategy = device_strategy(batch_size=3)
+    with strategy.scope():
+        stage = stages.global_stage(chosen, videos, tmp_path, auxiliary=None)
+    model = stage.model
+    assert "tcl" in weights(model)
+    assert "parallel_scl" in weights(model)
+    before = [variable.numpy().copy() for variable in model.trainable_variables]
+    velocities = stage.optimizer.variables[1:]
+    assert len(velocities) == len(before) == 29
+    loop.train(stage, strategy, tmp_path, minutes=100)
+    for variable, old, velocity in zip(model.trainable_variables, before, velocities, strict=True):
+        assert (variable.numpy() != old).any(), variable.path
+        assert np.abs(velocity.numpy()).max() > 0, variable.path  # without weight decay: gradient
+
+
+def test_paper_fixes_pre_trained_layers_in_stage_two_but_the_last_three(videos, tmp_path):
+    keras.utils.set_random_seed(7)
+    source = auxiliary_classifier(num_classes=5, preset="small")
+    save_weights(source, tmp_path / "stage1.h5")
+    chosen = options(recipe="paper", scl_weights=tmp_path / "stage1.h5", auxiliary_rate=0.1)
+    strategy = device_strategy(batch_size=3)
+    with strategy.scope():
+        stage = stages.auxiliary_stage(chosen, videos, tmp_path)
+    assert all(same(weights(source)[name], value) for name, value in weights(stage.model).items())
+    loop.train(stage, strategy, tmp_path, minutes=100)
+    changed = {
+        name
+        for name, value in weights(stage.model).items()
+        if not same(weights(source)[name], value)
+    }
+    assert changed == {"spatial_fc", "spatial_features"}
+    assert len(weights(source)) == 7
+    with strategy.scope():
+        following = stages.global_stage(chosen, videos, tmp_path, auxiliary=stage.model)
+    for name, value in weights(stage.model).items():
+        assert same(weights(following.model)[name], value), name
+        assert named_layers(following.model)[name].trainable
+    for name in ("tcl", "temporal_fc", "spatio_temporal_features"):
+        assert name in weights(following.model)
+
+
+def test_slow_layers_move_by_their_share_of_the_rate(videos, tmp_path):
+    steps = {}
+    for rate in (1.0, 0.25):
+        keras.utils.set_random_seed(7)
+        save_weights(auxiliary_classifier(num_classes=5, preset="small"), tmp_path / "w.h5")
+        chosen = options(
+            optimizer="sgd",
+            weight_decay=0.0,
+            dropout=0.0,
+            scl_weights=tmp_path / "w.h5",
+            auxiliary_scl_rate=rate,
+            batch_size=6,
+            warmup_epochs=0,
+        )
+        strategy = device_strategy(batch_size=6)
+        with strategy.scope():
+            stage = stages.auxiliary_stage(chosen, videos, tmp_path)
+        before = weights(stage.model)
+        loop.train(stage, strategy, tmp_path / str(rate), minutes=100)
+        steps[rate] = {
+            name: value[0] - before[name][0] for name, value in weights(stage.model).items()
+        }
+    for name, step in steps[1.0].items():
+        factor = 1.0 if name in stages.LAST_LAYERS else 0.25
+        np.testing.assert_allclose(steps[0.25][name], factor * step, rtol=0.02, atol=1e-7)
+        assert np.abs(step).max() > 1e-6
+
+
+def test_a_network_of_one_path_or_without_epochs_has_no_second_stage(videos, tmp_path, capsys):
+    strategy = device_strategy(batch_size=3)
+    for number, changes in enumerate(({"paths": ("temporal",)}, {"auxiliary_epochs": 0})):
+        run = tmp_path / str(number)
+        run.mkdir()
+        model = stages.train_stages(options(**changes), videos, strategy, run)
+        assert "stage auxiliary" not in capsys.readouterr().out
+        assert [file.name for file in (run / "checkpoints").iterdir()] == ["global-00000002.npz"]
+        assert model.output_shape == (None, 2)
+
+
+def test_heads_are_trained_and_dropped(videos, tmp_path):
+    strategy = device_strategy(batch_size=3)
+    chosen = options(auxiliary_epochs=0, head_weight=0.5)
+    with strategy.scope():
+        stage = stages.global_stage(chosen, videos, tmp_path, auxiliary=None)
+    assert len(stage.model.outputs) == 3
+    heads = [stage.model.get_layer(f"{path}_head") for path in ("spatial", "temporal")]
+    before = [head.get_weights()[0] for head in heads]
+    model = stages.train_stages(chosen, videos, strategy, tmp_path)
+    assert model.count_params() == fstcn(num_classes=2, preset="small").count_params()
+    with np.load(tmp_path / "checkpoints" / "global-00000002.npz") as arrays:
+        after = [arrays[key] for key in arrays if arrays[key].shape == (256, 2)]
+    assert any(not np.array_equal(before[0], value) for value in after)
+    assert len([value for value in after if np.abs(value).max() > 0]) >= 3

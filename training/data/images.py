@@ -1,0 +1,211 @@
+"""Images: folders of them to train on, and frames of videos written as such folders."""
+
+import csv
+import io
+import os
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from training.cli import UserError
+from training.data.datasets import Video
+from training.data.groups import group_of
+from training.data.store import FrameStore, StoredVideo, StoreError, encode_jpeg
+from training.files import write_aside
+from training.parallel import map_processes
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+MAX_PIXELS = 50_000_000  # that a file may claim: 150 MB as RGB
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # eight bits a channel at most
+_FRAME = re.compile(r"-frame\d+\.jpg$")
+
+
+class ImageFolder(FrameStore):
+    """Images of any size, read from their files: a store of "videos" of one frame each.
+
+    Args:
+        folder: that the images' paths start from.
+        images: facts of the images by path, as `index_images` returns them.
+        short_side: see `read_image`; the one that the facts were found with.
+    """
+
+    def __init__(self, folder: Path, images: dict[str, StoredVideo], *, short_side: int):
+        super().__init__(folder, images, encoding="raw")
+        self._short_side = short_side
+
+    def raw_frames(self, path: str, indices: Iterable[int]) -> Iterator[np.ndarray]:
+        """The image, once for each index, uint8 `(height, width, 3)`.
+
+        Raises:
+            StoreError: if the file is not what it was when the facts were found.
+        """
+        stored, file = self.videos[path], self.folder / path
+        try:
+            image = read_image(file, short_side=self._short_side)
+        except ImageError as error:
+            raise StoreError(f"{file} can no longer be read ({error})") from error
+        if image.shape != (stored.height, stored.width, 3):
+            raise StoreError(f"{file} is not the image that it was when training began")
+        for _ in indices:
+            yield image
+
+
+class ImageError(Exception):
+    """A file that is no image, or one that cannot be decoded; the message says why."""
+
+
+def read_image(file: Path, *, short_side: int) -> np.ndarray:
+    """Decodes a JPEG or PNG, uint8 RGB `(height, width, 3)`.
+
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where its short side stays at least
+    `short_side`: so much the faster. Grey, palette and CMYK become RGB, transparency is dropped,
+    and an orientation in the EXIF data is not applied.
+
+    Raises:
+        ImageError: if that fails, or the file claims more than `MAX_PIXELS`.
+    """
+    try:
+        with Image.open(file, formats=("JPEG", "PNG")) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(f"{width} x {height} pixels, more than {MAX_PIXELS:,}")
+            if image.mode not in MODES:
+                raise ImageError(f"more than eight bits a channel (mode {image.mode})")
+            factor = min(width, height) // short_side
+            if factor > 1:
+                image.draft(None, (width // factor, height // factor))
+            if image.mode == "P":  # its transparency may be of a form that RGB cannot come from
+                image = image.convert("RGBA")
+            return np.asarray(image.convert("RGB"))
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError("no JPEG or PNG") from None
+    except Exception as error:  # Pillow's decoders raise errors of many types
+        raise ImageError(str(error) or type(error).__name__) from error
+
+
+def index_images(folder: Path, index: Path, *, short_side: int) -> dict[str, StoredVideo]:
+    """Facts of every file in the folder's sub-folders, by path; unusable ones with the reason.
+
+    Every image is decoded once, on all cores. The facts are kept, so that a training that goes
+    on later has the same images in the same order.
+
+    Args:
+        folder: sub-folders named after the classes, each with images.
+        index: CSV file of the facts; read if it is there, else written.
+        short_side: see `read_image`.
+
+    Raises:
+        UserError: if the folder does not hold any file that is named like an image.
+    """
+    if not index.exists():
+        jobs = [_Job(folder, path, short_side) for path in sorted(_image_paths(folder))]
+        if not jobs:
+            raise UserError(
+                f"no images found in {folder}: expected folders named after the classes with "
+                f"{'/'.join(SUFFIXES)} files"
+            )
+        print(f"decoding {len(jobs)} images of {folder} once, to check them", flush=True)
+        rows = map_processes(_examine, jobs, killed=_killed, description="checking", unit="image")
+        _write_index(index, sorted(rows))
+    with index.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return {
+            path: StoredVideo(
+                path,
+                source_bytes=0,
+                source_mtime_ns=0,
+                num_frames=0 if reason else 1,
+                height=int(height),
+                width=int(width),
+                reason=reason,
+            )
+            for path, height, width, reason in csv.reader(file)
+        }
+
+
+@dataclass(frozen=True)
+class _Job:
+    folder: Path
+    path: str
+    short_side: int
+
+
+def _image_paths(folder: Path) -> Iterator[str]:
+    for entry in os.scandir(folder):
+        if entry.is_dir() and not entry.name.startswith("."):
+            for file in os.scandir(entry.path):
+                name = file.name
+                if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                    yield f"{entry.name}/{name}"
+
+
+def _examine(job: _Job) -> tuple[str, int, int, str]:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # the reason says what matters
+            height, width, _ = read_image(job.folder / job.path, short_side=job.short_side).shape
+        return job.path, height, width, ""
+    except ImageError as error:
+        return job.path, 0, 0, " ".join(str(error).split())
+
+
+def _killed(job: _Job) -> tuple[str, int, int, str]:
+    return job.path, 0, 0, "the decoder's process was killed, by a crash or for want of memory"
+
+
+def _write_index(index: Path, rows: Iterable[Sequence]):
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    write_aside(index, text.getvalue())
+
+
+def source_of(path: str) -> str:
+    """What an image was taken from: the group of its video, or what its own name tells.
+
+    Images of one source stay on one side of a held-out share, see `groups.group_of`.
+    """
+    return group_of(_FRAME.sub("", path))
+
+
+def write_frames(store: FrameStore, videos: Iterable[Video], folder: Path, *, step: int) -> int:
+    """Writes frames of videos as JPEGs, `folder/CLASS/NAME-frame000012.jpg`.
+
+    Args:
+        store: holds the frames.
+        videos: whose frames to write; those that could not be decoded are passed over.
+        folder: empty, or not there yet.
+        step: frames between two that are written. The first is number `step // 2`, or of a
+            shorter video the middle one.
+
+    Returns:
+        How many frames were written.
+
+    Raises:
+        UserError: if the folder is not empty: frames of test videos might be among those.
+        StoreError: if a video's file is damaged or gone.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: name another folder, or remove it")
+    written = 0
+    for video in videos:
+        count = store.videos[video.path].num_frames
+        if not count:
+            continue
+        indices = range(min(step // 2, count // 2), count, step)
+        target = folder / video.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for index, jpeg in zip(indices, _jpegs(store, video.path, indices), strict=True):
+            target.with_name(f"{target.name}-frame{index:06d}.jpg").write_bytes(jpeg)
+        written += len(indices)
+    return written
+
+
+def _jpegs(store: FrameStore, path: str, indices: Sequence[int]) -> Iterable[bytes]:
+    if store.encoding == "jpeg":
+        return store.read_jpegs(path, indices)
+    return (encode_jpeg(Image.fromarray(frame)) for frame in store.raw_frames(path, indices))

@@ -1,0 +1,177 @@
+"""What finished runs scored: their accuracies, and whether these may stand side by side."""
+
+import json
+import zipfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fstcn_keras import fusion
+from training.cli import UserError
+
+Accuracies = dict[str, dict[str, dict[str, float]]]  # by level, method of fusion and measure
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What one run scored on the test videos of its split.
+
+    Attributes:
+        run: its folder.
+        protocol: as in its `metrics.json`.
+        classes: class names in the order of the labels.
+        class_of: name of each test video's class, by the video's path.
+        accuracies: see `all_accuracies`.
+    """
+
+    run: Path
+    protocol: dict
+    classes: tuple[str, ...]
+    class_of: dict[str, str]
+    accuracies: Accuracies
+
+    @property
+    def split(self) -> int:
+        """Number of the split."""
+        return self.protocol["split"]
+
+
+def read_result(run: Path) -> RunResult:
+    """The result of a finished run, its accuracies computed from the scores of all views.
+
+    Raises:
+        UserError: if a file is missing or damaged, or the files do not belong together.
+    """
+    try:
+        protocol = json.loads((run / "metrics.json").read_text())["protocol"]
+        names = (run / "classes.txt").read_text(encoding="utf-8")
+        classes = tuple(names.removesuffix("\n").split("\n"))
+        with np.load(run / "scores.npz", allow_pickle=False) as arrays:
+            scores, labels, paths = (arrays[name] for name in ("scores", "labels", "paths"))
+        expected = (len(paths), protocol["num_clips"], protocol["num_crops"], len(classes))
+        if scores.shape != expected or labels.shape != paths.shape:
+            raise ValueError(
+                f"scores.npz holds scores {scores.shape}, labels {labels.shape} and paths "
+                f"{paths.shape}; metrics.json and classes.txt tell of scores {expected}"
+            )
+        class_of = {str(p): classes[i] for p, i in zip(paths, labels, strict=True)}
+        return RunResult(
+            run=run,
+            protocol=protocol,
+            classes=classes,
+            class_of=class_of,
+            accuracies=all_accuracies(scores, labels),
+        )
+    except (OSError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"the results of {run} cannot be read ({error}): "
+            f"'python -m training.evaluate {run}' makes them anew"
+        ) from error
+
+
+def all_accuracies(scores: np.ndarray, labels: np.ndarray) -> Accuracies:
+    """Accuracies at both levels by every method of `fusion.METHODS`, as `accuracies` gives them.
+
+    At the level of `"video"` all views of a video are fused (section 2.4 of the paper); at that
+    of `"clip"` every clip counts as one sample and only its crops are fused, `"single"` being
+    its centre crop.
+
+    Args:
+        scores: `(V, M, C, N)`.
+        labels: int `(V,)`.
+    """
+    each_clip = scores.reshape(-1, 1, *scores.shape[2:])  # (V * M, 1, C, N)
+    levels = {"video": (scores, labels), "clip": (each_clip, np.repeat(labels, scores.shape[1]))}
+    return {
+        level: {method: accuracies(fusion.fuse(views, method), truth) for method in fusion.METHODS}
+        for level, (views, truth) in levels.items()
+    }
+
+
+def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Top-1, top-5 and mean class accuracy, fractions; the mean over the classes with videos.
+
+    The rank of the true class is one more than the number of classes that score higher; equal
+    scores before it in the order of classes count as higher.
+
+    Args:
+        scores: `(V, N)`.
+        labels: int `(V,)`.
+    """
+    order = np.argsort(-scores, axis=-1, kind="stable")
+    rank = np.argmax(order == labels[:, None], axis=-1)
+    correct = rank == 0
+    per_class = [correct[labels == label].mean() for label in np.unique(labels)]
+    return {
+        "top1": float(correct.mean()),
+        "top5": float((rank < 5).mean()),
+        "mean_class": float(np.mean(per_class)),
+    }
+
+
+def check_same_classes(results: Sequence[RunResult]):
+    """Makes sure that the runs are of one data set and know the same classes in one order.
+
+    Raises:
+        UserError: saying which two runs differ, and in what.
+    """
+    first = results[0]
+    for other in results[1:]:
+        names = (str(first.run), str(other.run))
+        _check_same(names, "data set", first.protocol["dataset"], other.protocol["dataset"])
+        check_classes(names, first.classes, other.classes)
+
+
+def check_classes(names: tuple[str, str], one: Sequence[str], other: Sequence[str]):
+    """Makes sure that two lists of classes, of what the names say, are the same.
+
+    Raises:
+        UserError: saying in what they differ.
+    """
+    if differing := _only_in_one(names, one, other):
+        raise UserError(f"{names[0]} and {names[1]} are of different classes: {differing}")
+    if tuple(one) != tuple(other):
+        raise UserError(f"{names[0]} and {names[1]} list the same classes in another order")
+
+
+def check_same_videos(results: Sequence[RunResult]):
+    """Makes sure that the runs were scored on the same videos of one split.
+
+    Raises:
+        UserError: saying which two runs differ, and in what: data set, classes, split, videos or
+            their labels.
+    """
+    check_same_classes(results)
+    first = results[0]
+    for other in results[1:]:
+        names = (str(first.run), str(other.run))
+        _check_same(names, "split", first.split, other.split)
+        if differing := _only_in_one(names, first.class_of, other.class_of):
+            raise UserError(
+                f"{names[0]} and {names[1]} were scored on different videos: {differing}; "
+                "'python -m training.evaluate RUN' scores a run on the videos that there are now"
+            )
+        relabelled = sorted(p for p, name in first.class_of.items() if name != other.class_of[p])
+        if relabelled:
+            path = relabelled[0]
+            raise UserError(
+                f"{names[0]} and {names[1]} label {len(relabelled)} videos differently, e.g. "
+                f"{path}: {first.class_of[path]} and {other.class_of[path]}"
+            )
+
+
+def _check_same(names: tuple[str, str], what: str, one, other):
+    if one != other:
+        raise UserError(f"{names[0]} and {names[1]} are not of the same {what}: {one} and {other}")
+
+
+def _only_in_one(names: tuple[str, str], one: Collection[str], other: Collection[str]) -> str:
+    """What each has alone, `2 only in NAME, e.g. ITEM`; empty if both hold the same."""
+    alone = (sorted(set(one) - set(other)), sorted(set(other) - set(one)))
+    return "; ".join(
+        f"{len(items)} only in {name}, e.g. {items[0]}"
+        for name, items in zip(names, alone, strict=True)
+        if items
+    )

@@ -1,0 +1,87 @@
+"""Accuracies over the official splits of a collection: each, their mean and their deviation."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from training.files import write_aside
+from training.options import SPLITS, split_folder
+from training.scores import Accuracies, RunResult, check_same_classes, read_result
+
+ROWS = {
+    "video, SCI fusion": ("video", "sci"),
+    "video, averaging": ("video", "average"),
+    "video, one clip, centre crop": ("video", "single"),
+    "clip, SCI over its crops": ("clip", "sci"),
+    "clip, averaging its crops": ("clip", "average"),
+    "clip, centre crop": ("clip", "single"),
+}
+
+
+def summarise(folder: Path):
+    """Writes `splits.json` for the runs of `--split all` in the folder, and prints it.
+
+    Raises:
+        UserError: if one of the runs is not finished, or they are not of the same classes.
+    """
+    results = [read_result(folder / split_folder(split)) for split in SPLITS]
+    summary = over_splits(results)
+    write_aside(folder / "splits.json", json.dumps(summary, indent=1))
+    videos = " + ".join(str(result.protocol["videos"]) for result in results)
+    protocol = results[0].protocol
+    print(
+        f"{protocol['dataset']}, all splits: {videos} test videos of {protocol['num_classes']} "
+        f"classes, {protocol['num_clips']} clips x {protocol['num_crops']} crops"
+    )
+    titles = "".join(f"{f'split {result.split}':>9}" for result in results)
+    print(f"{'top-1':32}{titles}{'mean':>9}{'deviation':>11}")
+    for name, (level, method) in ROWS.items():
+        each = [result.accuracies[level][method]["top1"] for result in results]
+        cells = "".join(f"{value:9.1%}" for value in each)
+        mean, std = (summary[key][level][method]["top1"] for key in ("mean", "std"))
+        print(f"  {name:30}{cells}{mean:9.1%}{std:11.1%}")
+    print(f"results in {folder / 'splits.json'}")
+
+
+def over_splits(results: Sequence[RunResult]) -> dict:
+    """Accuracies and protocol of every split, their mean and their deviation over the splits.
+
+    Args:
+        results: of two or more splits.
+
+    Returns:
+        `{"splits": {"1": {"video", "clip", "protocol"}, ...}, "mean": {"video", "clip"},
+        "std": {"video", "clip"}}`; `"video"` and `"clip"` as `scores.all_accuracies` gives them,
+        `"std"` the sample standard deviation (the squares' sum divided by one less than the
+        number of splits).
+
+    Raises:
+        UserError: if the runs are not of the same data set and classes.
+    """
+    check_same_classes(results)
+    tables = [result.accuracies for result in results]
+    return {
+        "splits": {str(r.split): {**r.accuracies, "protocol": r.protocol} for r in results},
+        "mean": _combined(np.mean, tables),
+        "std": _combined(deviation, tables),
+    }
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Sample standard deviation of two or more values."""
+    return float(np.std(values, ddof=1))
+
+
+def _combined(combine: Callable, tables: Sequence[Accuracies]) -> Accuracies:
+    return {
+        level: {
+            method: {
+                measure: float(combine([table[level][method][measure] for table in tables]))
+                for measure in measures
+            }
+            for method, measures in methods.items()
+        }
+        for level, methods in tables[0].items()
+    }

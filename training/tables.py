@@ -1,0 +1,238 @@
+"""Tables 1 to 3 of the paper: its rows and figures, and ours beside them."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from fstcn_keras.presets import PATHS
+from training.options import FitOptions
+from training.recipes import RECIPES
+from training.scores import RunResult
+from training.splits import deviation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of a table of the paper.
+
+    Attributes:
+        setting: what the paper calls it.
+        paper: the paper's accuracies by the heading of their column, fractions.
+        paths: paths of the network.
+        temporal_kernels: kernel sizes of the TCL; `None` leaves them to the command's option.
+        fusion: method of `fusion.fuse`.
+    """
+
+    setting: str
+    paper: dict[str, float]
+    paths: tuple[str, ...] = PATHS
+    temporal_kernels: tuple[int, ...] | None = None
+    fusion: str = "single"
+
+    def kernels(self, options: FitOptions) -> tuple[int, ...]:
+        """Kernel sizes of the TCL of this row's network."""
+        return self.temporal_kernels or options.temporal_kernels
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperTable:
+    """One table of the paper.
+
+    Attributes:
+        title: what it shows.
+        rows: those of networks that this project trains.
+        note: how rows whose views the paper leaves open are read.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    note: str
+
+
+def _kernels_row(setting: str, hmdb51: float, kernels: tuple[int, ...]) -> Row:
+    paper = {"HMDB-51 split 1": hmdb51}
+    return Row(setting=setting, paper=paper, paths=("temporal",), temporal_kernels=kernels)
+
+
+def _row(setting: str, ucf101: float, hmdb51: float, fusion: str, paths=PATHS) -> Row:
+    paper = {"UCF-101": ucf101, "HMDB-51": hmdb51}
+    return Row(setting=setting, paper=paper, fusion=fusion, paths=paths)
+
+
+TABLES = {
+    "table1": PaperTable(
+        title="Table 1: the TCL path alone, with one kernel and with two",
+        rows=(
+            _kernels_row("TCL (only 3x3 kernel)", 0.460, (3,)),
+            _kernels_row("TCL (only 5x5 kernel)", 0.471, (5,)),
+            _kernels_row("TCL (5x5 kernel + 3x3 kernel)", 0.484, (3, 5)),
+        ),
+        note="The paper's were obtained without its score fusion; ours are of one clip of each "
+        "video, the middle one, in its centre crop.",
+    ),
+    "table2": PaperTable(
+        title="Table 2: strategies of FSTCN",
+        rows=(
+            _row("only SCL path", 0.713, 0.420, "single", ("spatial",)),
+            _row("only TCL path", 0.726, 0.458, "single", ("temporal",)),
+            _row("only TCL path (SCI fusion)", 0.760, 0.493, "sci", ("temporal",)),
+            _row("FSTCN (single randomly selected clip)", 0.845, 0.541, "single"),
+            _row("FSTCN (averaging fusion)", 0.879, 0.586, "average"),
+            _row("FSTCN (SCI fusion)", 0.881, 0.591, "sci"),
+        ),
+        note="The paper's single clip is drawn at random; ours is the middle one, in its centre "
+        "crop. The paper does not say how the views of its first two rows were fused; ours are "
+        "of a single clip.",
+    ),
+    "table3": PaperTable(
+        title="Table 3: FSTCN on each data set",
+        rows=(
+            _row("FSTCN (averaging fusion)", 0.879, 0.586, "average"),
+            _row("FSTCN (SCI fusion)", 0.881, 0.591, "sci"),
+        ),
+        note="The paper's are means over the three splits.",
+    ),
+}
+
+
+def record(
+    row: Row, name: str, options: FitOptions, results: Sequence[RunResult]
+) -> dict[str, str | float | None]:
+    """One row of ours beside the paper's, by the columns of the CSV file.
+
+    Accuracies are top-1 at the level of videos, as fractions; `ours` is the mean over the splits
+    and `ours_std` their sample deviation, `None` of a single one. What differs between splits
+    is joined by blanks.
+
+    Args:
+        row: what to measure.
+        name: of the trained network, for the column `run`.
+        options: of its runs.
+        results: of its runs, one a split.
+    """
+    values = {r.split: r.accuracies["video"][row.fusion]["top1"] for r in results}
+
+    def counts(name: str) -> str:
+        return " ".join(str(result.protocol[name]) for result in results)
+
+    protocol = results[0].protocol
+    return {
+        "setting": row.setting,
+        **{f"paper {heading}": value for heading, value in row.paper.items()},
+        "ours": float(np.mean(list(values.values()))),
+        "ours_std": deviation(list(values.values())) if len(values) > 1 else None,
+        **{f"ours_split{split}": values.get(split) for split in (1, 2, 3)},
+        "dataset": protocol["dataset"],
+        "splits": " ".join(map(str, values)),
+        "classes": protocol["num_classes"],
+        "absent_classes": len(protocol["absent_classes"]),
+        "test_videos": counts("videos"),
+        "missing": counts("missing"),
+        "rejected": counts("rejected"),
+        "fusion": row.fusion,
+        "clips": protocol["num_clips"],
+        "crops": protocol["num_crops"],
+        "paths": " ".join(row.paths),
+        "temporal_kernels": _kernels_text(row, options),
+        "preset": options.preset,
+        "recipe": recipe_text(options),
+        "precision": protocol["precision"],
+        "run": name,
+    }
+
+
+def _kernels_text(row: Row, options: FitOptions) -> str:
+    return " ".join(map(str, row.kernels(options))) if "temporal" in row.paths else ""
+
+
+def recipe_text(options: FitOptions) -> str:
+    """The recipe, what the command changed of it, the seed and what the weights started from."""
+    defaults = asdict(RECIPES[options.recipe, options.preset])
+    changed = [
+        f"{name} {getattr(options, name)}"
+        for name, value in defaults.items()
+        if getattr(options, name) != value
+    ]
+    start = "random weights" if options.scl_weights is None else options.scl_weights.name
+    text = f"recipe {options.recipe}{' with ' if changed else ''}{', '.join(changed)}"
+    held_out = f", {options.val_fraction:g} held out" if options.val_fraction else ""
+    return f"{text}; from {start}{held_out}; seed {options.seed}"
+
+
+def to_csv(records: Sequence[dict]) -> str:
+    """The records as CSV, under a line of headings."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return file.getvalue()
+
+
+def to_markdown(table: PaperTable, records: Sequence[dict]) -> str:
+    """The records as a Markdown table, and below it what the two sides are accuracies of."""
+    paper = list(table.rows[0].paper)
+    headings = ["training setting", *(f"{heading}, paper" for heading in paper)]
+    headings += ["ours", "our test videos", "our views of a video", "our network"]
+    lines = [f"# {table.title}", "", _line(headings), _line(["---"] * len(headings))]
+    for entry in records:
+        figures = [_percent(entry[f"paper {heading}"]) for heading in paper]
+        texts = [_videos_text(entry), _views_text(entry), entry["run"]]
+        lines.append(_line([entry["setting"], *figures, _ours(entry), *texts]))
+    lines += ["", "Our networks:", ""]
+    lines += dict.fromkeys(_network_text(entry) for entry in records)
+    datasets = " and ".join(dict.fromkeys(entry["dataset"] for entry in records))
+    lines += [
+        "",
+        f"Ours are top-1 accuracies on {datasets}, fractions of the test videos that could be "
+        "decoded; of several splits the mean ± the sample standard deviation over the splits.",
+        "The paper's (Sun et al., ICCV 2015) are of the whole UCF-101 and HMDB-51. The columns "
+        "of the paper and ours are not comparable unless the data set is the same, with all its "
+        f"classes, videos and splits. {table.note}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    escaped = (cell.replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"
+
+
+def _ours(entry: dict) -> str:
+    if entry["ours_std"] is None:
+        return _percent(entry["ours"])
+    return f"{100 * entry['ours']:.1f} ± {_percent(entry['ours_std'])}"
+
+
+def _videos_text(entry: dict) -> str:
+    plural = "s" if " " in entry["splits"] else ""
+    text = f"{entry['dataset']} split{plural} {entry['splits'].replace(' ', ', ')}: "
+    text += f"{entry['test_videos'].replace(' ', ' + ')} of {entry['classes']} classes"
+    for name, what in (("missing", "listed but missing"), ("rejected", "not decodable")):
+        if any(count != "0" for count in entry[name].split()):
+            text += f", {entry[name].replace(' ', ' + ')} {what}"
+    if entry["absent_classes"]:
+        text += f", {entry['absent_classes']} listed classes without videos"
+    return text
+
+
+def _views_text(entry: dict) -> str:
+    if entry["fusion"] == "single":
+        return "1 clip, centre crop"
+    fusion = {"average": "averaged", "sci": "SCI fusion"}[entry["fusion"]]
+    return f"{entry['clips']} clips x {entry['crops']} crops, {fusion}"
+
+
+def _network_text(entry: dict) -> str:
+    kernels = entry["temporal_kernels"].replace(" ", " and ")
+    return (
+        f"- {entry['run']}: paths {entry['paths'].replace(' ', ' and ')}"
+        f"{f', TCL kernels {kernels}' if kernels else ''}; preset {entry['preset']}; "
+        f"{entry['recipe']}; {entry['precision']}"
+    )
