@@ -72,7 +72,8 @@ def train_stages(
         stage = global_stage(options, videos, run, auxiliary=auxiliary)
     del auxiliary
     train(stage, strategy, run, minutes=options.checkpoint_minutes)
-    return keras.Model(stage.model.input, tree.flatten(stage.model.output)[0], name="fstcn")
+    with dtype_policy(options.precision):
+        return keras.Model(stage.model.input, tree.flatten(stage.model.output)[0], name="fstcn")
 
 
 def auxiliary_stage(

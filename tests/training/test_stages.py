@@ -122,13 +122,14 @@ def test_a_network_of_one_path_or_without_epochs_has_no_second_stage(videos, tmp
 
 def test_heads_are_trained_and_dropped(videos, tmp_path):
     strategy = device_strategy(batch_size=3)
-    chosen = options(auxiliary_epochs=0, head_weight=0.5)
+    chosen = options(auxiliary_epochs=0, head_weight=0.5, precision="mixed_bfloat16")
     with strategy.scope():
         stage = stages.global_stage(chosen, videos, tmp_path, auxiliary=None)
     assert len(stage.model.outputs) == 3
     heads = [stage.model.get_layer(f"{path}_head") for path in ("spatial", "temporal")]
     before = [head.get_weights()[0] for head in heads]
     model = stages.train_stages(chosen, videos, strategy, tmp_path)
+    assert model.dtype_policy.name == "mixed_bfloat16"
     assert model.count_params() == fstcn(num_classes=2, preset="small").count_params()
     with np.load(tmp_path / "checkpoints" / "global-00000002.npz") as arrays:
         after = [arrays[key] for key in arrays if arrays[key].shape == (256, 2)]
