@@ -123,9 +123,9 @@ def decoded_clips(root: Path, draws: TrainingDraws) -> Callable[[], Iterator[int
         with av.open(root / draw.video.path, metadata_errors="ignore") as container:
             for number, frame in enumerate(container.decode(video=0)):
                 if number in wanted:
-                    frames[number] = frame.to_ndarray(
-                        format="rgb24", width=stored.width, height=stored.height
-                    )
+                    frames[number] = frame.reformat(
+                        stored.width, stored.height, "rgb24", threads=1
+                    ).to_ndarray()
                 if len(frames) == len(wanted):
                     break
         window = np.s_[draw.top : draw.top + draw.size, draw.left : draw.left + draw.size]

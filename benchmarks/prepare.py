@@ -116,12 +116,13 @@ def decode_and_encode(file: str):
     with av.open(file, metadata_errors="ignore") as container:
         for frame in container.decode(video=0):
             scale = SHORT_SIDE / min(frame.height, frame.width)
-            pixels = frame.to_ndarray(
-                format="rgb24",
+            pixels = frame.reformat(
                 height=round(frame.height * scale),
                 width=round(frame.width * scale),
+                format="rgb24",
                 interpolation="AREA",
-            )
+                threads=1,
+            ).to_ndarray()
             Image.fromarray(pixels).save(io.BytesIO(), "JPEG", quality=JPEG_QUALITY)
 
 
