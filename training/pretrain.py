@@ -8,7 +8,6 @@ interrupted one stopped. Files that cannot be decoded are left out and listed in
 
 import csv
 import dataclasses
-import os
 from pathlib import Path
 from typing import Literal, get_type_hints
 
@@ -24,7 +23,7 @@ from training.data.groups import hold_out
 from training.data.images import ImageFolder, index_images, source_of
 from training.data.preparation import write_rejected
 from training.distribution import describe, device_strategy, is_chief, sum_over_workers
-from training.files import locked, write_aside
+from training.files import aside, locked, write_aside
 from training.fit import open_run
 from training.loop import train
 from training.options import FitOptions
@@ -120,9 +119,8 @@ def main(options: PretrainOptions):
 def write_results(model: keras.Model, images: TrainingVideos, run: Path):
     """Writes the weights and the curves, and tells the accuracy on the held-out images."""
     figures.draw_curves(run / "history.csv", run / "curves.png")
-    aside = run / f"{WEIGHTS}.partial"
-    save_weights(model, aside)
-    os.replace(aside, run / WEIGHTS)
+    with aside(run / WEIGHTS) as partial:
+        save_weights(model, partial)
     if images.held_out:
         with (run / "history.csv").open(newline="") as file:
             accuracy = max(float(row["val_top1"]) for row in csv.DictReader(file))

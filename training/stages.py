@@ -79,7 +79,7 @@ def train_stages(
 def auxiliary_stage(
     options: FitOptions, videos: TrainingVideos, run: Path, *, name: str = "auxiliary"
 ) -> Stage:
-    """Stage 2, or 1. Pre-trained layers move at `--scl-rate`, but for the last three layers."""
+    """Stage 2, or 1. Pre-trained layers but the last three move at `--auxiliary-scl-rate`."""
     keras.utils.set_random_seed(options.seed)
     with dtype_policy(options.precision):
         model = auxiliary_classifier(num_classes=videos.num_classes, **options.network())
