@@ -117,14 +117,14 @@ def test_raw_frames_are_the_decoded_ones_and_any_flipped_bit_is_an_error(tmp_pat
     (file,) = (tmp_path / "store" / "videos").glob("*/*.raw")
     (facts,) = (tmp_path / "store" / "videos").glob("*/*.array_record")
     content = file.read_bytes()
-    assert len(content) == 3 * (20 * 30 * 3 + 4)
-    for place in range(1804, 2 * 1804, 97):
+    assert len(content) == 3 * (20 * 30 * 3 + 8)
+    for place in range(1808, 2 * 1808, 97):
         file.write_bytes(content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :])
         with pytest.raises(StoreError, match=r"frames of c/a\.avi are damaged \(frame 1") as error:
             store.read_frames("c/a.avi", [0, 1])
         assert f"remove {facts} and run again" in str(error.value)
         np.testing.assert_array_equal(store.read_frames("c/a.avi", [2])[0], decoded[2])
-    os.truncate(file, 2 * 1804 + 100)
+    os.truncate(file, 2 * 1808 + 100)
     with pytest.raises(StoreError, match="frame 2"):
         store.read_frames("c/a.avi", [2])
     facts.unlink()

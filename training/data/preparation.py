@@ -31,7 +31,7 @@ from training.data.store import (
 from training.files import locked, write_aside
 from training.parallel import map_processes
 
-FORMAT = 3  # of the store; another format is another folder of the cache
+FORMAT = 4  # of the store; another format is another folder of the cache
 
 
 def prepare_store(

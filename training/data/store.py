@@ -9,7 +9,7 @@ STORE/
 ```
 
 A video that cannot be decoded has facts as well. ArrayRecord keeps a checksum of every record and
-checks it on reading; a raw frame is its bytes `(height, width, 3)` and their CRC-32 behind them.
+checks it on reading; a raw frame is its bytes `(height, width, 3)` and their XXH3 behind them.
 `preparation.prepare_store` writes a store.
 """
 
@@ -19,12 +19,12 @@ import io
 import json
 import math
 import os
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import xxhash
 from array_record.python.array_record_module import ArrayRecordReader
 from PIL import Image
 
@@ -32,7 +32,7 @@ from training.cli import UserError
 
 ENCODINGS = ("jpeg", "raw")
 JPEG_QUALITY = 92
-CHECKSUM_BYTES = 4
+CHECKSUM_BYTES = 8
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"  # random access
 
 
@@ -169,8 +169,8 @@ def encode_jpeg(image: Image.Image) -> bytes:
 
 
 def checksum(pixels: bytes | memoryview) -> bytes:
-    """CRC-32 of a raw frame, four bytes, little-endian."""
-    return zlib.crc32(pixels).to_bytes(CHECKSUM_BYTES, "little")
+    """XXH3 of a raw frame, eight bytes; CRC-32 would be half the time of reading a clip."""
+    return xxhash.xxh3_64_digest(pixels)
 
 
 def record_file(folder: Path, path: str) -> Path:
