@@ -14,7 +14,7 @@ _MODULE_OF = {
     "PRESETS": "presets",
     "ActionClassifier": "classifier",
     "FSTCNConfig": "presets",
-    "ViewPlan": "classifier",
+    "ViewPlan": "views",
     "auxiliary_classifier": "model",
     "fstcn": "model",
 }

@@ -2,72 +2,37 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from fstcn_keras import clips, fusion
-from fstcn_keras.presets import FSTCNConfig
+from fstcn_keras.frames import open_frames, read_resized
+from fstcn_keras.prediction import Moment, Prediction, VideoResult
+from fstcn_keras.video import VideoError
+from fstcn_keras.views import ViewPlan
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViewPlan:
-    """Which views of a video are scored: M clips of 18 crops each.
+class _Video:
+    """What is needed of a video to score it: the frames of its distinct clips."""
 
-    Attributes:
-        num_clips: clips of a video, the paper's M.
-        short_side: short side of the frames that are cropped, pixels.
-        crop_size: side of the square crops, pixels.
-        clip_length: frames of a clip, `l_t`.
-        stride: frames between two frames of a clip, `s_t`.
-        distance: frames between the two members of a difference, `d_t`.
-    """
-
-    num_clips: int
-    short_side: int
-    crop_size: int
-    clip_length: int
-    stride: int
-    distance: int
-
-    @classmethod
-    def of(cls, config: FSTCNConfig, *, num_clips: int = 5) -> "ViewPlan":
-        """The plan that fits a network of this configuration."""
-        names = [field.name for field in dataclasses.fields(cls) if field.name != "num_clips"]
-        return cls(num_clips=num_clips, **{name: getattr(config, name) for name in names})
-
-    def pair_indices(self, num_frames: int) -> np.ndarray:
-        """Frame numbers of all clip pairs of a video, int64 `(M, 2, l_t)`."""
-        timing = {
-            "clip_length": self.clip_length,
-            "stride": self.stride,
-            "distance": self.distance,
-        }
-        starts = clips.start_frames(num_frames, self.num_clips, **timing)
-        return np.stack([clips.pair_indices(int(s), num_frames, **timing) for s in starts])
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Scores of one video.
-
-    Attributes:
-        classes: all class names, best first.
-        scores: their SCI-fused scores, float `(N,)`, best first.
-        view_probabilities: float32 `(M, C, N)`, classes in the model's order.
-        num_frames: frames of the video that were decoded.
-    """
-
-    classes: tuple[str, ...]
-    scores: np.ndarray
-    view_probabilities: np.ndarray
+    source: Any
     num_frames: int
+    pairs: np.ndarray  # (M, 2, l_t) frame numbers
+    frames: np.ndarray  # (frames used, height, width, 3) uint8
+    positions: np.ndarray  # (M, 2, l_t) in `frames`
 
 
 class ActionClassifier:
     """A network, its class names and its view plan.
+
+    A video is a path, a binary file object that can seek, or a `(T, H, W, 3)` uint8 array of RGB
+    frames, T at least 1. Frames are resized by `fstcn_keras.resizing`, so that an array gives the
+    same scores as the file it was read from.
 
     Args:
         model: from `{"clip", "clip_diff"}` to class probabilities, as `fstcn` builds it.
@@ -131,41 +96,154 @@ class ActionClassifier:
         Returns:
             float32 `(M, C, N)`; the C crops in the order of `clips.crops`.
         """
-        distinct, clip_of = np.unique(pairs, axis=0, return_inverse=True)
-        scores = []
-        for indices, later in distinct:
-            clip = frames[indices]  # (l_t, height, width, 3)
-            difference = clips.absolute_difference(clip, frames[later])
-            views = {
-                "clip": clips.crops(clip, self.plan.crop_size),
-                "clip_diff": clips.crops(difference, self.plan.crop_size),
-            }
-            scores.append(self.model.predict_on_batch(views))
-        return np.stack(scores)[clip_of.reshape(-1)]
+        distinct, clip_of = _distinct(pairs)
+        return np.concatenate([self._score([(frames, pair)]) for pair in distinct])[clip_of]
 
-    def predict_video(self, path: str | Path) -> Prediction:
-        """Names the action in a video file.
+    def predict_video(self, source) -> Prediction:
+        """Names the action in a video.
 
-        The file is decoded twice, to count its frames and to keep those that the views need:
+        A file is decoded twice, to count its frames and to keep those that the views need:
         memory does not grow with the length of the video.
 
         Raises:
             VideoError: if the file is no video or no frame of it can be decoded.
+            TypeError: if it is no video in the sense above.
+            ValueError: if it is an array of another shape or type, or a file that cannot seek.
         """
-        from fstcn_keras.video import VideoReader  # PyAV is needed for files alone
+        video = self._read(source)
+        return self._prediction(video, self.score_views(video.frames, video.positions))
 
-        num_frames = sum(1 for _ in VideoReader(path, short_side=16))
-        wanted, pairs = np.unique(self.plan.pair_indices(num_frames), return_inverse=True)
-        reader = VideoReader(path, short_side=self.plan.short_side)
-        kept = set(wanted.tolist())
-        frames = np.stack([frame for number, frame in enumerate(reader) if number in kept])
-        shape = (self.plan.num_clips, 2, self.plan.clip_length)
-        probabilities = self.score_views(frames, pairs.reshape(shape))
-        scores = fusion.fuse(probabilities)
-        order = np.argsort(-scores, kind="stable")
-        return Prediction(
-            classes=tuple(self.classes[i] for i in order),
-            scores=scores[order],
-            view_probabilities=probabilities,
-            num_frames=num_frames,
+    def predict_videos(self, sources: Iterable, *, batch_clips: int = 5) -> Iterator[VideoResult]:
+        """Names the action in each of many videos; a bad one does not stop the others.
+
+        Clips of several videos go through the network together. A bar on the terminal shows the
+        progress.
+
+        Args:
+            sources: videos, as for `predict_video`.
+            batch_clips: clips that are scored together, of 18 crops each.
+
+        Yields:
+            One result for each video, in their order; that of a video that cannot be read bears
+            the reason.
+
+        Raises:
+            ValueError: if `batch_clips` is not positive.
+        """
+        if batch_clips < 1:
+            raise ValueError(f"`batch_clips` must be positive. Received: {batch_clips}")
+        from tqdm import tqdm  # which the network itself does without
+
+        videos, num_clips = [], 0
+        for source in tqdm(sources, "predicting", unit="video", leave=False, disable=None):
+            try:
+                video = self._read(source)
+                num_clips += len(_distinct(video.positions)[0])
+            except (VideoError, OSError, TypeError, ValueError) as error:
+                video = VideoResult(source=source, reason=str(error))
+            videos.append(video)
+            if num_clips >= batch_clips:
+                yield from self._results(videos, batch_clips)
+                videos, num_clips = [], 0
+        yield from self._results(videos, batch_clips)
+
+    def timeline(self, source, *, fps: float | None = None) -> Iterator[Moment]:
+        """Names the action in every second of a video of any length.
+
+        Each second is scored by the 18 crops of one clip around its middle. A file is decoded
+        twice, to count its frames and to slide over it; the frames of one clip are kept.
+
+        Args:
+            source: a video, as for `predict_video`.
+            fps: frames per second; needed for an array, and for a file that does not tell its
+                average rate.
+
+        Yields:
+            One `Moment` for each second begun.
+
+        Raises:
+            VideoError: as `predict_video`.
+            TypeError: the same.
+            ValueError: the same, or if `fps` is not positive or needed and not given.
+        """
+        reader = open_frames(source)
+        num_frames = reader.count()
+        fps = reader.fps if fps is None else fps
+        if not fps > 0:
+            raise ValueError(f"`fps` must be given and positive. Received: fps={fps}")
+        pairs = self.plan.pair_indices_by_second(num_frames, fps)
+        numbers = np.unique(pairs)
+        stream = zip(
+            numbers.tolist(), read_resized(reader, numbers, self.plan.short_side), strict=True
         )
+        held = {}
+        for second, pair in enumerate(pairs):
+            held = {number: frame for number, frame in held.items() if number >= pair.min()}
+            while pair.max() not in held:
+                number, frame = next(stream)
+                held[number] = frame
+            wanted, positions = np.unique(pair, return_inverse=True)
+            frames = np.stack([held[number] for number in wanted.tolist()])
+            probabilities = self._score([(frames, positions.reshape(pair.shape))])[0]
+            yield Moment.of(
+                probabilities,
+                self.classes,
+                start_s=second,
+                end_s=min(second + 1, num_frames / fps),
+            )
+
+    def _read(self, source) -> _Video:
+        reader = open_frames(source)
+        num_frames = reader.count()
+        pairs = self.plan.pair_indices(num_frames)
+        numbers, positions = np.unique(pairs, return_inverse=True)
+        frames = np.stack(list(read_resized(reader, numbers, self.plan.short_side)))
+        return _Video(
+            source=source,
+            num_frames=num_frames,
+            pairs=pairs,
+            frames=frames,
+            positions=positions.reshape(pairs.shape),
+        )
+
+    def _score(self, clips: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Probabilities `(clips, C, N)` of clips in one batch: frames, and positions in them."""
+        cuts = [self.plan.cut(frames[pair[0]], frames[pair[1]]) for frames, pair in clips]
+        views = {name: np.concatenate([cut[name] for cut in cuts]) for name in cuts[0]}
+        scores = self.model.predict_on_batch(views)  # (clips * C, N)
+        return scores.reshape(len(clips), -1, len(self.classes))
+
+    def _results(
+        self, videos: Sequence[_Video | VideoResult], batch_clips: int
+    ) -> Iterator[VideoResult]:
+        """Scores the clips of all these videos, bad ones already being results."""
+        distinct = [_distinct(v.positions) if isinstance(v, _Video) else ([], []) for v in videos]
+        clips = [
+            (video.frames, pair)
+            for video, (pairs, _) in zip(videos, distinct, strict=True)
+            for pair in pairs
+        ]
+        batches = [clips[i : i + batch_clips] for i in range(0, len(clips), batch_clips)]
+        scores = (clip for batch in batches for clip in self._score(batch))  # (C, N) each
+        for video, (pairs, clip_of) in zip(videos, distinct, strict=True):
+            if isinstance(video, _Video):
+                probabilities = np.stack([next(scores) for _ in pairs])[clip_of]
+                prediction = self._prediction(video, probabilities)
+                yield VideoResult(source=video.source, prediction=prediction)
+            else:
+                yield video
+
+    def _prediction(self, video: _Video, probabilities: np.ndarray) -> Prediction:
+        return Prediction.of(
+            probabilities,
+            self.classes,
+            pairs=video.pairs,
+            num_frames=video.num_frames,
+            plan=self.plan,
+        )
+
+
+def _distinct(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The clip pairs without repetition, and which of them each one is."""
+    distinct, clip_of = np.unique(pairs, axis=0, return_inverse=True)
+    return distinct, clip_of.reshape(-1)

@@ -82,6 +82,17 @@ def start_frames(
     return np.floor(fractions * last + 0.5).astype(np.int64)
 
 
+def resized_length(length, shorter, short_side: int):
+    """Length of a side of a resized frame, `length * short_side / shorter`, halves rounded up.
+
+    Args:
+        length: length of the side, pixels, int or integer tensor.
+        shorter: length of the frame's shorter side, the same.
+        short_side: what the shorter side becomes, pixels.
+    """
+    return (2 * length * short_side + shorter) // (2 * shorter)
+
+
 def crop_grid(height: int, width: int, size: int) -> np.ndarray:
     """Corners of the nine test crops of a frame: row by row, top left first (Figure 3).
 

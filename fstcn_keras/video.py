@@ -1,12 +1,14 @@
 """Video files to RGB frames, by PyAV."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
 import numpy as np
 from av.video.reformatter import Interpolation
+
+from fstcn_keras import clips
 
 MAX_PIXELS = 8192 * 8192
 MAX_SIDE = 16384
@@ -19,11 +21,13 @@ class VideoError(Exception):
 class VideoReader:
     """Decodes the frames of a video file one after another, around damaged packets.
 
-    Frames are turned upright as the container asks for; pixels are taken as square.
+    Frames are turned upright as the container asks for; pixels are taken as square. It can be
+    iterated more than once, each time from the first frame.
 
     Args:
-        source: path, or a binary file object.
-        short_side: short side to which frames are resized, pixels; `None` keeps their size.
+        source: path, or a binary file object that can seek.
+        short_side: short side to which FFmpeg resizes the frames by the mean over areas, in the
+            colours of the file, pixels; `None` keeps their size.
 
     Attributes:
         fps: frames per second that the container claims, or 0.
@@ -46,6 +50,26 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Gives `(height, width, 3)` uint8 frames in order of display, all of one size."""
+        return (self._rgb(frame) for frame in self._decoded())
+
+    def count(self) -> int:
+        """Number of frames that can be decoded; none is turned to RGB."""
+        return sum(1 for _ in self._decoded())
+
+    def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+        """Gives the frames with these numbers, which must increase, and turns no others to RGB."""
+        wanted = iter(numbers)
+        number = next(wanted, None)
+        for decoded, frame in enumerate(self._decoded()):
+            if decoded == number:
+                yield self._rgb(frame)
+                number = next(wanted, None)
+            if number is None:
+                return
+        raise VideoError(f"has changed while it was read: no frame {number} any more")
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        self.decoded_frames = self.damaged_packets = 0
         with self._open() as container:
             stream = self._stream(container)
             for packet in self._packets(container, stream):
@@ -55,9 +79,10 @@ class VideoReader:
                     self.damaged_packets += 1
                     continue
                 for frame in frames:
-                    image = self._rgb(frame)
+                    if self.decoded_frames == 0:
+                        self._size = self._resized(frame)
                     self.decoded_frames += 1
-                    yield image
+                    yield frame
         if self.decoded_frames == 0:
             raise VideoError(f"no frame could be decoded ({self.damaged_packets} damaged packets)")
 
@@ -67,6 +92,8 @@ class VideoReader:
             source = str(source)
             if Path(source).is_dir():
                 raise VideoError("is a folder, not a video file")
+        else:
+            source.seek(0)
         try:
             # metadata that is not UTF-8 must not stop a video that is otherwise fine
             return av.open(source, metadata_errors="ignore")
@@ -99,20 +126,23 @@ class VideoReader:
                 self.damaged_packets += 1
                 return
 
+    def _resized(self, frame) -> tuple[int, int]:
+        """Height and width, upright, of all frames if this is the first one."""
+        height, width = frame.height, frame.width
+        if self.short_side is not None:
+            shorter = min(height, width)
+            height, width = (
+                clips.resized_length(side, shorter, self.short_side) for side in (height, width)
+            )
+        if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
+            raise VideoError(
+                f"{frame.width}x{frame.height} pixels would become {width}x{height}; "
+                f"at most {MAX_SIDE} a side are read"
+            )
+        return (width, height) if frame.rotation % 180 else (height, width)
+
     def _rgb(self, frame) -> np.ndarray:
-        turned = frame.rotation % 180 != 0
-        if self._size is None:
-            height, width = frame.height, frame.width
-            if self.short_side is not None:
-                scale = self.short_side / min(height, width)
-                height, width = round(height * scale), round(width * scale)
-            if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
-                raise VideoError(
-                    f"{frame.width}x{frame.height} pixels would become {width}x{height}; "
-                    f"at most {MAX_SIDE} a side are read"
-                )
-            self._size = (width, height) if turned else (height, width)
-        height, width = reversed(self._size) if turned else self._size
+        height, width = reversed(self._size) if frame.rotation % 180 else self._size
         try:
             # on several threads a frame of this size takes longer, and twice the processor time
             image = frame.reformat(

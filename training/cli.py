@@ -19,9 +19,9 @@ def option(default, help: str, **metadata):
     return dataclasses.field(default=default, metadata={"help": help, **metadata})
 
 
-def positional(help: str, **metadata):
-    """A field that is given by position and must be given."""
-    return dataclasses.field(metadata={"help": help, "positional": True, **metadata})
+def positional(help: str, *, default=dataclasses.MISSING):
+    """A field that is given by position; without a default it must be given."""
+    return dataclasses.field(default=default, metadata={"help": help, "positional": True})
 
 
 def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
@@ -75,6 +75,8 @@ def _add_argument(parser, field, hint):
     if hint is bool:
         parser.add_argument(f"--{field.name}", action="store_true", help=field.metadata["help"])
     elif field.metadata.get("positional"):
+        if field.default is not dataclasses.MISSING:
+            keywords |= {"nargs": "?", "default": field.default}
         parser.add_argument(field.name, **keywords)
     else:
         name = "--" + field.name.replace("_", "-")

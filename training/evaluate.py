@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fstcn_keras import ActionClassifier, fusion
+from fstcn_keras.runs import chosen_run
 from training import cli, figures, splits
 from training.cli import UserError, positional
 from training.data.datasets import Dataset, Video
@@ -28,17 +29,20 @@ from training.scores import all_accuracies
 class EvaluateOptions:
     """What to evaluate."""
 
-    run: Path = positional("folder of a training run")
+    run: Path | None = positional(
+        "folder of a training run (default: the newest finished one under runs/)", default=None
+    )
 
 
 def main(options: EvaluateOptions):
     """Repeats the evaluation of a run, or of one run for each split."""
-    fit_options = read_config(options.run / "config.yaml")
-    fit_options = dataclasses.replace(fit_options, out=options.run)  # it may have been moved
+    run = chosen_run(options.run)
+    fit_options = read_config(run / "config.yaml")
+    fit_options = dataclasses.replace(fit_options, out=run)  # it may have been moved
     for run_options in fit_options.each_split():
         evaluate_again(run_options)
     if fit_options.split == "all":
-        splits.summarise(options.run)
+        splits.summarise(run)
 
 
 def evaluate_again(options: FitOptions):

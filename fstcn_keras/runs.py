@@ -1,0 +1,48 @@
+"""Folders of training runs: which one a command means."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+RUNS = Path("runs")  # where `python -m training.fit` makes them
+
+
+def newest_run(root: Path = RUNS) -> Path:
+    """The finished run below the folder whose network was trained last.
+
+    A run is finished when it holds its network and its accuracies, which are written last.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    networks = [metrics.with_name("model.keras") for metrics in root.rglob("metrics.json")]
+    trained = [network for network in networks if network.is_file()]
+    if not trained:
+        raise FileNotFoundError(
+            f"no finished run under {root}/: name the folder of a run, or make one by "
+            "'python -m training.fit'"
+        )
+    return max(trained, key=lambda network: network.stat().st_mtime_ns).parent
+
+
+def chosen_run(run: Path | None) -> Path:
+    """The run, or if none is given the newest finished one, which is named on stderr.
+
+    Raises:
+        FileNotFoundError: see `newest_run`.
+    """
+    if run is None:
+        run = newest_run()
+        print(f"taking {run}, the newest finished run", file=sys.stderr)
+    return run
+
+
+def run_and_files(arguments: Sequence[Path]) -> tuple[Path, list[Path]]:
+    """Tells a command's `[RUN] FILE...` apart: a folder that comes first is the run.
+
+    Raises:
+        FileNotFoundError: see `newest_run`.
+    """
+    if arguments and arguments[0].is_dir():
+        return arguments[0], list(arguments[1:])
+    return chosen_run(None), list(arguments)

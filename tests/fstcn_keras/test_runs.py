@@ -1,0 +1,61 @@
+"""Which run a command takes."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fstcn_keras.runs import chosen_run, newest_run, run_and_files
+
+
+def make_run(folder: Path, *, trained_s: int, finished: bool = True) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "model.keras").touch()
+    os.utime(folder / "model.keras", (trained_s, trained_s))
+    if finished:
+        (folder / "metrics.json").touch()
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    make_run(Path("runs/old"), trained_s=1000)
+    make_run(Path("runs/table1/tcl-3/split2"), trained_s=3000)
+    make_run(Path("runs/new"), trained_s=2000)
+    make_run(Path("runs/killed"), trained_s=4000, finished=False)
+    Path("runs/lost").mkdir()
+    Path("runs/lost/metrics.json").touch()  # without a network
+    return Path("runs")
+
+
+def test_the_newest_finished_run_at_any_depth(runs):
+    assert newest_run() == runs / "table1/tcl-3/split2"
+    assert newest_run(runs / "new") == runs / "new"
+
+
+def test_evaluating_an_old_run_again_does_not_make_it_new(runs):
+    (runs / "old/metrics.json").write_text("{}")
+    assert newest_run() == runs / "table1/tcl-3/split2"
+
+
+@pytest.mark.parametrize("folder", ["runs/killed", "runs/lost", "none"])
+def test_no_finished_run(runs, folder):
+    with pytest.raises(FileNotFoundError, match=f"no finished run under {folder}/: name"):
+        newest_run(Path(folder))
+
+
+def test_the_newest_is_named_aside_from_the_output(runs, capsys):
+    assert chosen_run(None) == runs / "table1/tcl-3/split2"
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "taking runs/table1/tcl-3/split2, the newest finished run\n"
+    assert chosen_run(runs / "old") == runs / "old"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_that_comes_first_is_the_run(runs):
+    videos = [Path("a.avi"), Path("b.avi")]
+    assert run_and_files([runs / "killed", *videos]) == (runs / "killed", videos)
+    assert run_and_files(videos) == (runs / "table1/tcl-3/split2", videos)
+    assert run_and_files([]) == (runs / "table1/tcl-3/split2", [])
