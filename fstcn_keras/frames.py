@@ -1,13 +1,27 @@
 """Frames of a video, wherever they come from, at the size that views are cut from."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from fstcn_keras import clips
 from fstcn_keras.resizing import resize, short_side_weights
 from fstcn_keras.video import MAX_SIDE, VideoError, VideoReader
+
+
+@runtime_checkable
+class FrameReader(Protocol):
+    """What reads the frames of a video by number, as `VideoReader` does."""
+
+    fps: float
+
+    def count(self) -> int:
+        """Number of frames."""
+
+    def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+        """Gives the frames with these numbers, which increase, `(height, width, 3)` uint8."""
 
 
 class ArrayFrames:
@@ -36,22 +50,24 @@ class ArrayFrames:
         """Number of frames."""
         return len(self._frames)
 
-    def select(self, numbers: Iterable[int]) -> Iterator[np.ndarray]:
+    def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         """Gives the frames with these numbers."""
         return (self._frames[number] for number in numbers)
 
 
-def open_frames(source) -> VideoReader | ArrayFrames:
+def open_frames(source) -> FrameReader:
     """What reads the frames of a video.
 
     Args:
-        source: path of a video file, binary file object that can seek, or `(T, H, W, 3)` uint8
-            array.
+        source: path of a video file, binary file object that can seek, `(T, H, W, 3)` uint8
+            array, or a reader, which is returned.
 
     Raises:
         TypeError: if it is something else.
         ValueError: if it is an array of another shape or type, or a file that cannot seek.
     """
+    if isinstance(source, FrameReader):
+        return source
     if isinstance(source, np.ndarray):
         return ArrayFrames(source)
     if isinstance(source, str | os.PathLike):
@@ -67,7 +83,7 @@ def open_frames(source) -> VideoReader | ArrayFrames:
 
 
 def read_resized(
-    reader: VideoReader | ArrayFrames, numbers: Sequence[int], short_side: int
+    reader: FrameReader, numbers: Sequence[int], short_side: int
 ) -> Iterator[np.ndarray]:
     """Gives the frames with these numbers, resized by `resizing.resize`.
 

@@ -28,6 +28,10 @@ class VideoReader:
         source: path, or a binary file object that can seek.
         short_side: short side to which FFmpeg resizes the frames by the mean over areas, in the
             colours of the file, pixels; `None` keeps their size.
+        max_pixels: a video with larger frames is refused.
+        max_frames: a video with more frames is refused; `None` takes any number.
+        containers: FFmpeg's names of the formats that are taken; empty takes all, among them
+            lists of other files to open.
 
     Attributes:
         fps: frames per second that the container claims, or 0.
@@ -39,13 +43,24 @@ class VideoReader:
         VideoError: if the source is no readable video, or no frame of it can be decoded.
     """
 
-    def __init__(self, source, *, short_side: int | None = None):
+    def __init__(
+        self,
+        source,
+        *,
+        short_side: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+        max_frames: int | None = None,
+        containers: Sequence[str] = (),
+    ):
         self.short_side = short_side
         self.fps = 0.0
         self.expected_frames = 0
         self.decoded_frames = 0
         self.damaged_packets = 0
         self._source = source
+        self._max_pixels = max_pixels
+        self._max_frames = max_frames
+        self._options = {"format_whitelist": ",".join(containers)} if containers else {}
         self._size = None  # (height, width) of the first frame, kept if the stream changes it
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -81,6 +96,8 @@ class VideoReader:
                 for frame in frames:
                     if self.decoded_frames == 0:
                         self._size = self._resized(frame)
+                    if self.decoded_frames == self._max_frames:
+                        raise VideoError(f"has more than {self._max_frames} frames")
                     self.decoded_frames += 1
                     yield frame
         if self.decoded_frames == 0:
@@ -96,7 +113,7 @@ class VideoReader:
             source.seek(0)
         try:
             # metadata that is not UTF-8 must not stop a video that is otherwise fine
-            return av.open(source, metadata_errors="ignore")
+            return av.open(source, metadata_errors="ignore", options=self._options)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise VideoError(f"cannot be opened as a video: {_reason(error)}") from error
 
@@ -107,9 +124,10 @@ class VideoReader:
         context = stream.codec_context
         if context is None:
             raise VideoError("its video codec is not supported")
-        if context.width * context.height > MAX_PIXELS:
+        if context.width * context.height > self._max_pixels:
             raise VideoError(
-                f"claims {context.width}x{context.height} pixels; at most {MAX_PIXELS} are read"
+                f"claims {context.width}x{context.height} pixels; "
+                f"at most {self._max_pixels} are read"
             )
         self.fps = float(stream.average_rate or 0)
         self.expected_frames = stream.frames
@@ -134,7 +152,7 @@ class VideoReader:
             height, width = (
                 clips.resized_length(side, shorter, self.short_side) for side in (height, width)
             )
-        if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
+        if max(height, width) > MAX_SIDE or height * width > self._max_pixels:
             raise VideoError(
                 f"{frame.width}x{frame.height} pixels would become {width}x{height}; "
                 f"at most {MAX_SIDE} a side are read"

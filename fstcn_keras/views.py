@@ -44,6 +44,10 @@ class ViewPlan:
         starts = clips.start_frames(num_frames, self.num_clips, **self.timing())
         return self.pairs_from(starts, num_frames)
 
+    def frame_numbers(self, num_frames: int) -> tuple[int, ...]:
+        """Numbers of the frames that the views of a video need, increasing."""
+        return tuple(np.unique(self.pair_indices(num_frames)).tolist())
+
     def pair_indices_by_second(self, num_frames: int, fps: float) -> np.ndarray:
         """Frame numbers of one clip pair for every second begun, int64 `(seconds, 2, l_t)`.
 
