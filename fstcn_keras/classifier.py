@@ -13,6 +13,7 @@ import numpy as np
 from fstcn_keras.frames import open_frames, read_resized
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.video import VideoError
+from fstcn_keras.view_scoring import ViewScorer
 from fstcn_keras.views import ViewPlan
 
 
@@ -51,6 +52,7 @@ class ActionClassifier:
         self.model = model
         self.classes = tuple(classes)
         self.plan = plan
+        self._scorer = ViewScorer(model, plan)
 
     @classmethod
     def load(cls, folder: str | Path) -> "ActionClassifier":
@@ -97,7 +99,7 @@ class ActionClassifier:
             float32 `(M, C, N)`; the C crops in the order of `clips.crops`.
         """
         distinct, clip_of = _distinct(pairs)
-        return np.concatenate([self._score([(frames, pair)]) for pair in distinct])[clip_of]
+        return self._scorer.score([(frames, pair) for pair in distinct])[clip_of]
 
     def predict_video(self, source) -> Prediction:
         """Names the action in a video.
@@ -184,7 +186,7 @@ class ActionClassifier:
                 held[number] = frame
             wanted, positions = np.unique(pair, return_inverse=True)
             frames = np.stack([held[number] for number in wanted.tolist()])
-            probabilities = self._score([(frames, positions.reshape(pair.shape))])[0]
+            probabilities = self._scorer.score([(frames, positions.reshape(pair.shape))])[0]
             yield Moment.of(
                 probabilities,
                 self.classes,
@@ -206,13 +208,6 @@ class ActionClassifier:
             positions=positions.reshape(pairs.shape),
         )
 
-    def _score(self, clips: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-        """Probabilities `(clips, C, N)` of clips in one batch: frames, and positions in them."""
-        cuts = [self.plan.cut(frames[pair[0]], frames[pair[1]]) for frames, pair in clips]
-        views = {name: np.concatenate([cut[name] for cut in cuts]) for name in cuts[0]}
-        scores = self.model.predict_on_batch(views)  # (clips * C, N)
-        return scores.reshape(len(clips), -1, len(self.classes))
-
     def _results(
         self, videos: Sequence[_Video | VideoResult], batch_clips: int
     ) -> Iterator[VideoResult]:
@@ -224,7 +219,7 @@ class ActionClassifier:
             for pair in pairs
         ]
         batches = [clips[i : i + batch_clips] for i in range(0, len(clips), batch_clips)]
-        scores = (clip for batch in batches for clip in self._score(batch))  # (C, N) each
+        scores = (clip for batch in batches for clip in self._scorer.score(batch))  # (C, N) each
         for video, (pairs, clip_of) in zip(videos, distinct, strict=True):
             if isinstance(video, _Video):
                 probabilities = np.stack([next(scores) for _ in pairs])[clip_of]

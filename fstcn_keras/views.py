@@ -1,12 +1,13 @@
 """Which views of a video are scored."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from fstcn_keras import clips
 from fstcn_keras.presets import FSTCNConfig
+
+VIEWS = ("exact", "shared")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,10 @@ class ViewPlan:
         clip_length: frames of a clip, `l_t`.
         stride: frames between two frames of a clip, `s_t`.
         distance: frames between the two members of a difference, `d_t`.
+        views: how the crops of an image are made, one of `VIEWS`: see `ViewScorer`.
+
+    Raises:
+        ValueError: if `views` is unknown.
     """
 
     num_clips: int
@@ -28,11 +33,16 @@ class ViewPlan:
     clip_length: int
     stride: int
     distance: int
+    views: str = "exact"
+
+    def __post_init__(self):
+        if self.views not in VIEWS:
+            raise ValueError(f"`views` must be one of {VIEWS}. Received: {self.views!r}")
 
     @classmethod
     def of(cls, config: FSTCNConfig, *, num_clips: int = 5) -> "ViewPlan":
         """The plan that fits a network of this configuration."""
-        names = [field.name for field in dataclasses.fields(cls) if field.name != "num_clips"]
+        names = ("short_side", "crop_size", "clip_length", "stride", "distance")
         return cls(num_clips=num_clips, **{name: getattr(config, name) for name in names})
 
     def timing(self) -> dict[str, int]:

@@ -136,6 +136,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore):
             "videos": len(videos),
             "missing": sum(video.side == "test" for video in dataset.missing),
             "rejected": len(dataset.side("test")) - len(videos),
+            "views": classifier.plan.views,
             "precision": classifier.model.dtype_policy.name,
             "weights_sha256": weights_sha256(classifier),
         },

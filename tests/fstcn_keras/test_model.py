@@ -9,17 +9,8 @@ from fstcn_keras import PRESETS, FSTCNConfig, auxiliary_classifier, fstcn
 from fstcn_keras.layers import FoldedTimeDistributed, TemporalConvolution, TPOperator
 from fstcn_keras.scl import SCLS, build_scl
 from tests.contracts import outputs
+from tests.networks import TINY
 
-TINY = {
-    "preset": "small",
-    "crop_size": 68,
-    "short_side": 68,
-    "clip_length": 3,
-    "width": 0.125,
-    "path_units": (16, 8),
-    "joint_units": 8,
-    "dropout": 0.5,
-}
 PAPER_PARAMETERS = {
     "conv1": 7 * 7 * 3 * 96 + 96,
     "conv2": 5 * 5 * 96 * 256 + 256,

@@ -14,6 +14,7 @@ from fstcn_keras import auxiliary_classifier, fstcn
 from fstcn_keras.presets import SCL_NAMES
 from fstcn_keras.scl import SCLS, Application, build_scl, lower_scls, scale_features
 from fstcn_keras.weights import load_imagenet_weights, load_weights
+from tests.networks import TINY
 
 APPLICATIONS = [name for name, scl in SCLS.items() if isinstance(scl.build, Application)]
 # last layer before stride 32, its channels, side of its maps at 204 pixels, and the module whose
@@ -25,15 +26,6 @@ EXPECTED = {
     "efficientnetv2b0": ("block6a_expand_activation", 672, 13, "efficientnet_v2"),
     "vgg16": ("block5_conv3", 512, 12, "vgg16"),
     "densenet121": ("pool4_relu", 1024, 12, "densenet"),
-}
-TINY = {
-    "preset": "small",
-    "crop_size": 68,
-    "short_side": 68,
-    "clip_length": 3,
-    "width": 0.125,
-    "path_units": (16, 8),
-    "joint_units": 8,
 }
 
 

@@ -1,0 +1,169 @@
+"""The views of videos through the network, no image more than once."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from fstcn_keras import clips
+from fstcn_keras.scl import lower_scls
+from fstcn_keras.views import ViewPlan
+
+Clip = tuple[np.ndarray, np.ndarray]  # frames (n, h, w, 3) uint8, positions (2, l_t) in them
+_KEPT_SIZES = 8  # networks for whole frames, one for each size of frame
+
+
+class ViewScorer:
+    """Scores the crops of clips, each of their frames and differences convolved once.
+
+    Up to the convolution of its path, the parallel SCL for the middle frame and the SCL of the
+    temporal path for a difference, an image does not depend on the others of its clip, and clips
+    of one video share images. With `plan.views` `"exact"` these layers run on each crop of an
+    image: the scores are those of the whole network on every view. With `"shared"` they run on the
+    whole image and its mirror image, and the crops are cut from the feature maps, at the places
+    next to theirs: a protocol of its own, as borders see what is beyond them instead of zeros.
+
+    A network without these layers, such as one of a SavedModel, runs whole on every view.
+
+    Args:
+        model: from `{"clip", "clip_diff"}` to class probabilities.
+        plan: the views.
+
+    Raises:
+        ValueError: if views are to be shared by a network that `fstcn` has not built.
+
+    Reference:
+        Sun et al. 2015, section 2.4, for what is computed.
+    """
+
+    def __init__(self, model: keras.Model, plan: ViewPlan):
+        self._plan = plan
+        self._model = model
+        self._paths = _image_paths(model)
+        if not self._paths:
+            if plan.views != "exact":
+                raise ValueError(
+                    f"`views` must be 'exact' for a network without FSTCN's layers. "
+                    f"Received: {plan.views!r}"
+                )
+            return
+        self._head = keras.Model([path.output for path in self._paths], model.output)
+        make = functools.lru_cache(_KEPT_SIZES)(_convolutions)
+        self._convolutions = lambda path, height, width: make(model, path, height, width)
+
+    def score(self, wanted: Sequence[Clip]) -> np.ndarray:
+        """Class probabilities of every crop of some clips, float32 `(clips, C, N)`."""
+        if not self._paths:
+            return np.stack([self._score_whole(*clip) for clip in wanted])
+        maps: dict = {}
+        inputs = [
+            np.concatenate([path.arrange(self._maps(path, clip, maps)) for clip in wanted])
+            for path in self._paths
+        ]  # (clips * C, h, w, f) and (clips * C, l_t, h, w, f)
+        scores = self._head.predict_on_batch(inputs)
+        return scores.reshape(len(wanted), clips.NUM_CROPS, -1)
+
+    def _score_whole(self, frames: np.ndarray, pair: np.ndarray) -> np.ndarray:
+        views = self._plan.cut(frames[pair[0]], frames[pair[1]])
+        return self._model.predict_on_batch(views)
+
+    def _maps(self, path: "_ImagePath", clip: Clip, maps: dict) -> list[np.ndarray]:
+        """The maps `(C, h, w, f)` of each image that a path takes of a clip."""
+        frames, pair = clip
+        found = []
+        for numbers in path.images(pair):
+            key = (path, id(frames), *numbers)
+            if key not in maps:
+                maps[key] = self._crops(path, path.image(frames, *numbers))
+            found.append(maps[key])
+        return found
+
+    def _crops(self, path: "_ImagePath", image: np.ndarray) -> np.ndarray:
+        size = self._plan.crop_size
+        if self._plan.views == "exact":
+            return self._convolutions(path, size, size).predict_on_batch(clips.crops(image, size))
+        height, width = image.shape[:2]
+        both = np.stack([image, image[:, ::-1]])
+        whole = self._convolutions(path, height, width).predict_on_batch(both)
+        return _cut(whole, clips.crop_grid(height, width, size), path.output.shape[-3:-1])
+
+
+@dataclass(frozen=True)
+class _ImagePath:
+    """The layers of one path that see one image at a time.
+
+    Attributes:
+        normalization: name of the layer that prepares the images.
+        convolution: name of the layer after the lower SCLs.
+        output: what that layer gives in the whole network.
+    """
+
+    normalization: str
+    convolution: str
+    output: keras.KerasTensor
+
+    def images(self, pair: np.ndarray) -> list[tuple[int, ...]]:
+        """Positions of the frames of each image."""
+        if self.normalization == "frame_normalization":
+            return [(int(pair[0, pair.shape[1] // 2]),)]
+        return [tuple(two) for two in pair.T.tolist()]
+
+    def image(self, frames: np.ndarray, *numbers: int) -> np.ndarray:
+        """A frame, or the difference of two, uint8 `(h, w, 3)`."""
+        if len(numbers) == 1:
+            return frames[numbers[0]]
+        return clips.absolute_difference(*(frames[number] for number in numbers))
+
+    def arrange(self, maps: list[np.ndarray]) -> np.ndarray:
+        """The maps of a clip's images as the rest of the network takes them, `(C, ...)`."""
+        return np.stack(maps, axis=1) if len(self.output.shape) == 5 else maps[0]
+
+
+def _image_paths(model: keras.Model) -> list[_ImagePath]:
+    names = {layer.name for layer in getattr(model, "layers", [])}
+    layers = {
+        "frame_normalization": "parallel_scl",
+        "difference_normalization": "time_distributed_temporal_scl",
+    }
+    return [
+        _ImagePath(normalization, convolution, model.get_layer(convolution).output)
+        for normalization, convolution in layers.items()
+        if convolution in names
+    ]
+
+
+def _convolutions(model: keras.Model, path: _ImagePath, height: int, width: int) -> keras.Model:
+    """The layers of a path that see one image, `(batch, height, width, 3)` uint8 to maps."""
+    image = keras.Input((height, width, 3), dtype="uint8")
+    layer = model.get_layer(path.convolution)
+    x = model.get_layer(path.normalization)(image)
+    x = _for_size(lower_scls(model), height, width)(x)
+    return keras.Model(image, getattr(layer, "layer", layer)(x))
+
+
+def _for_size(network: keras.Model, height: int, width: int) -> keras.Model:
+    """A network of convolutions for images of another size, with the same weights."""
+    if network.input_shape[1:3] == (height, width):
+        return network
+    config = network.get_config()
+    config["layers"][0]["config"]["batch_shape"] = (None, height, width, 3)
+    resized = network.__class__.from_config(config)
+    resized.set_weights(network.get_weights())
+    return resized
+
+
+def _cut(maps: np.ndarray, corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Crops `(18, *size, f)` of the maps `(2, h, w, f)` of an image and of its mirror image.
+
+    Args:
+        maps: those of the whole image.
+        corners: `(9, 2)`, top and left of the crops in the image, in the order of `crop_grid`.
+        size: height and width of a crop's maps.
+    """
+    room = np.array(maps.shape[1:3]) - size  # places that a crop can be moved by
+    places = np.rint(corners / np.maximum(corners.max(axis=0), 1) * room).astype(int)
+    grid = [maps[0, y : y + size[0], x : x + size[1]] for y, x in places]
+    mirrored = [maps[1, y : y + size[0], room[1] - x : room[1] - x + size[1]] for y, x in places]
+    return np.stack(grid + mirrored)
