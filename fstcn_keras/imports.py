@@ -1,8 +1,11 @@
 """Something done around the import of a package, whoever imports it and whenever."""
 
+import contextlib
 import importlib.abc
 import importlib.machinery
+import os
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -34,3 +37,30 @@ def around_import(package: str, context: Callable[[], AbstractContextManager]):
     be done when it comes. Nothing happens if it has been imported already.
     """
     sys.meta_path.insert(0, _Finder(package, context))
+
+
+def quiet_tensorflow():
+    """From now on TensorFlow's C++ keeps its log off the terminal, unless its import fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    around_import("tensorflow", _native_stderr_held_back)
+
+
+@contextlib.contextmanager
+def _native_stderr_held_back():
+    """Keeps off the terminal what TensorFlow's C++ prints before its log level is read.
+
+    If the import fails, everything held back is printed after all.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held_back.seek(0)
+            os.write(terminal, held_back.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
