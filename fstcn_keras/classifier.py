@@ -56,7 +56,7 @@ class ActionClassifier:
 
     @classmethod
     def load(cls, folder: str | Path) -> "ActionClassifier":
-        """Reads what `save` wrote.
+        """Reads what `save` wrote; the network computes in float32, whatever it was trained in.
 
         Raises:
             FileNotFoundError: if the folder lacks one of the files.
@@ -69,6 +69,8 @@ class ActionClassifier:
         if not (folder / "model.keras").is_file():
             raise FileNotFoundError(folder / "model.keras")
         model = keras.saving.load_model(folder / "model.keras", compile=False)
+        for layer in model._flatten_layers():  # those within wrappers as well
+            layer.dtype_policy = "float32"
         return cls(model, classes=classes, plan=plan)
 
     def save(self, folder: str | Path):

@@ -40,7 +40,7 @@ def around_import(package: str, context: Callable[[], AbstractContextManager]):
 
 
 def quiet_tensorflow():
-    """Keeps the notes of TensorFlow's C++ off the terminal, for commands that import it later."""
+    """From now on TensorFlow's C++ keeps its log off the terminal, unless its import fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     around_import("tensorflow", _native_stderr_held_back)
 

@@ -17,7 +17,9 @@ def printed(code: str) -> list[str]:
     ).stdout.split()
 
 
-@pytest.mark.parametrize("module", ["fstcn_keras.video", "fstcn_keras.presets"])
+@pytest.mark.parametrize(
+    "module", ["fstcn_keras.video", "fstcn_keras.presets", "fstcn_keras.export"]
+)
 def test_what_needs_no_network_starts_without_keras(module):
     code = f"import sys, {module}; print(*({{'keras', 'tensorflow', 'jax'}} & sys.modules.keys()))"
     assert printed(code) == []

@@ -15,4 +15,5 @@ if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
         file=sys.stderr,
     )
     sys.exit(2)
+
 quiet_tensorflow()

@@ -1,10 +1,17 @@
-"""Pictures of a run: training curves and the confusion matrix."""
+"""Pictures of a run: training curves, the confusion matrix, scores over a video."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+
+from fstcn_keras.prediction import Moment
+from training.files import aside
+
+# Okabe and Ito's, which the colour-blind can tell apart
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#000000")
 
 
 def draw_curves(history: Path, target: Path):
@@ -50,3 +57,38 @@ def draw_confusion(
     axes.set_ylabel("true")
     axes.set_title(title)
     figure.savefig(target, dpi=120)
+
+
+def draw_timeline(moments: Sequence[Moment], *, title: str, top_k: int, target: Path):
+    """Scores of the classes that are best somewhere in a video, over its seconds.
+
+    Args:
+        moments: the seconds of the video, at least one.
+        title: what stands above the figure.
+        top_k: how many classes to draw, those with the highest scores.
+        target: file to write; its suffix says in what format.
+    """
+    scores = {name: [] for name in sorted(moments[0].classes)}
+    for moment in moments:
+        for name, score in zip(moment.classes, moment.scores, strict=True):
+            scores[name].append(score)
+    drawn = sorted(scores, key=lambda name: -max(scores[name]))[:top_k]
+    edges = [moment.start_s for moment in moments] + [moments[-1].end_s]
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for number, name in enumerate(drawn):
+        axes.stairs(
+            scores[name],
+            edges,
+            baseline=None,
+            linewidth=2,
+            color=COLOURS[number % 8],
+            linestyle=("-", "--", ":")[number // 8 % 3],
+            label=name,
+        )
+    axes.set(xlim=(0, edges[-1]), ylim=(0, 1.02), xlabel="time, s", title=title)
+    axes.set_ylabel("score of one clip, 18 crops")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    with aside(target) as partial:
+        figure.savefig(partial, dpi=120, format=target.suffix[1:])

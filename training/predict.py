@@ -1,10 +1,17 @@
-"""Name the action in a video: python -m training.predict RUN VIDEO"""
+"""Name the action in videos: python -m training.predict [RUN] VIDEO..."""
 
 import dataclasses
+import json
+import sys
 from pathlib import Path
 
+from tqdm import tqdm
+
+from fstcn_keras import ActionClassifier
+from fstcn_keras.prediction import Prediction
+from fstcn_keras.runs import run_and_files
 from fstcn_keras.video import VideoError
-from training import cli
+from training import annotation, cli, figures
 from training.cli import UserError, option, positional
 from training.evaluate import load_classifier
 
@@ -13,27 +20,94 @@ from training.evaluate import load_classifier
 class PredictOptions:
     """What to predict, and by which run."""
 
-    run: Path = positional("folder of a training run")
-    video: Path = positional("the video file")
-    top_k: int = option(5, "number of classes to print")
+    paths: tuple[Path, ...] = positional(
+        "video files; a folder before them is that of the training run "
+        "(default: the newest finished one under runs/)"
+    )
+    top_k: int = option(5, "number of classes to give")
+    json: bool = option(False, "print one JSON object a line for each video")
+    annotate: Path | None = option(
+        None, "copy of the one video to write, .mp4, that shows what is seen in every second"
+    )
+    timeline: Path | None = option(
+        None, "figure to write, .png or .svg, of the one video's scores over time"
+    )
+
+    def __post_init__(self):
+        if self.top_k < 1:
+            raise UserError(f"--top-k must be positive, got {self.top_k}")
+        for name, suffixes in {"annotate": (".mp4",), "timeline": (".png", ".svg")}.items():
+            file = getattr(self, name)
+            if file is not None and file.suffix not in suffixes:
+                raise UserError(f"--{name} must end in {' or '.join(suffixes)}, got {file}")
+            if file is not None and not file.parent.is_dir():
+                raise UserError(f"--{name}: {file.parent} is not a folder")
 
 
 def main(options: PredictOptions):
-    """Prints the best classes of one video."""
-    if options.top_k < 1:
-        raise UserError(f"--top-k must be positive, got {options.top_k}")
-    classifier = load_classifier(options.run)
-    try:
-        prediction = classifier.predict_video(options.video)
-    except VideoError as error:
-        raise UserError(f"{options.video}: {error}") from error
-    num_clips, num_crops = prediction.view_probabilities.shape[:2]
-    print(
-        f"{options.video}: {prediction.num_frames} frames, {num_clips} clips x {num_crops} crops, "
+    """Prints the best classes of each video, and draws those of every second if asked to."""
+    run, videos = run_and_files(options.paths)
+    if not videos:
+        raise UserError(f"name a video after the run {run}")
+    draws = options.annotate or options.timeline
+    if draws and len(videos) > 1:
+        raise UserError(f"--annotate and --timeline take one video, got {len(videos)}")
+    classifier = load_classifier(run)
+    describe = json_line if options.json else table
+    bad = 0
+    for result in classifier.predict_videos(videos):
+        if result.reason:
+            bad += 1
+            tqdm.write(f"error: {result.source}: {result.reason}", file=sys.stderr)
+        else:
+            tqdm.write(describe(result.source, result.prediction, options.top_k))
+    if bad:
+        sys.exit(2)
+    if draws:
+        draw(classifier, videos[0], options)
+
+
+def table(video: Path, prediction: Prediction, top_k: int) -> str:
+    """The best classes of a video, for people."""
+    num_clips, num_crops = prediction.sci.shape
+    lines = [
+        f"{video}: {prediction.num_frames} frames, {num_clips} clips x {num_crops} crops, "
         "SCI fusion"
+    ]
+    best = zip(prediction.classes[:top_k], prediction.scores, strict=False)
+    return "\n".join(lines + [f"  {score:6.3f}  {name}" for name, score in best])
+
+
+def json_line(video: Path, prediction: Prediction, top_k: int) -> str:
+    """The same and what it is made of, for programs."""
+    return json.dumps(
+        {
+            "video": str(video),
+            "num_frames": prediction.num_frames,
+            "classes": prediction.classes[:top_k],
+            "scores": prediction.scores[:top_k].tolist(),
+            "clip_scores": prediction.clip_scores[:, :top_k].tolist(),
+            "sci": prediction.sci.tolist(),
+            "frames_used": prediction.pairs.tolist(),
+            "protocol": prediction.protocol,
+        }
     )
-    for rank in range(min(options.top_k, len(prediction.classes))):
-        print(f"  {prediction.scores[rank]:6.3f}  {prediction.classes[rank]}")
+
+
+def draw(classifier: ActionClassifier, video: Path, options: PredictOptions):
+    """Writes the annotated video and the figure over time."""
+    try:
+        moments = list(classifier.timeline(video))
+        if options.annotate:
+            annotation.annotate(video, moments, options.annotate)
+            print(f"wrote {options.annotate}", file=sys.stderr)
+        if options.timeline:
+            figures.draw_timeline(
+                moments, title=video.name, top_k=options.top_k, target=options.timeline
+            )
+            print(f"wrote {options.timeline}", file=sys.stderr)
+    except (VideoError, ValueError) as error:
+        raise UserError(f"{video}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -1,0 +1,220 @@
+"""A trained network as a TensorFlow SavedModel that classifies whole videos by itself."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fstcn_keras import clips
+from fstcn_keras.classifier import ActionClassifier
+from fstcn_keras.resizing import resize, short_side_weights
+from fstcn_keras.video import MAX_SIDE
+from fstcn_keras.views import ViewPlan
+
+FEATURES = ("spatial_features", "temporal_features", "spatio_temporal_features")
+
+
+def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArchive:
+    """The SavedModel of a classifier, ready for `write_out`.
+
+    With N classes, M clips of C = 18 crops, and `l_t` frames of `s` pixels in a clip pair, its
+    signatures and their named inputs and outputs are
+
+    - `serving_default`: `clip`, `clip_diff`, uint8 `(batch, l_t, s, s, 3)`: clip pairs as
+      `ViewPlan.cut` makes them. Output `probabilities`, float32 `(batch, N)`.
+    - `classify_video`: `frames`, uint8 `(T, H, W, 3)`, RGB, T, H and W at least 1. Outputs
+      `probabilities`, float32 `(N)`: the SCI-fused scores in the order of the network's classes,
+      which are maxima over clips and need not add up to 1; `classes`, string `(N)`: all class
+      names, best first; `scores`, float32 `(N)`: theirs; `sci`, float32 `(M, C)`: the sparsity
+      concentration index of each view.
+    - `classify_jpegs`: `frames`, string `(T)`: JPEG, PNG, GIF (its first image) or BMP files,
+      all of one size. The same outputs.
+    - `embed`: `frames` as for `classify_video`. Outputs `spatial_features`, `temporal_features`
+      and `spatio_temporal_features`, those of them that the network has, float32 `(F)` each:
+      means over the M x C views.
+
+    A clip is resized, cut and scored at a time, and distinct clips once, so that memory grows
+    with the frames given alone. Inputs that break the rules above raise `InvalidArgumentError`.
+
+    Raises:
+        RuntimeError: if Keras does not run on TensorFlow.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"A SavedModel needs Keras on TensorFlow. Received: {keras.backend.backend()}"
+        )
+    network, plan = classifier.model, classifier.plan
+    frames = tf.TensorSpec((None, None, None, 3), tf.uint8, name="frames")
+    jpegs = tf.TensorSpec((None,), tf.string, name="frames")
+    shape = (None, plan.clip_length, plan.crop_size, plan.crop_size, 3)
+    pair = [tf.TensorSpec(shape, tf.uint8, name=name) for name in ("clip", "clip_diff")]
+
+    probabilities = keras.Model(network.inputs, {"probabilities": network.output})
+    names = {layer.name for layer in network.layers}
+    features = keras.Model(
+        network.inputs, {name: network.get_layer(name).output for name in FEATURES if name in names}
+    )
+
+    def serving_default(clip, clip_diff):
+        return probabilities({"clip": clip, "clip_diff": clip_diff}, training=False)
+
+    def classify(load, num_frames):
+        views = score_views(probabilities, plan, load, num_frames)["probabilities"]
+        return ranked(views, classifier.classes)
+
+    def classify_video(frames):
+        return classify(*frame_loader(frames, plan.short_side))
+
+    def classify_jpegs(frames):
+        return classify(*jpeg_loader(frames, plan.short_side))
+
+    def embed(frames):
+        views = score_views(features, plan, *frame_loader(frames, plan.short_side))
+        return {name: tf.reduce_mean(x, axis=(0, 1)) for name, x in views.items()}
+
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    archive.add_endpoint("serving_default", serving_default, input_signature=pair)
+    archive.add_endpoint("classify_video", classify_video, input_signature=[frames])
+    archive.add_endpoint("classify_jpegs", classify_jpegs, input_signature=[jpegs])
+    archive.add_endpoint("embed", embed, input_signature=[frames])
+    return archive
+
+
+Loader = Callable[[tf.Tensor], tf.Tensor]  # from a frame's number to (h, w, 3) uint8, resized
+
+
+def frame_loader(frames: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
+    """What gives a frame of a uint8 `(T, H, W, 3)` tensor resized, and their number."""
+    shape = tf.shape(frames)
+    tf.debugging.assert_positive(tf.reduce_prod(shape), "frames must be (T, H, W, 3), none of 0")
+    weights = _checked_weights(shape[1], shape[2], short_side)
+    return lambda number: resize(frames[number], *weights), shape[0]
+
+
+def jpeg_loader(files: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
+    """What gives a frame of a string `(T)` tensor of image files decoded and resized."""
+    tf.debugging.assert_positive(tf.size(files), "frames must hold at least one image file")
+
+    def decode(number):
+        image = tf.io.decode_image(files[number], channels=3, expand_animations=False)
+        return tf.ensure_shape(image, (None, None, 3))
+
+    first = tf.shape(decode(0))
+    weights = _checked_weights(first[0], first[1], short_side)
+
+    def load(number):
+        image = decode(number)
+        tf.debugging.assert_equal(tf.shape(image), first, "frames must be of one size")
+        return resize(image, *weights)
+
+    return load, tf.size(files)
+
+
+def _checked_weights(height: tf.Tensor, width: tf.Tensor, short_side: int):
+    longer, shorter = tf.maximum(height, width), tf.minimum(height, width)
+    # in floats: the product of a wrong shape may not fit into an integer
+    ratio = tf.cast(longer, tf.float32) / tf.cast(shorter, tf.float32)
+    message = f"frames are too long and narrow: resized, a side is over {MAX_SIDE} pixels"
+    tf.debugging.assert_less_equal(ratio * short_side, float(MAX_SIDE), message)
+    return short_side_weights(height, width, short_side)
+
+
+def score_views(
+    model: keras.Model, plan: ViewPlan, load: Loader, num_frames: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Outputs of a network for every view of a video, each float32 `(M, C, ...)`.
+
+    Args:
+        model: from `{"clip", "clip_diff"}` to a dictionary of float32 `(batch, ...)`.
+        plan: the views.
+        load: gives a frame by its number, see `Loader`.
+        num_frames: how many there are, scalar int32.
+    """
+    l_t = plan.clip_length
+
+    def score(start):
+        pair = pair_indices(plan, start, num_frames)  # (2 * l_t)
+        numbers, positions = tf.unique(pair)
+        image = tf.TensorSpec((None, None, 3), tf.uint8)
+        distinct = tf.map_fn(load, numbers, fn_output_signature=image, parallel_iterations=2)
+        frames = tf.gather(distinct, positions)  # (2 * l_t, h, w, 3)
+        clip, later = frames[:l_t], frames[l_t:]
+        difference = tf.maximum(clip, later) - tf.minimum(clip, later)
+        views = {"clip": crops(plan, clip), "clip_diff": crops(plan, difference)}
+        return model(views, training=False)
+
+    starts, clip_of = tf.unique(start_frames(plan, num_frames))
+    outputs = {
+        name: tf.TensorSpec((clips.NUM_CROPS, *output.shape[1:]), tf.float32)
+        for name, output in model.output.items()
+    }
+    distinct = tf.map_fn(score, starts, fn_output_signature=outputs, parallel_iterations=1)
+    return {name: tf.gather(x, clip_of) for name, x in distinct.items()}
+
+
+def start_frames(plan: ViewPlan, num_frames: tf.Tensor) -> tf.Tensor:
+    """`clips.start_frames` of a length known only to the graph, int32 `(M)`."""
+    last = tf.maximum(0, num_frames - clips.span(**plan.timing()))
+    fractions = np.linspace(0, 1, plan.num_clips) if plan.num_clips > 1 else np.array([0.5])
+    return tf.cast(tf.floor(fractions * tf.cast(last, tf.float64) + 0.5), tf.int32)
+
+
+def pair_indices(plan: ViewPlan, start: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
+    """`clips.pair_indices` of a length known only to the graph, int32 `(2 * l_t)`."""
+    frames = start + plan.stride * tf.range(plan.clip_length)
+    period = tf.maximum(1, 2 * (num_frames - 1))
+    indices = tf.concat([frames, frames + plan.distance], axis=0) % period
+    return tf.where(indices < num_frames, indices, period - indices)
+
+
+def crops(plan: ViewPlan, images: tf.Tensor) -> tf.Tensor:
+    """`clips.crops` of frames of a size known only to the graph.
+
+    Args:
+        plan: the views.
+        images: uint8 `(l_t, h, w, 3)`.
+
+    Returns:
+        uint8 `(18, l_t, crop_size, crop_size, 3)`.
+    """
+    size = plan.crop_size
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    tops = (0, (height - size) // 2, height - size)
+    lefts = (0, (width - size) // 2, width - size)
+    grid = tf.stack(
+        [images[:, top : top + size, left : left + size] for top in tops for left in lefts]
+    )
+    views = tf.concat([grid, tf.reverse(grid, axis=[-2])], axis=0)
+    return tf.ensure_shape(views, (clips.NUM_CROPS, plan.clip_length, size, size, 3))
+
+
+def ranked(probabilities: tf.Tensor, classes: tuple[str, ...]) -> dict[str, tf.Tensor]:
+    """Fuses the probabilities of all views, float32 `(M, C, N)`, as `fusion.fuse` does.
+
+    Returns:
+        The outputs of `classify_video`, see `saved_model_archive`.
+    """
+    index = sci(probabilities)  # (M, C)
+    total = tf.reduce_sum(index, axis=1, keepdims=True)  # (M, 1)
+    plain = tf.ones_like(index) / index.shape[1]
+    weights = tf.where(total > 0, tf.math.divide_no_nan(index, total), plain)
+    fused = tf.reduce_max(tf.einsum("mc,mcn->mn", weights, probabilities), axis=0)
+    order = tf.argsort(fused, direction="DESCENDING", stable=True)
+    return {
+        "probabilities": fused,
+        "classes": tf.gather(tf.constant(classes), order),
+        "scores": tf.gather(fused, order),
+        "sci": index,
+    }
+
+
+def sci(probabilities: tf.Tensor) -> tf.Tensor:
+    """Sparsity concentration index, `fusion.sci`: `(..., N)` to `(...)`."""
+    num_classes = probabilities.shape[-1]
+    total = tf.reduce_sum(probabilities, axis=-1)
+    share = tf.math.divide_no_nan(tf.reduce_max(probabilities, axis=-1), total)
+    if num_classes == 1:
+        return share
+    return tf.clip_by_value((num_classes * share - 1) / (num_classes - 1), 0, 1)

@@ -1,0 +1,96 @@
+"""Reading frames by number, from paths, file objects and arrays."""
+
+import io
+
+import numpy as np
+import pytest
+from keras import ops
+
+from fstcn_keras.frames import open_frames, read_resized
+from fstcn_keras.resizing import resize, short_side_weights
+from fstcn_keras.video import VideoError, VideoReader
+from tests.videos import noise, write_video
+
+FRAMES = noise(9, height=30, width=40)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("video") / "noise.avi", FRAMES, fps=10)
+
+
+@pytest.fixture(params=["path", "name", "file", "memory", "array"])
+def source(request, path):
+    if request.param == "array":
+        return FRAMES
+    if request.param == "memory":
+        return io.BytesIO(path.read_bytes())
+    return {"path": path, "name": str(path), "file": path.open("rb")}[request.param]
+
+
+def test_every_source_gives_the_same_frames_again_and_again(source):
+    reader = open_frames(source)
+    for _ in range(2):
+        assert reader.count() == 9
+        np.testing.assert_array_equal(list(reader.select([0, 3, 8])), FRAMES[[0, 3, 8]])
+    assert list(reader.select([])) == []
+
+
+def test_a_reader_can_be_iterated_again(path):
+    reader = VideoReader(path)
+    for _ in range(2):
+        np.testing.assert_array_equal(list(reader), FRAMES)
+        assert (reader.decoded_frames, reader.damaged_packets, reader.fps) == (9, 0, 10)
+
+
+def test_frames_are_resized_as_arrays_are(source):
+    expected = [
+        ops.convert_to_numpy(resize(FRAMES[n], *short_side_weights(30, 40, 24))) for n in (2, 5)
+    ]
+    found = list(read_resized(open_frames(source), [2, 5], 24))
+    np.testing.assert_array_equal(found, expected)
+    assert found[0].shape == (24, 32, 3)
+
+
+def test_a_file_that_lost_frames_between_two_passes(path):
+    with pytest.raises(VideoError, match="no frame 9 any more"):
+        list(VideoReader(path).select([8, 9, 10]))
+
+
+def test_too_long_and_narrow():
+    with pytest.raises(VideoError, match="2x400 pixels would become 24000 on the long side"):
+        list(read_resized(open_frames(np.zeros((1, 400, 2, 3), np.uint8)), [0], 120))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((2, 4, 5, 3), np.float32),
+        np.zeros((4, 5, 3), np.uint8),
+        np.zeros((2, 4, 5, 4), np.uint8),
+        np.zeros((0, 4, 5, 3), np.uint8),
+        np.zeros((2, 4, 0, 3), np.uint8),
+    ],
+)
+def test_arrays_of_another_kind(array):
+    with pytest.raises(ValueError, match="Received: ") as error:
+        open_frames(array)
+    assert str(error.value).endswith(f"Received: {array.shape} {array.dtype}")
+
+
+@pytest.mark.parametrize(
+    ("source", "received"),
+    [(b"RIFF", "bytes"), (3, "int"), ([FRAMES], "list"), (io.StringIO("text"), "StringIO")],
+)
+def test_what_is_no_video_in_any_sense(source, received):
+    with pytest.raises(TypeError, match=f"Received: {received}$"):
+        open_frames(source)
+
+
+def test_a_file_object_that_cannot_seek():
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return False
+
+    with pytest.raises(ValueError, match="able to seek"):
+        open_frames(Pipe(b"RIFF"))

@@ -1,0 +1,81 @@
+"""A copy of a video that shows what the network sees in every second."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
+
+from fstcn_keras.prediction import Moment
+from fstcn_keras.video import VideoReader
+from training.files import aside
+
+SHORT_SIDE = 360  # pixels; the lettering fits it
+LINES = 3  # classes named at a time
+LINE_HEIGHT = 24
+BAR_HEIGHT = 8
+BAND_COLOUR = (0, 0, 0, 150)
+SCORE_COLOUR = (0, 114, 178, 220)
+TIME_COLOUR = (230, 159, 0, 255)
+
+
+def annotate(video: Path, moments: Sequence[Moment], target: Path):
+    """Writes the video with the best classes of each second, their scores and a time bar.
+
+    It becomes H.264 in MP4, which browsers play, with a short side of 360 pixels and no sound.
+
+    Args:
+        video: the file.
+        moments: its seconds, as `ActionClassifier.timeline` gives them.
+        target: file to write.
+
+    Raises:
+        VideoError: if the video cannot be read.
+    """
+    reader = VideoReader(video, short_side=SHORT_SIDE)
+    with (
+        aside(target) as partial,
+        av.open(partial, "w", format="mp4", options={"movflags": "+faststart"}) as container,
+    ):
+        stream = None
+        frames = tqdm(reader, "annotating", unit="frame", leave=False, disable=None)
+        for number, frame in enumerate(frames):
+            if stream is None:
+                rate = Fraction(reader.fps).limit_denominator(1001)
+                stream = container.add_stream("libx264", rate=rate)
+                stream.height, stream.width = (side // 2 * 2 for side in frame.shape[:2])
+                stream.pix_fmt = "yuv420p"
+            time_s = number / reader.fps
+            image = draw_moment(
+                frame[: stream.height, : stream.width],
+                moments[min(int(time_s), len(moments) - 1)],
+                played=time_s / moments[-1].end_s,
+            )
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def draw_moment(frame: np.ndarray, moment: Moment, *, played: float) -> np.ndarray:
+    """A frame with a band of class names and scores and, below, a bar of the time played.
+
+    Args:
+        frame: `(height, width, 3)` uint8.
+        moment: what is seen.
+        played: share of the video before this frame, 0 to 1.
+    """
+    image = Image.fromarray(frame)
+    width, height = image.size
+    brush = ImageDraw.Draw(image, "RGBA")
+    font = ImageFont.load_default(LINE_HEIGHT * 0.7)
+    named = list(zip(moment.classes, moment.scores, strict=True))[:LINES]
+    top = height - BAR_HEIGHT - LINE_HEIGHT * len(named)
+    brush.rectangle((0, top, width, height), fill=BAND_COLOUR)
+    for line, (name, score) in enumerate(named):
+        y = top + line * LINE_HEIGHT
+        brush.rectangle((0, y + 3, width * float(score), y + LINE_HEIGHT - 3), fill=SCORE_COLOUR)
+        brush.text((6, y + 2), f"{score:.2f}  {name}", font=font, fill="white")
+    brush.rectangle((0, height - BAR_HEIGHT, width * played, height), fill=TIME_COLOUR)
+    return np.asarray(image)
