@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,19 +85,26 @@ class ActionClassifier:
         aside.replace(folder / "model.keras")
 
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        """Class probabilities of every view of one video.
+        """Class probabilities of every view of one video, float32 `(M, C, N)`; see `map_views`."""
+        return self.map_views(self.model.predict_on_batch, frames, pairs)
 
-        Clips that touch the same frames are scored once.
+    def map_views(self, function: Callable, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """What a function of the network's inputs gives for every view of one video.
+
+        Clips that touch the same frames are computed once.
 
         Args:
+            function: from `{"clip", "clip_diff"}`, uint8 `(C, l_t, crop_size, crop_size, 3)`
+                each, to an array `(C, ...)`.
             frames: `(frames, height, width, 3)` uint8, short side `plan.short_side`.
             pairs: `(M, 2, l_t)` positions in `frames` of each clip's pairs.
 
         Returns:
-            float32 `(M, C, N)`; the C crops in the order of `clips.crops`.
+            `(M, C, ...)`; the C crops in the order of `clips.crops`.
         """
         distinct, clip_of = _distinct(pairs)
-        return np.concatenate([self._score([(frames, pair)]) for pair in distinct])[clip_of]
+        values = [function(self.plan.cut(frames[t], frames[later])) for t, later in distinct]
+        return np.stack(values)[clip_of]
 
     def predict_video(self, source) -> Prediction:
         """Names the action in a video.

@@ -1,0 +1,47 @@
+"""How figures look: colours and markers that all eyes can tell apart, captions, files."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from training.files import aside
+
+PALETTE = (  # Okabe and Ito 2008, the yellow darkened for white ground
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#9A8F00",
+)
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*", "<", "p", ">", "h", "d")
+DPI = 120
+
+
+def class_styles(classes: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each class; the pairs are all different up to 104 classes."""
+    return {
+        name: (PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)])
+        for number, name in enumerate(classes)
+    }
+
+
+def add_caption(figure: Figure, text: str):
+    """Writes the text below everything else, wrapped to the figure's width."""
+    characters = round(14 * figure.get_figwidth())
+    figure.supxlabel("\n".join(textwrap.wrap(text, characters)), fontsize=8, x=0.01, ha="left")
+
+
+def save(figure: Figure, *files: Path):
+    """Writes the figure to each file, in the format of its suffix; equal figures, equal bytes."""
+    dateless = {".png": {"Software": None}, ".svg": {"Date": None}}
+    for file in files:
+        with matplotlib.rc_context({"svg.hashsalt": file.stem}), aside(file) as partial:
+            figure.savefig(
+                partial, dpi=DPI, format=file.suffix[1:], metadata=dateless.get(file.suffix)
+            )
