@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jinja2
 import numpy as np
+from matplotlib.markers import MarkerStyle
 from PIL import Image
 
 from training.files import write_aside
@@ -41,6 +42,14 @@ def embedded_thumbnail(frame: np.ndarray, *, height: int = 96) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=75)
     return _data_address("image/jpeg", buffer.getvalue())
+
+
+def marker_path(marker: str) -> str:
+    """A marker of matplotlib as the path of an SVG, about 2 wide and high around 0, 0."""
+    style = MarkerStyle(marker)
+    outlines = style.get_path().transformed(style.get_transform()).to_polygons()
+    flipped = [" L".join(f"{2 * x:.3g} {-2 * y:.3g}" for x, y in outline) for outline in outlines]
+    return " ".join(f"M{outline}Z" for outline in flipped)
 
 
 def _data_address(kind: str, content: bytes) -> str:

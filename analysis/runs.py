@@ -4,6 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from fstcn_keras import ActionClassifier
 from training.cli import UserError
 from training.data.datasets import Dataset, Video
@@ -40,6 +42,26 @@ class OpenRun:
         if side == "test":
             return check_test_videos(self.dataset, self.store)
         return [v for v in self.dataset.side(side) if self.store.videos[v.path].num_frames]
+
+    def middle_frame(self, path: str) -> np.ndarray:
+        """The frame in the middle of a video, uint8 `(height, width, 3)`."""
+        return self.store.read_frames(path, [self.store.videos[path].num_frames // 2])[0]
+
+
+def chosen_run(run: Path | None) -> Path:
+    """The run that a command names, or else the newest finished one under `runs/`.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if run is not None:
+        return run
+    finished = Path("runs").glob("**/metrics.json")
+    newest = max(finished, key=lambda file: file.stat().st_mtime_ns, default=None)
+    if newest is None:
+        raise UserError("no finished run under runs/: name one, or train one by training.fit")
+    print(f"newest finished run: {newest.parent}")
+    return newest.parent
 
 
 def read_options(run: Path) -> FitOptions:

@@ -8,7 +8,7 @@ from sklearn.metrics import silhouette_score, v_measure_score
 from sklearn.neighbors import KNeighborsClassifier
 
 NEIGHBOURS = 5
-KMEANS_STARTS = 10
+KMEANS_STARTS = 20
 
 
 @dataclass(frozen=True, kw_only=True)

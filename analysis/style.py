@@ -1,13 +1,9 @@
-"""How figures look: colours and markers that all eyes can tell apart, captions, files."""
+"""How figures look: colours and markers that all eyes can tell apart, and captions."""
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
-import matplotlib
 from matplotlib.figure import Figure
-
-from training.files import aside
 
 PALETTE = (  # Okabe and Ito 2008, the yellow darkened for white ground
     "#0072B2",
@@ -20,7 +16,6 @@ PALETTE = (  # Okabe and Ito 2008, the yellow darkened for white ground
     "#9A8F00",
 )
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*", "<", "p", ">", "h", "d")
-DPI = 120
 
 
 def class_styles(classes: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -33,15 +28,5 @@ def class_styles(classes: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 def add_caption(figure: Figure, text: str):
     """Writes the text below everything else, wrapped to the figure's width."""
-    characters = round(14 * figure.get_figwidth())
+    characters = round(17 * figure.get_figwidth())
     figure.supxlabel("\n".join(textwrap.wrap(text, characters)), fontsize=8, x=0.01, ha="left")
-
-
-def save(figure: Figure, *files: Path):
-    """Writes the figure to each file, in the format of its suffix; equal figures, equal bytes."""
-    dateless = {".png": {"Software": None}, ".svg": {"Date": None}}
-    for file in files:
-        with matplotlib.rc_context({"svg.hashsalt": file.stem}), aside(file) as partial:
-            figure.savefig(
-                partial, dpi=DPI, format=file.suffix[1:], metadata=dateless.get(file.suffix)
-            )

@@ -3,8 +3,24 @@
 import csv
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+
+from training.files import aside
+
+DPI = 120
+matplotlib.rcParams["text.parse_math"] = False  # names of classes and files are no formulas
+
+
+def save_figure(figure: Figure, *files: Path):
+    """Writes a figure to each file in the format of its suffix: equal figures, equal bytes."""
+    undated = {".png": {"Software": None}, ".svg": {"Date": None}}
+    for file in files:
+        with matplotlib.rc_context({"svg.hashsalt": file.stem}), aside(file) as partial:
+            figure.savefig(
+                partial, dpi=DPI, format=file.suffix[1:], metadata=undated.get(file.suffix)
+            )
 
 
 def draw_curves(history: Path, target: Path):
@@ -28,25 +44,34 @@ def draw_curves(history: Path, target: Path):
             axes.set_ylabel(label)
             axes.grid(alpha=0.3)
             axes.legend()
-    figure.savefig(target, dpi=120)
+    save_figure(figure, target)
 
 
 def draw_confusion(
     labels: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...], *, title: str, target: Path
 ):
-    """Row-normalised confusion matrix, true classes down, predicted ones across, as PNG."""
+    """Row-normalised confusion matrix, true classes down, predicted ones across, as PNG.
+
+    The numbers in it count videos.
+    """
     num_classes = len(classes)
     counts = np.zeros((num_classes, num_classes))
     np.add.at(counts, (labels, predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 3 + 0.28 * num_classes
+    dense = num_classes > 40
+    side = 3 + (0.16 if dense else 0.28) * num_classes
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     figure.colorbar(image, label="share of the true class's videos", shrink=0.8)
-    axes.set_xticks(range(num_classes), classes, rotation=90)
-    axes.set_yticks(range(num_classes), classes)
+    size = 7 if dense else 10
+    axes.set_xticks(range(num_classes), classes, rotation=90, fontsize=size)
+    axes.set_yticks(range(num_classes), classes, fontsize=size)
+    for row, column in np.argwhere(counts):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        text = f"{counts[row, column]:.0f}"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size - 3)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(title)
-    figure.savefig(target, dpi=120)
+    save_figure(figure, target)
