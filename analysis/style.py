@@ -1,9 +1,6 @@
-"""How figures look: colours and markers that all eyes can tell apart, and captions."""
+"""Colours and markers that all eyes can tell apart."""
 
-import textwrap
 from collections.abc import Sequence
-
-from matplotlib.figure import Figure
 
 PALETTE = (  # Okabe and Ito 2008, the yellow darkened for white ground
     "#0072B2",
@@ -24,9 +21,3 @@ def class_styles(classes: Sequence[str]) -> dict[str, tuple[str, str]]:
         name: (PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)])
         for number, name in enumerate(classes)
     }
-
-
-def add_caption(figure: Figure, text: str):
-    """Writes the text below everything else, wrapped to the figure's width."""
-    characters = round(17 * figure.get_figwidth())
-    figure.supxlabel("\n".join(textwrap.wrap(text, characters)), fontsize=8, x=0.01, ha="left")

@@ -21,11 +21,11 @@ from analysis.features import FEATURES, VideoFeatures, video_features
 from analysis.page import embedded_thumbnail, marker_path, write_page
 from analysis.runs import OpenRun, chosen_run, figures_folder, network_text, open_run
 from analysis.separation import Separation, separation
-from analysis.style import PALETTE, add_caption, class_styles
+from analysis.style import PALETTE, class_styles
 from fstcn_keras.clips import NUM_CROPS
 from training import cli
 from training.cli import UserError, option, positional
-from training.figures import save_figure
+from training.figures import add_caption, save_figure
 from training.files import write_aside
 
 PAPER_CLASSES = ("smile", "laugh", "chew", "talk", "eat", "smoke", "drink")  # of Figure 4

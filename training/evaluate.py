@@ -149,13 +149,13 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore):
             "weights_sha256": weights_sha256(classifier),
         },
     }
-    figures.draw_confusion(
+    confusion = figures.draw_confusion(
         labels,
         fusion.fuse(scores).argmax(axis=-1),
         dataset.classes,
-        title=f"{dataset.name} split {dataset.split}, {len(videos)} test videos, SCI fusion",
-        target=run / "confusion.png",
+        caption=f"{dataset.name} split {dataset.split}, {len(videos)} test videos, SCI fusion",
     )
+    figures.save_figure(confusion, run / "confusion.png")
     write_aside(run / "metrics.json", json.dumps(metrics, indent=1))
 
 

@@ -1,6 +1,7 @@
 """Pictures of a run: training curves and the confusion matrix."""
 
 import csv
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -23,8 +24,14 @@ def save_figure(figure: Figure, *files: Path):
             )
 
 
-def draw_curves(history: Path, target: Path):
-    """Loss and accuracy over the epochs of each stage, training and held-out videos, as PNG."""
+def add_caption(figure: Figure, text: str):
+    """Writes the text below everything else, wrapped to the figure's width."""
+    characters = round(17 * figure.get_figwidth())
+    figure.supxlabel("\n".join(textwrap.wrap(text, characters)), fontsize=8, x=0.01, ha="left")
+
+
+def draw_curves(history: Path) -> Figure:
+    """Loss and accuracy over the epochs of each stage, training and held-out videos."""
     with history.open(newline="") as file:
         rows = list(csv.DictReader(file))
     stages = list(dict.fromkeys(row["stage"] for row in rows))
@@ -44,13 +51,13 @@ def draw_curves(history: Path, target: Path):
             axes.set_ylabel(label)
             axes.grid(alpha=0.3)
             axes.legend()
-    save_figure(figure, target)
+    return figure
 
 
 def draw_confusion(
-    labels: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...], *, title: str, target: Path
-):
-    """Row-normalised confusion matrix, true classes down, predicted ones across, as PNG.
+    labels: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...], *, caption: str
+) -> Figure:
+    """Row-normalised confusion matrix, true classes down, predicted ones across.
 
     The numbers in it count videos.
     """
@@ -73,5 +80,5 @@ def draw_confusion(
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size - 3)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(title)
-    save_figure(figure, target)
+    add_caption(figure, caption)
+    return figure
