@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.style import PALETTE
+from analysis.style import FUSIONS, PALETTE
 from training.figures import add_caption
 
 NUM_BINS = 10
-FUSIONS = {"sci": "SCI fusion", "average": "averaging"}
 
 
 @dataclass(frozen=True, kw_only=True)

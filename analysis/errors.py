@@ -3,7 +3,7 @@
 From the scores of all test videos: the confusion matrix, similar classes side by side; the
 accuracy of each class with its Wilson interval; frames of the worst mistakes; how far the scores
 can be taken as probabilities; accuracy against the number of views. Writes confusion.png,
-class_accuracy.png, mistakes.png, reliability.png, views.png and errors.json into RUN/figures.
+class_accuracy.png, mistakes.jpg, reliability.png, views.png and errors.json into RUN/figures.
 """
 
 import dataclasses
@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.calibration import FUSIONS, Reliability, draw_reliability, reliability
+from analysis.calibration import Reliability, draw_reliability, reliability
 from analysis.confusion import confused_pairs, similarity_order, soft_confusion
 from analysis.contact_sheet import Entry, draw_contact_sheet
 from analysis.runs import chosen_run, figures_folder, open_run, protocol_text, read_options
 from analysis.statistics import Share, wilson
-from analysis.style import PALETTE
-from analysis.view_counts import TopOnes, accuracy_by_views, draw_views
+from analysis.style import FUSIONS, PALETTE
+from analysis.view_counts import OF_MANY, TopOnes, accuracy_by_views, draw_views
 from fstcn_keras import fusion
 from training import cli
 from training.cli import UserError, option, positional
@@ -71,7 +71,7 @@ def main(options: ErrorsOptions):
     save_figure(draw_class_accuracy(errors), folder / "class_accuracy.png")
     save_figure(draw_reliability(errors.calibration, errors.caption), folder / "reliability.png")
     save_figure(draw_views(errors.views, views_caption(errors)), folder / "views.png")
-    draw_mistakes(scores, errors.caption, folder / "mistakes.png")
+    draw_mistakes(scores, errors.caption, folder / "mistakes.jpg")
     print_errors(errors)
     print(f"results in {folder}: errors.json and the figures")
 
@@ -79,7 +79,7 @@ def main(options: ErrorsOptions):
 def find_errors(scores: RunScores, caption: str) -> Errors:
     """Counts the mistakes of a run in every way."""
     labels = scores.labels
-    fused = {method: fusion.fuse(scores.scores, method) for method in FUSIONS}
+    fused = {method: fusion.fuse(scores.scores, method) for method in OF_MANY}
     right = {method: values.argmax(axis=-1) == labels for method, values in fused.items()}
     present = np.unique(labels)
     return Errors(

@@ -1,7 +1,8 @@
-"""Colours and markers that all eyes can tell apart."""
+"""How things are called and drawn: methods of fusion, colours and markers for all eyes."""
 
 from collections.abc import Sequence
 
+FUSIONS = {"sci": "SCI fusion", "average": "averaging", "single": "one clip, centre crop"}
 PALETTE = (  # Okabe and Ito 2008, the yellow darkened for white ground
     "#0072B2",
     "#D55E00",

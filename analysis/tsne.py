@@ -40,7 +40,7 @@ class TsneOptions:
     classes: str | None = option(
         None,
         "names with commas between (default: those of the paper's Figure 4 if the data has "
-        f"them, else the {len(PALETTE)} that are confused most)",
+        f"them, else the {len(PALETTE)} that are confused most, by mean probability)",
     )
     split: Literal["test", "train"] = option("test", "which videos of the run's split")
     out: Path | None = option(None, "folder of the figures (default: figures in the run)")

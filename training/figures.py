@@ -15,7 +15,10 @@ matplotlib.rcParams["text.parse_math"] = False  # names of classes and files are
 
 
 def save_figure(figure: Figure, *files: Path):
-    """Writes a figure to each file in the format of its suffix: equal figures, equal bytes."""
+    """Writes a figure to each file in the format of its suffix.
+
+    Equal figures give equal bytes.
+    """
     undated = {".png": {"Software": None}, ".svg": {"Date": None}}
     for file in files:
         with matplotlib.rc_context({"svg.hashsalt": file.stem}), aside(file) as partial:

@@ -52,10 +52,10 @@ def test_numbers_against_the_scores(figures, finished_run):
 
 def test_all_figures_are_drawn(figures):
     names = {file.name for file in figures.iterdir()}
-    pictures = ("confusion", "class_accuracy", "mistakes", "reliability", "views")
-    assert names == {"errors.json", *(f"{name}.png" for name in pictures)}
-    for name in pictures:
-        with Image.open(figures / f"{name}.png") as image:
+    drawn = {"confusion.png", "class_accuracy.png", "mistakes.jpg", "reliability.png", "views.png"}
+    assert names == {"errors.json", *drawn}
+    for name in drawn:
+        with Image.open(figures / name) as image:
             image.verify()
 
 
@@ -66,7 +66,7 @@ def test_no_mistake_no_contact_sheet(finished_run, tmp_path):
         scores = np.broadcast_to(certain[:, None, None], arrays["scores"].shape)
         np.savez(run / "scores.npz", **{**arrays, "scores": scores})
     cli.run(errors.main, ErrorsOptions, [str(run)])
-    assert not (run / "figures" / "mistakes.png").exists()
+    assert not (run / "figures" / "mistakes.jpg").exists()
     assert json.loads((run / "figures" / "errors.json").read_text())["pairs"] == []
 
 
