@@ -91,8 +91,6 @@ class ActionClassifier:
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Class probabilities of every view of one video.
 
-        Clips that touch the same frames are scored once.
-
         Args:
             frames: `(frames, height, width, 3)` uint8, short side `plan.short_side`.
             pairs: `(M, 2, l_t)` positions in `frames` of each clip's pairs.
@@ -100,8 +98,7 @@ class ActionClassifier:
         Returns:
             float32 `(M, C, N)`; the C crops in the order of `clips.crops`.
         """
-        distinct, clip_of = _distinct(pairs)
-        return self._scorer.score([(frames, pair) for pair in distinct])[clip_of]
+        return self._scorer.score([(frames, pair) for pair in pairs])
 
     def predict_video(self, source) -> Prediction:
         """Names the action in a video.
@@ -142,7 +139,7 @@ class ActionClassifier:
         for source in tqdm(sources, "predicting", unit="video", leave=False, disable=None):
             try:
                 video = self._read(source)
-                num_clips += len(_distinct(video.positions)[0])
+                num_clips += len(video.positions)
             except (VideoError, OSError, TypeError, ValueError) as error:
                 video = VideoResult(source=source, reason=str(error))
             videos.append(video)
@@ -214,17 +211,17 @@ class ActionClassifier:
         self, videos: Sequence[_Video | VideoResult], batch_clips: int
     ) -> Iterator[VideoResult]:
         """Scores the clips of all these videos, bad ones already being results."""
-        distinct = [_distinct(v.positions) if isinstance(v, _Video) else ([], []) for v in videos]
         clips = [
             (video.frames, pair)
-            for video, (pairs, _) in zip(videos, distinct, strict=True)
-            for pair in pairs
+            for video in videos
+            if isinstance(video, _Video)
+            for pair in video.positions
         ]
         batches = [clips[i : i + batch_clips] for i in range(0, len(clips), batch_clips)]
         scores = (clip for batch in batches for clip in self._scorer.score(batch))  # (C, N) each
-        for video, (pairs, clip_of) in zip(videos, distinct, strict=True):
+        for video in videos:
             if isinstance(video, _Video):
-                probabilities = np.stack([next(scores) for _ in pairs])[clip_of]
+                probabilities = np.stack([next(scores) for _ in video.positions])
                 prediction = self._prediction(video, probabilities)
                 yield VideoResult(source=video.source, prediction=prediction)
             else:
@@ -238,9 +235,3 @@ class ActionClassifier:
             num_frames=video.num_frames,
             plan=self.plan,
         )
-
-
-def _distinct(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The clip pairs without repetition, and which of them each one is."""
-    distinct, clip_of = np.unique(pairs, axis=0, return_inverse=True)
-    return distinct, clip_of.reshape(-1)

@@ -30,44 +30,57 @@ class ViewScorer:
     Args:
         model: from `{"clip", "clip_diff"}` to class probabilities.
         plan: the views.
+        outputs: what is wanted of each view, in the form that `score` returns: outputs of
+            layers after the convolutions; by default the probabilities.
 
     Raises:
         ValueError: if views are to be shared by a network that `fstcn` has not built.
-
-    Reference:
-        Sun et al. 2015, section 2.4, for what is computed.
     """
 
-    def __init__(self, model: keras.Model, plan: ViewPlan):
+    def __init__(self, model: keras.Model, plan: ViewPlan, outputs=None):
         self._plan = plan
-        self._model = model
         self._paths = _image_paths(model)
-        if not self._paths:
-            if plan.views != "exact":
-                raise ValueError(
-                    f"`views` must be 'exact' for a network without FSTCN's layers. "
-                    f"Received: {plan.views!r}"
-                )
-            return
-        self._head = keras.Model([path.output for path in self._paths], model.output)
+        if self._paths:
+            inputs = [path.output for path in self._paths]
+            self._head = keras.Model(inputs, model.output if outputs is None else outputs)
+        elif plan.views == "exact":
+            self._head = model if outputs is None else keras.Model(model.inputs, outputs)
+        else:
+            raise ValueError(
+                "`views` must be 'exact' for a network without FSTCN's layers. "
+                f"Received: {plan.views!r}"
+            )
         make = functools.lru_cache(_KEPT_SIZES)(_convolutions)
         self._convolutions = lambda path, height, width: make(model, path, height, width)
 
-    def score(self, wanted: Sequence[Clip]) -> np.ndarray:
-        """Class probabilities of every crop of some clips, float32 `(clips, C, N)`."""
+    def score(self, wanted: Sequence[Clip]):
+        """Outputs for every crop of some clips, `(clips, C, ...)` each.
+
+        Clips of the same frames are scored once.
+        """
+        keys = [(id(frames), *pair.flat) for frames, pair in wanted]
+        distinct = dict(zip(keys, wanted, strict=True))
+        place = {key: number for number, key in enumerate(distinct)}
+        found = self._score(list(distinct.values()))
+        order = [place[key] for key in keys]
+        return keras.tree.map_structure(lambda x: x[order], found)
+
+    def _score(self, wanted: Sequence[Clip]):
         if not self._paths:
-            return np.stack([self._score_whole(*clip) for clip in wanted])
+            each = [self._score_whole(*clip) for clip in wanted]
+            return keras.tree.map_structure(lambda *x: np.stack(x), *each)
         maps: dict = {}
         inputs = [
             np.concatenate([path.arrange(self._maps(path, clip, maps)) for clip in wanted])
             for path in self._paths
         ]  # (clips * C, h, w, f) and (clips * C, l_t, h, w, f)
-        scores = self._head.predict_on_batch(inputs)
-        return scores.reshape(len(wanted), clips.NUM_CROPS, -1)
+        shape = (len(wanted), clips.NUM_CROPS)
+        return keras.tree.map_structure(
+            lambda x: x.reshape(*shape, *x.shape[1:]), self._head.predict_on_batch(inputs)
+        )
 
-    def _score_whole(self, frames: np.ndarray, pair: np.ndarray) -> np.ndarray:
-        views = self._plan.cut(frames[pair[0]], frames[pair[1]])
-        return self._model.predict_on_batch(views)
+    def _score_whole(self, frames: np.ndarray, pair: np.ndarray):
+        return self._head.predict_on_batch(self._plan.cut(frames[pair[0]], frames[pair[1]]))
 
     def _maps(self, path: "_ImagePath", clip: Clip, maps: dict) -> list[np.ndarray]:
         """The maps `(C, h, w, f)` of each image that a path takes of a clip."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fstcn_keras import ActionClassifier, fusion
+from fstcn_keras import ActionClassifier, ViewPlan, fusion
 from fstcn_keras.runs import chosen_run
 from training import cli, figures, splits
 from training.cli import UserError, positional
@@ -96,6 +96,19 @@ def check_test_videos(dataset: Dataset, store: FrameStore) -> list[Video]:
     return videos
 
 
+def check_network_classes(classifier: ActionClassifier, dataset: Dataset):
+    """Makes sure that the network's classes are those of the data.
+
+    Raises:
+        UserError: if they are not.
+    """
+    if classifier.classes != dataset.classes:
+        raise UserError(
+            f"the network knows {len(classifier.classes)} classes, the data has "
+            f"{len(dataset.classes)} or others"
+        )
+
+
 def evaluate(run: Path, dataset: Dataset, store: FrameStore):
     """Scores every test video of the split and writes the results into the run folder.
 
@@ -103,11 +116,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore):
         UserError: if there is no usable test video, or the classes are not the network's.
     """
     classifier = load_classifier(run)
-    if classifier.classes != dataset.classes:
-        raise UserError(
-            f"the network knows {len(classifier.classes)} classes, the data has "
-            f"{len(dataset.classes)} or others"
-        )
+    check_network_classes(classifier, dataset)
     videos = check_test_videos(dataset, store)
     print(f"scoring {len(videos)} test videos", flush=True)
     scores = np.stack(
@@ -141,13 +150,13 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore):
             "weights_sha256": weights_sha256(classifier),
         },
     }
-    figures.draw_confusion(
+    confusion = figures.draw_confusion(
         labels,
         fusion.fuse(scores).argmax(axis=-1),
         dataset.classes,
-        title=f"{dataset.name} split {dataset.split}, {len(videos)} test videos, SCI fusion",
-        target=run / "confusion.png",
+        caption=f"{dataset.name} split {dataset.split}, {len(videos)} test videos, SCI fusion",
     )
+    figures.save_figure(confusion, run / "confusion.png")
     write_aside(run / "metrics.json", json.dumps(metrics, indent=1))
 
 
@@ -161,11 +170,18 @@ def weights_sha256(classifier: ActionClassifier) -> str:
 
 def score_video(classifier: ActionClassifier, store: FrameStore, path: str) -> np.ndarray:
     """Class probabilities of all views of a stored video, float32 `(M, C, N)`."""
-    pairs = classifier.plan.pair_indices(store.videos[path].num_frames)
+    return classifier.score_views(*stored_views(classifier.plan, store, path))
+
+
+def stored_views(plan: ViewPlan, store: FrameStore, path: str) -> tuple[np.ndarray, np.ndarray]:
+    """The frames of a stored video that its views touch, and where each clip's pairs lie in them.
+
+    Returns:
+        Frames and positions as `ActionClassifier.score_views` takes them.
+    """
+    pairs = plan.pair_indices(store.videos[path].num_frames)
     wanted, positions = np.unique(pairs, return_inverse=True)
-    return classifier.score_views(
-        store.read_frames(path, wanted.tolist()), positions.reshape(pairs.shape)
-    )
+    return store.read_frames(path, wanted.tolist()), positions.reshape(pairs.shape)
 
 
 def print_metrics(run: Path):

@@ -1,21 +1,52 @@
 """Pictures of a run: training curves, the confusion matrix, scores over a video."""
 
 import csv
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from fstcn_keras.prediction import Moment
 from training.files import aside
 
-# Okabe and Ito's, which the colour-blind can tell apart
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#000000")
+PALETTE = (  # Okabe and Ito 2008, for all eyes; the yellow darkened for white ground
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#9A8F00",
+)
+DPI = 120
+matplotlib.rcParams["text.parse_math"] = False  # names of classes and files are no formulas
 
 
-def draw_curves(history: Path, target: Path):
-    """Loss and accuracy over the epochs of each stage, training and held-out videos, as PNG."""
+def save_figure(figure: Figure, *files: Path):
+    """Writes a figure to each file in the format of its suffix.
+
+    Equal figures give equal bytes.
+    """
+    undated = {".png": {"Software": None}, ".svg": {"Date": None}}
+    for file in files:
+        with matplotlib.rc_context({"svg.hashsalt": file.stem}), aside(file) as partial:
+            figure.savefig(
+                partial, dpi=DPI, format=file.suffix[1:], metadata=undated.get(file.suffix)
+            )
+
+
+def add_caption(figure: Figure, text: str):
+    """Writes the text below everything else, wrapped to the figure's width."""
+    characters = round(17 * figure.get_figwidth())
+    figure.supxlabel("\n".join(textwrap.wrap(text, characters)), fontsize=8, x=0.01, ha="left")
+
+
+def draw_curves(history: Path) -> Figure:
+    """Loss and accuracy over the epochs of each stage, training and held-out videos."""
     with history.open(newline="") as file:
         rows = list(csv.DictReader(file))
     stages = list(dict.fromkeys(row["stage"] for row in rows))
@@ -35,38 +66,46 @@ def draw_curves(history: Path, target: Path):
             axes.set_ylabel(label)
             axes.grid(alpha=0.3)
             axes.legend()
-    figure.savefig(target, dpi=120)
+    return figure
 
 
 def draw_confusion(
-    labels: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...], *, title: str, target: Path
-):
-    """Row-normalised confusion matrix, true classes down, predicted ones across, as PNG."""
+    labels: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...], *, caption: str
+) -> Figure:
+    """Row-normalised confusion matrix, true classes down, predicted ones across.
+
+    The numbers in it count videos.
+    """
     num_classes = len(classes)
     counts = np.zeros((num_classes, num_classes))
     np.add.at(counts, (labels, predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 3 + 0.28 * num_classes
+    dense = num_classes > 40
+    side = 3 + (0.16 if dense else 0.28) * num_classes
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     figure.colorbar(image, label="share of the true class's videos", shrink=0.8)
-    axes.set_xticks(range(num_classes), classes, rotation=90)
-    axes.set_yticks(range(num_classes), classes)
+    size = 7 if dense else 10
+    axes.set_xticks(range(num_classes), classes, rotation=90, fontsize=size)
+    axes.set_yticks(range(num_classes), classes, fontsize=size)
+    for row, column in np.argwhere(counts):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        text = f"{counts[row, column]:.0f}"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size - 3)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(title)
-    figure.savefig(target, dpi=120)
+    add_caption(figure, caption)
+    return figure
 
 
-def draw_timeline(moments: Sequence[Moment], *, title: str, top_k: int, target: Path):
+def draw_timeline(moments: Sequence[Moment], *, title: str, top_k: int) -> Figure:
     """Scores of the classes that are best somewhere in a video, over its seconds.
 
     Args:
         moments: the seconds of the video, at least one.
         title: what stands above the figure.
         top_k: how many classes to draw, those with the highest scores.
-        target: file to write; its suffix says in what format.
     """
     scores = {name: [] for name in sorted(moments[0].classes)}
     for moment in moments:
@@ -82,7 +121,7 @@ def draw_timeline(moments: Sequence[Moment], *, title: str, top_k: int, target: 
             edges,
             baseline=None,
             linewidth=2,
-            color=COLOURS[number % 8],
+            color=PALETTE[number % 8],
             linestyle=("-", "--", ":")[number // 8 % 3],
             label=name,
         )
@@ -90,5 +129,4 @@ def draw_timeline(moments: Sequence[Moment], *, title: str, top_k: int, target: 
     axes.set_ylabel("score of one clip, 18 crops")
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    with aside(target) as partial:
-        figure.savefig(partial, dpi=120, format=target.suffix[1:])
+    return figure

@@ -34,7 +34,7 @@ def start_as_pooling(model: keras.Model, samples: dict[str, np.ndarray], *, keep
         if name not in layers or name in keep:
             continue
         layer = layers[name]
-        _pool(name, layer)
+        pool_kernel(layer)
         below = keras.Model(model.inputs, layer.input)
         _normalize(layer, below(samples, training=False), mean)
 
@@ -53,7 +53,9 @@ _UNIT_MEANS = {
 }
 
 
-def _pool(name: str, layer: keras.Layer):
+def pool_kernel(layer: keras.Layer):
+    """Makes the kernel of one layer of FSTCN a pooling with noise; others are left alone."""
+    name = layer.name
     if name == "parallel_scl":
         kernel = NOISE * ops.convert_to_numpy(layer.kernel)
         kernel[1, 1] += np.eye(*kernel.shape[2:])

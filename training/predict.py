@@ -102,9 +102,8 @@ def draw(classifier: ActionClassifier, video: Path, options: PredictOptions):
             annotation.annotate(video, moments, options.annotate)
             print(f"wrote {options.annotate}", file=sys.stderr)
         if options.timeline:
-            figures.draw_timeline(
-                moments, title=video.name, top_k=options.top_k, target=options.timeline
-            )
+            figure = figures.draw_timeline(moments, title=video.name, top_k=options.top_k)
+            figures.save_figure(figure, options.timeline)
             print(f"wrote {options.timeline}", file=sys.stderr)
     except (VideoError, ValueError) as error:
         raise UserError(f"{video}: {error}") from error

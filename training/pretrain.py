@@ -118,7 +118,7 @@ def main(options: PretrainOptions):
 
 def write_results(model: keras.Model, images: TrainingVideos, run: Path):
     """Writes the weights and the curves, and tells the accuracy on the held-out images."""
-    figures.draw_curves(run / "history.csv", run / "curves.png")
+    figures.save_figure(figures.draw_curves(run / "history.csv"), run / "curves.png")
     with aside(run / WEIGHTS) as partial:
         save_weights(model, partial)
     if images.held_out:

@@ -38,8 +38,29 @@ class RunResult:
         return self.protocol["split"]
 
 
-def read_result(run: Path) -> RunResult:
-    """The result of a finished run, its accuracies computed from the scores of all views.
+@dataclass(frozen=True, kw_only=True)
+class RunScores:
+    """The scores of all views of the test videos of one run.
+
+    Attributes:
+        run: its folder.
+        protocol: as in its `metrics.json`.
+        classes: class names in the order of the labels.
+        paths: of the videos, relative to the data set's root.
+        labels: int `(V,)`.
+        scores: class probabilities, float32 `(V, M, C, N)`.
+    """
+
+    run: Path
+    protocol: dict
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+    labels: np.ndarray
+    scores: np.ndarray
+
+
+def read_scores(run: Path) -> RunScores:
+    """The scores of a finished run.
 
     Raises:
         UserError: if a file is missing or damaged, or the files do not belong together.
@@ -56,19 +77,42 @@ def read_result(run: Path) -> RunResult:
                 f"scores.npz holds scores {scores.shape}, labels {labels.shape} and paths "
                 f"{paths.shape}; metrics.json and classes.txt tell of scores {expected}"
             )
-        class_of = {str(p): classes[i] for p, i in zip(paths, labels, strict=True)}
-        return RunResult(
+        if not np.isin(labels, range(len(classes))).all():
+            raise ValueError(f"scores.npz holds labels beyond the {len(classes)} classes")
+        return RunScores(
             run=run,
             protocol=protocol,
             classes=classes,
-            class_of=class_of,
-            accuracies=all_accuracies(scores, labels),
+            paths=tuple(map(str, paths)),
+            labels=labels,
+            scores=scores,
         )
     except (OSError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(
             f"the results of {run} cannot be read ({error}): "
             f"'python -m training.evaluate {run}' makes them anew"
         ) from error
+
+
+def read_result(run: Path) -> RunResult:
+    """The result of a finished run, its accuracies computed from the scores of all views.
+
+    Raises:
+        UserError: as `read_scores` does.
+    """
+    return summarised(read_scores(run))
+
+
+def summarised(scores: RunScores) -> RunResult:
+    """What the scores of a run come to."""
+    names = [scores.classes[label] for label in scores.labels]
+    return RunResult(
+        run=scores.run,
+        protocol=scores.protocol,
+        classes=scores.classes,
+        class_of=dict(zip(scores.paths, names, strict=True)),
+        accuracies=all_accuracies(scores.scores, scores.labels),
+    )
 
 
 def all_accuracies(scores: np.ndarray, labels: np.ndarray) -> Accuracies:

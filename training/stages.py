@@ -110,14 +110,8 @@ def global_stage(
         run: the run folder.
         auxiliary: the network of stage 2, or `None` if there was none or this stage has begun.
     """
-    keras.utils.set_random_seed(options.seed)
+    model = initial_network(options, num_classes=videos.num_classes)
     with dtype_policy(options.precision):
-        model = fstcn(
-            num_classes=videos.num_classes,
-            paths=options.paths,
-            temporal_kernels=options.temporal_kernels,
-            **options.network(),
-        )
         if options.head_weight and len(options.paths) > 1:
             model = with_heads(model, num_classes=videos.num_classes)
     pretrained = trained = _load_file(model, options, run)
@@ -137,6 +131,18 @@ def global_stage(
         trained=trained,
         rates=dict.fromkeys(pretrained, options.scl_rate),
     )
+
+
+def initial_network(options: FitOptions, *, num_classes: int) -> keras.Model:
+    """FSTCN with the random weights that the run's seed gives it, before any are loaded."""
+    keras.utils.set_random_seed(options.seed)
+    with dtype_policy(options.precision):
+        return fstcn(
+            num_classes=num_classes,
+            paths=options.paths,
+            temporal_kernels=options.temporal_kernels,
+            **options.network(),
+        )
 
 
 def with_heads(model: keras.Model, *, num_classes: int) -> keras.Model:

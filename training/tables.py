@@ -176,12 +176,12 @@ def to_markdown(table: PaperTable, records: Sequence[dict]) -> str:
     paper = list(table.rows[0].paper)
     headings = ["training setting", *(f"{heading}, paper" for heading in paper)]
     headings += ["ours", "our test videos", "our views of a video", "our network"]
-    lines = [f"# {table.title}", "", _line(headings), _line(["---"] * len(headings))]
+    rows = []
     for entry in records:
-        figures = [_percent(entry[f"paper {heading}"]) for heading in paper]
+        figures = [percent(entry[f"paper {heading}"]) for heading in paper]
         texts = [_videos_text(entry), _views_text(entry), entry["run"]]
-        lines.append(_line([entry["setting"], *figures, _ours(entry), *texts]))
-    lines += ["", "Our networks:", ""]
+        rows.append([entry["setting"], *figures, _ours(entry), *texts])
+    lines = [f"# {table.title}", "", *markdown_table(headings, rows), "", "Our networks:", ""]
     lines += dict.fromkeys(_network_text(entry) for entry in records)
     datasets = " and ".join(dict.fromkeys(entry["dataset"] for entry in records))
     lines += [
@@ -195,19 +195,25 @@ def to_markdown(table: PaperTable, records: Sequence[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown."""
+    return [_line(cells) for cells in (headings, ["---"] * len(headings), *rows)]
+
+
 def _line(cells: Sequence[str]) -> str:
     escaped = (cell.replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(escaped)} |"
 
 
-def _percent(fraction: float) -> str:
+def percent(fraction: float) -> str:
+    """A fraction as a percentage with one decimal."""
     return f"{100 * fraction:.1f} %"
 
 
 def _ours(entry: dict) -> str:
     if entry["ours_std"] is None:
-        return _percent(entry["ours"])
-    return f"{100 * entry['ours']:.1f} ± {_percent(entry['ours_std'])}"
+        return percent(entry["ours"])
+    return f"{100 * entry['ours']:.1f} ± {percent(entry['ours_std'])}"
 
 
 def _videos_text(entry: dict) -> str:

@@ -1,0 +1,142 @@
+"""Which of several runs is better: python -m analysis.compare RUN RUN [...]
+
+Prints a table of their accuracies and, for every pair, whether the difference is more than
+chance: McNemar's exact test and a bootstrap interval, both on the same test videos. Runs that
+were scored on other videos are refused. With --out the tables are written to compare.md as well.
+"""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from analysis.runs import network_text, read_options
+from analysis.statistics import Difference, Share, holm, paired_difference, wilson
+from analysis.style import FUSIONS
+from fstcn_keras.fusion import METHODS, fuse
+from training import cli
+from training.cli import UserError, option, positional
+from training.files import write_aside
+from training.scores import RunScores, check_same_videos, read_scores, summarised
+from training.tables import markdown_table, percent
+
+SEED = 0  # of the bootstrap
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions:
+    """What to compare."""
+
+    runs: tuple[Path, ...] = positional("folders of two or more finished runs")
+    fusion: Literal[METHODS] = option("sci", "how the views of a video are fused")
+    out: Path | None = option(None, "folder to write compare.md to")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Runs on the same videos.
+
+    Attributes:
+        shares: accuracy of each run.
+        pairs: numbers of two runs, and what sets the second apart from the first.
+    """
+
+    shares: list[Share]
+    pairs: list[tuple[int, int, Difference]]
+
+
+def main(options: CompareOptions):
+    """Compares the runs and prints two tables."""
+    if len(options.runs) < 2:
+        raise UserError(f"name two runs or more to compare, got {options.runs[0]}")
+    if len({run.resolve() for run in options.runs}) < len(options.runs):
+        raise UserError("each run can be named once")
+    runs = [read_scores(run) for run in options.runs]
+    check_same_videos([summarised(scores) for scores in runs])
+    comparison = compare(np.stack([right_videos(scores, options.fusion) for scores in runs]))
+    text = to_markdown(comparison, runs, options)
+    print(text)
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_aside(options.out / "compare.md", text)
+        print(f"results in {options.out / 'compare.md'}")
+
+
+def right_videos(scores: RunScores, method: str) -> np.ndarray:
+    """Whether each video is right, bool `(V,)`, in the order of their paths."""
+    right = fuse(scores.scores, method).argmax(axis=-1) == scores.labels
+    return right[np.argsort(scores.paths)]
+
+
+def compare(right: np.ndarray) -> Comparison:
+    """Accuracies and all pairs.
+
+    Args:
+        right: whether each run has each video right, bool `(runs, V)`.
+    """
+    return Comparison(
+        shares=[wilson(int(row.sum()), len(row)) for row in right],
+        pairs=[
+            (one, other, paired_difference(right[one], right[other], seed=SEED))
+            for one, other in itertools.combinations(range(len(right)), 2)
+        ],
+    )
+
+
+def to_markdown(comparison: Comparison, runs: list[RunScores], options: CompareOptions) -> str:
+    """The accuracies and the differences as Markdown, with what they are of."""
+    protocol = runs[0].protocol
+    lines = [
+        f"{protocol['dataset']} split {protocol['split']}: top-1 accuracy on "
+        f"{protocol['videos']} test videos of {protocol['num_classes']} classes, "
+        f"{FUSIONS[options.fusion]}",
+        "",
+        *accuracy_table(comparison, runs),
+        "",
+        *difference_table(comparison, [str(scores.run) for scores in runs]),
+        "",
+        "A difference is the first named run less the second. The bootstrap draws the videos "
+        f"anew, with seed {SEED}. Only the choice of videos is taken for chance here: another "
+        "seed of training gives another network.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def accuracy_table(comparison: Comparison, runs: list[RunScores]) -> list[str]:
+    """Lines of the accuracies with their intervals."""
+    rows = [
+        [
+            str(scores.run),
+            percent(share.share),
+            f"{percent(share.low)} to {percent(share.high)}",
+            f"{scores.protocol['num_clips']} clips x {scores.protocol['num_crops']} crops",
+            network_text(read_options(scores.run)),
+        ]
+        for scores, share in zip(runs, comparison.shares, strict=True)
+    ]
+    return markdown_table(["run", "top-1", "95 % interval (Wilson)", "views", "network"], rows)
+
+
+def difference_table(comparison: Comparison, names: list[str]) -> list[str]:
+    """Lines of the differences of all pairs, the later run less the earlier one."""
+    adjusted = holm(np.array([difference.p for *_, difference in comparison.pairs]))
+    rows = [
+        [
+            f"{names[later]} - {names[earlier]}",
+            f"{100 * difference.difference:+.1f}",
+            f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}",
+            f"{difference.only_second} and {difference.only_first}",
+            f"{difference.p:.3g}",
+            f"{p:.3g}",
+        ]
+        for (earlier, later, difference), p in zip(comparison.pairs, adjusted, strict=True)
+    ]
+    headings = ["difference", "points", "95 % interval (bootstrap)", "videos right in one alone"]
+    headings += ["p (McNemar, exact)", f"p among {len(rows)} (Holm)"]
+    return markdown_table(headings, rows)
+
+
+if __name__ == "__main__":
+    cli.run(main, CompareOptions)

@@ -1,0 +1,202 @@
+"""What a run gets wrong: python -m analysis.errors [RUN]
+
+From the scores of all test videos: the confusion matrix, similar classes side by side; the
+accuracy of each class with its Wilson interval; frames of the worst mistakes; how far the scores
+can be taken as probabilities; accuracy against the number of views. Writes confusion.png,
+class_accuracy.png, mistakes.jpg, reliability.png, views.png and errors.json into RUN/figures.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from analysis.calibration import Reliability, draw_reliability, reliability
+from analysis.confusion import confused_pairs, similarity_order, soft_confusion
+from analysis.contact_sheet import Entry, draw_contact_sheet
+from analysis.runs import chosen_run, figures_folder, open_run, protocol_text, read_options
+from analysis.statistics import Share, wilson
+from analysis.style import FUSIONS, PALETTE
+from analysis.view_counts import OF_MANY, TopOnes, accuracy_by_views, draw_views
+from fstcn_keras import fusion
+from training import cli
+from training.cli import UserError, option, positional
+from training.figures import add_caption, draw_confusion, save_figure
+from training.files import write_aside
+from training.scores import RunScores, read_scores
+
+WORST_PAIRS, WORST_VIDEOS = 20, 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorsOptions:
+    """Whose mistakes."""
+
+    run: Path | None = positional("folder of a training run", default=None)
+    out: Path | None = option(None, "folder of the figures (default: figures in the run)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errors:
+    """What a run gets wrong, by SCI fusion unless said otherwise.
+
+    Attributes:
+        caption: what it was measured on.
+        top1: accuracy by method of fusion.
+        classes: accuracy by class, of those with test videos.
+        pairs: mistakes as true class, predicted class, videos; the most frequent first.
+        calibration: by method of fusion.
+        views: accuracy by method of fusion, crops and clips.
+    """
+
+    caption: str
+    top1: dict[str, Share]
+    classes: dict[str, Share]
+    pairs: list[tuple[str, str, int]]
+    calibration: dict[str, Reliability]
+    views: TopOnes
+
+
+def main(options: ErrorsOptions):
+    """Draws and lists the mistakes of a run."""
+    run = chosen_run(options.run)
+    scores = read_scores(run)
+    errors = find_errors(scores, protocol_text(scores, read_options(run)))
+    folder = figures_folder(run, options.out)
+    write_aside(folder / "errors.json", json.dumps(errors, default=_plain, indent=1))
+    save_figure(draw_ordered_confusion(scores, errors.caption), folder / "confusion.png")
+    save_figure(draw_class_accuracy(errors), folder / "class_accuracy.png")
+    save_figure(draw_reliability(errors.calibration, errors.caption), folder / "reliability.png")
+    save_figure(draw_views(errors.views, views_caption(errors)), folder / "views.png")
+    draw_mistakes(scores, errors.caption, folder / "mistakes.jpg")
+    print_errors(errors)
+    print(f"results in {folder}: errors.json and the figures")
+
+
+def find_errors(scores: RunScores, caption: str) -> Errors:
+    """Counts the mistakes of a run in every way."""
+    labels = scores.labels
+    fused = {method: fusion.fuse(scores.scores, method) for method in OF_MANY}
+    right = {method: values.argmax(axis=-1) == labels for method, values in fused.items()}
+    present = np.unique(labels)
+    return Errors(
+        caption=caption,
+        top1={method: share_of(values) for method, values in right.items()},
+        classes={scores.classes[c]: share_of(right["sci"][labels == c]) for c in present},
+        pairs=[
+            (scores.classes[true], scores.classes[predicted], videos)
+            for true, predicted, videos in confused_pairs(labels, fused["sci"].argmax(axis=-1))
+        ],
+        calibration={method: reliability(values, labels) for method, values in fused.items()},
+        views=accuracy_by_views(scores.scores, labels),
+    )
+
+
+def share_of(right: np.ndarray) -> Share:
+    """The share of videos that are right, of bool `(V,)`."""
+    return wilson(int(right.sum()), len(right))
+
+
+def _plain(value):
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def draw_ordered_confusion(scores: RunScores, caption: str) -> Figure:
+    """The confusion matrix by SCI fusion with similar classes side by side."""
+    average = fusion.fuse(scores.scores, "average")
+    order = similarity_order(soft_confusion(average, scores.labels))
+    place = np.argsort(order)
+    return draw_confusion(
+        place[scores.labels],
+        place[fusion.fuse(scores.scores).argmax(axis=-1)],
+        tuple(scores.classes[label] for label in order),
+        caption=f"{caption}. SCI fusion; similar classes stand together.",
+    )
+
+
+def draw_class_accuracy(errors: Errors) -> Figure:
+    """Accuracy of each class with its interval, the best on top."""
+    classes = sorted(errors.classes.items(), key=lambda item: (item[1].share, item[1].videos))
+    shares = [share for _, share in classes]
+    values = np.array([share.share for share in shares])
+    ends = np.array([[share.low, share.high] for share in shares]).T
+    figure = Figure(figsize=(7.5, 1.8 + 0.24 * len(classes)), layout="constrained")
+    axes = figure.subplots()
+    places = range(len(classes))
+    axes.hlines(places, *ends, color=PALETTE[5], linewidth=4, label="Wilson interval, 95 %")
+    axes.plot(values, places, "o", color=PALETTE[0], label="accuracy")
+    whole = errors.top1["sci"]
+    axes.axvline(whole.share, color="grey", linestyle="--", label=f"all videos: {whole.share:.1%}")
+    names = [f"{name}  {share.right}/{share.videos}" for name, share in classes]
+    axes.set_yticks(places, names, fontsize=8)
+    axes.set_ylim(-0.7, len(classes) - 0.3)
+    axes.set_xlim(-0.01, 1.01)
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.set_xlabel("share of the class's test videos that are right")
+    axes.grid(axis="x", alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8)
+    add_caption(figure, f"{errors.caption}; SCI fusion")
+    return figure
+
+
+def draw_mistakes(scores: RunScores, caption: str, target: Path):
+    """Middle frames of the mistakes with the widest margin; no file where there is no mistake."""
+    fused = fusion.fuse(scores.scores)
+    predicted = fused.argmax(axis=-1)
+    videos = np.arange(len(fused))
+    margin = fused[videos, predicted] - fused[videos, scores.labels]
+    wrong = predicted != scores.labels
+    worst = [number for number in np.argsort(-margin, kind="stable") if wrong[number]]
+    if not worst:
+        target.unlink(missing_ok=True)
+        return
+    run = open_run(scores.run)
+    entries = []
+    for number in worst[:WORST_VIDEOS]:
+        path, true, guess = scores.paths[number], scores.labels[number], predicted[number]
+        if path not in run.store.videos:
+            raise UserError(
+                f"{path} was scored but is no video of the data any more: "
+                f"'python -m training.evaluate {scores.run}' scores what is there now"
+            )
+        title = (
+            f"{scores.classes[true]} ({fused[number, true]:.2f}) taken for "
+            f"{scores.classes[guess]} ({fused[number, guess]:.2f})"
+        )
+        entries.append(Entry(run.middle_frame(path), title, path))
+    save_figure(
+        draw_contact_sheet(
+            entries,
+            f"{len(entries)} of {wrong.sum()} mistakes, those where the wrong class leads most; "
+            f"middle frames, SCI-fused scores in brackets. {caption}",
+        ),
+        target,
+    )
+
+
+def views_caption(errors: Errors) -> str:
+    """What the accuracies by views are of, and how much one video is."""
+    return f"{errors.caption}. One video is {1 / errors.top1['sci'].videos:.1%}."
+
+
+def print_errors(errors: Errors):
+    """The accuracies, their intervals, calibration and the worst pairs."""
+    print(errors.caption)
+    for method, share in errors.top1.items():
+        print(
+            f"  {FUSIONS[method]:11} top-1 {share.share:6.1%} (95 % interval {share.low:.1%} to "
+            f"{share.high:.1%}), expected calibration error "
+            f"{errors.calibration[method].error:.1%}"
+        )
+    print(f"{sum(videos for *_, videos in errors.pairs)} mistakes; most frequent:")
+    for true, predicted, videos in errors.pairs[:WORST_PAIRS]:
+        print(f"  {videos:3} of {errors.classes[true].videos:3} {true} taken for {predicted}")
+
+
+if __name__ == "__main__":
+    cli.run(main, ErrorsOptions)

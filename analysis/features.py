@@ -1,0 +1,115 @@
+"""Features of the videos of a run, by the network's named layers; kept in the run folder."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from analysis.runs import OpenRun
+from fstcn_keras import fusion
+from fstcn_keras.model import CLASSIFIER
+from fstcn_keras.view_scoring import ViewScorer
+from training.data.datasets import Video
+from training.evaluate import stored_views, weights_sha256
+from training.files import aside
+
+FEATURES = {
+    "spatial_features": "spatial (second FC of the SCL path)",
+    "temporal_features": "temporal (second FC of the TCL path)",
+    "spatio_temporal_features": "spatio-temporal (joint FC)",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoFeatures:
+    """Features of some videos, means over all their views.
+
+    Attributes:
+        paths: of the videos.
+        labels: int `(V,)`.
+        features: by name of the layer, those of `FEATURES` that the network has, float32
+            `(V, units)`.
+        probabilities: of the classes, mean over the views, float32 `(V, N)`.
+        scores: SCI-fused scores (section 2.4 of the paper), float32 `(V, N)`.
+    """
+
+    paths: tuple[str, ...]
+    labels: np.ndarray
+    features: dict[str, np.ndarray]
+    probabilities: np.ndarray
+    scores: np.ndarray
+
+
+def video_features(run: OpenRun, side: str) -> VideoFeatures:
+    """Features of all videos of a side, from `RUN/features-SIDE.npz` where they are current.
+
+    They are current if they are of the same weights, view plan and videos; else they are computed
+    and written there.
+
+    Args:
+        run: the run.
+        side: `"test"` or `"train"`.
+
+    Raises:
+        UserError: if there is no such video.
+    """
+    videos = run.videos(side)
+    file = run.folder / f"features-{side}.npz"
+    identity = {
+        "weights_sha256": np.array(weights_sha256(run.classifier)),
+        "plan": np.array(str(run.classifier.plan)),
+        "paths": np.array([video.path for video in videos]),
+        "num_frames": np.array([run.store.videos[video.path].num_frames for video in videos]),
+    }
+    arrays = _read(file, identity)
+    if arrays is None:
+        arrays = _compute(run, videos)
+        with aside(file) as partial, partial.open("wb") as stream:
+            np.savez_compressed(stream, **identity, **arrays)
+    return VideoFeatures(
+        paths=tuple(video.path for video in videos),
+        labels=np.array([video.label for video in videos]),
+        features={name: arrays[name] for name in FEATURES if name in arrays},
+        probabilities=arrays["probabilities"],
+        scores=arrays["scores"],
+    )
+
+
+def _read(file: Path, identity: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            if all(np.array_equal(arrays[name], value) for name, value in identity.items()):
+                return {name: arrays[name] for name in arrays.files if name not in identity}
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        pass  # missing or damaged: computed anew
+    return None
+
+
+def _compute(run: OpenRun, videos: list[Video]) -> dict[str, np.ndarray]:
+    classifier = run.classifier
+    outputs = feature_outputs(classifier.model)
+    scorer = ViewScorer(classifier.model, classifier.plan, outputs)
+    print(f"computing the features of {len(videos)} videos", flush=True)
+    rows = [
+        _one_video(run, scorer, video.path)
+        for video in tqdm(videos, "features", unit="video", leave=False, disable=None)
+    ]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def feature_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    """The features and probabilities of FSTCN, by layer name."""
+    present = {layer.name for layer in model.layers}
+    return {n: model.get_layer(n).output for n in (*FEATURES, CLASSIFIER) if n in present}
+
+
+def _one_video(run: OpenRun, scorer: ViewScorer, path: str) -> dict[str, np.ndarray]:
+    """Means of the features over the views, and the fused probabilities."""
+    frames, pairs = stored_views(run.classifier.plan, run.store, path)
+    views = scorer.score([(frames, pair) for pair in pairs])  # (M, C, units) each
+    views = {name: np.float32(value) for name, value in views.items()}
+    scores = fusion.fuse(views[CLASSIFIER])
+    return {name: value.mean(axis=(0, 1)) for name, value in views.items()} | {"scores": scores}

@@ -1,0 +1,117 @@
+"""The run that a command looks at: its options, its network and its videos."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fstcn_keras import ActionClassifier
+from training.cli import UserError
+from training.data.datasets import Dataset, Video
+from training.data.store import FrameStore
+from training.evaluate import check_network_classes, check_test_videos, load_classifier
+from training.options import FitOptions, open_data, read_config
+from training.scores import RunScores
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRun:
+    """A run with all that is needed to put its network before its videos.
+
+    Attributes:
+        folder: the run folder.
+        options: what it was trained with.
+        classifier: its network.
+        dataset: the split.
+        store: the decoded frames.
+    """
+
+    folder: Path
+    options: FitOptions
+    classifier: ActionClassifier
+    dataset: Dataset
+    store: FrameStore
+
+    def videos(self, side: str) -> list[Video]:
+        """The videos of a side, `"test"` or `"train"`, that can be decoded.
+
+        Raises:
+            UserError: if there is none.
+        """
+        if side == "test":
+            return check_test_videos(self.dataset, self.store)
+        return [v for v in self.dataset.side(side) if self.store.videos[v.path].num_frames]
+
+    def middle_frame(self, path: str) -> np.ndarray:
+        """The frame in the middle of a video, uint8 `(height, width, 3)`."""
+        return self.store.read_frames(path, [self.store.videos[path].num_frames // 2])[0]
+
+
+def chosen_run(run: Path | None) -> Path:
+    """The run that a command names, or else the newest finished one under `runs/`.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if run is not None:
+        return run
+    finished = Path("runs").glob("**/metrics.json")
+    newest = max(finished, key=lambda file: file.stat().st_mtime_ns, default=None)
+    if newest is None:
+        raise UserError("no finished run under runs/: name one, or train one by training.fit")
+    print(f"newest finished run: {newest.parent}")
+    return newest.parent
+
+
+def read_options(run: Path) -> FitOptions:
+    """What a run of one split was trained with.
+
+    Raises:
+        UserError: if the folder is no run, or one of `fit --split all`.
+    """
+    options = dataclasses.replace(read_config(run / "config.yaml"), out=run)
+    if options.split == "all":
+        each = ", ".join(str(one.run_folder()) for one in options.each_split())
+        raise UserError(f"{run} holds a run for each split: name one of {each}")
+    return options
+
+
+def open_run(run: Path) -> OpenRun:
+    """Loads the network and opens the data of a run.
+
+    Raises:
+        UserError: if one of them cannot be had, or they do not belong together.
+    """
+    options = read_options(run)
+    classifier = load_classifier(run)
+    dataset, store = open_data(options, options.store, short_side=classifier.plan.short_side)
+    check_network_classes(classifier, dataset)
+    return OpenRun(folder=run, options=options, classifier=classifier, dataset=dataset, store=store)
+
+
+def figures_folder(run: Path, out: Path | None) -> Path:
+    """Where a command's files go: `--out`, or `figures` in the run; made if it is not there."""
+    folder = run / "figures" if out is None else out
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def protocol_text(scores: RunScores, options: FitOptions) -> str:
+    """What the scores of a run were measured on, for captions."""
+    protocol = scores.protocol
+    left_out = protocol["missing"] + protocol["rejected"]
+    return (
+        f"{protocol['dataset']} split {protocol['split']}: {protocol['videos']} test videos of "
+        f"{protocol['num_classes']} classes{f' ({left_out} more not readable)' * bool(left_out)}, "
+        f"{protocol['num_clips']} clips x {protocol['num_crops']} crops a video; "
+        f"{network_text(options)}"
+    )
+
+
+def network_text(options: FitOptions) -> str:
+    """Which network it is, and its seed, for captions."""
+    return (
+        f"preset {options.preset}, paths {' + '.join(options.paths)}, "
+        f"trained with seed {options.seed}"
+    )

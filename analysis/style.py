@@ -1,0 +1,16 @@
+"""How things are called and drawn: methods of fusion, colours and markers."""
+
+from collections.abc import Sequence
+
+from training.figures import PALETTE
+
+FUSIONS = {"sci": "SCI fusion", "average": "averaging", "single": "one clip, centre crop"}
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*", "<", "p", ">", "h", "d")
+
+
+def class_styles(classes: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each class; the pairs are all different up to 104 classes."""
+    return {
+        name: (PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)])
+        for number, name in enumerate(classes)
+    }

@@ -1,0 +1,95 @@
+"""The mistakes of a run, as a command."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis import errors
+from analysis.errors import ErrorsOptions
+from tests.training.test_cli import error_of
+from training import cli
+
+
+@pytest.fixture(scope="module")
+def figures(finished_run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    cli.run(errors.main, ErrorsOptions, [str(finished_run), "--out", str(out)])
+    return out
+
+
+def sci_scores(run) -> tuple[np.ndarray, np.ndarray]:
+    """Section 2.4 of the paper, video by video."""
+    with np.load(run / "scores.npz") as arrays:
+        views, labels = arrays["scores"].astype(float), arrays["labels"]
+    videos = []
+    for video in views:
+        clips = []
+        for crops in video:
+            weights = [(len(p) * max(p) / sum(p) - 1) / (len(p) - 1) for p in crops]
+            clips.append(sum(w * p for w, p in zip(weights, crops, strict=True)) / sum(weights))
+        videos.append(np.max(clips, axis=0))
+    return np.array(videos), labels
+
+
+def test_numbers_against_the_scores(figures, finished_run):
+    found = json.loads((figures / "errors.json").read_text())
+    scores, labels = sci_scores(finished_run)
+    right = scores.argmax(axis=1) == labels
+    assert found["top1"]["sci"]["share"] == pytest.approx(right.mean())
+    assert found["top1"]["sci"]["videos"] == 13
+    assert found["classes"]["green"]["right"] == right[labels == 1].sum()
+    assert found["classes"]["single"]["videos"] == 1
+    assert sum(count for *_, count in found["pairs"]) == (~right).sum()
+    for true, predicted, _ in found["pairs"]:
+        assert true != predicted
+    assert found["views"]["sci"]["18 crops"][-1] == pytest.approx(right.mean())
+    assert "13 test videos of 4 classes, 2 clips x 18 crops" in found["caption"]
+    assert "seed 0" in found["caption"]
+
+
+def test_all_figures_are_drawn(figures):
+    names = {file.name for file in figures.iterdir()}
+    drawn = {"confusion.png", "class_accuracy.png", "mistakes.jpg", "reliability.png", "views.png"}
+    assert names == {"errors.json", *drawn}
+    for name in drawn:
+        with Image.open(figures / name) as image:
+            image.verify()
+
+
+def test_no_mistake_no_contact_sheet(finished_run, tmp_path):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    with np.load(run / "scores.npz") as arrays:
+        certain = np.eye(4, dtype=np.float32)[arrays["labels"]]
+        scores = np.broadcast_to(certain[:, None, None], arrays["scores"].shape)
+        np.savez(run / "scores.npz", **{**arrays, "scores": scores})
+    cli.run(errors.main, ErrorsOptions, [str(run)])
+    assert not (run / "figures" / "mistakes.jpg").exists()
+    assert json.loads((run / "figures" / "errors.json").read_text())["pairs"] == []
+
+
+def test_scores_that_are_missing(finished_run, tmp_path, capsys):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    (run / "scores.npz").unlink()
+    error = error_of(capsys, errors.main, ErrorsOptions, run)
+    assert "scores.npz" in error
+    assert f"'python -m training.evaluate {run}' makes them anew" in error
+
+
+def test_a_video_that_is_gone(finished_run, tmp_path, capsys):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    with np.load(run / "scores.npz") as arrays:
+        paths = [f"gone {path}" for path in arrays["paths"]]
+        np.savez(run / "scores.npz", **{**arrays, "paths": paths})
+    error = error_of(capsys, errors.main, ErrorsOptions, run)
+    assert "is no video of the data any more: 'python -m training.evaluate" in error
+
+
+def test_a_folder_of_all_splits(tmp_path, finished_run, capsys):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("split: 1", "split: all"))
+    error = error_of(capsys, errors.main, ErrorsOptions, run)
+    assert f"holds a run for each split: name one of {run / 'split1'}" in error

@@ -1,0 +1,79 @@
+"""Features of whole videos against the network view by view, and their cache."""
+
+import keras
+import numpy as np
+import pytest
+
+from analysis.features import FEATURES, feature_outputs, video_features
+from analysis.runs import open_run
+from fstcn_keras import clips
+from training.evaluate import stored_views
+from training.scores import read_scores
+
+
+@pytest.fixture(scope="module")
+def opened(finished_run):
+    return open_run(finished_run)
+
+
+def test_features_are_means_over_all_views(opened):
+    result = video_features(opened, "test")
+    plan, path = opened.classifier.plan, result.paths[5]
+    frames, pairs = stored_views(plan, opened.store, path)
+    wanted = "temporal_features"
+    layer = keras.Model(
+        opened.classifier.model.input, opened.classifier.model.get_layer(wanted).output
+    )
+    views = []
+    for indices, later in pairs:
+        clip = frames[indices]
+        difference = np.abs(clip.astype(int) - frames[later]).astype(np.uint8)
+        for crop, crop_diff in zip(
+            clips.crops(clip, 108), clips.crops(difference, 108), strict=True
+        ):
+            views.append(layer({"clip": crop[None], "clip_diff": crop_diff[None]})[0])
+    assert len(views) == 2 * 18
+    np.testing.assert_allclose(
+        result.features[wanted][5], np.mean(views, axis=0), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_scores_are_those_of_the_evaluation(opened):
+    result, scored = video_features(opened, "test"), read_scores(opened.folder)
+    assert result.paths == scored.paths
+    np.testing.assert_array_equal(result.labels, scored.labels)
+    np.testing.assert_allclose(
+        result.probabilities, scored.scores.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_the_cache_is_used_until_the_weights_change(opened, capsys):
+    first = video_features(opened, "test")
+    capsys.readouterr()
+    again = video_features(opened, "test")
+    assert "computing" not in capsys.readouterr().out
+    np.testing.assert_array_equal(
+        first.features[wanted := "spatial_features"], again.features[wanted]
+    )
+    layer = opened.classifier.model.get_layer("spatial_features")
+    before = layer.get_weights()
+    layer.set_weights([2 * value for value in before])
+    try:
+        changed = video_features(opened, "test")
+    finally:
+        layer.set_weights(before)
+    assert "computing the features of 13 videos" in capsys.readouterr().out
+    np.testing.assert_allclose(
+        changed.features["spatial_features"], 2 * first.features["spatial_features"], rtol=1e-5
+    )
+
+
+def test_a_damaged_cache_is_computed_anew(opened, capsys):
+    (opened.folder / "features-test.npz").write_bytes(b"PK nothing")
+    assert set(video_features(opened, "test").features) == set(FEATURES)
+    assert "computing" in capsys.readouterr().out
+
+
+def test_a_network_of_one_path_has_the_features_of_that_path(spatial_run):
+    names = feature_outputs(open_run(spatial_run).classifier.model)
+    assert set(names) == {"spatial_features", "spatio_temporal_features", "probabilities"}

@@ -1,0 +1,66 @@
+"""Kernels of networks as pictures, and how far P has moved."""
+
+import json
+
+import numpy as np
+import pytest
+
+from analysis import kernels
+from analysis.kernels import KernelsOptions, change, first_filters, initial_permutation, tiled
+from fstcn_keras import fstcn
+from training import cli, fit
+from training.evaluate import load_classifier
+from training.options import FitOptions, read_config
+
+
+def test_change_by_hand():
+    initial = np.array([[3.0, 0.0], [0.0, 4.0]])
+    assert change(initial, initial) == {"distance": 0.0, "cosine": pytest.approx(1.0)}
+    moved = change(np.array([[0.0, 5.0], [0.0, 4.0]]), initial)
+    assert moved["distance"] == pytest.approx(np.sqrt(9 + 25) / 5)
+    assert moved["cosine"] == pytest.approx(16 / (np.sqrt(41) * 5))
+
+
+def test_tiles_stand_row_by_row():
+    images = np.arange(3, dtype=float)[:, None, None, None] * np.ones((3, 2, 1, 1))
+    expected = [[0, 9, 1], [0, 9, 1], [9, 9, 9], [2, 9, 9], [2, 9, 9]]
+    assert tiled(images, 2, fill=9.0)[..., 0].tolist() == expected
+
+
+@pytest.mark.parametrize(("scl", "order"), [("vgg_m", [0, 1, 2]), ("squeezenet", [2, 1, 0])])
+def test_filters_are_those_of_the_first_convolution_in_rgb(scl, order):
+    model = fstcn(num_classes=2, preset="small", scl=scl)
+    found = first_filters(model, scl)
+    weights = model.get_layer("time_distributed_scl").layer.get_layer("conv1").get_weights()[0]
+    assert found.shape == (weights.shape[-1], *weights.shape[:3])
+    np.testing.assert_array_equal(found[5, 1, 2], weights[1, 2, order, 5])
+
+
+def test_a_network_that_was_not_moved_has_the_initial_p(coloured_videos, tmp_path):
+    """Trained as `fit` does, at a rate of next to nothing, from 0.1 times the seed's P plus I."""
+    run = tmp_path / "run"
+    arguments = ["--dataset", "hmdb51", "--data-dir", str(coloured_videos), "--out", str(run)]
+    arguments += ["--store", str(coloured_videos / "store"), "--precision", "float32"]
+    arguments += ["--epochs", "1", "--optimizer", "sgd", "--learning-rate", "1e-12"]
+    arguments += ["--batch-size", "4", "--num-clips", "1", "--seed", "3"]
+    cli.run(fit.main, FitOptions, [*arguments, "--pooling-start", "true"])
+    learned = np.asarray(load_classifier(run).model.get_layer("tp_operator").P)
+    initial = initial_permutation(read_config(run / "config.yaml"), num_classes=4)
+    np.testing.assert_allclose(learned, initial, rtol=1e-6, atol=1e-8)
+
+
+def test_the_command(finished_run, tmp_path, capsys):
+    cli.run(kernels.main, KernelsOptions, [str(finished_run), "--out", str(tmp_path)])
+    pictures = {"filters.png", "permutation.png", "tcl_3x3.png", "tcl_5x5.png"}
+    assert {file.name for file in tmp_path.iterdir()} == {"kernels.json", *pictures}
+    found = json.loads((tmp_path / "kernels.json").read_text())
+    assert found["P"]["distance"] == 0.0  # the fixture's network was never trained
+    assert found["P"]["cosine"] == pytest.approx(1.0)
+    assert found["first_filters"] == [48, 7, 7, 3]
+    assert "seed 0" in found["caption"]
+
+
+def test_a_run_without_temporal_path(spatial_run, tmp_path, capsys):
+    cli.run(kernels.main, KernelsOptions, [str(spatial_run), "--out", str(tmp_path)])
+    assert {file.name for file in tmp_path.iterdir()} == {"kernels.json", "filters.png"}
+    assert "no P and no TCL: the run has no temporal path" in capsys.readouterr().out

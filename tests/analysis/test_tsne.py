@@ -1,0 +1,110 @@
+"""Figure 4 as a command: files, choice of classes, and what it refuses."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from analysis import tsne
+from analysis.features import VideoFeatures
+from analysis.tsne import PAPER_CLASSES, TsneOptions, choose_classes
+from tests.training.test_cli import error_of
+from training import cli
+
+
+@pytest.fixture(scope="module")
+def figures(finished_run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    cli.run(tsne.main, TsneOptions, [str(finished_run), "--out", str(out)])
+    return out
+
+
+def test_all_files_are_written(figures):
+    assert (figures / "tsne.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in (figures / "tsne.svg").read_bytes()
+    assert {file.name for file in figures.iterdir()} == {
+        f"tsne.{suffix}" for suffix in ("png", "svg", "json", "html")
+    }
+
+
+def test_the_table_says_what_it_is_of(figures):
+    table = json.loads((figures / "tsne.json").read_text())
+    assert "hmdb51 split 1: 12 of 13 test videos, those of 3 of 4 classes" in table["caption"]
+    assert "2 clips x 18 crops" in table["caption"]
+    assert "seed 0" in table["caption"]
+    assert set(table["layers"]) == set(tsne.FEATURES)
+    assert table["layers"]["spatial_features"]["knn"] == 1.0  # colours, even untrained
+    assert table["layers"]["spatial_features"]["neighbours"] == 3
+
+
+def test_the_page_is_whole_and_escapes_names(figures):
+    page = (figures / "tsne.html").read_text()
+    assert page.count('class="point"') == 3 * 12
+    assert "<b>" not in page
+    assert "blue &lt;b&gt;" in page
+    assert page.count("data:image/jpeg;base64,") == 12
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_the_same_command_gives_the_same_files(figures, finished_run, tmp_path):
+    cli.run(tsne.main, TsneOptions, [str(finished_run), "--out", str(tmp_path)])
+    for name in ("tsne.png", "tsne.svg", "tsne.html"):
+        assert (tmp_path / name).read_bytes() == (figures / name).read_bytes()
+
+
+def test_a_run_of_one_path_has_two_maps(spatial_run):
+    cli.run(tsne.main, TsneOptions, [str(spatial_run), "--classes", "red,green"])
+    table = json.loads((spatial_run / "figures" / "tsne.json").read_text())
+    assert set(table["layers"]) == {"spatial_features", "spatio_temporal_features"}
+    assert "8 of 13 test videos" in table["caption"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        ("red,purple", "knows no class 'purple'; its classes are blue <b>, green, red, single"),
+        ("red,single", "only 1 of the videos is of single; a class needs two or more"),
+        ("red", "must name two classes or more, got 'red'"),
+        ("", "knows no class ''"),
+    ],
+)
+def test_classes_that_cannot_be_shown(finished_run, capsys, classes, expected):
+    error = error_of(capsys, tsne.main, TsneOptions, finished_run, "--classes", classes)
+    assert expected in error
+
+
+def test_a_run_without_test_videos(finished_run, coloured_videos, tmp_path, capsys):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    lists = coloured_videos / "none"
+    lists.mkdir()
+    for file in (coloured_videos / "testTrainMulti_7030_splits").iterdir():
+        (lists / file.name).write_text(file.read_text().replace(".avi 2", ".avi 1"))
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("splits_dir: null", f"splits_dir: {lists}"))
+    error = error_of(capsys, tsne.main, TsneOptions, run)
+    assert "none of 0 test videos of split 1 can be decoded" in error
+
+
+def test_no_run_and_nothing_under_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "no finished run" in error_of(capsys, tsne.main, TsneOptions)
+    assert "not the folder of a training run" in error_of(capsys, tsne.main, TsneOptions, tmp_path)
+
+
+def features_of(labels: np.ndarray, num_classes: int) -> VideoFeatures:
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(num_classes), len(labels))
+    paths = tuple(map(str, range(len(labels))))
+    return VideoFeatures(
+        paths=paths, labels=labels, features={}, probabilities=probabilities, scores=probabilities
+    )
+
+
+def test_the_papers_classes_are_shown_where_the_data_has_them():
+    names = ("run", *sorted(PAPER_CLASSES), "walk", "wave")
+    labels = np.repeat(np.arange(len(names)), 2)
+    chosen = choose_classes(None, names, features_of(labels, len(names)))
+    assert [names[label] for label in chosen] == list(PAPER_CLASSES)
+    chosen = choose_classes(None, names, features_of(labels[labels != 1], len(names)))
+    assert len(chosen) == 8  # one of the seven is not there: the most confused

@@ -1,0 +1,33 @@
+"""Accuracy of parts of the views."""
+
+import numpy as np
+import pytest
+
+from analysis.view_counts import accuracy_by_views, spread
+
+
+def test_parts_are_spread_evenly():
+    assert [spread(5, n) for n in (1, 2, 3, 5)] == [[2], [0, 4], [0, 2, 4], [0, 1, 2, 3, 4]]
+    assert spread(1, 1) == [0]
+    assert len(set(spread(7, 6))) == 6
+
+
+def test_only_the_views_of_a_part_count():
+    """Crop 13, the mirrored centre, is right and sure of it; every other view is wrong."""
+    scores = np.full((4, 3, 18, 2), [0.4, 0.6], np.float32)
+    scores[:, :, 13] = [1.0, 0.0]
+    found = accuracy_by_views(scores, np.zeros(4, int))["average"]
+    assert found["centre crop"] == [0.0, 0.0, 0.0]
+    assert found["centre crop and its mirror image"] == [1.0, 1.0, 1.0]  # 0.7 on average
+    assert found["9 crops"] == [0.0, 0.0, 0.0]
+    assert found["18 crops"] == [0.0, 0.0, 0.0]  # (1 + 17 * 0.4) / 18 = 0.43
+
+
+def test_clips_by_hand():
+    """The middle clip is right, the first and the last are wrong and surer."""
+    scores = np.empty((1, 3, 18, 2), np.float32)
+    scores[:, [0, 2]] = [0.2, 0.8]
+    scores[:, 1] = [0.7, 0.3]
+    for method in ("sci", "average"):
+        found = accuracy_by_views(scores, np.zeros(1, int))[method]["18 crops"]
+        assert found == pytest.approx([1.0, 0.0, 0.0])
