@@ -88,14 +88,14 @@ Loader = Callable[[tf.Tensor], tf.Tensor]  # from a frame's number to (h, w, 3) 
 def frame_loader(frames: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
     """What gives a frame of a uint8 `(T, H, W, 3)` tensor resized, and their number."""
     shape = tf.shape(frames)
-    tf.debugging.assert_positive(tf.reduce_prod(shape), "frames must be (T, H, W, 3), none of 0")
+    shape = _checked(shape, tf.reduce_min(shape) > 0, "frames must be (T, H, W, 3), none of them 0")
     weights = _checked_weights(shape[1], shape[2], short_side)
     return lambda number: resize(frames[number], *weights), shape[0]
 
 
 def jpeg_loader(files: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
     """What gives a frame of a string `(T)` tensor of image files decoded and resized."""
-    tf.debugging.assert_positive(tf.size(files), "frames must hold at least one image file")
+    files = _checked(files, tf.size(files) > 0, "frames must hold at least one image file")
 
     def decode(number):
         image = tf.io.decode_image(files[number], channels=3, expand_animations=False)
@@ -106,18 +106,25 @@ def jpeg_loader(files: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
 
     def load(number):
         image = decode(number)
-        tf.debugging.assert_equal(tf.shape(image), first, "frames must be of one size")
-        return resize(image, *weights)
+        same = tf.reduce_all(tf.shape(image) == first)
+        return resize(_checked(image, same, "frames must be of one size"), *weights)
 
     return load, tf.size(files)
 
 
+def _checked(x: tf.Tensor, fine: tf.Tensor, message: str) -> tf.Tensor:
+    """The tensor; what is computed from it waits for the check."""
+    with tf.control_dependencies([tf.debugging.Assert(fine, [message])]):
+        return tf.identity(x)
+
+
 def _checked_weights(height: tf.Tensor, width: tf.Tensor, short_side: int):
-    longer, shorter = tf.maximum(height, width), tf.minimum(height, width)
-    # in floats: the product of a wrong shape may not fit into an integer
-    ratio = tf.cast(longer, tf.float32) / tf.cast(shorter, tf.float32)
-    message = f"frames are too long and narrow: resized, a side is over {MAX_SIDE} pixels"
-    tf.debugging.assert_less_equal(ratio * short_side, float(MAX_SIDE), message)
+    ratio = tf.maximum(height, width) / tf.minimum(height, width)
+    height = _checked(
+        height,
+        ratio * short_side <= MAX_SIDE,
+        f"frames are too long and narrow: resized, a side is over {MAX_SIDE} pixels",
+    )
     return short_side_weights(height, width, short_side)
 
 

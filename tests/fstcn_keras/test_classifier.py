@@ -1,13 +1,16 @@
 """Views, their scores and whole videos, with networks simple enough to follow."""
 
+import weakref
+
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
-from fstcn_keras import ActionClassifier, FSTCNConfig, ViewPlan
+from fstcn_keras import ActionClassifier, FSTCNConfig, ViewPlan, fstcn
+from fstcn_keras.frames import read_resized
 from fstcn_keras.video import VideoError
-from tests.videos import grey_ramp, write_video
+from tests.videos import grey_ramp, noise, write_video
 
 PLAN = ViewPlan(num_clips=3, short_side=7, crop_size=4, clip_length=2, stride=2, distance=3)
 
@@ -164,3 +167,160 @@ def test_predict_video_refuses_what_is_no_video(tmp_path):
     (tmp_path / "text.avi").write_text("not a video\n" * 100)
     with pytest.raises(VideoError, match="cannot be opened as a video"):
         level_reader(PLAN).predict_video(tmp_path / "text.avi")
+
+
+LEVEL_PLAN = ViewPlan.of(FSTCNConfig(crop_size=16, short_side=24), num_clips=3)
+
+
+def test_a_prediction_holds_what_its_scores_are_made_of():
+    classifier = linear_classifier()
+    prediction = classifier.predict_video(random_frames(10))
+    views = in_order_of(classifier.classes, prediction)
+    clip_scores = []
+    for clip in views:
+        weights = [(3 * max(p) / sum(p) - 1) / 2 for p in clip]
+        clip_scores.append(sum(w * p for w, p in zip(weights, clip, strict=True)) / sum(weights))
+    best_first = [classifier.classes.index(name) for name in prediction.classes]
+    expected = np.array(clip_scores)[:, best_first]
+    np.testing.assert_allclose(prediction.clip_scores, expected, rtol=1e-5)
+    np.testing.assert_allclose(prediction.scores, expected.max(axis=0), rtol=1e-5)
+    assert list(prediction.scores) == sorted(prediction.scores, reverse=True)
+    sci = (3 * views.max(axis=-1) / views.sum(axis=-1) - 1) / 2
+    np.testing.assert_allclose(prediction.sci, sci, rtol=1e-4)
+    np.testing.assert_array_equal(prediction.pairs, PLAN.pair_indices(10))
+    assert prediction.num_frames == 10
+    assert prediction.protocol == {
+        "num_clips": 3,
+        "num_crops": 18,
+        "short_side": 7,
+        "crop_size": 4,
+        "clip_length": 2,
+        "stride": 2,
+        "distance": 3,
+        "fusion": "sci",
+    }
+
+
+def test_an_array_gives_the_scores_of_its_file(tmp_path):
+    frames = noise(40)  # 96x128, resized to 24x32
+    path = write_video(tmp_path / "noise.avi", frames)
+    classifier = level_reader(LEVEL_PLAN)
+    expected = classifier.predict_video(path).view_probabilities
+    for source in (frames, path.open("rb")):
+        found = classifier.predict_video(source).view_probabilities
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("batch_clips", [1, 2, 4, 100])
+def test_many_videos_give_what_each_gives_alone(tmp_path, batch_clips):
+    pytest.importorskip("tqdm")
+    classifier = level_reader(LEVEL_PLAN)
+    (tmp_path / "text.avi").write_text("no video")
+    sources = [noise(40, height=48, width=50, seed=seed) for seed in range(4)]
+    sources[1:1] = [tmp_path / "text.avi", grey_ramp(1), 7]
+    sources.append(tmp_path / "none.avi")
+    results = list(classifier.predict_videos(iter(sources), batch_clips=batch_clips))
+    assert [id(result.source) for result in results] == [id(source) for source in sources]
+    reasons = [result.reason for result in results]
+    assert "cannot be opened as a video" in reasons[1]
+    assert "Received: int" in reasons[3]
+    assert "No such file" in reasons[7]
+    for number in (0, 2, 4, 5, 6):
+        alone = classifier.predict_video(sources[number])
+        assert reasons[number] == ""
+        assert results[number].prediction.classes == alone.classes
+        np.testing.assert_allclose(
+            results[number].prediction.view_probabilities, alone.view_probabilities, rtol=1e-6
+        )
+    assert [results[number].prediction for number in (1, 3, 7)] == [None] * 3
+
+
+def test_many_videos_are_scored_together(monkeypatch):
+    pytest.importorskip("tqdm")
+    classifier = level_reader(LEVEL_PLAN)
+    calls = []
+    predict = classifier.model.predict_on_batch
+
+    def counted(views):
+        calls.append(len(views["clip"]))
+        return predict(views)
+
+    monkeypatch.setattr(classifier.model, "predict_on_batch", counted)
+    list(classifier.predict_videos([grey_ramp(1)] * 7, batch_clips=3))  # one distinct clip each
+    assert calls == [3 * 18, 3 * 18, 18]
+    with pytest.raises(ValueError, match="Received: 0"):
+        next(classifier.predict_videos([], batch_clips=0))
+
+
+def test_timeline_hand_worked(tmp_path):
+    """At 20 frames a second the clips of 30 frames start at 10 - 15, 30 - 15 and at the end."""
+    path = write_video(tmp_path / "ramp.avi", grey_ramp(46), fps=20)
+    found = list(level_reader(LEVEL_PLAN).timeline(path))
+    assert [(m.start_s, m.end_s) for m in found] == [(0, 1), (1, 2), (2, 46 / 20)]
+    for moment, start in zip(found, (0, 15, 16), strict=True):
+        scores = dict(zip(moment.classes, moment.scores, strict=True))
+        assert list(moment.scores) == sorted(moment.scores, reverse=True)
+        levels = [10 + 4 * (start + 5 * k) for k in range(5)]
+        expected = {f"frame {k}": level / 255 for k, level in enumerate(levels)} | {
+            "change": 36 / 255
+        }
+        assert scores == pytest.approx(expected, abs=0.5 / 255)
+        assert moment.sci.shape == (18,)
+
+
+@pytest.mark.parametrize(("num_frames", "fps", "seconds"), [(1, 25, 1), (3, 1, 3), (50, 25, 2)])
+def test_timeline_of_an_array_has_one_moment_a_second(num_frames, fps, seconds):
+    moments = list(level_reader(LEVEL_PLAN).timeline(grey_ramp(num_frames), fps=fps))
+    assert [moment.start_s for moment in moments] == list(range(seconds))
+    assert moments[-1].end_s == num_frames / fps
+
+
+@pytest.mark.parametrize("fps", [None, 0, -5, float("nan")])
+def test_timeline_needs_a_rate(fps):
+    with pytest.raises(ValueError, match=f"Received: fps={fps or 0}"):
+        next(level_reader(LEVEL_PLAN).timeline(grey_ramp(5), fps=fps))
+
+
+def test_timeline_keeps_the_frames_of_one_clip(monkeypatch):
+    """Frames that went through the network are let go while the others are still being read."""
+    living, most = set(), 0
+
+    def counted(reader, numbers, short_side):
+        nonlocal most
+        for frame in read_resized(reader, numbers, short_side):
+            view = frame.view(Tracked)
+            living.add(id(view))
+            weakref.finalize(view, living.discard, id(view))
+            most = max(most, len(living))
+            yield view
+
+    class Tracked(np.ndarray):
+        pass
+
+    monkeypatch.setattr("fstcn_keras.classifier.read_resized", counted)
+    assert len(list(level_reader(LEVEL_PLAN).timeline(grey_ramp(60).repeat(10, 0), fps=25))) == 24
+    assert 10 <= most <= 31
+
+
+def test_a_loaded_network_computes_in_float32(tmp_path):
+    plan = ViewPlan.of(FSTCNConfig(crop_size=60, short_side=64), num_clips=2)
+    sizes = {"crop_size": 60, "short_side": 64, "path_units": (8, 8), "joint_units": 8}
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = fstcn(num_classes=2, width=0.125, **sizes)
+    finally:
+        keras.config.set_dtype_policy(before)
+    exact = fstcn(num_classes=2, width=0.125, **sizes)
+    exact.set_weights(mixed.get_weights())
+    ActionClassifier(mixed, classes=["a", "b"], plan=plan).save(tmp_path)
+    shape = (2, 5, 60, 60, 3)
+    clip = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    views = {"clip": clip, "clip_diff": clip[::-1]}
+    found = features(ActionClassifier.load(tmp_path).model).predict_on_batch(views)
+    np.testing.assert_allclose(found, features(exact).predict_on_batch(views), rtol=1e-5)
+    assert np.abs(features(mixed).predict_on_batch(views) - found).max() > 1e-3
+
+
+def features(model: keras.Model) -> keras.Model:
+    return keras.Model(model.input, model.get_layer("spatio_temporal_features").output)
