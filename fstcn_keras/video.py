@@ -22,7 +22,8 @@ class VideoReader:
     """Decodes the frames of a video file one after another, around damaged packets.
 
     Frames are turned upright as the container asks for; pixels are taken as square. It can be
-    iterated more than once, each time from the first frame.
+    iterated more than once, each time from the first frame. Neither a name nor what is in a file
+    makes it read from the network.
 
     Args:
         source: path, or a binary file object that can seek.
@@ -60,7 +61,9 @@ class VideoReader:
         self._source = source
         self._max_pixels = max_pixels
         self._max_frames = max_frames
-        self._options = {"format_whitelist": ",".join(containers)} if containers else {}
+        self._options = {"protocol_whitelist": "file"}
+        if containers:
+            self._options["format_whitelist"] = ",".join(containers)
         self._size = None  # (height, width) of the first frame, kept if the stream changes it
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -106,9 +109,9 @@ class VideoReader:
     def _open(self):
         source = self._source
         if isinstance(source, str | os.PathLike):
-            source = str(source)
             if Path(source).is_dir():
                 raise VideoError("is a folder, not a video file")
+            source = f"file:{os.fspath(source)}"  # whatever the name looks like, no address
         else:
             source.seek(0)
         try:

@@ -94,3 +94,23 @@ def test_a_file_object_that_cannot_seek():
 
     with pytest.raises(ValueError, match="able to seek"):
         open_frames(Pipe(b"RIFF"))
+
+
+def test_a_name_is_never_an_address(path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    path.with_name("file:x|y.avi").write_bytes(path.read_bytes())
+    assert VideoReader("file:x|y.avi").count() == 9
+    with pytest.raises(VideoError, match="No such file"):
+        VideoReader("concat:noise.avi|noise.avi").count()
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_a_file_cannot_make_the_reader_listen_to_the_network(kind, tmp_path):
+    text = (
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+        "m=video 40000 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+    )
+    (tmp_path / "session.sdp").write_text(text)
+    source = io.BytesIO(text.encode()) if kind == "memory" else tmp_path / "session.sdp"
+    with pytest.raises(VideoError, match="cannot be opened as a video"):
+        VideoReader(source).count()
