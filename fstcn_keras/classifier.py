@@ -56,7 +56,7 @@ class ActionClassifier:
 
     @classmethod
     def load(cls, folder: str | Path) -> "ActionClassifier":
-        """Reads what `save` wrote; the network computes in float32, whatever it was trained in.
+        """Reads what `save` wrote.
 
         Raises:
             FileNotFoundError: if the folder lacks one of the files.
@@ -69,20 +69,19 @@ class ActionClassifier:
         if not (folder / "model.keras").is_file():
             raise FileNotFoundError(folder / "model.keras")
         model = keras.saving.load_model(folder / "model.keras", compile=False)
-        for layer in model._flatten_layers():  # those within wrappers as well
-            layer.dtype_policy = "float32"
         return cls(model, classes=classes, plan=plan)
 
     def save(self, folder: str | Path):
         """Writes `model.keras`, `classes.txt` and `views.json`, the model last.
 
-        The network is saved without what it was trained with: no optimiser state, no loss.
+        The network is saved without what it was trained with: no optimiser state, no loss. It
+        computes in float32, whatever it was trained in.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "classes.txt").write_text("\n".join(self.classes) + "\n", encoding="utf-8")
         (folder / "views.json").write_text(json.dumps(dataclasses.asdict(self.plan), indent=1))
-        network = self.model.__class__.from_config(self.model.get_config())
+        network = self.model.__class__.from_config(_in_float32(self.model.get_config()))
         network.set_weights(self.model.get_weights())
         aside = folder / "model.partial.keras"
         network.save(aside)
@@ -235,3 +234,14 @@ class ActionClassifier:
             num_frames=video.num_frames,
             plan=self.plan,
         )
+
+
+def _in_float32(config):
+    """A network's configuration with the policies of all its layers replaced."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return keras.dtype_policies.serialize(keras.DTypePolicy("float32"))
+        return {key: _in_float32(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_in_float32(value) for value in config)
+    return config

@@ -10,8 +10,10 @@ from fstcn_keras import clips
 from fstcn_keras.classifier import ActionClassifier
 from fstcn_keras.resizing import resize, short_side_weights
 from fstcn_keras.video import MAX_SIDE
+from fstcn_keras.view_scoring import ImagePath, ViewScorer
 from fstcn_keras.views import ViewPlan
 
+_BASE = 2**31  # above every frame number
 FEATURES = ("spatial_features", "temporal_features", "spatio_temporal_features")
 
 
@@ -34,8 +36,9 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
       and `spatio_temporal_features`, those of them that the network has, float32 `(F)` each:
       means over the M x C views.
 
-    A clip is resized, cut and scored at a time, and distinct clips once, so that memory grows
-    with the frames given alone. Inputs that break the rules above raise `InvalidArgumentError`.
+    An image is resized, cut and convolved at a time, and distinct ones once, as `ViewScorer` does
+    it, so that memory grows with the frames given alone. Inputs that break the rules above raise
+    `InvalidArgumentError`.
 
     Raises:
         RuntimeError: if Keras does not run on TensorFlow.
@@ -50,14 +53,15 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
     shape = (None, plan.clip_length, plan.crop_size, plan.crop_size, 3)
     pair = [tf.TensorSpec(shape, tf.uint8, name=name) for name in ("clip", "clip_diff")]
 
-    probabilities = keras.Model(network.inputs, {"probabilities": network.output})
+    probabilities = ViewScorer(network, plan, {"probabilities": network.output})
     names = {layer.name for layer in network.layers}
-    features = keras.Model(
-        network.inputs, {name: network.get_layer(name).output for name in FEATURES if name in names}
+    features = ViewScorer(
+        network, plan, {name: network.get_layer(name).output for name in FEATURES if name in names}
     )
 
     def serving_default(clip, clip_diff):
-        return probabilities({"clip": clip, "clip_diff": clip_diff}, training=False)
+        views = {"clip": clip, "clip_diff": clip_diff}
+        return {"probabilities": network(views, training=False)}
 
     def classify(load, num_frames):
         views = score_views(probabilities, plan, load, num_frames)["probabilities"]
@@ -75,6 +79,9 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
 
     archive = keras.export.ExportArchive()
     archive.track(network)
+    for scorer in (probabilities, features):
+        for part in (*scorer.convolutions, scorer.head):
+            archive.track(part)
     archive.add_endpoint("serving_default", serving_default, input_signature=pair)
     archive.add_endpoint("classify_video", classify_video, input_signature=[frames])
     archive.add_endpoint("classify_jpegs", classify_jpegs, input_signature=[jpegs])
@@ -129,36 +136,79 @@ def _checked_weights(height: tf.Tensor, width: tf.Tensor, short_side: int):
 
 
 def score_views(
-    model: keras.Model, plan: ViewPlan, load: Loader, num_frames: tf.Tensor
+    scorer: ViewScorer, plan: ViewPlan, load: Loader, num_frames: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    """Outputs of a network for every view of a video, each float32 `(M, C, ...)`.
+    """What `ViewScorer.score` gives for the clips of a video, in a graph.
 
     Args:
-        model: from `{"clip", "clip_diff"}` to a dictionary of float32 `(batch, ...)`.
+        scorer: with a dictionary of outputs.
         plan: the views.
         load: gives a frame by its number, see `Loader`.
         num_frames: how many there are, scalar int32.
+
+    Returns:
+        float32 `(M, C, ...)` each.
     """
-    l_t = plan.clip_length
-
-    def score(start):
-        pair = pair_indices(plan, start, num_frames)  # (2 * l_t)
-        numbers, positions = tf.unique(pair)
-        image = tf.TensorSpec((None, None, 3), tf.uint8)
-        distinct = tf.map_fn(load, numbers, fn_output_signature=image, parallel_iterations=2)
-        frames = tf.gather(distinct, positions)  # (2 * l_t, h, w, 3)
-        clip, later = frames[:l_t], frames[l_t:]
-        difference = tf.maximum(clip, later) - tf.minimum(clip, later)
-        views = {"clip": crops(plan, clip), "clip_diff": crops(plan, difference)}
-        return model(views, training=False)
-
     starts, clip_of = tf.unique(start_frames(plan, num_frames))
+    pairs = pair_indices(plan, starts, num_frames)  # (starts, 2, l_t)
+    parts = [
+        path_maps(path, network, plan, load, pairs)
+        for path, network in zip(scorer.paths, scorer.convolutions, strict=True)
+    ]
+
+    def score(clip):
+        inputs = []
+        for path, (maps, image_of) in zip(scorer.paths, parts, strict=True):
+            of_clip = tf.gather(maps, image_of[clip])  # (images, C, h, w, f)
+            swapped = tf.transpose(of_clip, (1, 0, 2, 3, 4))
+            inputs.append(swapped if path.sees_differences else swapped[:, 0])
+        return scorer.head(inputs, training=False)
+
     outputs = {
         name: tf.TensorSpec((clips.NUM_CROPS, *output.shape[1:]), tf.float32)
-        for name, output in model.output.items()
+        for name, output in scorer.head.output.items()
     }
-    distinct = tf.map_fn(score, starts, fn_output_signature=outputs, parallel_iterations=1)
-    return {name: tf.gather(x, clip_of) for name, x in distinct.items()}
+    clip_numbers = tf.range(tf.size(starts))
+    scores = tf.map_fn(score, clip_numbers, fn_output_signature=outputs, parallel_iterations=1)
+    return {name: tf.gather(x, clip_of) for name, x in scores.items()}
+
+
+def path_maps(
+    path: ImagePath, network: keras.Model, plan: ViewPlan, load: Loader, pairs: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Maps of the distinct images that a path takes of some clips.
+
+    Args:
+        path: the path.
+        network: its convolutions.
+        plan: the views.
+        load: gives a frame by its number.
+        pairs: frame numbers int32 `(clips, 2, l_t)`.
+
+    Returns:
+        float32 `(images, C, h, w, f)`, and int32 `(clips, images of a clip)`, which of them
+        belong to each clip.
+    """
+    middle = plan.clip_length // 2
+    first, later = pairs[:, 0], pairs[:, 1]  # (clips, l_t)
+    if not path.sees_differences:
+        first = later = first[:, middle : middle + 1]
+    numbers = tf.cast(first, tf.int64) * _BASE + tf.cast(later, tf.int64)  # two in one
+    distinct, image_of = tf.unique(tf.reshape(numbers, (-1,)))
+
+    def convolve(number):
+        image = load(tf.cast(number // _BASE, tf.int32))
+        if path.sees_differences:
+            other = load(tf.cast(number % _BASE, tf.int32))
+            image = tf.maximum(image, other) - tf.minimum(image, other)
+        if plan.views == "exact":
+            return network(crops(plan, image), training=False)
+        whole = network(tf.stack([image, tf.reverse(image, axis=[1])]), training=False)
+        return cut_maps(whole, crop_corners(plan, image), path.map_shape)
+
+    signature = tf.TensorSpec((clips.NUM_CROPS, *path.map_shape), tf.float32)
+    maps = tf.map_fn(convolve, distinct, fn_output_signature=signature, parallel_iterations=1)
+    return maps, tf.reshape(image_of, tf.shape(numbers))
 
 
 def start_frames(plan: ViewPlan, num_frames: tf.Tensor) -> tf.Tensor:
@@ -168,33 +218,49 @@ def start_frames(plan: ViewPlan, num_frames: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.floor(fractions * tf.cast(last, tf.float64) + 0.5), tf.int32)
 
 
-def pair_indices(plan: ViewPlan, start: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
-    """`clips.pair_indices` of a length known only to the graph, int32 `(2 * l_t)`."""
-    frames = start + plan.stride * tf.range(plan.clip_length)
+def pair_indices(plan: ViewPlan, starts: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
+    """`clips.pair_indices` of a length known only to the graph, int32 `(starts, 2, l_t)`."""
+    frames = starts[:, None] + plan.stride * tf.range(plan.clip_length)
     period = tf.maximum(1, 2 * (num_frames - 1))
-    indices = tf.concat([frames, frames + plan.distance], axis=0) % period
+    indices = tf.stack([frames, frames + plan.distance], axis=1) % period
     return tf.where(indices < num_frames, indices, period - indices)
 
 
-def crops(plan: ViewPlan, images: tf.Tensor) -> tf.Tensor:
-    """`clips.crops` of frames of a size known only to the graph.
+def crop_corners(plan: ViewPlan, image: tf.Tensor) -> tuple[tuple, tuple]:
+    """Tops and lefts of `clips.crop_grid` in an image of a size known only to the graph."""
+    room = [tf.shape(image)[axis] - plan.crop_size for axis in (0, 1)]
+    return tuple((0, length // 2, length) for length in room)
 
-    Args:
-        plan: the views.
-        images: uint8 `(l_t, h, w, 3)`.
 
-    Returns:
-        uint8 `(18, l_t, crop_size, crop_size, 3)`.
-    """
+def crops(plan: ViewPlan, image: tf.Tensor) -> tf.Tensor:
+    """`clips.crops` of one image, uint8 `(h, w, 3)` to `(18, crop_size, crop_size, 3)`."""
     size = plan.crop_size
-    height, width = tf.shape(images)[1], tf.shape(images)[2]
-    tops = (0, (height - size) // 2, height - size)
-    lefts = (0, (width - size) // 2, width - size)
-    grid = tf.stack(
-        [images[:, top : top + size, left : left + size] for top in tops for left in lefts]
-    )
-    views = tf.concat([grid, tf.reverse(grid, axis=[-2])], axis=0)
-    return tf.ensure_shape(views, (clips.NUM_CROPS, plan.clip_length, size, size, 3))
+    tops, lefts = crop_corners(plan, image)
+    grid = [image[top : top + size, left : left + size] for top in tops for left in lefts]
+    views = tf.concat([tf.stack(grid), tf.reverse(grid, axis=[-2])], axis=0)
+    return tf.ensure_shape(views, (clips.NUM_CROPS, size, size, 3))
+
+
+def cut_maps(
+    maps: tf.Tensor, corners: tuple[tuple, tuple], shape: tuple[int, int, int]
+) -> tf.Tensor:
+    """Crops `(18, *shape)` of the maps `(2, h, w, f)` of an image and of its mirror image."""
+    places = []
+    for axis, positions in enumerate(corners):
+        room = tf.shape(maps)[1 + axis] - shape[axis]
+        shares = tf.cast(tf.stack(positions), tf.float64) / tf.maximum(
+            tf.cast(positions[-1], tf.float64), 1
+        )
+        places.append((room, tf.cast(tf.round(shares * tf.cast(room, tf.float64)), tf.int32)))
+    (_, tops), (room, lefts) = places
+    height, width, _ = shape
+    grid = [
+        maps[which, tops[i] : tops[i] + height, left : left + width]
+        for which, column in enumerate((lefts, room - lefts))
+        for i in range(3)
+        for left in tf.unstack(column)
+    ]
+    return tf.ensure_shape(tf.stack(grid), (clips.NUM_CROPS, *shape))
 
 
 def ranked(probabilities: tf.Tensor, classes: tuple[str, ...]) -> dict[str, tf.Tensor]:

@@ -1,6 +1,5 @@
 """The views of videos through the network, no image more than once."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,6 @@ from fstcn_keras.scl import lower_scls
 from fstcn_keras.views import ViewPlan
 
 Clip = tuple[np.ndarray, np.ndarray]  # frames (n, h, w, 3) uint8, positions (2, l_t) in them
-_KEPT_SIZES = 8  # networks for whole frames, one for each size of frame
 
 
 class ViewScorer:
@@ -33,25 +31,30 @@ class ViewScorer:
         outputs: what is wanted of each view, in the form that `score` returns: outputs of
             layers after the convolutions; by default the probabilities.
 
+    Attributes:
+        paths: the network's paths that see single images; none if it has not FSTCN's layers.
+        convolutions: of each path, from uint8 images `(batch, h, w, 3)` to its maps.
+        head: from the maps of all paths to the outputs.
+
     Raises:
         ValueError: if views are to be shared by a network that `fstcn` has not built.
     """
 
     def __init__(self, model: keras.Model, plan: ViewPlan, outputs=None):
         self._plan = plan
-        self._paths = _image_paths(model)
-        if self._paths:
-            inputs = [path.output for path in self._paths]
-            self._head = keras.Model(inputs, model.output if outputs is None else outputs)
+        self.paths = _image_paths(model)
+        if self.paths:
+            inputs = [path.output for path in self.paths]
+            self.head = keras.Model(inputs, model.output if outputs is None else outputs)
         elif plan.views == "exact":
-            self._head = model if outputs is None else keras.Model(model.inputs, outputs)
+            self.head = model if outputs is None else keras.Model(model.inputs, outputs)
         else:
             raise ValueError(
                 "`views` must be 'exact' for a network without FSTCN's layers. "
                 f"Received: {plan.views!r}"
             )
-        make = functools.lru_cache(_KEPT_SIZES)(_convolutions)
-        self._convolutions = lambda path, height, width: make(model, path, height, width)
+        side = plan.crop_size if plan.views == "exact" else None
+        self.convolutions = [_convolutions(model, path, side) for path in self.paths]
 
     def score(self, wanted: Sequence[Clip]):
         """Outputs for every crop of some clips, `(clips, C, ...)` each.
@@ -66,45 +69,44 @@ class ViewScorer:
         return keras.tree.map_structure(lambda x: x[order], found)
 
     def _score(self, wanted: Sequence[Clip]):
-        if not self._paths:
+        if not self.paths:
             each = [self._score_whole(*clip) for clip in wanted]
             return keras.tree.map_structure(lambda *x: np.stack(x), *each)
         maps: dict = {}
         inputs = [
-            np.concatenate([path.arrange(self._maps(path, clip, maps)) for clip in wanted])
-            for path in self._paths
+            np.concatenate([path.arrange(self._maps(number, clip, maps)) for clip in wanted])
+            for number, path in enumerate(self.paths)
         ]  # (clips * C, h, w, f) and (clips * C, l_t, h, w, f)
         shape = (len(wanted), clips.NUM_CROPS)
         return keras.tree.map_structure(
-            lambda x: x.reshape(*shape, *x.shape[1:]), self._head.predict_on_batch(inputs)
+            lambda x: x.reshape(*shape, *x.shape[1:]), self.head.predict_on_batch(inputs)
         )
 
     def _score_whole(self, frames: np.ndarray, pair: np.ndarray):
-        return self._head.predict_on_batch(self._plan.cut(frames[pair[0]], frames[pair[1]]))
+        return self.head.predict_on_batch(self._plan.cut(frames[pair[0]], frames[pair[1]]))
 
-    def _maps(self, path: "_ImagePath", clip: Clip, maps: dict) -> list[np.ndarray]:
+    def _maps(self, path: int, clip: Clip, maps: dict) -> list[np.ndarray]:
         """The maps `(C, h, w, f)` of each image that a path takes of a clip."""
         frames, pair = clip
         found = []
-        for numbers in path.images(pair):
+        for numbers in self.paths[path].images(pair):
             key = (path, id(frames), *numbers)
             if key not in maps:
-                maps[key] = self._crops(path, path.image(frames, *numbers))
+                maps[key] = self._crops(path, self.paths[path].image(frames, *numbers))
             found.append(maps[key])
         return found
 
-    def _crops(self, path: "_ImagePath", image: np.ndarray) -> np.ndarray:
-        size = self._plan.crop_size
+    def _crops(self, path: int, image: np.ndarray) -> np.ndarray:
+        size, network = self._plan.crop_size, self.convolutions[path]
         if self._plan.views == "exact":
-            return self._convolutions(path, size, size).predict_on_batch(clips.crops(image, size))
-        height, width = image.shape[:2]
-        both = np.stack([image, image[:, ::-1]])
-        whole = self._convolutions(path, height, width).predict_on_batch(both)
-        return _cut(whole, clips.crop_grid(height, width, size), path.output.shape[-3:-1])
+            return network.predict_on_batch(clips.crops(image, size))
+        whole = network.predict_on_batch(np.stack([image, image[:, ::-1]]))
+        corners = clips.crop_grid(*image.shape[:2], size)
+        return _cut(whole, corners, self.paths[path].map_shape[:2])
 
 
 @dataclass(frozen=True)
-class _ImagePath:
+class ImagePath:
     """The layers of one path that see one image at a time.
 
     Attributes:
@@ -117,51 +119,66 @@ class _ImagePath:
     convolution: str
     output: keras.KerasTensor
 
+    @property
+    def sees_differences(self) -> bool:
+        """True for the temporal path; the spatial one sees the middle frame of a clip."""
+        return self.normalization == "difference_normalization"
+
+    @property
+    def map_shape(self) -> tuple[int, int, int]:
+        """Height, width and features of the maps of one crop."""
+        return self.output.shape[-3:]
+
     def images(self, pair: np.ndarray) -> list[tuple[int, ...]]:
         """Positions of the frames of each image."""
-        if self.normalization == "frame_normalization":
-            return [(int(pair[0, pair.shape[1] // 2]),)]
-        return [tuple(two) for two in pair.T.tolist()]
+        if self.sees_differences:
+            return [tuple(two) for two in pair.T.tolist()]
+        return [(int(pair[0, pair.shape[1] // 2]),)]
 
     def image(self, frames: np.ndarray, *numbers: int) -> np.ndarray:
         """A frame, or the difference of two, uint8 `(h, w, 3)`."""
-        if len(numbers) == 1:
-            return frames[numbers[0]]
-        return clips.absolute_difference(*(frames[number] for number in numbers))
+        if self.sees_differences:
+            return clips.absolute_difference(*(frames[number] for number in numbers))
+        return frames[numbers[0]]
 
     def arrange(self, maps: list[np.ndarray]) -> np.ndarray:
         """The maps of a clip's images as the rest of the network takes them, `(C, ...)`."""
-        return np.stack(maps, axis=1) if len(self.output.shape) == 5 else maps[0]
+        return np.stack(maps, axis=1) if self.sees_differences else maps[0]
 
 
-def _image_paths(model: keras.Model) -> list[_ImagePath]:
+def _image_paths(model: keras.Model) -> list[ImagePath]:
     names = {layer.name for layer in getattr(model, "layers", [])}
     layers = {
         "frame_normalization": "parallel_scl",
         "difference_normalization": "time_distributed_temporal_scl",
     }
     return [
-        _ImagePath(normalization, convolution, model.get_layer(convolution).output)
+        ImagePath(normalization, convolution, model.get_layer(convolution).output)
         for normalization, convolution in layers.items()
         if convolution in names
     ]
 
 
-def _convolutions(model: keras.Model, path: _ImagePath, height: int, width: int) -> keras.Model:
-    """The layers of a path that see one image, `(batch, height, width, 3)` uint8 to maps."""
-    image = keras.Input((height, width, 3), dtype="uint8")
+def _convolutions(model: keras.Model, path: ImagePath, side: int | None) -> keras.Model:
+    """The layers of a path that see one image, `(batch, h, w, 3)` uint8 to its maps.
+
+    Args:
+        model: the whole network.
+        path: the path.
+        side: of square images, pixels; `None` for images of any size.
+    """
+    image = keras.Input((side, side, 3), dtype="uint8")
     layer = model.get_layer(path.convolution)
     x = model.get_layer(path.normalization)(image)
-    x = _for_size(lower_scls(model), height, width)(x)
+    lower = lower_scls(model)
+    x = (lower if side == lower.input_shape[1] else _for_any_size(lower))(x)
     return keras.Model(image, getattr(layer, "layer", layer)(x))
 
 
-def _for_size(network: keras.Model, height: int, width: int) -> keras.Model:
-    """A network of convolutions for images of another size, with the same weights."""
-    if network.input_shape[1:3] == (height, width):
-        return network
+def _for_any_size(network: keras.Model) -> keras.Model:
+    """A network of convolutions for images of any size, with the same weights."""
     config = network.get_config()
-    config["layers"][0]["config"]["batch_shape"] = (None, height, width, 3)
+    config["layers"][0]["config"]["batch_shape"] = (None, None, None, 3)
     resized = network.__class__.from_config(config)
     resized.set_weights(network.get_weights())
     return resized

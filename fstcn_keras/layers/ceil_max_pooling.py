@@ -16,7 +16,7 @@ class CeilMaxPooling2D(keras.layers.Layer):
         strides: step between windows, pixels; at most `pool_size`.
 
     Input shape:
-        `(batch, h, w, f)`, floating point; `h` and `w` static and at least `pool_size`.
+        `(batch, h, w, f)`, floating point; `h` and `w` at least `pool_size`.
 
     Output shape:
         `(batch, ceil((h - pool_size) / strides) + 1, ceil((w - pool_size) / strides) + 1, f)`.
@@ -40,23 +40,26 @@ class CeilMaxPooling2D(keras.layers.Layer):
         self.strides = strides
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def _output_length(self, length: int) -> int:
-        if length < self.pool_size:
+    def _output_length(self, length):
+        if length is None:
+            return None
+        if isinstance(length, int) and length < self.pool_size:
             raise ValueError(
                 f"Input must be at least {self.pool_size} pixels wide and high. Received: {length}"
             )
         return -(-(length - self.pool_size) // self.strides) + 1
 
-    def _overhang(self, length: int) -> int:
+    def _overhang(self, length):
         return (self._output_length(length) - 1) * self.strides + self.pool_size - length
 
     def call(self, x):
-        _, h, w, _ = x.shape
+        _, h, w, _ = ops.shape(x)  # tensors where they are not static
         overhang_h, overhang_w = self._overhang(h), self._overhang(w)
+        static = isinstance(h, int) and isinstance(w, int)
         padding = "valid"
-        if overhang_h == overhang_w == 1 and self.pool_size == self.strides + 1:
+        if static and overhang_h == overhang_w == 1 and self.pool_size == self.strides + 1:
             padding = "same"  # adds one row and column, at the bottom and right, without a copy
-        elif overhang_h or overhang_w:
+        elif not static or overhang_h or overhang_w:
             edges = [(0, 0), (0, overhang_h), (0, overhang_w), (0, 0)]
             x = ops.pad(x, edges, constant_values=float("-inf"))
         return ops.max_pool(

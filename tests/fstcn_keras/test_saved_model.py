@@ -1,5 +1,6 @@
 """What a SavedModel answers against the Keras path, which has tests of its own."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -77,6 +78,18 @@ def test_classify_video_equals_the_keras_path(classifier, signatures, num_frames
     )
     np.testing.assert_allclose(found["sci"], expected.sci, atol=1e-5)
     assert found["scores"][0] > found["scores"][-1] + 0.1  # the comparison means something
+
+
+def test_shared_views_equal_the_keras_path(classifier, tmp_path):
+    plan = dataclasses.replace(classifier.plan, views="shared")
+    shared = ActionClassifier(classifier.model, classes=CLASSES, plan=plan)
+    saved_model.saved_model_archive(shared).write_out(tmp_path / "1", verbose=False)
+    classify = tf.saved_model.load(tmp_path / "1").signatures["classify_video"]
+    for frames in (blocks(1, 64, 48), blocks(95, 320, 240)):
+        found, expected = classify(frames=frames), shared.predict_video(frames)
+        np.testing.assert_allclose(found["scores"], expected.scores, atol=1e-5)
+        np.testing.assert_allclose(found["sci"], expected.sci, atol=1e-5)
+        assert np.abs(expected.sci - classifier.predict_video(frames).sci).max() > 1e-3
 
 
 def encoded(frames: np.ndarray, form: str, tmp_path) -> list[bytes]:
@@ -196,22 +209,22 @@ def test_the_graph_draws_the_frames_that_clips_draws(timing, num_clips):
     @tf.function(input_signature=[tf.TensorSpec((), tf.int32)])
     def drawn(num_frames):
         starts = saved_model.start_frames(plan, num_frames)
-        pair = saved_model.pair_indices(plan, starts[-1], num_frames)
-        return starts, tf.reshape(pair, (2, -1))
+        return starts, saved_model.pair_indices(plan, starts, num_frames)
 
     for num_frames in range(1, 120):
-        starts, pair = drawn(num_frames)
+        starts, pairs = drawn(num_frames)
         expected = clips.start_frames(num_frames, num_clips, **plan.timing())
         np.testing.assert_array_equal(starts, expected)
-        expected = clips.pair_indices(int(starts[-1]), num_frames, **plan.timing())
-        np.testing.assert_array_equal(pair, expected)
+        for start, pair in zip(expected, pairs, strict=True):
+            expected = clips.pair_indices(int(start), num_frames, **plan.timing())
+            np.testing.assert_array_equal(pair, expected)
 
 
 @pytest.mark.parametrize(("height", "width"), [(7, 9), (9, 7), (6, 6)])
 def test_the_graph_cuts_the_crops_that_clips_cuts(height, width):
     plan = ViewPlan(num_clips=1, short_side=6, crop_size=6, clip_length=2, stride=1, distance=1)
-    images = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(saved_model.crops(plan, images), clips.crops(images, 6))
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(saved_model.crops(plan, image), clips.crops(image, 6))
 
 
 def test_the_graph_fuses_as_fusion_does():

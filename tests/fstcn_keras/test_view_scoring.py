@@ -94,8 +94,8 @@ def test_shared_views_are_cut_from_the_maps_next_to_their_places(monkeypatch):
             np.testing.assert_array_equal(images[1], images[0, :, ::-1])
             return places
 
-    monkeypatch.setattr(scorer, "_convolutions", lambda *_: Places())
-    crops = scorer._crops(scorer._paths[0], video(84, 132)[0])
+    monkeypatch.setattr(scorer, "convolutions", [Places()])
+    crops = scorer._crops(0, video(84, 132)[0])
     tops, lefts = (0, 0, 1), (0, 2, 4)
     expected = [(top, left) for top in tops for left in lefts]
     assert [tuple(crop[0, 0]) for crop in crops[:9]] == expected
