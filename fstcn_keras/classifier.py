@@ -62,10 +62,7 @@ class ActionClassifier:
             FileNotFoundError: if the folder lacks one of the files.
         """
         folder = Path(folder)
-        plan = ViewPlan(**json.loads((folder / "views.json").read_text()))
-        classes = (
-            (folder / "classes.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        )
+        classes, plan = load_description(folder)
         if not (folder / "model.keras").is_file():
             raise FileNotFoundError(folder / "model.keras")
         model = keras.saving.load_model(folder / "model.keras", compile=False)
@@ -79,14 +76,18 @@ class ActionClassifier:
         The network is saved without what it was trained with: no optimiser state, no loss.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "classes.txt").write_text("\n".join(self.classes) + "\n", encoding="utf-8")
-        (folder / "views.json").write_text(json.dumps(dataclasses.asdict(self.plan), indent=1))
+        self.save_description(folder)
         network = self.model.__class__.from_config(self.model.get_config())
         network.set_weights(self.model.get_weights())
         aside = folder / "model.partial.keras"
         network.save(aside)
         aside.replace(folder / "model.keras")
+
+    def save_description(self, folder: Path):
+        """Writes `classes.txt` and `views.json`, and the folder if need be."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "classes.txt").write_text("\n".join(self.classes) + "\n", encoding="utf-8")
+        (folder / "views.json").write_text(json.dumps(dataclasses.asdict(self.plan), indent=1))
 
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Class probabilities of every view of one video.
@@ -235,3 +236,14 @@ class ActionClassifier:
             num_frames=video.num_frames,
             plan=self.plan,
         )
+
+
+def load_description(folder: Path) -> tuple[list[str], ViewPlan]:
+    """The class names and the view plan that `save_description` wrote.
+
+    Raises:
+        FileNotFoundError: if the folder lacks one of the files.
+    """
+    plan = ViewPlan(**json.loads((folder / "views.json").read_text()))
+    names = (folder / "classes.txt").read_text(encoding="utf-8")
+    return names.removesuffix("\n").split("\n"), plan

@@ -1,18 +1,62 @@
 """A trained network as a TensorFlow SavedModel that classifies whole videos by itself."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from fstcn_keras import clips
-from fstcn_keras.classifier import ActionClassifier
+from fstcn_keras.classifier import ActionClassifier, load_description
 from fstcn_keras.resizing import resize, short_side_weights
 from fstcn_keras.video import MAX_SIDE
 from fstcn_keras.views import ViewPlan
 
+DESCRIPTION = "assets.extra"  # folder of a SavedModel that TensorFlow leaves to its users
 FEATURES = ("spatial_features", "temporal_features", "spatio_temporal_features")
+
+
+def write_saved_model(classifier: ActionClassifier, folder: Path):
+    """Writes the SavedModel of a classifier, its class names and view plan in `assets.extra`.
+
+    Raises:
+        RuntimeError, ValueError: see `saved_model_archive`.
+    """
+    saved_model_archive(classifier).write_out(folder, verbose=False)
+    classifier.save_description(folder / DESCRIPTION)
+
+
+def load_saved_model(folder: Path) -> ActionClassifier:
+    """The classifier of a SavedModel, its network being the signature `serving_default`.
+
+    Args:
+        folder: that of a version, or the one that holds the versions: the last is taken.
+
+    Raises:
+        FileNotFoundError: if it is neither, or was not written by `write_saved_model`.
+    """
+    versions = [path for path in folder.iterdir() if path.name.isdecimal()]
+    if versions:
+        folder = max(versions, key=lambda path: int(path.name))
+    classes, plan = load_description(folder / DESCRIPTION)
+    if not (folder / "saved_model.pb").is_file():
+        raise FileNotFoundError(folder / "saved_model.pb")
+    shape = (plan.clip_length, plan.crop_size, plan.crop_size, 3)
+    pair = {name: keras.Input(shape, dtype="uint8", name=name) for name in ("clip", "clip_diff")}
+    model = keras.Model(pair, _SavedNetwork(folder, name="saved_model")(pair))
+    return ActionClassifier(model, classes=classes, plan=plan)
+
+
+class _SavedNetwork(keras.layers.Layer):
+    """`serving_default` of a SavedModel; not serialisable."""
+
+    def __init__(self, folder: Path, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self._saved = tf.saved_model.load(folder)
+
+    def call(self, pair):
+        return self._saved.signatures["serving_default"](**pair)["probabilities"]
 
 
 def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArchive:
@@ -39,12 +83,15 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
 
     Raises:
         RuntimeError: if Keras does not run on TensorFlow.
+        ValueError: if the classifier shares feature maps between its views.
     """
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
             f"A SavedModel needs Keras on TensorFlow. Received: {keras.backend.backend()}"
         )
     network, plan = classifier.model, classifier.plan
+    if plan.views != "exact":
+        raise ValueError(f"A SavedModel scores exact views. Received: views={plan.views!r}")
     frames = tf.TensorSpec((None, None, None, 3), tf.uint8, name="frames")
     jpegs = tf.TensorSpec((None,), tf.string, name="frames")
     shape = (None, plan.clip_length, plan.crop_size, plan.crop_size, 3)
