@@ -62,10 +62,7 @@ class ActionClassifier:
             FileNotFoundError: if the folder lacks one of the files.
         """
         folder = Path(folder)
-        plan = ViewPlan(**json.loads((folder / "views.json").read_text()))
-        classes = (
-            (folder / "classes.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        )
+        classes, plan = load_description(folder)
         if not (folder / "model.keras").is_file():
             raise FileNotFoundError(folder / "model.keras")
         model = keras.saving.load_model(folder / "model.keras", compile=False)
@@ -78,14 +75,18 @@ class ActionClassifier:
         computes in float32, whatever it was trained in.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "classes.txt").write_text("\n".join(self.classes) + "\n", encoding="utf-8")
-        (folder / "views.json").write_text(json.dumps(dataclasses.asdict(self.plan), indent=1))
+        self.save_description(folder)
         network = self.model.__class__.from_config(_in_float32(self.model.get_config()))
         network.set_weights(self.model.get_weights())
         aside = folder / "model.partial.keras"
         network.save(aside)
         aside.replace(folder / "model.keras")
+
+    def save_description(self, folder: Path):
+        """Writes `classes.txt` and `views.json`, and the folder if need be."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "classes.txt").write_text("\n".join(self.classes) + "\n", encoding="utf-8")
+        (folder / "views.json").write_text(json.dumps(dataclasses.asdict(self.plan), indent=1))
 
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Class probabilities of every view of one video.
@@ -245,3 +246,14 @@ def _in_float32(config):
     if isinstance(config, list | tuple):
         return type(config)(_in_float32(value) for value in config)
     return config
+
+
+def load_description(folder: Path) -> tuple[list[str], ViewPlan]:
+    """The class names and the view plan that `save_description` wrote.
+
+    Raises:
+        FileNotFoundError: if the folder lacks one of the files.
+    """
+    plan = ViewPlan(**json.loads((folder / "views.json").read_text()))
+    names = (folder / "classes.txt").read_text(encoding="utf-8")
+    return names.removesuffix("\n").split("\n"), plan

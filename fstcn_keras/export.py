@@ -96,14 +96,14 @@ def write_version(classifier, folder: Path) -> Path:
     Returns:
         The folder of the version. It is complete, or not there.
     """
-    from fstcn_keras.saved_model import saved_model_archive
+    from fstcn_keras.saved_model import write_saved_model
 
     folder.mkdir(parents=True, exist_ok=True)
     versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
     version = folder / str(max(versions, default=0) + 1)
     partial = folder / f"{version.name}.partial"
     try:
-        saved_model_archive(classifier).write_out(partial, verbose=False)
+        write_saved_model(classifier, partial)
         partial.rename(version)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

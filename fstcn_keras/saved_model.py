@@ -1,20 +1,56 @@
 """A trained network as a TensorFlow SavedModel that classifies whole videos by itself."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from fstcn_keras import clips
-from fstcn_keras.classifier import ActionClassifier
+from fstcn_keras.classifier import ActionClassifier, load_description
 from fstcn_keras.resizing import resize, short_side_weights
 from fstcn_keras.video import MAX_SIDE
 from fstcn_keras.view_scoring import ImagePath, ViewScorer
 from fstcn_keras.views import ViewPlan
 
-_BASE = 2**31  # above every frame number
+DESCRIPTION = "assets.extra"  # folder of a SavedModel that TensorFlow leaves to its users
 FEATURES = ("spatial_features", "temporal_features", "spatio_temporal_features")
+_BASE = 2**31  # above every frame number
+
+
+def write_saved_model(classifier: ActionClassifier, folder: Path):
+    """Writes the SavedModel of a classifier, its class names and view plan in `assets.extra`.
+
+    Raises:
+        RuntimeError: see `saved_model_archive`.
+    """
+    saved_model_archive(classifier).write_out(folder, verbose=False)
+    classifier.save_description(folder / DESCRIPTION)
+
+
+def load_saved_model(folder: Path) -> ActionClassifier:
+    """The classifier of a SavedModel, its network being the signature `serving_default`.
+
+    Args:
+        folder: that of a version, or the one that holds the versions: the last is taken.
+
+    Raises:
+        FileNotFoundError: if it is neither, or was not written by `write_saved_model`.
+        ValueError: if its views share feature maps: only the SavedModel itself scores those.
+    """
+    versions = [path for path in folder.iterdir() if path.name.isdecimal()]
+    if versions:
+        folder = max(versions, key=lambda path: int(path.name))
+    classes, plan = load_description(folder / DESCRIPTION)
+    if not (folder / "saved_model.pb").is_file():
+        raise FileNotFoundError(folder / "saved_model.pb")
+    shape = (plan.clip_length, plan.crop_size, plan.crop_size, 3)
+    pair = {name: keras.Input(shape, dtype="uint8", name=name) for name in ("clip", "clip_diff")}
+    network = keras.layers.TFSMLayer(folder, call_endpoint="serving_default")
+    outputs = network(pair["clip"], clip_diff=pair["clip_diff"])
+    model = keras.Model(pair, outputs["probabilities"])
+    return ActionClassifier(model, classes=classes, plan=plan)
 
 
 def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArchive:

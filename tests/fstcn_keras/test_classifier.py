@@ -10,6 +10,7 @@ from keras import layers, ops
 from fstcn_keras import ActionClassifier, FSTCNConfig, ViewPlan, fstcn
 from fstcn_keras.frames import read_resized
 from fstcn_keras.video import VideoError
+from fstcn_keras.view_scoring import ViewScorer
 from tests.videos import grey_ramp, noise, write_video
 
 PLAN = ViewPlan(num_clips=3, short_side=7, crop_size=4, clip_length=2, stride=2, distance=3)
@@ -197,6 +198,7 @@ def test_a_prediction_holds_what_its_scores_are_made_of():
         "clip_length": 2,
         "stride": 2,
         "distance": 3,
+        "views": "exact",
         "fusion": "sci",
     }
 
@@ -237,17 +239,17 @@ def test_many_videos_give_what_each_gives_alone(tmp_path, batch_clips):
 
 def test_many_videos_are_scored_together(monkeypatch):
     pytest.importorskip("tqdm")
-    classifier = level_reader(LEVEL_PLAN)
     calls = []
-    predict = classifier.model.predict_on_batch
+    score = ViewScorer.score
 
-    def counted(views):
-        calls.append(len(views["clip"]))
-        return predict(views)
+    def counted(scorer, clips):
+        calls.append(len(clips))
+        return score(scorer, clips)
 
-    monkeypatch.setattr(classifier.model, "predict_on_batch", counted)
-    list(classifier.predict_videos([grey_ramp(1)] * 7, batch_clips=3))  # one distinct clip each
-    assert calls == [3 * 18, 3 * 18, 18]
+    monkeypatch.setattr(ViewScorer, "score", counted)
+    classifier = level_reader(LEVEL_PLAN)  # three clips of each video
+    list(classifier.predict_videos([grey_ramp(5)] * 5, batch_clips=6))
+    assert calls == [6, 6, 3]
     with pytest.raises(ValueError, match="Received: 0"):
         next(classifier.predict_videos([], batch_clips=0))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,7 @@ def classifier() -> ActionClassifier:
 @pytest.fixture(scope="module")
 def folder(classifier, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("saved_model") / "1"
-    saved_model.saved_model_archive(classifier).write_out(folder, verbose=False)
+    saved_model.write_saved_model(classifier, folder)
     return folder
 
 
@@ -173,6 +174,31 @@ def test_no_code_of_the_project_is_needed(folder, signatures, tmp_path):
     names, scores = json.loads(output)
     assert names == [name.decode() for name in expected["classes"].numpy()]
     np.testing.assert_allclose(scores, expected["scores"], atol=1e-6)
+
+
+def test_a_classifier_of_a_saved_model_scores_as_the_one_it_was_made_of(classifier, folder):
+    frames = blocks(40, 64, 48)
+    expected = classifier.predict_video(frames)
+    for place in (folder, folder.parent):
+        loaded = saved_model.load_saved_model(place)
+        assert (loaded.classes, loaded.plan) == (classifier.classes, classifier.plan)
+        found = loaded.predict_video(frames)
+        assert found.classes == expected.classes
+        np.testing.assert_allclose(found.view_probabilities, expected.view_probabilities, atol=1e-6)
+
+
+def test_the_last_version_is_loaded(folder, tmp_path):
+    (tmp_path / "9").mkdir()
+    (tmp_path / "10").symlink_to(folder)
+    assert saved_model.load_saved_model(tmp_path).classes == tuple(CLASSES)
+
+
+def test_what_is_no_saved_model(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="views"):
+        saved_model.load_saved_model(tmp_path)
+    shutil.copytree(folder / "assets.extra", tmp_path / "assets.extra")
+    with pytest.raises(FileNotFoundError, match="saved_model"):
+        saved_model.load_saved_model(tmp_path)
 
 
 @pytest.mark.parametrize("shape", [(0, 48, 64, 3), (2, 0, 64, 3)])
