@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 from analysis.calibration import Reliability, draw_reliability, reliability
 from analysis.confusion import confused_pairs, similarity_order, soft_confusion
 from analysis.contact_sheet import Entry, draw_contact_sheet
-from analysis.runs import chosen_run, figures_folder, open_run, protocol_text, read_options
+from analysis.runs import figures_folder, open_run, protocol_text, read_options
 from analysis.statistics import Share, wilson
 from analysis.style import FUSIONS, PALETTE
 from analysis.view_counts import OF_MANY, TopOnes, accuracy_by_views, draw_views
 from fstcn_keras import fusion
+from fstcn_keras.runs import chosen_run
 from training import cli
 from training.cli import UserError, option, positional
 from training.figures import add_caption, draw_confusion, save_figure
@@ -35,7 +36,9 @@ WORST_PAIRS, WORST_VIDEOS = 20, 20
 class ErrorsOptions:
     """Whose mistakes."""
 
-    run: Path | None = positional("folder of a training run", default=None)
+    run: Path | None = positional(
+        "folder of a training run (default: the newest finished one under runs/)", default=None
+    )
     out: Path | None = option(None, "folder of the figures (default: figures in the run)")
 
 

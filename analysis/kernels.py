@@ -15,7 +15,8 @@ from keras import ops
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.runs import chosen_run, figures_folder, network_text, read_options
+from analysis.runs import figures_folder, network_text, read_options
+from fstcn_keras.runs import chosen_run
 from fstcn_keras.scl import SCLS, lower_scls
 from training import cli
 from training.cli import option, positional
@@ -33,7 +34,9 @@ TP_OPERATOR, TCL = "tp_operator", "tcl"  # names of the layers
 class KernelsOptions:
     """Whose kernels."""
 
-    run: Path | None = positional("folder of a training run", default=None)
+    run: Path | None = positional(
+        "folder of a training run (default: the newest finished one under runs/)", default=None
+    )
     out: Path | None = option(None, "folder of the figures (default: figures in the run)")
 
 

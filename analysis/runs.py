@@ -48,22 +48,6 @@ class OpenRun:
         return self.store.read_frames(path, [self.store.videos[path].num_frames // 2])[0]
 
 
-def chosen_run(run: Path | None) -> Path:
-    """The run that a command names, or else the newest finished one under `runs/`.
-
-    Raises:
-        UserError: if there is none.
-    """
-    if run is not None:
-        return run
-    finished = Path("runs").glob("**/metrics.json")
-    newest = max(finished, key=lambda file: file.stat().st_mtime_ns, default=None)
-    if newest is None:
-        raise UserError("no finished run under runs/: name one, or train one by training.fit")
-    print(f"newest finished run: {newest.parent}")
-    return newest.parent
-
-
 def read_options(run: Path) -> FitOptions:
     """What a run of one split was trained with.
 

@@ -19,10 +19,11 @@ from analysis.confusion import most_confused, soft_confusion
 from analysis.embedding import COMPONENTS, Map, embed
 from analysis.features import FEATURES, VideoFeatures, video_features
 from analysis.page import embedded_thumbnail, marker_path, write_page
-from analysis.runs import OpenRun, chosen_run, figures_folder, network_text, open_run
+from analysis.runs import OpenRun, figures_folder, network_text, open_run
 from analysis.separation import Separation, separation
 from analysis.style import PALETTE, class_styles
 from fstcn_keras.clips import NUM_CROPS
+from fstcn_keras.runs import chosen_run
 from training import cli
 from training.cli import UserError, option, positional
 from training.figures import add_caption, save_figure
@@ -36,7 +37,9 @@ SEEDS = range(5)
 class TsneOptions:
     """What to map."""
 
-    run: Path | None = positional("folder of a training run", default=None)
+    run: Path | None = positional(
+        "folder of a training run (default: the newest finished one under runs/)", default=None
+    )
     classes: str | None = option(
         None,
         "names with commas between (default: those of the paper's Figure 4 if the data has "
