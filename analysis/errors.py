@@ -48,6 +48,7 @@ class Errors:
 
     Attributes:
         caption: what it was measured on.
+        weights_sha256: hash of the weights that it was measured with.
         top1: accuracy by method of fusion.
         classes: accuracy by class, of those with test videos.
         pairs: mistakes as true class, predicted class, videos; the most frequent first.
@@ -56,6 +57,7 @@ class Errors:
     """
 
     caption: str
+    weights_sha256: str
     top1: dict[str, Share]
     classes: dict[str, Share]
     pairs: list[tuple[str, str, int]]
@@ -87,6 +89,7 @@ def find_errors(scores: RunScores, caption: str) -> Errors:
     present = np.unique(labels)
     return Errors(
         caption=caption,
+        weights_sha256=scores.protocol["weights_sha256"],
         top1={method: share_of(values) for method, values in right.items()},
         classes={scores.classes[c]: share_of(right["sci"][labels == c]) for c in present},
         pairs=[

@@ -20,7 +20,7 @@ from fstcn_keras.runs import chosen_run
 from fstcn_keras.scl import SCLS, lower_scls
 from training import cli
 from training.cli import option, positional
-from training.evaluate import load_classifier
+from training.evaluate import load_classifier, weights_sha256
 from training.figures import add_caption, save_figure
 from training.files import write_aside
 from training.initialization import pool_kernel
@@ -44,12 +44,17 @@ def main(options: KernelsOptions):
     """Draws the kernels of a run's network."""
     run = chosen_run(options.run)
     fit_options = read_options(run)
-    model = load_classifier(run).model
+    classifier = load_classifier(run)
+    model = classifier.model
     caption = f"{fit_options.dataset} split {fit_options.split}; {network_text(fit_options)}"
     folder = figures_folder(run, options.out)
     filters = first_filters(model, fit_options.scl)
     save_figure(draw_filters(filters, caption), folder / "filters.png")
-    found = {"caption": caption, "first_filters": list(filters.shape)}
+    found = {
+        "caption": caption,
+        "weights_sha256": weights_sha256(classifier),
+        "first_filters": list(filters.shape),
+    }
     print(f"{caption}\n  first convolution: {len(filters)} filters")
     if "temporal" in fit_options.paths:
         learned = _array(model.get_layer(TP_OPERATOR).P)

@@ -26,6 +26,7 @@ from fstcn_keras.clips import NUM_CROPS
 from fstcn_keras.runs import chosen_run
 from training import cli
 from training.cli import UserError, option, positional
+from training.evaluate import weights_sha256
 from training.figures import add_caption, save_figure
 from training.files import write_aside
 
@@ -77,7 +78,7 @@ def main(options: TsneOptions):
     save_figure(
         draw(panels, shown, run.dataset.classes, caption), folder / "tsne.png", folder / "tsne.svg"
     )
-    write_aside(folder / "tsne.json", json.dumps(table(panels, caption), indent=1))
+    write_aside(folder / "tsne.json", json.dumps(record(run, panels, caption), indent=1))
     write_map_page(folder / "tsne.html", run, shown, panels, caption)
     print_table(panels, caption)
     print(f"results in {folder / 'tsne'}.png, .svg, .json and .html")
@@ -180,10 +181,11 @@ def styles_of(shown: VideoFeatures, classes: tuple[str, ...]) -> dict[str, tuple
     return class_styles([classes[label] for label in dict.fromkeys(sorted(shown.labels.tolist()))])
 
 
-def table(panels: list[Panel], caption: str) -> dict:
+def record(run: OpenRun, panels: list[Panel], caption: str) -> dict:
     """The measures of each layer, and what they are of."""
     return {
         "caption": caption,
+        "weights_sha256": weights_sha256(run.classifier),
         "layers": {
             panel.layer: {
                 **dataclasses.asdict(panel.separation),
