@@ -13,24 +13,14 @@ from pathlib import Path
 
 from analysis.features import FEATURES
 from analysis.page import embedded_file, write_page
-from analysis.runs import figures_folder, protocol_text, read_options
+from analysis.runs import FigureOptions, figures_folder, protocol_text, read_options
 from analysis.statistics import wilson
 from fstcn_keras.runs import chosen_run
 from training import cli
-from training.cli import UserError, option, positional
+from training.cli import UserError
 from training.scores import RunScores, read_scores, summarised
 from training.splits import ROWS
 from training.tables import percent, recipe_text
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportOptions:
-    """Which run."""
-
-    run: Path | None = positional(
-        "folder of a training run (default: the newest finished one under runs/)", default=None
-    )
-    out: Path | None = option(None, "folder of the page (default: figures in the run)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +105,7 @@ TOPICS = (
 )
 
 
-def main(options: ReportOptions):
+def main(options: FigureOptions):
     """Writes the page of a run."""
     run = chosen_run(options.run)
     scores = read_scores(run)
@@ -197,4 +187,4 @@ def read_record(file: Path, command: str) -> dict:
 
 
 if __name__ == "__main__":
-    cli.run(main, ReportOptions)
+    cli.run(main, FigureOptions)

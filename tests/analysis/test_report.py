@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from analysis import errors, kernels, report, tsne
-from analysis.report import ReportOptions
+from analysis.runs import FigureOptions
 from tests.analysis.browser import needs_chromium, visit, with_script
 from tests.training.test_cli import error_of
 from training import cli
@@ -18,10 +18,10 @@ def drawn(finished_run, tmp_path_factory):
     """A run with all its figures and its page."""
     run = shutil.copytree(finished_run, tmp_path_factory.mktemp("runs") / "a <i> & 'run'")
     for command, options in (
-        (errors, errors.ErrorsOptions),
+        (errors, FigureOptions),
         (tsne, tsne.TsneOptions),
-        (kernels, kernels.KernelsOptions),
-        (report, ReportOptions),
+        (kernels, FigureOptions),
+        (report, FigureOptions),
     ):
         cli.run(command.main, options, [str(run)])
     return run
@@ -54,7 +54,7 @@ def test_the_page_tells_protocol_and_accuracies(drawn):
 def test_what_is_not_drawn_is_named_with_its_command(finished_run, tmp_path, capsys):
     run = shutil.copytree(finished_run, tmp_path / "run")
     shutil.rmtree(run / "figures", ignore_errors=True)
-    cli.run(report.main, ReportOptions, [str(run)])
+    cli.run(report.main, FigureOptions, [str(run)])
     printed = capsys.readouterr().out
     for command in ("errors", "tsne", "saliency", "kernels"):
         assert f"not drawn yet: python -m analysis.{command} {run}" in printed
@@ -65,7 +65,7 @@ def test_figures_of_other_weights_are_told_apart(drawn, tmp_path, capsys):
     metrics = (run / "metrics.json").read_text()
     before = json.loads(metrics)["protocol"]["weights_sha256"]
     (run / "metrics.json").write_text(metrics.replace(before, "0" * 64))
-    cli.run(report.main, ReportOptions, [str(run)])
+    cli.run(report.main, FigureOptions, [str(run)])
     assert capsys.readouterr().out.count("drawn from other weights than the accuracies") == 3
 
 
@@ -80,7 +80,7 @@ def test_each_record_of_saliency_has_its_pictures(finished_run, tmp_path):
         )
         (folder / f"{stem}.gif").write_bytes(b"GIF89a")
     (folder / "saliency-b.mp4").write_bytes(b"film")
-    cli.run(report.main, ReportOptions, [str(run)])
+    cli.run(report.main, FigureOptions, [str(run)])
     page = (folder / "report.html").read_text()
     assert page.count("Where it looks") == 2
     assert page.count("data:image/gif;base64,R0lGODlh") == 2
@@ -90,7 +90,7 @@ def test_each_record_of_saliency_has_its_pictures(finished_run, tmp_path):
 def test_a_damaged_record(drawn, tmp_path, capsys):
     run = shutil.copytree(drawn, tmp_path / "run")
     (run / "figures" / "tsne.json").write_text('{"caption": 1')
-    error = error_of(capsys, report.main, ReportOptions, run)
+    error = error_of(capsys, report.main, FigureOptions, run)
     assert "tsne.json is damaged" in error
     assert f"'python -m analysis.tsne {run}' makes it anew" in error
 
