@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from analysis.runs import network_text, read_options
+from analysis.runs import network_text, read_options, views_text
 from analysis.statistics import Difference, Share, holm, paired_difference, wilson
 from analysis.style import FUSIONS
 from fstcn_keras.fusion import METHODS, fuse
@@ -111,7 +111,7 @@ def accuracy_table(comparison: Comparison, runs: list[RunScores]) -> list[str]:
             str(scores.run),
             percent(share.share),
             f"{percent(share.low)} to {percent(share.high)}",
-            f"{scores.protocol['num_clips']} clips x {scores.protocol['num_crops']} crops",
+            views_text(scores.protocol),
             network_text(read_options(scores.run)),
         ]
         for scores, share in zip(runs, comparison.shares, strict=True)

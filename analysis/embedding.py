@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial import procrustes
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
+from threadpoolctl import threadpool_limits
 
 COMPONENTS = 50  # of the PCA before t-SNE
 PERPLEXITY = 30.0  # of many videos
@@ -35,6 +36,8 @@ class Map:
     procrustes: float
 
 
+# on busy processors t-SNE's threads wait for one another at every one of its small steps
+@threadpool_limits.wrap(limits=1, user_api="openmp")
 def embed(features: np.ndarray, *, seeds: range) -> Map:
     """Maps the features from several random starts, and keeps the map of lowest divergence.
 

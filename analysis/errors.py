@@ -17,13 +17,14 @@ from matplotlib.figure import Figure
 from analysis.calibration import Reliability, draw_reliability, reliability
 from analysis.confusion import confused_pairs, similarity_order, soft_confusion
 from analysis.contact_sheet import Entry, draw_contact_sheet
-from analysis.runs import chosen_run, figures_folder, open_run, protocol_text, read_options
+from analysis.runs import FigureOptions, figures_folder, open_run, protocol_text, read_options
 from analysis.statistics import Share, wilson
 from analysis.style import FUSIONS, PALETTE
 from analysis.view_counts import OF_MANY, TopOnes, accuracy_by_views, draw_views
 from fstcn_keras import fusion
+from fstcn_keras.runs import chosen_run
 from training import cli
-from training.cli import UserError, option, positional
+from training.cli import UserError
 from training.figures import add_caption, draw_confusion, save_figure
 from training.files import write_aside
 from training.scores import RunScores, read_scores
@@ -32,19 +33,12 @@ WORST_PAIRS, WORST_VIDEOS = 20, 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class ErrorsOptions:
-    """Whose mistakes."""
-
-    run: Path | None = positional("folder of a training run", default=None)
-    out: Path | None = option(None, "folder of the figures (default: figures in the run)")
-
-
-@dataclass(frozen=True, kw_only=True)
 class Errors:
     """What a run gets wrong, by SCI fusion unless said otherwise.
 
     Attributes:
         caption: what it was measured on.
+        weights_sha256: hash of the weights that it was measured with.
         top1: accuracy by method of fusion.
         classes: accuracy by class, of those with test videos.
         pairs: mistakes as true class, predicted class, videos; the most frequent first.
@@ -53,6 +47,7 @@ class Errors:
     """
 
     caption: str
+    weights_sha256: str
     top1: dict[str, Share]
     classes: dict[str, Share]
     pairs: list[tuple[str, str, int]]
@@ -60,7 +55,7 @@ class Errors:
     views: TopOnes
 
 
-def main(options: ErrorsOptions):
+def main(options: FigureOptions):
     """Draws and lists the mistakes of a run."""
     run = chosen_run(options.run)
     scores = read_scores(run)
@@ -84,6 +79,7 @@ def find_errors(scores: RunScores, caption: str) -> Errors:
     present = np.unique(labels)
     return Errors(
         caption=caption,
+        weights_sha256=scores.protocol["weights_sha256"],
         top1={method: share_of(values) for method, values in right.items()},
         classes={scores.classes[c]: share_of(right["sci"][labels == c]) for c in present},
         pairs=[
@@ -199,4 +195,4 @@ def print_errors(errors: Errors):
 
 
 if __name__ == "__main__":
-    cli.run(main, ErrorsOptions)
+    cli.run(main, FigureOptions)

@@ -6,8 +6,6 @@ tcl_3x3.png, tcl_5x5.png and kernels.json into RUN/figures.
 """
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,11 +13,11 @@ from keras import ops
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.runs import chosen_run, figures_folder, network_text, read_options
+from analysis.runs import FigureOptions, figures_folder, network_text, read_options
+from fstcn_keras.runs import chosen_run
 from fstcn_keras.scl import SCLS, lower_scls
 from training import cli
-from training.cli import option, positional
-from training.evaluate import load_classifier
+from training.evaluate import load_classifier, weights_sha256
 from training.figures import add_caption, save_figure
 from training.files import write_aside
 from training.initialization import pool_kernel
@@ -29,24 +27,21 @@ from training.stages import initial_network
 TP_OPERATOR, TCL = "tp_operator", "tcl"  # names of the layers
 
 
-@dataclass(frozen=True, kw_only=True)
-class KernelsOptions:
-    """Whose kernels."""
-
-    run: Path | None = positional("folder of a training run", default=None)
-    out: Path | None = option(None, "folder of the figures (default: figures in the run)")
-
-
-def main(options: KernelsOptions):
+def main(options: FigureOptions):
     """Draws the kernels of a run's network."""
     run = chosen_run(options.run)
     fit_options = read_options(run)
-    model = load_classifier(run).model
+    classifier = load_classifier(run)
+    model = classifier.model
     caption = f"{fit_options.dataset} split {fit_options.split}; {network_text(fit_options)}"
     folder = figures_folder(run, options.out)
     filters = first_filters(model, fit_options.scl)
     save_figure(draw_filters(filters, caption), folder / "filters.png")
-    found = {"caption": caption, "first_filters": list(filters.shape)}
+    found = {
+        "caption": caption,
+        "weights_sha256": weights_sha256(classifier),
+        "first_filters": list(filters.shape),
+    }
     print(f"{caption}\n  first convolution: {len(filters)} filters")
     if "temporal" in fit_options.paths:
         learned = _array(model.get_layer(TP_OPERATOR).P)
@@ -169,4 +164,4 @@ def _array(variable) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    cli.run(main, KernelsOptions)
+    cli.run(main, FigureOptions)

@@ -1,18 +1,29 @@
 """The run that a command looks at: its options, its network and its videos."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fstcn_keras import ActionClassifier
-from training.cli import UserError
+from training.cli import UserError, option, positional
 from training.data.datasets import Dataset, Video
 from training.data.store import FrameStore
 from training.evaluate import check_network_classes, check_test_videos, load_classifier
 from training.options import FitOptions, open_data, read_config
 from training.scores import RunScores
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureOptions:
+    """Which run to draw, and where to."""
+
+    run: Path | None = positional(
+        "folder of a training run (default: the newest finished one under runs/)", default=None
+    )
+    out: Path | None = option(None, "folder of the figures (default: figures in the run)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +57,6 @@ class OpenRun:
     def middle_frame(self, path: str) -> np.ndarray:
         """The frame in the middle of a video, uint8 `(height, width, 3)`."""
         return self.store.read_frames(path, [self.store.videos[path].num_frames // 2])[0]
-
-
-def chosen_run(run: Path | None) -> Path:
-    """The run that a command names, or else the newest finished one under `runs/`.
-
-    Raises:
-        UserError: if there is none.
-    """
-    if run is not None:
-        return run
-    finished = Path("runs").glob("**/metrics.json")
-    newest = max(finished, key=lambda file: file.stat().st_mtime_ns, default=None)
-    if newest is None:
-        raise UserError("no finished run under runs/: name one, or train one by training.fit")
-    print(f"newest finished run: {newest.parent}")
-    return newest.parent
 
 
 def read_options(run: Path) -> FitOptions:
@@ -104,9 +99,19 @@ def protocol_text(scores: RunScores, options: FitOptions) -> str:
     return (
         f"{protocol['dataset']} split {protocol['split']}: {protocol['videos']} test videos of "
         f"{protocol['num_classes']} classes{f' ({left_out} more not readable)' * bool(left_out)}, "
-        f"{protocol['num_clips']} clips x {protocol['num_crops']} crops a video; "
-        f"{network_text(options)}"
+        f"{views_text(protocol)} a video; {network_text(options)}"
     )
+
+
+def views_text(protocol: Mapping) -> str:
+    """How many views of a video there are, and how they are computed if not exactly.
+
+    Args:
+        protocol: with `"num_clips"`, `"num_crops"` and `"views"`.
+    """
+    text = f"{protocol['num_clips']} clips x {protocol['num_crops']} crops"
+    views = protocol.get("views", "exact")  # older runs do not tell
+    return text if views == "exact" else f"{text} ({views} views)"
 
 
 def network_text(options: FitOptions) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score, v_measure_score
 from sklearn.neighbors import KNeighborsClassifier
+from threadpoolctl import threadpool_limits
 
 NEIGHBOURS = 5
 KMEANS_STARTS = 20
@@ -31,6 +32,7 @@ class Separation:
     v_measure: float
 
 
+@threadpool_limits.wrap(limits=1, user_api="openmp")  # as in `embedding.embed`
 def separation(features: np.ndarray, labels: np.ndarray, *, seed: int) -> Separation:
     """Measures how well the classes are apart.
 

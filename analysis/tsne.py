@@ -19,12 +19,14 @@ from analysis.confusion import most_confused, soft_confusion
 from analysis.embedding import COMPONENTS, Map, embed
 from analysis.features import FEATURES, VideoFeatures, video_features
 from analysis.page import embedded_thumbnail, marker_path, write_page
-from analysis.runs import OpenRun, chosen_run, figures_folder, network_text, open_run
+from analysis.runs import FigureOptions, OpenRun, figures_folder, network_text, open_run, views_text
 from analysis.separation import Separation, separation
 from analysis.style import PALETTE, class_styles
 from fstcn_keras.clips import NUM_CROPS
+from fstcn_keras.runs import chosen_run
 from training import cli
-from training.cli import UserError, option, positional
+from training.cli import UserError, option
+from training.evaluate import weights_sha256
 from training.figures import add_caption, save_figure
 from training.files import write_aside
 
@@ -33,17 +35,15 @@ SEEDS = range(5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TsneOptions:
+class TsneOptions(FigureOptions):
     """What to map."""
 
-    run: Path | None = positional("folder of a training run", default=None)
     classes: str | None = option(
         None,
         "names with commas between (default: those of the paper's Figure 4 if the data has "
         f"them, else the {len(PALETTE)} that are confused most, by mean probability)",
     )
     split: Literal["test", "train"] = option("test", "which videos of the run's split")
-    out: Path | None = option(None, "folder of the figures (default: figures in the run)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def main(options: TsneOptions):
     save_figure(
         draw(panels, shown, run.dataset.classes, caption), folder / "tsne.png", folder / "tsne.svg"
     )
-    write_aside(folder / "tsne.json", json.dumps(table(panels, caption), indent=1))
+    write_aside(folder / "tsne.json", json.dumps(record(run, panels, caption), indent=1))
     write_map_page(folder / "tsne.html", run, shown, panels, caption)
     print_table(panels, caption)
     print(f"results in {folder / 'tsne'}.png, .svg, .json and .html")
@@ -132,10 +132,11 @@ def caption_text(run: OpenRun, shown: VideoFeatures, side: str, panels: list[Pan
     kind = {"test": "test", "train": "training"}[side]
     total = len(run.videos(side))
     seeds = ", ".join(str(panel.map.seed) for panel in panels)
+    views = dataclasses.asdict(run.classifier.plan) | {"num_crops": NUM_CROPS}
     return (
         f"{run.dataset.name} split {run.dataset.split}: {len(shown.paths)} of {total} {kind} "
         f"videos, those of {len(np.unique(shown.labels))} of {len(run.dataset.classes)} classes; "
-        f"features are means over {run.classifier.plan.num_clips} clips x {NUM_CROPS} crops; "
+        f"features are means over {views_text(views)}; "
         f"{network_text(run.options)}. PCA to at most {COMPONENTS} dimensions, then t-SNE of "
         f"perplexity {panels[0].map.perplexity:.3g}, from {len(SEEDS)} random seeds ({SEEDS[0]} "
         f"to {SEEDS[-1]}) the one of lowest divergence (seeds {seeds})."
@@ -177,10 +178,11 @@ def styles_of(shown: VideoFeatures, classes: tuple[str, ...]) -> dict[str, tuple
     return class_styles([classes[label] for label in dict.fromkeys(sorted(shown.labels.tolist()))])
 
 
-def table(panels: list[Panel], caption: str) -> dict:
+def record(run: OpenRun, panels: list[Panel], caption: str) -> dict:
     """The measures of each layer, and what they are of."""
     return {
         "caption": caption,
+        "weights_sha256": weights_sha256(run.classifier),
         "layers": {
             panel.layer: {
                 **dataclasses.asdict(panel.separation),

@@ -45,7 +45,7 @@ def add_caption(figure: Figure, text: str):
     figure.supxlabel("\n".join(textwrap.wrap(text, characters)), fontsize=8, x=0.01, ha="left")
 
 
-def draw_curves(history: Path) -> Figure:
+def draw_curves(history: Path, *, caption: str) -> Figure:
     """Loss and accuracy over the epochs of each stage, training and held-out videos."""
     with history.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -66,6 +66,7 @@ def draw_curves(history: Path) -> Figure:
             axes.set_ylabel(label)
             axes.grid(alpha=0.3)
             axes.legend()
+    add_caption(figure, caption)
     return figure
 
 

@@ -86,7 +86,12 @@ def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
     model = train_stages(options, videos, strategy, run)
     if not is_chief(strategy):
         return
-    figures.save_figure(figures.draw_curves(run / "history.csv"), run / "curves.png")
+    caption = (
+        f"{dataset.name} split {dataset.split}: {len(train)} videos to train on, {len(held_out)} "
+        f"held out; preset {options.preset}, paths {' + '.join(options.paths)}, seed {options.seed}"
+    )
+    curves = figures.draw_curves(run / "history.csv", caption=caption)
+    figures.save_figure(curves, run / "curves.png")
     plan = ViewPlan.of(config, num_clips=options.num_clips)
     ActionClassifier(model, classes=list(dataset.classes), plan=plan).save(run)
     del model  # evaluation loads the saved network: not both at once in memory

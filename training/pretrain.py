@@ -11,7 +11,6 @@ import dataclasses
 from pathlib import Path
 from typing import Literal, get_type_hints
 
-import keras
 import tensorflow as tf
 
 from fstcn_keras.presets import PRESETS, SCL_NAMES
@@ -25,7 +24,7 @@ from training.data.preparation import write_rejected
 from training.distribution import describe, device_strategy, is_chief, sum_over_workers
 from training.files import aside, locked, write_aside
 from training.fit import open_run
-from training.loop import train
+from training.loop import Stage, train
 from training.options import FitOptions
 from training.stages import TrainingVideos, auxiliary_stage
 
@@ -111,16 +110,21 @@ def main(options: PretrainOptions):
         stage = auxiliary_stage(stage_options, images, run, name="pretraining")
     train(stage, strategy, run, minutes=options.checkpoint_minutes)
     if is_chief(strategy):
-        write_results(stage.model, images, run)
+        write_results(stage, images, run)
         print(f"fit --preset {options.preset} --scl {stage_options.scl} --scl-weights {weights}")
     sum_over_workers(strategy, 0)  # all end together, as in `fit`
 
 
-def write_results(model: keras.Model, images: TrainingVideos, run: Path):
+def write_results(stage: Stage, images: TrainingVideos, run: Path):
     """Writes the weights and the curves, and tells the accuracy on the held-out images."""
-    figures.save_figure(figures.draw_curves(run / "history.csv"), run / "curves.png")
+    caption = (
+        f"{len(images.train)} images of {images.num_classes} classes to train on, "
+        f"{len(images.held_out)} held out; seed {stage.seed}"
+    )
+    curves = figures.draw_curves(run / "history.csv", caption=caption)
+    figures.save_figure(curves, run / "curves.png")
     with aside(run / WEIGHTS) as partial:
-        save_weights(model, partial)
+        save_weights(stage.model, partial)
     if images.held_out:
         with (run / "history.csv").open(newline="") as file:
             accuracy = max(float(row["val_top1"]) for row in csv.DictReader(file))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from analysis import errors
-from analysis.errors import ErrorsOptions
+from analysis.runs import FigureOptions
 from tests.training.test_cli import error_of
 from training import cli
 
@@ -16,7 +16,7 @@ from training import cli
 @pytest.fixture(scope="module")
 def figures(finished_run, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    cli.run(errors.main, ErrorsOptions, [str(finished_run), "--out", str(out)])
+    cli.run(errors.main, FigureOptions, [str(finished_run), "--out", str(out)])
     return out
 
 
@@ -65,7 +65,7 @@ def test_no_mistake_no_contact_sheet(finished_run, tmp_path):
         certain = np.eye(4, dtype=np.float32)[arrays["labels"]]
         scores = np.broadcast_to(certain[:, None, None], arrays["scores"].shape)
         np.savez(run / "scores.npz", **{**arrays, "scores": scores})
-    cli.run(errors.main, ErrorsOptions, [str(run)])
+    cli.run(errors.main, FigureOptions, [str(run)])
     assert not (run / "figures" / "mistakes.jpg").exists()
     assert json.loads((run / "figures" / "errors.json").read_text())["pairs"] == []
 
@@ -73,7 +73,7 @@ def test_no_mistake_no_contact_sheet(finished_run, tmp_path):
 def test_scores_that_are_missing(finished_run, tmp_path, capsys):
     run = shutil.copytree(finished_run, tmp_path / "run")
     (run / "scores.npz").unlink()
-    error = error_of(capsys, errors.main, ErrorsOptions, run)
+    error = error_of(capsys, errors.main, FigureOptions, run)
     assert "scores.npz" in error
     assert f"'python -m training.evaluate {run}' makes them anew" in error
 
@@ -83,7 +83,7 @@ def test_a_video_that_is_gone(finished_run, tmp_path, capsys):
     with np.load(run / "scores.npz") as arrays:
         paths = [f"gone {path}" for path in arrays["paths"]]
         np.savez(run / "scores.npz", **{**arrays, "paths": paths})
-    error = error_of(capsys, errors.main, ErrorsOptions, run)
+    error = error_of(capsys, errors.main, FigureOptions, run)
     assert "is no video of the data any more: 'python -m training.evaluate" in error
 
 
@@ -91,5 +91,5 @@ def test_a_folder_of_all_splits(tmp_path, finished_run, capsys):
     run = shutil.copytree(finished_run, tmp_path / "run")
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(config.replace("split: 1", "split: all"))
-    error = error_of(capsys, errors.main, ErrorsOptions, run)
+    error = error_of(capsys, errors.main, FigureOptions, run)
     assert f"holds a run for each split: name one of {run / 'split1'}" in error

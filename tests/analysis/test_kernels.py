@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from analysis import kernels
-from analysis.kernels import KernelsOptions, change, first_filters, initial_permutation, tiled
+from analysis.kernels import change, first_filters, initial_permutation, tiled
+from analysis.runs import FigureOptions
 from fstcn_keras import fstcn
 from training import cli, fit
 from training.evaluate import load_classifier
@@ -50,7 +51,7 @@ def test_a_network_that_was_not_moved_has_the_initial_p(coloured_videos, tmp_pat
 
 
 def test_the_command(finished_run, tmp_path, capsys):
-    cli.run(kernels.main, KernelsOptions, [str(finished_run), "--out", str(tmp_path)])
+    cli.run(kernels.main, FigureOptions, [str(finished_run), "--out", str(tmp_path)])
     pictures = {"filters.png", "permutation.png", "tcl_3x3.png", "tcl_5x5.png"}
     assert {file.name for file in tmp_path.iterdir()} == {"kernels.json", *pictures}
     found = json.loads((tmp_path / "kernels.json").read_text())
@@ -61,6 +62,6 @@ def test_the_command(finished_run, tmp_path, capsys):
 
 
 def test_a_run_without_temporal_path(spatial_run, tmp_path, capsys):
-    cli.run(kernels.main, KernelsOptions, [str(spatial_run), "--out", str(tmp_path)])
+    cli.run(kernels.main, FigureOptions, [str(spatial_run), "--out", str(tmp_path)])
     assert {file.name for file in tmp_path.iterdir()} == {"kernels.json", "filters.png"}
     assert "no P and no TCL: the run has no temporal path" in capsys.readouterr().out

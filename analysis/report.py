@@ -1,0 +1,190 @@
+"""All that is known of a run on one page: python -m analysis.report [RUN]
+
+Gathers protocol, accuracies, training curves and the figures that the other commands of
+`analysis` have drawn into RUN/figures, and writes them as RUN/figures/report.html: one file that
+opens anywhere and fetches nothing.
+"""
+
+import glob
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from analysis.features import FEATURES
+from analysis.page import embedded_file, write_page
+from analysis.runs import FigureOptions, figures_folder, protocol_text, read_options
+from analysis.statistics import wilson
+from fstcn_keras.runs import chosen_run
+from training import cli
+from training.cli import UserError
+from training.scores import RunScores, read_scores, summarised
+from training.splits import ROWS
+from training.tables import percent, recipe_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """What one command of `analysis` draws.
+
+    Attributes:
+        title: heading of the section.
+        command: that draws it.
+        record: pattern of the JSON files that the command writes into RUN/figures.
+        pictures: patterns of its pictures, in order; `{stem}` is that of the JSON file.
+        table: rows of a table, the first of headings, from the content of a JSON file.
+    """
+
+    title: str
+    command: str
+    record: str
+    pictures: tuple[str, ...]
+    table: Callable[[dict], list[list[str]]] = lambda record: []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A topic as the page shows it.
+
+    Attributes:
+        title: its heading.
+        notes: lines of text.
+        pictures: `data:` addresses by the name of the file.
+        table: rows, the first of headings.
+    """
+
+    title: str
+    notes: list[str]
+    pictures: dict[str, str]
+    table: list[list[str]] = field(default_factory=list)
+
+
+def feature_table(record: dict) -> list[list[str]]:
+    """The measures of the features, of what `analysis.tsne` writes."""
+    rows = [["features", "k-NN accuracy (k)", "silhouette", "v-measure"]]
+    rows[0] += ["trustworthiness of the map", "Procrustes distance between seeds"]
+    for layer, found in record["layers"].items():
+        numbers = ("silhouette", "v_measure", "trustworthiness", "procrustes")
+        nearest = f"{percent(found['knn'])} ({found['neighbours']})"
+        rows.append([FEATURES[layer], nearest, *(f"{found[name]:.3f}" for name in numbers)])
+    return rows
+
+
+TOPICS = (
+    Topic(
+        title="What it confuses",
+        command="analysis.errors",
+        record="errors.json",
+        pictures=(
+            "confusion.png",
+            "class_accuracy.png",
+            "mistakes.jpg",
+            "reliability.png",
+            "views.png",
+        ),
+    ),
+    Topic(
+        title="Features (Figure 4 of the paper)",
+        command="analysis.tsne",
+        record="tsne.json",
+        pictures=("tsne.png",),
+        table=feature_table,
+    ),
+    Topic(
+        title="Where it looks (Figure 5 of the paper)",
+        command="analysis.saliency",
+        record="saliency*.json",
+        pictures=("{stem}.png", "{stem}.gif", "{stem}.mp4"),
+    ),
+    Topic(
+        title="Kernels",
+        command="analysis.kernels",
+        record="kernels.json",
+        pictures=("filters.png", "permutation.png", "tcl_*.png"),
+    ),
+)
+
+
+def main(options: FigureOptions):
+    """Writes the page of a run."""
+    run = chosen_run(options.run)
+    scores = read_scores(run)
+    fit_options = read_options(run)
+    sections = [training_section(run, recipe_text(fit_options))]
+    sections += [section for topic in TOPICS for section in topic_sections(topic, scores)]
+    file = figures_folder(run, options.out) / "report.html"
+    write_page(
+        file,
+        "report.html",
+        title=f"Run {run.resolve().name}",
+        protocol=protocol_text(scores, fit_options),
+        weights=scores.protocol["weights_sha256"],
+        accuracies=accuracy_table(scores),
+        sections=sections,
+    )
+    for section in sections:
+        print(f"{section.title}: {len(section.pictures)} pictures", *section.notes, sep="\n  ")
+    print(f"results in {file}")
+
+
+def accuracy_table(scores: RunScores) -> list[list[str]]:
+    """Accuracies at both levels by every fusion, with the interval of those of videos."""
+    accuracies = summarised(scores).accuracies
+    rows = [["", "top-1", "95 % interval (Wilson)", "top-5", "mean class"]]
+    for name, (level, method) in ROWS.items():
+        values = accuracies[level][method]
+        interval = ""  # clips of one video are no independent samples
+        if level == "video":
+            videos = len(scores.labels)
+            share = wilson(round(values["top1"] * videos), videos)
+            interval = f"{percent(share.low)} to {percent(share.high)}"
+        rows.append(
+            [name, percent(values["top1"]), interval]
+            + [percent(values[measure]) for measure in ("top5", "mean_class")]
+        )
+    return rows
+
+
+def training_section(run: Path, recipe: str) -> Section:
+    """How it was trained, and its curves where they are drawn."""
+    curves = run / "curves.png"
+    pictures = {curves.name: embedded_file(curves)} if curves.is_file() else {}
+    return Section(title="Training", notes=[recipe], pictures=pictures)
+
+
+def topic_sections(topic: Topic, scores: RunScores) -> list[Section]:
+    """A section for each record of a topic, or one that says how to draw it."""
+    command = f"python -m {topic.command} {scores.run}"
+    folder = scores.run / "figures"
+    sections = []
+    for file in sorted(folder.glob(topic.record)):
+        record = read_record(file, command)
+        notes = [record["caption"]]
+        if record["weights_sha256"] != scores.protocol["weights_sha256"]:
+            notes.append(f"drawn from other weights than the accuracies above: {command}")
+        patterns = [pattern.format(stem=glob.escape(file.stem)) for pattern in topic.pictures]
+        found = [picture for pattern in patterns for picture in sorted(folder.glob(pattern))]
+        pictures = {picture.name: embedded_file(picture) for picture in found}
+        sections.append(
+            Section(title=topic.title, notes=notes, pictures=pictures, table=topic.table(record))
+        )
+    if not sections:
+        sections = [Section(title=topic.title, notes=[f"not drawn yet: {command}"], pictures={})]
+    return sections
+
+
+def read_record(file: Path, command: str) -> dict:
+    """What a command wrote beside its pictures.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        return record | {name: str(record[name]) for name in ("caption", "weights_sha256")}
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error}): '{command}' makes it anew") from error
+
+
+if __name__ == "__main__":
+    cli.run(main, FigureOptions)
