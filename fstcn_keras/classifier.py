@@ -62,10 +62,7 @@ class ActionClassifier:
             FileNotFoundError: if the folder lacks one of the files.
         """
         folder = Path(folder)
-        plan = ViewPlan(**json.loads((folder / "views.json").read_text()))
-        classes = (
-            (folder / "classes.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        )
+        classes, plan = read_description(folder)
         if not (folder / "model.keras").is_file():
             raise FileNotFoundError(folder / "model.keras")
         model = keras.saving.load_model(folder / "model.keras", compile=False)
@@ -79,14 +76,19 @@ class ActionClassifier:
         The network is saved without what it was trained with: no optimiser state, no loss.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "classes.txt").write_text("\n".join(self.classes) + "\n", encoding="utf-8")
-        (folder / "views.json").write_text(json.dumps(dataclasses.asdict(self.plan), indent=1))
+        self.save_description(folder)
         network = self.model.__class__.from_config(self.model.get_config())
         network.set_weights(self.model.get_weights())
         aside = folder / "model.partial.keras"
         network.save(aside)
         aside.replace(folder / "model.keras")
+
+    def save_description(self, folder: str | Path):
+        """Writes `classes.txt` and `views.json` into the folder, made if it is not there."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "classes.txt").write_text("\n".join(self.classes) + "\n", encoding="utf-8")
+        (folder / "views.json").write_text(json.dumps(dataclasses.asdict(self.plan), indent=1))
 
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Class probabilities of every view of one video.
@@ -235,3 +237,15 @@ class ActionClassifier:
             num_frames=video.num_frames,
             plan=self.plan,
         )
+
+
+def read_description(folder: Path) -> tuple[list[str], ViewPlan]:
+    """The class names and the view plan that `ActionClassifier.save_description` wrote.
+
+    Raises:
+        FileNotFoundError: if one of the files is missing.
+        ValueError: if `views.json` is not what was written.
+    """
+    plan = ViewPlan(**json.loads((folder / "views.json").read_text()))
+    classes = (folder / "classes.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    return classes, plan
