@@ -68,7 +68,7 @@ class ActionClassifier:
         model = keras.saving.load_model(folder / "model.keras", compile=False)
         for layer in model._flatten_layers():  # those within wrappers as well
             layer.dtype_policy = "float32"
-        return cls(model, classes=classes, plan=plan)
+        return cls(_rebuilt(model), classes=classes, plan=plan)
 
     def save(self, folder: str | Path):
         """Writes `model.keras`, `classes.txt` and `views.json`, the model last.
@@ -77,8 +77,7 @@ class ActionClassifier:
         """
         folder = Path(folder)
         self.save_description(folder)
-        network = self.model.__class__.from_config(self.model.get_config())
-        network.set_weights(self.model.get_weights())
+        network = _rebuilt(self.model)
         aside = folder / "model.partial.keras"
         network.save(aside)
         aside.replace(folder / "model.keras")
@@ -237,6 +236,17 @@ class ActionClassifier:
             num_frames=video.num_frames,
             plan=self.plan,
         )
+
+
+def _rebuilt(model: keras.Model) -> keras.Model:
+    """The same network and weights, without what it was trained with and of its present types.
+
+    The symbolic tensors of a model keep the types they were made with, whatever policy its layers
+    are given later, and a part of it that begins at one of them would round its inputs to it.
+    """
+    rebuilt = model.__class__.from_config(model.get_config())
+    rebuilt.set_weights(model.get_weights())
+    return rebuilt
 
 
 def read_description(folder: Path) -> tuple[list[str], ViewPlan]:
