@@ -93,6 +93,9 @@ def _export_network(model, file: Path, format: str):
 def write_version(classifier, folder: Path) -> Path:
     """Writes the classifier's SavedModel into the folder, under the next free version number.
 
+    `assets.extra`, TensorFlow's place for files that only travel with a SavedModel, holds
+    `classes.txt` and `views.json`, so that `python -m fstcn_keras.serve` can serve it.
+
     Returns:
         The folder of the version. It is complete, or not there.
     """
@@ -104,6 +107,7 @@ def write_version(classifier, folder: Path) -> Path:
     partial = folder / f"{version.name}.partial"
     try:
         saved_model_archive(classifier).write_out(partial, verbose=False)
+        classifier.save_description(partial / "assets.extra")
         partial.rename(version)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
