@@ -1,4 +1,4 @@
-"""Folders of training runs: which one a command means."""
+"""Folders of training runs and SavedModels: which one a command means."""
 
 import sys
 from collections.abc import Sequence
@@ -46,3 +46,19 @@ def run_and_files(arguments: Sequence[Path]) -> tuple[Path, list[Path]]:
     if arguments and arguments[0].is_dir():
         return arguments[0], list(arguments[1:])
     return chosen_run(None), list(arguments)
+
+
+def model_name(folder: Path) -> str:
+    """The name of the run, or of the SavedModel whose version the folder is."""
+    folder = folder.resolve()
+    is_version = (folder / "saved_model.pb").is_file() and folder.name.isdecimal()
+    return (folder.parent if is_version else folder).name
+
+
+def saved_model_version(folder: Path) -> Path | None:
+    """The folder of a SavedModel: the given one, or that of its newest version; None without."""
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    versions = [file.parent for file in folder.glob("*/saved_model.pb")]
+    numbered = [version for version in versions if version.name.isdecimal()]
+    return max(numbered, key=lambda version: int(version.name), default=None)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from fstcn_keras import clips
 from fstcn_keras.classifier import ActionClassifier, load_description
 from fstcn_keras.resizing import resize, short_side_weights
+from fstcn_keras.runs import saved_model_version
 from fstcn_keras.video import MAX_SIDE
 from fstcn_keras.view_scoring import ImagePath, ViewScorer
 from fstcn_keras.views import ViewPlan
@@ -33,21 +34,19 @@ def load_saved_model(folder: Path) -> ActionClassifier:
     """The classifier of a SavedModel, its network being the signature `serving_default`.
 
     Args:
-        folder: that of a version, or the one that holds the versions: the last is taken.
+        folder: that of a version, or the one that holds the versions: the newest is taken.
 
     Raises:
         FileNotFoundError: if it is neither, or was not written by `write_saved_model`.
         ValueError: if its views share feature maps: only the SavedModel itself scores those.
     """
-    versions = [path for path in folder.iterdir() if path.name.isdecimal()]
-    if versions:
-        folder = max(versions, key=lambda path: int(path.name))
-    classes, plan = load_description(folder / DESCRIPTION)
-    if not (folder / "saved_model.pb").is_file():
+    version = saved_model_version(folder)
+    if version is None:
         raise FileNotFoundError(folder / "saved_model.pb")
+    classes, plan = load_description(version / DESCRIPTION)
     shape = (plan.clip_length, plan.crop_size, plan.crop_size, 3)
     pair = {name: keras.Input(shape, dtype="uint8", name=name) for name in ("clip", "clip_diff")}
-    network = keras.layers.TFSMLayer(folder, call_endpoint="serving_default")
+    network = keras.layers.TFSMLayer(version, call_endpoint="serving_default")
     outputs = network(pair["clip"], clip_diff=pair["clip_diff"])
     model = keras.Model(pair, outputs["probabilities"])
     return ActionClassifier(model, classes=classes, plan=plan)

@@ -11,6 +11,7 @@ from fstcn_keras import ActionClassifier, FSTCNConfig, ViewPlan, fstcn
 from fstcn_keras.frames import read_resized
 from fstcn_keras.video import VideoError
 from fstcn_keras.view_scoring import ViewScorer
+from tests.networks import TINY
 from tests.videos import grey_ramp, noise, write_video
 
 PLAN = ViewPlan(num_clips=3, short_side=7, crop_size=4, clip_length=2, stride=2, distance=3)
@@ -326,3 +327,22 @@ def test_a_loaded_network_computes_in_float32(tmp_path):
 
 def features(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.get_layer("spatio_temporal_features").output)
+
+
+def test_a_network_trained_in_half_precision_scores_in_single(tmp_path):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = fstcn(num_classes=3, **TINY)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    config = FSTCNConfig(
+        **{name: TINY[name] for name in ("crop_size", "short_side")}, clip_length=3
+    )
+    plan = ViewPlan.of(config, num_clips=2)
+    ActionClassifier(network, classes=["a", "b", "c"], plan=plan).save(tmp_path)
+    loaded = ActionClassifier.load(tmp_path)
+    frames = np.random.default_rng(0).integers(0, 256, (40, 70, 68, 3), dtype=np.uint8)
+    pairs = plan.pair_indices(40)
+    expected = [loaded.model.predict_on_batch(plan.cut(*frames[pair])) for pair in pairs]
+    np.testing.assert_allclose(loaded.score_views(frames, pairs), expected, atol=1e-6)

@@ -194,10 +194,11 @@ def test_the_last_version_is_loaded(folder, tmp_path):
 
 
 def test_what_is_no_saved_model(folder, tmp_path):
-    with pytest.raises(FileNotFoundError, match="views"):
-        saved_model.load_saved_model(tmp_path)
-    shutil.copytree(folder / "assets.extra", tmp_path / "assets.extra")
     with pytest.raises(FileNotFoundError, match="saved_model"):
+        saved_model.load_saved_model(tmp_path)
+    shutil.copytree(folder, tmp_path / "1")
+    (tmp_path / "1" / "assets.extra" / "views.json").unlink()
+    with pytest.raises(FileNotFoundError, match="views"):
         saved_model.load_saved_model(tmp_path)
 
 
