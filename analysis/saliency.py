@@ -21,7 +21,7 @@ from analysis import sanity
 from analysis.attribution import METHODS
 from analysis.explanation import Explainer, Explanation, PartChecks, VideoClips, read_clips
 from analysis.overlays import BLUR, draw_classes, draw_video, write_animation
-from analysis.runs import figures_folder, network_text, read_options
+from analysis.runs import FigureOptions, figures_folder, network_text, read_options
 from fstcn_keras import ActionClassifier, fusion
 from fstcn_keras.runs import chosen_run, run_and_files
 from fstcn_keras.video import VideoError
@@ -43,12 +43,9 @@ METHOD_TEXTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaliencyOptions:
+class SaliencyOptions(FigureOptions):
     """What to explain, and how."""
 
-    run: Path | None = positional(
-        "folder of a training run (default: the newest finished one under runs/)", default=None
-    )
     video: Path | None = positional("the video file", default=None)
     classes: str | None = option(None, "names with commas between, instead of a video")
     target: str | None = option(None, "class that is explained (default: the predicted one)")
@@ -57,7 +54,6 @@ class SaliencyOptions:
     noise: float = option(0.15, "smoothgrad: deviation, relative to the range of the pixels")
     animation: Literal["gif", "mp4", "none"] = option("gif", "kind of animation, of a video alone")
     seed: int = option(0, "of noise, random orders and random weights")
-    out: Path | None = option(None, "folder of the figures (default: figures in the run)")
 
     def __post_init__(self):
         if self.samples < 1:
