@@ -57,6 +57,29 @@ def test_differences_show_the_motion():
     assert moved["sway"] > 0.3
 
 
+@pytest.mark.parametrize("motion", demo.MOTIONS)
+def test_boxes_lie_tightly_around_the_discs_of_the_video_of_that_name(motion):
+    """Drawn as squares of their own, the boxes' inscribed circles are the rendered discs."""
+    boxes = demo.disc_boxes(f"demo07_cyan_{motion}.avi")
+    assert boxes.shape == (demo.NUM_FRAMES, demo.NUM_DISCS, 4)
+    generator = np.random.default_rng([1, demo.MOTIONS.index(motion), 7])
+    video = demo.render("cyan", motion, generator).astype(int)
+    rows, columns = np.mgrid[: demo.HEIGHT, : demo.WIDTH]
+    for frame in (0, 13, 59):
+        discs = np.zeros((demo.HEIGHT, demo.WIDTH), bool)
+        for top, left, bottom, right in boxes[frame]:
+            assert bottom - top == pytest.approx(right - left, abs=1e-3)
+            away = np.hypot(rows - (top + bottom) / 2, columns - (left + right) / 2)
+            discs |= away < (bottom - top) / 2
+        coloured = video[frame, ..., 2] - video[frame, ..., 0] > 0
+        assert (discs ^ coloured).mean() < 0.005
+
+
+@pytest.mark.parametrize("name", ["demo07_green_sway.avi", "demo07_red_sway.mp4", "v.avi", ""])
+def test_other_names_have_no_boxes(name):
+    assert demo.disc_boxes(name) is None
+
+
 def test_videos_and_split_files(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "VIDEOS_PER_CLASS", 3)
     monkeypatch.setattr(demo, "TEST_PER_CLASS", 1)

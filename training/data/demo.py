@@ -7,6 +7,7 @@ the motion and nothing of the appearance: "red" adds to the background what "cya
 from it.
 """
 
+import re
 from pathlib import Path
 
 import av
@@ -24,6 +25,7 @@ NUM_DISCS = 5
 TINT = np.array([80, -40, -40], np.float32)  # what red adds to the grey background: R, G, B
 VIDEOS_PER_CLASS, TEST_PER_CLASS, NUM_SPLITS = 40, 10, 3
 SPLITS_FOLDER = "testTrainMulti_7030_splits"
+VIDEO_NAME = re.compile(rf"demo(\d+)_({'|'.join(APPEARANCES)})_({'|'.join(MOTIONS)})\.avi")
 
 
 def prepare_demo(data_dir: Path):
@@ -65,6 +67,28 @@ def render(appearance: str, motion: str, generator: np.random.Generator) -> np.n
         image = grey[..., None] + APPEARANCES[appearance] * cover[..., None] * TINT
         frames.append(np.clip(image, 0, 255).astype(np.uint8))
     return np.stack(frames)
+
+
+def disc_boxes(video_name: str) -> np.ndarray | None:
+    """Boxes around the discs of a demo video, by the name of its file.
+
+    Returns:
+        float32 `(frames, discs, 4)`: top, left, bottom and right edge in rows and columns of the
+        rendered frames, beyond these where a disc is; `None` if no demo video bears the name.
+    """
+    match = VIDEO_NAME.fullmatch(video_name)
+    if match is None:
+        return None
+    number, appearance, motion = match.groups()
+    centers, radii = _trajectories(motion, _generator(appearance, motion, int(number)))
+    reach = radii[..., None] + 0.5  # of the discs' soft edge
+    return np.concatenate([centers - reach, centers + reach], axis=-1)
+
+
+def _generator(appearance: str, motion: str, number: int) -> np.random.Generator:
+    return np.random.default_rng(
+        [list(APPEARANCES).index(appearance), MOTIONS.index(motion), number]
+    )
 
 
 def _trajectories(motion: str, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -112,8 +136,7 @@ def _write_video(job):
     if path.exists():
         return
     class_folder.mkdir(parents=True, exist_ok=True)
-    seed = [list(APPEARANCES).index(appearance), MOTIONS.index(motion), number]
-    frames = render(appearance, motion, np.random.default_rng(seed))
+    frames = render(appearance, motion, _generator(appearance, motion, number))
     aside = path.with_suffix(".partial")
     with av.open(aside, "w", format="avi") as container:
         stream = container.add_stream("mpeg4", rate=FPS)

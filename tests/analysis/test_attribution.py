@@ -1,0 +1,199 @@
+"""Gradients of class scores: against finite differences, closed forms and NumPy."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from analysis.attribution import COMPLETENESS, METHODS, ClipNetwork
+from fstcn_keras import clips, fstcn
+from fstcn_keras.layers import FrameChoice, PixelNormalization
+
+SIZE, LENGTH = 64, 3
+MEAN, STD = (100.0, 110.0, 120.0), (50.0, 55.0, 60.0)
+
+
+def tiny_fstcn(**overrides) -> keras.Model:
+    """FSTCN of few units, whose logits are large enough for finite differences in float32."""
+    keras.utils.set_random_seed(0)
+    sizes = {"crop_size": SIZE, "short_side": 72, "clip_length": LENGTH, "width": 0.1}
+    units = {"path_units": (16, 8), "joint_units": 8}
+    model = fstcn(num_classes=4, preset="small", **sizes, **units, **overrides)
+    classifier = model.get_layer("probabilities")
+    classifier.kernel.assign(100 * classifier.kernel)
+    return model
+
+
+def random_clip(*, height: int = 72, width: int = 90) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(1)
+    shapes = {"frame": (1, height, width, 3), "differences": (LENGTH, height, width, 3)}
+    return {
+        part: np.float32(generator.integers(0, 256, shape, dtype=np.uint8))
+        for part, shape in shapes.items()
+    }
+
+
+def perceptron(*sizes: int, activation: str = "relu") -> tuple[keras.Model, list[np.ndarray]]:
+    """A network of one path and fully-connected layers on 2x2 pixels, and its kernels."""
+    inputs = {
+        name: keras.Input((LENGTH, 2, 2, 3), dtype="uint8", name=name)
+        for name in ("clip", "clip_diff")
+    }
+    x = FrameChoice()(inputs["clip"])
+    x = layers.Flatten()(PixelNormalization(MEAN, STD, name="frame_normalization")(x))
+    for units in sizes[:-1]:
+        x = layers.Dense(units, activation=activation, use_bias=False)(x)
+    x = layers.Dense(sizes[-1], activation="softmax", use_bias=False, name="probabilities")(x)
+    model = keras.Model(inputs, x)
+    generator = np.random.default_rng(2)
+    model.set_weights([generator.standard_normal(w.shape) for w in model.get_weights()])
+    return model, model.get_weights()
+
+
+def pixels() -> dict[str, np.ndarray]:
+    return {"frame": np.float32(np.random.default_rng(3).integers(0, 256, (1, 2, 2, 3)))}
+
+
+def test_probabilities_are_those_of_the_model_over_the_nine_crops():
+    model, clip = tiny_fstcn(), random_clip()
+    frames = np.repeat(np.uint8(clip["frame"]), LENGTH, axis=0)
+    views = {
+        "clip": clips.crops(frames, SIZE)[:9],
+        "clip_diff": clips.crops(np.uint8(clip["differences"]), SIZE)[:9],
+    }
+    expected = model.predict_on_batch(views).mean(axis=0)
+    np.testing.assert_allclose(ClipNetwork(model).probabilities(clip), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("part", ["frame", "differences"])
+def test_gradients_agree_with_finite_differences(part):
+    network, clip, step = ClipNetwork(tiny_fstcn()), random_clip(), 0.25
+    gradient = network.gradient(clip, 2)[part]
+    for place in np.argsort(-np.abs(gradient), axis=None)[[0, 1, 5, 20, 100]]:
+        index = np.unravel_index(place, gradient.shape)
+        ends = []
+        for sign in (1, -1):
+            moved = {name: x.copy() for name, x in clip.items()}
+            moved[part][index] += sign * step
+            ends.append(network.score(moved, 2))
+        assert gradient[index] == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=0.03)
+
+
+def test_the_gradient_of_a_linear_score():
+    model, [kernel] = perceptron(3)
+    network = ClipNetwork(model)
+    expected = kernel[:, 1].reshape(1, 2, 2, 3) / STD
+    np.testing.assert_allclose(network.gradient(pixels(), 1)["frame"], expected, rtol=1e-5)
+    largest = np.abs(expected).max(axis=-1)
+    for method in ("gradient", "guided", "smoothgrad"):
+        maps = METHODS[method](network, pixels(), label=1).maps
+        np.testing.assert_allclose(maps["frame"], largest, rtol=1e-4)
+
+
+def test_guided_back_propagation_drops_negative_signals_at_every_relu():
+    model, kernels = perceptron(16, 12, 3)
+    x = (pixels()["frame"].reshape(1, 4, 3) - MEAN) / STD
+    hidden = [x.reshape(-1)]
+    for kernel in kernels[:-1]:
+        hidden.append(np.maximum(hidden[-1] @ kernel, 0))
+    signal = kernels[2][:, 0]
+    for kernel, values in zip(kernels[1::-1], hidden[:0:-1], strict=True):
+        signal = kernel @ np.where((values > 0) & (signal > 0), signal, 0)
+    expected = signal.reshape(1, 2, 2, 3) / STD
+    assert np.abs(expected).min() > 0
+    guided = ClipNetwork(model, guided=True).gradient(pixels(), 0)["frame"]
+    np.testing.assert_allclose(guided, expected, rtol=1e-4)
+    assert not np.allclose(ClipNetwork(model).gradient(pixels(), 0)["frame"], expected, rtol=0.1)
+
+
+def test_guiding_changes_neither_the_scores_nor_the_given_network():
+    model, clip = tiny_fstcn(), random_clip()
+    before = ClipNetwork(model).gradient(clip, 0)
+    guided = ClipNetwork(model, guided=True)
+    assert not np.allclose(guided.gradient(clip, 0)["frame"], before["frame"], rtol=0.1)
+    assert guided.score(clip, 0) == pytest.approx(ClipNetwork(model).score(clip, 0))
+    np.testing.assert_array_equal(ClipNetwork(model).gradient(clip, 0)["frame"], before["frame"])
+
+
+def test_smoothgrad_sees_half_of_a_unit_at_its_kink():
+    """With noise around its kink a ReLU is active in half of the copies."""
+    model, _ = perceptron(1, 1)
+    kernel = np.random.default_rng(4).standard_normal((12, 1))
+    x = ((pixels()["frame"].reshape(4, 3) - MEAN) / STD).reshape(-1)
+    kernel -= (x @ kernel)[0] / (x @ x) * x[:, None]  # now x @ kernel is 0
+    model.set_weights([kernel, np.ones((1, 1))])
+    found = METHODS["smoothgrad"](
+        ClipNetwork(model), pixels(), label=0, samples=400, noise=0.2
+    ).maps
+    expected = np.abs(0.5 * kernel.reshape(1, 2, 2, 3) / STD).max(axis=-1)
+    np.testing.assert_allclose(found["frame"], expected, rtol=0.15)
+
+
+def test_integrated_gradients_of_a_linear_score():
+    model, [kernel] = perceptron(3)
+    found = METHODS["integrated_gradients"](ClipNetwork(model), pixels(), label=1)
+    credit = (pixels()["frame"] - MEAN) * kernel[:, 1].reshape(1, 2, 2, 3) / STD
+    np.testing.assert_allclose(found.maps["frame"], np.abs(credit.sum(axis=-1)), rtol=1e-3)
+    assert found.completeness.attributed == pytest.approx(credit.sum(), rel=1e-4)
+    assert found.completeness.difference == pytest.approx(credit.sum(), rel=1e-4)
+
+
+def test_integrated_gradients_explain_the_whole_score():
+    network, clip = ClipNetwork(tiny_fstcn()), random_clip()
+    found = METHODS["integrated_gradients"](network, clip, label=3).completeness
+    mean = np.float32([123.675, 116.28, 103.53])  # of ImageNet, where normalised pixels are 0
+    empty = {
+        "frame": np.broadcast_to(mean, clip["frame"].shape),
+        "differences": np.zeros_like(clip["differences"]),
+    }
+    expected = network.score(clip, 3) - network.score(empty, 3)
+    assert found.difference == pytest.approx(expected, rel=1e-5)
+    assert found.attributed == pytest.approx(expected, rel=COMPLETENESS)
+
+
+def test_a_network_of_any_precision_is_explained_in_float32():
+    model, clip = tiny_fstcn(), random_clip()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        half = tiny_fstcn()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    half.set_weights(model.get_weights())
+    expected = ClipNetwork(model).gradient(clip, 1)
+    found = ClipNetwork(half).gradient(clip, 1)
+    for part in clip:
+        np.testing.assert_array_equal(found[part], expected[part])
+
+
+@pytest.mark.parametrize(("path", "part"), [("spatial", "frame"), ("temporal", "differences")])
+def test_a_network_of_one_path_has_a_map_of_its_own_part_alone(path, part):
+    network = ClipNetwork(tiny_fstcn(paths=(path,)))
+    assert list(network.baselines) == [part]
+    clip = {part: random_clip()[part]}
+    for method in ("gradient", "integrated_gradients"):
+        maps = METHODS[method](network, clip, label=0).maps
+        assert list(maps) == [part]
+        assert maps[part].shape == clip[part].shape[:3]
+        assert maps[part].max() > 0
+
+
+def test_random_weights_depend_on_their_seed_alone():
+    clip, network = random_clip(), ClipNetwork(tiny_fstcn())
+    scores = [network.score(clip, 0)]
+    for seed in (5, 6, 5):
+        network.randomise(seed)
+        scores.append(network.score(clip, 0))
+    assert scores[1] == scores[3]
+    assert len(set(scores)) == 3
+
+
+def test_how_many_crops_hold_a_pixel():
+    counts = ClipNetwork(tiny_fstcn()).crops_over(72, 90)
+    tops, lefts = (0, 4, 8), (0, 13, 26)
+    for row, column in [(0, 0), (5, 20), (36, 45), (71, 89), (66, 14)]:
+        expected = sum(
+            top <= row < top + SIZE and left <= column < left + SIZE
+            for top in tops
+            for left in lefts
+        )
+        assert counts[row, column] == expected
