@@ -58,8 +58,9 @@ class Errors:
 def main(options: FigureOptions):
     """Draws and lists the mistakes of a run."""
     run = chosen_run(options.run)
+    fit_options = read_options(run)
     scores = read_scores(run)
-    errors = find_errors(scores, protocol_text(scores, read_options(run)))
+    errors = find_errors(scores, protocol_text(scores, fit_options))
     folder = figures_folder(run, options.out)
     write_aside(folder / "errors.json", json.dumps(errors, default=_plain, indent=1))
     save_figure(draw_ordered_confusion(scores, errors.caption), folder / "confusion.png")

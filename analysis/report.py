@@ -108,8 +108,8 @@ TOPICS = (
 def main(options: FigureOptions):
     """Writes the page of a run."""
     run = chosen_run(options.run)
-    scores = read_scores(run)
     fit_options = read_options(run)
+    scores = read_scores(run)
     sections = [training_section(run, recipe_text(fit_options))]
     sections += [section for topic in TOPICS for section in topic_sections(topic, scores)]
     file = figures_folder(run, options.out) / "report.html"

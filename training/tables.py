@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -156,7 +157,7 @@ def recipe_text(options: FitOptions) -> str:
         for name, value in defaults.items()
         if getattr(options, name) != value
     ]
-    start = "random weights" if options.scl_weights is None else options.scl_weights.name
+    start = "random weights" if options.scl_weights is None else Path(options.scl_weights).name
     text = f"recipe {options.recipe}{' with ' if changed else ''}{', '.join(changed)}"
     held_out = f", {options.val_fraction:g} held out" if options.val_fraction else ""
     return f"{text}; from {start}{held_out}; seed {options.seed}"

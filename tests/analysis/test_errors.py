@@ -91,5 +91,11 @@ def test_a_folder_of_all_splits(tmp_path, finished_run, capsys):
     run = shutil.copytree(finished_run, tmp_path / "run")
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(config.replace("split: 1", "split: all"))
+    (run / "metrics.json").unlink()  # which a folder of several runs does not have
     error = error_of(capsys, errors.main, FigureOptions, run)
     assert f"holds a run for each split: name one of {run / 'split1'}" in error
+
+
+def test_something_that_is_no_run(tmp_path, capsys):
+    error = error_of(capsys, errors.main, FigureOptions, tmp_path)
+    assert f"{tmp_path} is not the folder of a training run: no config.yaml" in error

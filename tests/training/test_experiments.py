@@ -16,6 +16,7 @@ from training import cli, evaluate, experiments, fit
 from training.data import datasets
 from training.experiments import ExperimentOptions, networks
 from training.options import FitOptions, write_config
+from training.tables import recipe_text
 
 # rows of Table 2 as the paper prints them: UCF-101, HMDB-51; and what of ours stands beside
 TABLE_2 = {
@@ -247,3 +248,8 @@ def test_table_2_is_trained_once(data, tmp_path, capsys, monkeypatch):
     cli.run(experiments.main, ExperimentOptions, options)
     assert (tmp_path / "table2.md").read_text() == text
     assert capsys.readouterr().out.count("is finished already") == 3
+
+
+def test_a_recipe_names_what_the_weights_started_from():
+    assert "from imagenet; seed 3" in recipe_text(FitOptions(scl_weights="imagenet", seed=3))
+    assert "from random weights; seed 0" in recipe_text(FitOptions())
