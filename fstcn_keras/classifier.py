@@ -55,14 +55,19 @@ class ActionClassifier:
         self._scorer = ViewScorer(model, plan)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "ActionClassifier":
+    def load(cls, folder: str | Path, *, views: str | None = None) -> "ActionClassifier":
         """Reads what `save` wrote.
+
+        Args:
+            folder: a run's.
+            views: how views are made, one of `views.VIEWS`; by default as they were saved.
 
         Raises:
             FileNotFoundError: if the folder lacks one of the files.
         """
         folder = Path(folder)
         classes, plan = load_description(folder)
+        plan = dataclasses.replace(plan, views=views or plan.views)
         if not (folder / "model.keras").is_file():
             raise FileNotFoundError(folder / "model.keras")
         model = keras.saving.load_model(folder / "model.keras", compile=False)

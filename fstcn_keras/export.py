@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fstcn_keras.imports import quiet_tensorflow
 from fstcn_keras.runs import chosen_run
+from fstcn_keras.views import VIEWS
 
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}  # of the formats that are one file
 
@@ -32,16 +33,22 @@ def main(argv: list[str] | None = None):
     parser.add_argument(
         "--out", type=Path, help="folder to write to (default: the run's, for a SavedModel its own)"
     )
+    parser.add_argument(
+        "--views", choices=VIEWS, default="exact", help="how a SavedModel makes its views"
+    )
     options = parser.parse_args(argv)
     quiet_tensorflow()
     try:
-        print(export(chosen_run(options.run), options.format, options.out))
+        run = chosen_run(options.run)
+        print(export(run, options.format, out=options.out, views=options.views))
     except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
 
 
-def export(run: Path, format: str = "saved_model", out: Path | None = None) -> Path:
+def export(
+    run: Path, format: str = "saved_model", *, out: Path | None = None, views: str | None = None
+) -> Path:
     """Exports the trained network of a run.
 
     Args:
@@ -49,6 +56,7 @@ def export(run: Path, format: str = "saved_model", out: Path | None = None) -> P
         format: `"saved_model"`: a SavedModel, see `fstcn_keras.saved_model`; `"onnx"` or
             `"litert"`: the network alone, from uint8 `clip` and `clip_diff` to `probabilities`.
         out: folder to write to; by default that of the run, or its `saved_model`.
+        views: as for `ActionClassifier.load`.
 
     Returns:
         The folder or file written.
@@ -60,7 +68,7 @@ def export(run: Path, format: str = "saved_model", out: Path | None = None) -> P
     """
     from fstcn_keras import ActionClassifier  # not before the command line is known to be sound
 
-    classifier = ActionClassifier.load(run)
+    classifier = ActionClassifier.load(run, views=views)
     name = run.resolve().name
     if format == "saved_model":
         return write_version(classifier, (out or run / "saved_model") / name)

@@ -9,20 +9,24 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from fstcn_keras import ActionClassifier, ViewPlan, fusion
 from fstcn_keras.runs import chosen_run
+from fstcn_keras.views import VIEWS
 from training import cli, figures, splits
-from training.cli import UserError, positional
+from training.cli import UserError, option, positional
 from training.data.datasets import Dataset, Video
 from training.data.preparation import write_rejected
 from training.data.store import FrameStore
 from training.files import aside, write_aside
 from training.options import FitOptions, open_data, read_config
 from training.scores import all_accuracies
+
+VIEWS_HELP = "shared cuts a video's crops from feature maps of whole frames: faster, not the same"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,7 @@ class EvaluateOptions:
     run: Path | None = positional(
         "folder of a training run (default: the newest finished one under runs/)", default=None
     )
+    views: Literal[VIEWS] = option("exact", VIEWS_HELP)
 
 
 def main(options: EvaluateOptions):
@@ -40,29 +45,29 @@ def main(options: EvaluateOptions):
     fit_options = read_config(run / "config.yaml")
     fit_options = dataclasses.replace(fit_options, out=run)  # it may have been moved
     for run_options in fit_options.each_split():
-        evaluate_again(run_options)
+        evaluate_again(run_options, options.views)
     if fit_options.split == "all":
         splits.summarise(run)
 
 
-def evaluate_again(options: FitOptions):
-    """Evaluates the trained network of a run of one split."""
+def evaluate_again(options: FitOptions, views: str):
+    """Evaluates the trained network of a run of one split, with its views made as told."""
     run = options.run_folder()
     plan = load_classifier(run).plan
     dataset, store = open_data(options, options.store, short_side=plan.short_side)
     report_rejected(store, run)
-    evaluate(run, dataset, store)
+    evaluate(run, dataset, store, views=views)
     print_metrics(run)
 
 
-def load_classifier(run: Path) -> ActionClassifier:
-    """The run's trained network.
+def load_classifier(run: Path, *, views: str | None = None) -> ActionClassifier:
+    """The run's trained network; `views` as for `ActionClassifier.load`.
 
     Raises:
         UserError: if the run has none.
     """
     try:
-        return ActionClassifier.load(run)
+        return ActionClassifier.load(run, views=views)
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{run} holds no trained network: {error}") from error
 
@@ -109,8 +114,14 @@ def check_network_classes(classifier: ActionClassifier, dataset: Dataset):
         )
 
 
-def evaluate(run: Path, dataset: Dataset, store: FrameStore):
+def evaluate(run: Path, dataset: Dataset, store: FrameStore, *, views: str | None = None):
     """Scores every test video of the split and writes the results into the run folder.
+
+    Args:
+        run: the folder.
+        dataset: whose test videos are scored.
+        store: where their frames are.
+        views: as for `ActionClassifier.load`.
 
     Raises:
         UserError: if there is no usable test video, or the classes are not the network's.
@@ -196,7 +207,7 @@ def print_metrics(run: Path):
         f"{protocol['dataset']} split {protocol['split']}: {protocol['videos']} test videos of "
         f"{protocol['num_classes']} classes ({protocol['missing']} listed but missing, "
         f"{protocol['rejected']} could not be decoded), "
-        f"{protocol['num_clips']} clips x {protocol['num_crops']} crops"
+        f"{protocol['num_clips']} clips x {protocol['num_crops']} crops, {protocol['views']} views"
     )
     print(f"{'':34}top-1   top-5   mean class")
     rows = {

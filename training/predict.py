@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -11,9 +12,10 @@ from fstcn_keras import ActionClassifier
 from fstcn_keras.prediction import Prediction
 from fstcn_keras.runs import run_and_files
 from fstcn_keras.video import VideoError
+from fstcn_keras.views import VIEWS
 from training import annotation, cli, figures
 from training.cli import UserError, option, positional
-from training.evaluate import load_classifier
+from training.evaluate import VIEWS_HELP, load_classifier
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,7 @@ class PredictOptions:
         "(default: the newest finished one under runs/)"
     )
     top_k: int = option(5, "number of classes to give")
+    views: Literal[VIEWS] = option("exact", VIEWS_HELP)
     json: bool = option(False, "print one JSON object a line for each video")
     annotate: Path | None = option(
         None, "copy of the one video to write, .mp4, that shows what is seen in every second"
@@ -52,7 +55,7 @@ def main(options: PredictOptions):
     draws = options.annotate or options.timeline
     if draws and len(videos) > 1:
         raise UserError(f"--annotate and --timeline take one video, got {len(videos)}")
-    classifier = load_classifier(run)
+    classifier = load_classifier(run, views=options.views)
     describe = json_line if options.json else table
     bad = 0
     for result in classifier.predict_videos(videos):

@@ -184,14 +184,15 @@ def check_same_videos(results: Sequence[RunResult]):
     """Makes sure that the runs were scored on the same videos of one split.
 
     Raises:
-        UserError: saying which two runs differ, and in what: data set, classes, split, videos or
-            their labels.
+        UserError: saying which two runs differ, and in what: data set, classes, split, views,
+            videos or their labels.
     """
     check_same_classes(results)
     first = results[0]
     for other in results[1:]:
         names = (str(first.run), str(other.run))
         _check_same(names, "split", first.split, other.split)
+        _check_same(names, "views", *(_views(result.protocol) for result in (first, other)))
         if differing := _only_in_one(names, first.class_of, other.class_of):
             raise UserError(
                 f"{names[0]} and {names[1]} were scored on different videos: {differing}; "
@@ -204,6 +205,11 @@ def check_same_videos(results: Sequence[RunResult]):
                 f"{names[0]} and {names[1]} label {len(relabelled)} videos differently, e.g. "
                 f"{path}: {first.class_of[path]} and {other.class_of[path]}"
             )
+
+
+def _views(protocol: dict) -> str:
+    made = protocol.get("views", "exact")
+    return f"{protocol['num_clips']} clips x {protocol['num_crops']} crops, {made}"
 
 
 def _check_same(names: tuple[str, str], what: str, one, other):

@@ -78,7 +78,7 @@ def test_onnx_answers_as_keras_does(run):
 
 def test_litert_answers_as_keras_does(run):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
-    file = export.export(run, "litert", run / "new" / "folder")
+    file = export.export(run, "litert", out=run / "new" / "folder")
     assert file == run / "new" / "folder" / "my run.tflite"
     found = interpreter.Interpreter(str(file)).get_signature_runner()(**VIEWS)
     assert list(found) == ["probabilities"]

@@ -140,6 +140,15 @@ def test_evaluate_repeats_the_numbers(run, capsys):
     assert "2 clips x 18 crops" in printed
 
 
+def test_shared_views_are_named_and_do_not_stay(run, capsys):
+    before = (run / "metrics.json").read_text()
+    cli.run(evaluate.main, evaluate.EvaluateOptions, [str(run), "--views", "shared"])
+    assert "2 clips x 18 crops, shared views" in capsys.readouterr().out
+    assert json.loads((run / "metrics.json").read_text())["protocol"]["views"] == "shared"
+    cli.run(evaluate.main, evaluate.EvaluateOptions, [str(run)])
+    assert (run / "metrics.json").read_text() == before
+
+
 def test_predict_prints_the_classes_best_first(run, data, capsys):
     cli.run(predict.main, predict.PredictOptions, [str(run), str(data / "red" / "0.avi")])
     title, *rows = capsys.readouterr().out.splitlines()

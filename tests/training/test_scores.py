@@ -185,6 +185,15 @@ def test_another_split_or_data_set(tmp_path):
     assert "not of the same data set: demo and hmdb51" in error_of_two(one, third)
 
 
+def test_other_views(tmp_path):
+    one, other = write_run(tmp_path / "one"), write_run(tmp_path / "other")
+    metrics = json.loads((other / "metrics.json").read_text())
+    metrics["protocol"]["views"] = "shared"
+    (other / "metrics.json").write_text(json.dumps(metrics))
+    message = error_of_two(one, other)
+    assert "not of the same views: 2 clips x 18 crops, exact and 2 clips x 18 crops, sh" in message
+
+
 def test_splits_of_other_classes_are_not_averaged(tmp_path):
     for split, last in enumerate(("wave", "wave", "walk"), start=1):
         write_run(tmp_path / f"split{split}", split=split, classes=("jump", "run", last))

@@ -1,0 +1,102 @@
+"""What scoring the 540 views of a video costs: python -m benchmarks.views [--run RUN]
+
+For each preset, on a video of 90 and one of 30 frames: videos a second with every view through
+the whole network, with each image convolved once, and with feature maps shared between the
+crops, alternating, after a warm-up. With a run, also what the test videos of its split say to
+exact and to shared views.
+"""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from benchmarks.report import alternate, write_csv
+from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, fstcn, fusion
+from fstcn_keras.view_scoring import ViewScorer
+from fstcn_keras.views import VIEWS
+from training import cli
+from training.cli import option
+from training.evaluate import check_test_videos, load_classifier, score_video
+from training.options import open_data, read_config
+
+ROUNDS = 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ViewsOptions:
+    """What to measure."""
+
+    presets: tuple[Literal[tuple(PRESETS)], ...] = option(("small", "squeeze"), "which networks")
+    run: Path | None = option(None, "folder of a training run whose test videos are scored")
+
+
+def main(options: ViewsOptions):
+    """Prints the rates, and the accuracies of the run, and writes both tables."""
+    rows = [row for preset in options.presets for row in rates(preset, lengths=(90, 30))]
+    write_csv("views", rows)
+    if options.run is not None:
+        write_csv("views_accuracy", accuracies(options.run))
+
+
+def rates(preset: str, lengths: tuple[int, ...]) -> list[dict]:
+    """Videos a second of each way, one row for each length of video, in frames."""
+    plan = ViewPlan.of(PRESETS[preset])
+    model = fstcn(num_classes=51, preset=preset)
+    rows = []
+    for num_frames in lengths:
+        shape = (num_frames, plan.short_side, plan.short_side * 4 // 3, 3)
+        frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        clips = [(frames, pair) for pair in plan.pair_indices(num_frames)]
+        ways = {"every view": lambda clips=clips: every_view(model, plan, clips)}
+        for views in VIEWS:
+            scorer = ViewScorer(model, dataclasses.replace(plan, views=views))
+            ways[views] = lambda scorer=scorer, clips=clips: scorer.score(clips)
+        apart = np.abs(ways["every view"]() - ways["exact"]()).max()
+        seconds = alternate(ways, rounds=ROUNDS, warmup=1)
+        row = {"preset": preset, "frames": num_frames}
+        row |= {f"{name}, videos/s": f"{1 / taken:.3g}" for name, taken in seconds.items()}
+        for views in VIEWS:
+            row[f"{views}, times every view"] = f"{seconds['every view'] / seconds[views]:.2f}"
+        row["largest difference of exact"] = f"{apart:.1e}"
+        print(", ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
+        rows.append(row)
+    return rows
+
+
+def every_view(model, plan: ViewPlan, clips: list) -> np.ndarray:
+    """Scores all views of all clips by the whole network, a clip at a time."""
+    return np.stack(
+        [model.predict_on_batch(plan.cut(frames[t], frames[later])) for frames, (t, later) in clips]
+    )
+
+
+def accuracies(run: Path) -> list[dict]:
+    """Top-1 of both kinds of views on the test videos, and how often they agree."""
+    options = dataclasses.replace(read_config(run / "config.yaml"), out=run)
+    plan = load_classifier(run).plan
+    dataset, store = open_data(options, options.store, short_side=plan.short_side)
+    videos = check_test_videos(dataset, store)
+    labels = np.array([video.label for video in videos])
+    scores, rows = {}, []
+    for views in VIEWS:
+        classifier = ActionClassifier.load(run, views=views)
+        begin = time.perf_counter()
+        scores[views] = np.stack([score_video(classifier, store, v.path) for v in videos])
+        row = {"data": dataset.name, "split": dataset.split, "preset": options.preset}
+        row |= {"videos": len(videos), "clips": plan.num_clips, "crops": 18, "views": views}
+        for method in fusion.METHODS:
+            correct = fusion.fuse(scores[views], method).argmax(axis=-1) == labels
+            row[f"top-1, {method}"] = f"{correct.mean():.3f}"
+        agree = [fusion.fuse(scores[name]).argmax(axis=-1) for name in ("exact", views)]
+        row["same answer as exact"] = f"{(agree[0] == agree[1]).mean():.3f}"
+        row["seconds"] = f"{time.perf_counter() - begin:.1f}"
+        print(", ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
+        rows.append(row)
+    return rows
+
+
+if __name__ == "__main__":
+    cli.run(main, ViewsOptions)
