@@ -77,6 +77,7 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
 
     Raises:
         RuntimeError: if Keras does not run on TensorFlow.
+        ValueError: if the network is not one that `fstcn` has built.
     """
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
@@ -89,6 +90,8 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
     pair = [tf.TensorSpec(shape, tf.uint8, name=name) for name in ("clip", "clip_diff")]
 
     probabilities = ViewScorer(network, plan, {"probabilities": network.output})
+    if not probabilities.paths:
+        raise ValueError(f"The network must be one that `fstcn` builds. Received: {network.name}")
     names = {layer.name for layer in network.layers}
     features = ViewScorer(
         network, plan, {name: network.get_layer(name).output for name in FEATURES if name in names}

@@ -202,6 +202,11 @@ def test_what_is_no_saved_model(folder, tmp_path):
         saved_model.load_saved_model(tmp_path)
 
 
+def test_a_network_without_the_layers_of_fstcn(folder):
+    with pytest.raises(ValueError, match="Received: functional"):
+        saved_model.saved_model_archive(saved_model.load_saved_model(folder))
+
+
 @pytest.mark.parametrize("shape", [(0, 48, 64, 3), (2, 0, 64, 3)])
 def test_frames_without_pixels(signatures, shape):
     with pytest.raises(tf.errors.InvalidArgumentError, match="none of them 0"):
