@@ -126,7 +126,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore, *, views: str | Non
     Raises:
         UserError: if there is no usable test video, or the classes are not the network's.
     """
-    classifier = load_classifier(run)
+    classifier = load_classifier(run, views=views)
     check_network_classes(classifier, dataset)
     videos = check_test_videos(dataset, store)
     print(f"scoring {len(videos)} test videos", flush=True)
