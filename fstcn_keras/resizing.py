@@ -1,6 +1,10 @@
-"""Resizing of frames by exact arithmetic: the same to the bit in a script and a SavedModel."""
+"""Resizing of frames by exact arithmetic: the same to the bit in a script and a SavedModel.
 
-from keras import ops
+The functions take numbers and arrays, which NumPy resizes, so that a process that only decodes
+needs no Keras; or tensors, on which they make part of a graph.
+"""
+
+import numpy as np
 
 from fstcn_keras import clips
 
@@ -31,6 +35,7 @@ def area_weights(length, new_length):
     Returns:
         float32 `(new_length, length)`.
     """
+    ops = _operations(length, new_length)
     widest = ops.maximum(length, new_length)
     edges = ops.arange(1, length)[None, :]
     new_pixels = ops.arange(new_length)[:, None]
@@ -38,7 +43,7 @@ def area_weights(length, new_length):
     share = (share * STEPS + widest) // (2 * widest)  # (new_length, length - 1)
     left = ops.pad(share, [(0, 0), (1, 0)])
     right = ops.pad(share, [(0, 0), (0, 1)], constant_values=STEPS)
-    return ops.cast(right - left, "float32") / STEPS
+    return _cast(right - left, "float32") / STEPS
 
 
 def short_side_weights(height, width, short_side: int):
@@ -52,7 +57,7 @@ def short_side_weights(height, width, short_side: int):
     Returns:
         Two float32 matrices, `(new height, height)` and `(new width, width)`.
     """
-    shorter = ops.minimum(height, width)
+    shorter = _operations(height, width).minimum(height, width)
     rows, columns = (
         area_weights(length, clips.resized_length(length, shorter, short_side))
         for length in (height, width)
@@ -68,17 +73,31 @@ def resize(image, rows, columns):
     bit on every device and in every graph.
 
     Args:
-        image: `(height, width, channels)` uint8.
+        image: `(height, width, channels)` uint8, array or tensor.
         rows: float32 `(new height, height)`, as `area_weights` gives it.
         columns: float32 `(new width, width)`, the same.
 
     Returns:
-        uint8 tensor `(new height, new width, channels)`.
+        uint8 `(new height, new width, channels)`, the same kind.
     """
+    ops = _operations(image)
     height, width, channels = ops.shape(image)
-    x = ops.reshape(ops.cast(image, "float32"), (height, width * channels))
+    x = ops.reshape(_cast(image, "float32"), (height, width * channels))
     x = ops.matmul(rows, x)  # (new height, width * channels)
     x = ops.floor(x * HALFWAY + 0.5) / HALFWAY
     x = ops.reshape(x, (-1, width, channels))
     x = ops.matmul(columns, x)  # (new height, new width, channels)
-    return ops.cast(ops.floor(x + 0.5), "uint8")
+    return _cast(ops.floor(x + 0.5), "uint8")
+
+
+def _operations(*values):
+    """What computes with these values: NumPy, or `keras.ops` if there is a tensor among them."""
+    if all(isinstance(value, int | np.integer | np.ndarray) for value in values):
+        return np
+    from keras import ops
+
+    return ops
+
+
+def _cast(x, dtype: str):
+    return x.astype(dtype) if isinstance(x, np.ndarray) else _operations(x).cast(x, dtype)

@@ -15,9 +15,11 @@ import warnings
 from pathlib import Path
 
 from fstcn_keras.imports import quiet_tensorflow
+from fstcn_keras.runs import chosen_run
 from fstcn_keras.serving.limits import Limits
 
 DRAIN_S = 30  # for requests in work when the server is told to stop
+EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 def main(argv: list[str] | None = None):
@@ -29,84 +31,135 @@ def main(argv: list[str] | None = None):
     options = _parse(argv)
     sys.argv = sys.argv[:1]  # KServe parses the command line when it is imported
     quiet_tensorflow()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     warnings.filterwarnings("ignore", "ORJSONResponse is deprecated")  # KServe's concern
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # comes after the server has drained
     try:
-        asyncio.run(_serve(options))
-    except (OSError, RuntimeError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        folder = chosen_run(options.folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder} is no folder of a run or SavedModel")
+        limits = Limits(**{name: getattr(options, name) for name in dataclasses.asdict(Limits())})
+        exit_code = asyncio.run(_serve(folder, options, limits))
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        exit_code = 2
+    sys.exit(exit_code)
 
 
-async def _serve(options: argparse.Namespace):
-    import uvicorn
+async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> int:
+    """Serves until a signal comes; its exit code."""
+    stopped = _exit_code_of_signal()
+    listener = _listen(options.host, options.http_port)
 
-    from fstcn_keras.serving.grpc import start_grpc
-    from fstcn_keras.serving.http import build_app
+    from fstcn_keras.serving.grpc import grpc_server  # heavy: not before the port is known free
+    from fstcn_keras.serving.http import build_app, http_server
     from fstcn_keras.serving.kserve_model import ClassifierDataPlane, ClassifierModel
-    from fstcn_keras.serving.loading import load_classifier
-    from fstcn_keras.serving.work import Workers
+    from fstcn_keras.serving.loading import model_name
+    from fstcn_keras.serving.workers import Workers
 
-    limits = Limits(**{name: getattr(options, name) for name in dataclasses.asdict(Limits())})
-    with _listen(options.host, options.http_port) as listener:
-        classifier, name = load_classifier(options.folder)
-        workers = Workers(limits, decoders=options.decoders)
-        model = ClassifierModel(options.name or name, classifier, workers)
+    workers = Workers(limits, decoders=options.decoders)
+    try:
+        model = ClassifierModel(options.name or model_name(folder), workers)
         plane = ClassifierDataPlane(model)
-        grpc = await start_grpc(plane, f"{options.host}:{options.grpc_port}", limits)
-        config = uvicorn.Config(
-            build_app(model, plane, limits),
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=DRAIN_S,
-        )
-        warm_up = asyncio.create_task(model.warm_up())
-        warm_up.add_done_callback(lambda _: _announce(options, model.name))
+        grpc = grpc_server(plane, workers)
+        grpc_port = _add_port(grpc, options.host, options.grpc_port)
+        http = http_server(build_app(model.name, plane, workers), drain_s=DRAIN_S)
+        serving = asyncio.create_task(http.serve(sockets=[listener]))
+        await grpc.start()
         try:
-            await uvicorn.Server(config).serve(sockets=[listener])
+            if await _ready(model, folder, stopped):
+                _announce(model.name, options.host, listener.getsockname()[1], grpc_port)
+            return await stopped
         finally:
-            await grpc.stop(DRAIN_S)
-            workers.close()
+            http.should_exit = True
+            await asyncio.gather(serving, grpc.stop(DRAIN_S))
+    finally:
+        workers.close()
+
+
+def _exit_code_of_signal() -> asyncio.Future[int]:
+    """Becomes the exit code when SIGTERM or Ctrl-C comes."""
+    loop = asyncio.get_running_loop()
+    stopped = loop.create_future()
+    for number, code in EXIT_CODES.items():
+        loop.add_signal_handler(
+            number, lambda code=code: stopped.done() or stopped.set_result(code)
+        )
+    return stopped
+
+
+async def _ready(model, folder: Path, stopped: asyncio.Future) -> bool:
+    """True once the model is ready, False if a signal comes before."""
+    ready = asyncio.create_task(model.get_ready(folder))
+    await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not ready.done():
+        return False
+    try:
+        ready.result()
+    except Exception as error:  # whatever is wrong with the files, or with the network in them
+        reason = f"{type(error).__name__}: {error}"
+        raise RuntimeError(f"{folder} cannot be served: {reason}") from error
+    return True
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket, before anything slow is loaded: a port that is taken shows at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise OSError(
-            f"{host}:{port} cannot be listened to ({error.strerror}): choose another --http-port"
+            f"{host}:{port} cannot be listened to: choose another --host or --http-port"
         ) from error
 
 
-def _announce(options: argparse.Namespace, name: str):
+def _add_port(grpc, host: str, port: int) -> int:
+    try:
+        return grpc.add_insecure_port(_address(host, port))
+    except RuntimeError as error:
+        raise OSError(
+            f"{host}:{port} cannot be listened to: choose another --host or --grpc-port"
+        ) from error
+
+
+def _announce(name: str, host: str, http_port: int, grpc_port: int):
     print(
-        f"ready: http://{options.host}:{options.http_port}/ "
+        f"ready: http://{_address(host, http_port)}/ "
         f"(V1: /v1/models/{name}:predict, V2: /v2/models/{name}/infer, /metrics), "
-        f"gRPC {options.host}:{options.grpc_port}",
+        f"gRPC {_address(host, grpc_port)}",
         flush=True,
     )
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m fstcn_keras.serve",
         description=__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, nargs="?", help="a training run or a SavedModel")
-    parser.add_argument("--name", help="of the model in the URLs; that of the folder by default")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen to")
-    parser.add_argument("--http-port", type=int, default=8080, help="for HTTP")
-    parser.add_argument("--grpc-port", type=int, default=8081, help="for gRPC")
-    parser.add_argument("--decoders", type=int, default=os.cpu_count(), help="processes")
+
+    def add(group, flag: str, default, meaning: str, **options):
+        shown = f"{meaning} (default: {default})"
+        group.add_argument(flag, default=default, type=type(default), help=shown, **options)
+
+    parser.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        help="a training run, or a SavedModel that `python -m fstcn_keras.export` made "
+        "(default: the newest finished run under runs/)",
+    )
+    parser.add_argument("--name", help="of the model in the URLs (default: that of the folder)")
+    add(parser, "--host", "127.0.0.1", "address to listen to; 0.0.0.0 for all")
+    add(parser, "--http-port", 8080, "for HTTP; 0 takes a free one")
+    add(parser, "--grpc-port", 8081, "for gRPC; 0 takes a free one")
+    add(parser, "--decoders", os.cpu_count() or 1, "processes that decode")
     limits = parser.add_argument_group("limits of every request")
-    for name, default in dataclasses.asdict(Limits()).items():
-        flag = "--max-" + name.replace("_", "-")
-        limits.add_argument(flag, dest=name, type=type(default), default=default, help=" ")
+    for field in dataclasses.fields(Limits):
+        flag = "--max-" + field.name.replace("_", "-")
+        add(limits, flag, field.default, field.metadata["help"], dest=field.name)
     return parser.parse_args(argv)
 
 

@@ -1,4 +1,4 @@
-"""What the decoding processes do: videos of requests to the frames that their views need.
+"""What the decoding processes do: requests to the resized frames that the views need.
 
 It imports neither Keras nor KServe, so that a process starts at once and stays small.
 """
@@ -8,37 +8,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
+from fstcn_keras.frames import ArrayFrames, FrameReader, read_resized
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
+from fstcn_keras.serving.requests import EncodedFrames, EncodedVideo, Request, Video, read_request
 from fstcn_keras.video import VideoError, VideoReader
 from fstcn_keras.views import ViewPlan
 
 CONTAINERS = ("asf", "avi", "flv", "matroska", "webm", "mov", "mp4", "mpeg", "mpegts", "ogg")
-
-
-@dataclass(frozen=True)
-class EncodedVideo:
-    """The bytes of a video file, in one of `CONTAINERS`."""
-
-    data: bytes
-
-
-@dataclass(frozen=True)
-class EncodedFrames:
-    """The frames of a video one by one, as the bytes of JPEG or PNG files."""
-
-    images: tuple[bytes, ...]
+_SIXTEEN_BITS = ("I;16", "I")  # Pillow's modes of grey PNGs of such depth
 
 
 @dataclass(frozen=True)
 class DecodedFrames:
-    """Some frames of a video, read as `VideoReader` reads those of a file.
+    """The frames of a video that its views need, given out as `VideoReader` gives those of a file.
 
     Attributes:
         num_frames: frames of the whole video.
         numbers: which of them are here, increasing.
-        images: uint8 `(height, width, 3)` each, all of one size.
+        images: uint8 `(height, width, 3)` each, resized to the short side of the views.
         fps: 0: not known.
     """
 
@@ -61,56 +50,127 @@ class DecodedFrames:
         return (here[number] for number in numbers)
 
 
-def decode(video: EncodedVideo | EncodedFrames, plan: ViewPlan, limits: Limits) -> DecodedFrames:
-    """Decodes the frames of a video that its views need.
+@dataclass(frozen=True)
+class DecodedRequest:
+    """The videos of a request, and the `id` that its answer repeats."""
+
+    videos: tuple[DecodedFrames, ...]
+    id: str
+
+
+def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedRequest:
+    """Reads a request and decodes the frames of its videos that their views need.
 
     Raises:
-        BadRequest: if it is no video, or one beyond the limits.
+        BadRequest: if it cannot be read, holds no video, or is beyond the limits.
     """
-    if isinstance(video, EncodedFrames):
-        return _decode_images(video.images, plan, limits)
-    reader = VideoReader(
-        io.BytesIO(video.data),
-        max_pixels=limits.pixels,
-        max_frames=limits.frames,
-        containers=CONTAINERS,
-    )
+    videos, request_id = read_request(request, limits)
+    return DecodedRequest(tuple(_decode(video, plan, limits) for video in videos), request_id)
+
+
+def _decode(video: Video, plan: ViewPlan, limits: Limits) -> DecodedFrames:
     try:
+        reader = _reader(video, limits)
         num_frames = reader.count()
         numbers = plan.frame_numbers(num_frames)
-        images = tuple(reader.select(numbers))
+        images = tuple(read_resized(reader, numbers, plan.short_side))
     except VideoError as error:
-        raise BadRequest(f"the video {error}") from error
+        raise BadRequest(f"the video: {error}") from error
     return DecodedFrames(num_frames, numbers, images)
 
 
-def _decode_images(encoded: Sequence[bytes], plan: ViewPlan, limits: Limits) -> DecodedFrames:
-    if len(encoded) > limits.frames:
-        raise TooLarge(f"{len(encoded)} frames; at most {limits.frames} are taken")
-    images = [_open(data, f"frame {number}") for number, data in enumerate(encoded)]
-    width, height = images[0].size
-    if width * height > limits.pixels:
-        raise TooLarge(f"frames of {width}x{height} pixels; at most {limits.pixels} are taken")
-    for number, image in enumerate(images):
-        if image.size != (width, height):
-            raise BadRequest(
-                f"frame {number} is {image.size[0]}x{image.size[1]} pixels, frame 0 "
-                f"{width}x{height}: all frames must be of one size"
-            )
-    numbers = plan.frame_numbers(len(images))
-    pixels = tuple(_pixels(images[number], f"frame {number}") for number in numbers)
-    return DecodedFrames(len(images), numbers, pixels)
+def _reader(video: Video, limits: Limits) -> FrameReader:
+    if isinstance(video, EncodedVideo):
+        return VideoReader(
+            io.BytesIO(video.data),
+            max_pixels=limits.pixels,
+            max_frames=limits.frames,
+            containers=CONTAINERS,
+        )
+    return ImageFrames(video, limits) if isinstance(video, EncodedFrames) else ArrayFrames(video)
 
 
-def _open(data: bytes, where: str) -> Image.Image:
+class ImageFrames:
+    """Frames from JPEG or PNG files, given out as `VideoReader` gives those of a file.
+
+    JPEGs are turned upright as their EXIF data asks for. Grey becomes RGB, an alpha channel is
+    dropped, and of 16 bits the upper eight are kept.
+
+    Args:
+        frames: the files; all of one size once upright.
+        limits: `frames` and `pixels` are observed.
+
+    Attributes:
+        fps: 0: not known.
+
+    Raises:
+        BadRequest: if one is no JPEG or PNG, or of another size than the first.
+        TooLarge: beyond the limits.
+    """
+
+    def __init__(self, frames: EncodedFrames, limits: Limits):
+        if len(frames.images) > limits.frames:
+            raise TooLarge(f"{len(frames.images)} frames; at most {limits.frames} are taken")
+        self.fps = 0.0
+        self._files = frames.images
+        size = None
+        for number, file in enumerate(frames.images):
+            width, height = found = _upright_size(_open(file, number))
+            if width * height > limits.pixels:
+                raise TooLarge(
+                    f"frame {number}: {width}x{height} pixels; at most {limits.pixels} are taken"
+                )
+            size = size or found
+            if found != size:
+                raise BadRequest(
+                    f"frame {number} is {width}x{height} pixels, frame 0 {size[0]}x{size[1]}: "
+                    "all frames must be of one size"
+                )
+
+    def count(self) -> int:
+        """Number of frames."""
+        return len(self._files)
+
+    def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+        """Gives the frames with these numbers, `(height, width, 3)` uint8.
+
+        Raises:
+            BadRequest: if a file is damaged.
+        """
+        return (_rgb(_open(self._files[number], number), number) for number in numbers)
+
+
+def _open(file: bytes, number: int) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
+        return Image.open(io.BytesIO(file), formats=("JPEG", "PNG"))
+    except Image.DecompressionBombError as error:
+        raise TooLarge(f"frame {number}: too many pixels") from error
     except Exception as error:  # Pillow's readers raise whatever damaged bytes lead to
-        raise BadRequest(f"{where}: is no JPEG or PNG") from error
+        raise BadRequest(f"frame {number}: is no JPEG or PNG") from error
 
 
-def _pixels(image: Image.Image, where: str) -> np.ndarray:
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    return (height, width) if _orientation(image) > 4 else (width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "PNG":  # its EXIF data may follow the pixels
+        return 1
     try:
+        orientation = image.getexif().get(0x0112, 1)
+    except Exception:  # damaged EXIF data: the picture may be fine
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _rgb(image: Image.Image, number: int) -> np.ndarray:
+    try:
+        if _orientation(image) > 1:
+            image = ImageOps.exif_transpose(image)
+        if image.mode in _SIXTEEN_BITS:
+            grey = (np.asarray(image) >> 8).astype(np.uint8)
+            return np.stack([grey] * 3, axis=-1)
         return np.asarray(image.convert("RGB"))
     except Exception as error:  # as above
-        raise BadRequest(f"{where}: is damaged") from error
+        raise BadRequest(f"frame {number}: is damaged") from error

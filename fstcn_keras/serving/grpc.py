@@ -2,40 +2,69 @@
 
 from grpc import StatusCode, aio
 from grpc_interceptor import AsyncExceptionToStatusInterceptor
-from kserve.errors import InferenceError, ModelNotFound, ModelNotReady
+from kserve.errors import ModelNotFound, ModelNotReady
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
+from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
 from kserve.protocol.grpc.servicer import InferenceServicer
 
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
 from fstcn_keras.serving.limits import BadRequest, Limits, Overloaded
+from fstcn_keras.serving.requests import V2_FORM, Tensor
+from fstcn_keras.serving.workers import Workers
 
-_MALFORMED = "not a request of this protocol"
 _STATUS = {  # of each error, and what is said instead of its own text
     BadRequest: (StatusCode.INVALID_ARGUMENT, None),
     Overloaded: (StatusCode.RESOURCE_EXHAUSTED, None),
     ModelNotFound: (StatusCode.NOT_FOUND, "unknown model"),
     ModelNotReady: (StatusCode.UNAVAILABLE, "the model is warming up"),
-    InferenceError: (StatusCode.INVALID_ARGUMENT, _MALFORMED),
-    ValueError: (StatusCode.INVALID_ARGUMENT, _MALFORMED),
-    KeyError: (StatusCode.INVALID_ARGUMENT, _MALFORMED),
-    TypeError: (StatusCode.INVALID_ARGUMENT, _MALFORMED),
     Exception: (StatusCode.INTERNAL, "internal error"),
 }
 
 
-async def start_grpc(plane: ClassifierDataPlane, address: str, limits: Limits) -> aio.Server:
-    """Starts the service at `host:port`; messages may be as long as bodies of requests.
-
-    Raises:
-        RuntimeError: if the address cannot be bound.
-    """
+def grpc_server(plane: ClassifierDataPlane, workers: Workers) -> aio.Server:
+    """The service, without a port yet; messages may be as long as bodies of HTTP requests."""
+    limits = workers.limits
     options = [("grpc.max_receive_message_length", limits.request_bytes), ("grpc.so_reuseport", 0)]
-    server = aio.server(interceptors=[_Errors()], options=options)
-    servicer = InferenceServicer(plane, FixedRepository(plane.model_registry))
-    service.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    server.add_insecure_port(address)
-    await server.start()
+    server = aio.server(
+        interceptors=[_Errors()],
+        options=options,
+        maximum_concurrent_rpcs=_concurrent_rpcs(limits),
+    )
+    service.add_GRPCInferenceServiceServicer_to_server(_Servicer(plane, workers), server)
     return server
+
+
+def _concurrent_rpcs(limits: Limits) -> int:
+    """More than the requests in work, so that health can be asked for meanwhile."""
+    return 2 * limits.waiting
+
+
+class _Servicer(InferenceServicer):
+    """KServe's, but tensors go to the decoding processes unread."""
+
+    def __init__(self, plane: ClassifierDataPlane, workers: Workers):
+        super().__init__(plane, FixedRepository(plane.model_registry))
+        self._plane = plane
+        self._workers = workers
+
+    async def ModelInfer(self, request: ModelInferRequest, context) -> ModelInferResponse:
+        with self._workers.admitted():
+            response = await self._plane.infer_v2(request.model_name, _tensor(request))
+        answer = response.to_grpc()
+        answer.id = request.id
+        return answer
+
+
+def _tensor(request: ModelInferRequest) -> Tensor:
+    if len(request.inputs) != 1 or len(request.raw_input_contents) > 1:
+        raise BadRequest(f"expected {V2_FORM}")
+    (given,) = request.inputs
+    data = (*request.raw_input_contents, None)[0]
+    if data is None:
+        if given.contents.uint_contents:
+            raise BadRequest("UINT8 data must be sent in `raw_input_contents`")
+        data = list(given.contents.bytes_contents)
+    return Tensor(given.name, given.datatype, list(given.shape), data)
 
 
 class _Errors(AsyncExceptionToStatusInterceptor):

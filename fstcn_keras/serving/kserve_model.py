@@ -1,15 +1,26 @@
 """The classifier as KServe knows models: V1, V2 and gRPC all come through here."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
-from kserve import InferRequest, InferResponse, Model, ModelRepository
+from kserve import InferOutput, InferResponse, Model, ModelRepository
+from kserve.errors import ModelNotReady
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
-from fstcn_keras.classifier import ActionClassifier
+from fstcn_keras.clips import NUM_CROPS
 from fstcn_keras.prediction import Prediction
-from fstcn_keras.serving import decoding, payloads
+from fstcn_keras.serving.decoding import decode_request
 from fstcn_keras.serving.limits import BadRequest
-from fstcn_keras.serving.work import Workers
+from fstcn_keras.serving.loading import load_classifier
+from fstcn_keras.serving.requests import Request, Tensor, V1Request, V2Request
+from fstcn_keras.serving.workers import Workers
+
+if TYPE_CHECKING:
+    from fstcn_keras.classifier import ActionClassifier
+
+_WARM_UP = Tensor("frames", "UINT8", [1, 120, 160, 3], bytes([128]) * (120 * 160 * 3))
 
 
 class ClassifierModel(Model):
@@ -17,49 +28,58 @@ class ClassifierModel(Model):
 
     Args:
         name: of the model in the URLs.
-        classifier: what scores.
         workers: where decoding and scoring happen.
     """
 
-    def __init__(self, name: str, classifier: ActionClassifier, workers: Workers):
+    def __init__(self, name: str, workers: Workers):
         super().__init__(name)
-        self._classifier = classifier
-        self._workers = workers
+        self.workers = workers
+        self._classifier: ActionClassifier | None = None
 
-    def start(self):
-        """Called by KServe at once; the model is ready only after `warm_up`."""
+    async def get_ready(self, folder: Path):
+        """Loads a run or SavedModel and scores one grey frame, so that every graph is traced.
 
-    async def warm_up(self):
-        """Scores one grey frame, so that the first request finds every graph traced."""
-        await self._predict(np.full((1, 120, 160, 3), 128, np.uint8))
+        Raises:
+            OSError: see `load_classifier`.
+            ValueError: the same.
+        """
+        self._classifier = await self.workers.score(load_classifier, folder)
+        await self._predict(_WARM_UP)
         self.ready = True
 
+    def start(self):
+        """Called by KServe when it hears of the model; `get_ready` does the work."""
+
+    def load(self):
+        """Called by KServe for a request that comes before the model is ready.
+
+        Raises:
+            ModelNotReady: always.
+        """
+        raise ModelNotReady(self.name)
+
     async def predict(
-        self, payload: dict | bytes | InferRequest, headers: dict[str, str] | None = None
+        self, payload: Request, headers: dict[str, str] | None = None
     ) -> dict | InferResponse:
-        """Predictions for the videos of one request.
+        """What the protocol of the request answers.
 
         Raises:
             BadRequest: if the request cannot be understood or decoded.
             Overloaded: if it cannot be answered in time.
         """
-        if isinstance(payload, InferRequest):
-            video = payloads.v2_video(payload, self._workers.limits)
-            prediction = await self._workers.run(lambda: self._predict(video))
-            return payloads.v2_answer(prediction, payload, self.name)
-        videos = await payloads.v1_videos(payload, headers or {}, self._workers.limits)
+        predictions, request_id = await self.workers.within_time(self._predict(payload))
+        if isinstance(payload, V1Request):
+            return {"predictions": [_v1_answer(prediction) for prediction in predictions]}
+        outputs = _v2_outputs(predictions[0], raw=isinstance(payload, Tensor))
+        return InferResponse(response_id=request_id, model_name=self.name, infer_outputs=outputs)
 
-        async def one_after_another() -> list[dict]:
-            return [payloads.v1_answer(await self._predict(video)) for video in videos]
-
-        return {"predictions": await self._workers.run(one_after_another)}
-
-    async def _predict(self, video: payloads.Video) -> Prediction:
-        plan, limits = self._classifier.plan, self._workers.limits
-        source = video
-        if not isinstance(video, np.ndarray):
-            source = await self._workers.decode(decoding.decode, video, plan, limits)
-        return await self._workers.score(self._classifier.predict_video, source)
+    async def _predict(self, request: Request) -> tuple[list[Prediction], str]:
+        classifier, workers = self._classifier, self.workers
+        decoded = await workers.decode(decode_request, request, classifier.plan, workers.limits)
+        predictions = [
+            await workers.score(classifier.predict_video, video) for video in decoded.videos
+        ]
+        return predictions, decoded.id
 
     def get_input_types(self) -> list[dict]:
         """The inputs that V2 metadata names; a request holds one of them."""
@@ -70,17 +90,23 @@ class ClassifierModel(Model):
         ]
 
     def get_output_types(self) -> list[dict]:
-        """The outputs that V2 metadata names."""
-        num_classes = len(self._classifier.classes)
+        """The outputs that V2 metadata names.
+
+        Raises:
+            ModelNotReady: as long as the classes are not known.
+        """
+        if self._classifier is None:
+            raise ModelNotReady(self.name)
+        num_classes, num_clips = len(self._classifier.classes), self._classifier.plan.num_clips
         return [
             {"name": "classes", "datatype": "BYTES", "shape": [num_classes]},
             {"name": "scores", "datatype": "FP32", "shape": [num_classes]},
-            {"name": "sci", "datatype": "FP32", "shape": [self._classifier.plan.num_clips, 18]},
+            {"name": "sci", "datatype": "FP32", "shape": [num_clips, NUM_CROPS]},
         ]
 
 
 class ClassifierDataPlane(DataPlane):
-    """KServe's way from a body to the model, ready when the model is, safe from its parsers."""
+    """KServe's way from a body to the model; bodies go to the decoding processes unread."""
 
     def __init__(self, model: ClassifierModel):
         repository = ModelRepository()
@@ -92,18 +118,27 @@ class ClassifierDataPlane(DataPlane):
         """True after the warm-up."""
         return self._model.ready
 
-    def decode(self, body, headers, **options):
-        """As KServe's, but whatever its parsers make of a malformed body is a `BadRequest`.
+    def decode(self, body: bytes, headers: dict[str, str], **_) -> tuple[V1Request, dict]:
+        """A body by V1; those by V2 do not come here."""
+        return V1Request(body, headers.get("content-type", "")), {}
 
-        JSON may name its character set, which KServe does not expect.
+    def encode(self, model_name: str, response, headers: dict[str, str], req_attributes: dict):
+        """As KServe's, but no answer is a CloudEvent, whatever the headers."""
+        return super().encode(model_name, response, {}, req_attributes)
+
+    async def infer_v2(self, model_name: str, request: V2Request | Tensor) -> InferResponse:
+        """The answer to a request by V2.
+
+        Raises:
+            ModelNotFound: if there is no model of this name.
+            ModelNotReady: before the warm-up is over.
+            BadRequest: see `ClassifierModel.predict`.
+            Overloaded: the same.
         """
-        kind = headers.get("content-type", "")
-        if kind.partition(";")[0].strip().lower() == "application/json":
-            headers = {**headers, "content-type": "application/json"}
-        try:
-            return super().decode(body, headers, **options)
-        except Exception as error:
-            raise BadRequest("the body is not a request of this protocol") from error
+        if not await self.model_ready(model_name):
+            raise ModelNotReady(model_name)
+        response, _ = await self.infer(model_name, request)
+        return response
 
 
 class FixedRepository(ModelRepositoryExtension):
@@ -114,3 +149,28 @@ class FixedRepository(ModelRepositoryExtension):
         raise BadRequest("models are not loaded or unloaded over the network")
 
     unload = load
+
+
+def _v1_answer(prediction: Prediction) -> dict:
+    return {
+        "classes": list(prediction.classes),
+        "scores": prediction.scores.tolist(),
+        "sci": prediction.sci.tolist(),
+        "num_frames": prediction.num_frames,
+    }
+
+
+def _v2_outputs(prediction: Prediction, *, raw: bool) -> list[InferOutput]:
+    """`classes` BYTES [N], best first, `scores` FP32 [N], `sci` FP32 [M, C]."""
+    classes = np.array([name.encode() for name in prediction.classes], object)
+    tensors = {
+        "classes": ("BYTES", classes),
+        "scores": ("FP32", prediction.scores.astype(np.float32)),
+        "sci": ("FP32", prediction.sci.astype(np.float32)),
+    }
+    outputs = []
+    for name, (datatype, values) in tensors.items():
+        output = InferOutput(name=name, shape=list(values.shape), datatype=datatype)
+        output.set_data_from_numpy(values, binary_data=raw)
+        outputs.append(output)
+    return outputs

@@ -1,5 +1,6 @@
 """What one request may ask for, and how it is told no."""
 
+import dataclasses
 from dataclasses import dataclass
 
 
@@ -15,22 +16,26 @@ class Overloaded(Exception):
     """The server cannot answer in time now, but may later: HTTP 503."""
 
 
+def _limit(default, meaning: str):
+    return dataclasses.field(default=default, metadata={"help": meaning})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bounds on every request.
+    """Bounds on every request; the metadata of each field says what it bounds.
 
-    Attributes:
-        request_bytes: of a request's body.
-        videos: instances of one request.
-        frames: frames of one video.
-        pixels: height times width of a frame.
-        seconds: from the arrival of a request to its answer.
-        waiting: requests that are in work or wait for it; further ones are refused.
+    Raises:
+        ValueError: if one of them is not positive.
     """
 
-    request_bytes: int = 64 * 2**20
-    videos: int = 8
-    frames: int = 20_000
-    pixels: int = 4096 * 2304
-    seconds: float = 30.0
-    waiting: int = 16
+    request_bytes: int = _limit(64 * 2**20, "bytes of a request's body")
+    videos: int = _limit(8, "videos of a request")
+    frames: int = _limit(20_000, "frames of a video")
+    pixels: int = _limit(4096 * 2304, "height times width of a frame")
+    seconds: float = _limit(30.0, "to receive a request, and again to answer it")
+    waiting: int = _limit(16, "requests at a time, waiting ones counted; others are refused")
+
+    def __post_init__(self):
+        for name, value in dataclasses.asdict(self).items():
+            if not value > 0:
+                raise ValueError(f"`{name}` must be positive. Received: {value}")

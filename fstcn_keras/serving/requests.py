@@ -1,0 +1,242 @@
+"""Requests as they arrive, and the videos that they hold, still encoded.
+
+Only the decoding processes look into a body: whatever one does to its reader, it does it there.
+"""
+
+import base64
+import binascii
+import math
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+from python_multipart.multipart import File, create_form_parser
+
+from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
+
+V1_FORM = (
+    '{"instances": [{"frames": [{"b64": JPEG or PNG}, ...]} or {"video": {"b64": FILE}}, ...]}'
+)
+V2_FORM = "one input: `frames` BYTES [T], `frames` UINT8 [T, H, W, 3] or `video` BYTES [1]"
+
+
+@dataclass(frozen=True)
+class V1Request:
+    """A body by V1: JSON of the form `V1_FORM`, a form with files `video`, or a video file."""
+
+    body: bytes
+    content_type: str
+
+
+@dataclass(frozen=True)
+class V2Request:
+    """A body by V2 over REST, of the form `V2_FORM`.
+
+    Attributes:
+        body: JSON, in which BYTES are base64; or JSON and after it the tensor's raw data.
+        json_length: bytes of the JSON as the header tells, if there is raw data.
+    """
+
+    body: bytes
+    json_length: str | None
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input of a request by V2, as gRPC brings it.
+
+    Attributes:
+        name: `frames` or `video`.
+        datatype: `BYTES` or `UINT8`.
+        shape: the lengths of its axes.
+        data: raw; or a list of its elements, those of BYTES as bytes or base64.
+    """
+
+    name: str
+    datatype: str
+    shape: list[int]
+    data: bytes | list
+
+
+Request = V1Request | V2Request | Tensor
+
+
+@dataclass(frozen=True)
+class EncodedVideo:
+    """The bytes of a video file."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class EncodedFrames:
+    """The frames of a video one by one, as the bytes of JPEG or PNG files."""
+
+    images: tuple[bytes, ...]
+
+
+Video = EncodedVideo | EncodedFrames | np.ndarray  # uint8 (T, H, W, 3)
+
+
+def read_request(request: Request, limits: Limits) -> tuple[list[Video], str]:
+    """The videos of a request, and its `id`, empty if it has none.
+
+    Raises:
+        BadRequest: saying what is wrong with it, without a word of what was sent.
+    """
+    if isinstance(request, Tensor):
+        return [_tensor_video(request, limits)], ""
+    if isinstance(request, V2Request):
+        tensor, request_id = _v2_tensor(request)
+        return [_tensor_video(tensor, limits)], request_id
+    videos = _v1_videos(request)
+    if len(videos) > limits.videos:
+        raise TooLarge(f"{len(videos)} videos in a request; at most {limits.videos} are taken")
+    return videos, ""
+
+
+def _v1_videos(request: V1Request) -> list[Video]:
+    kind = request.content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return _form_files(request)
+    if kind.startswith("video/"):
+        return [EncodedVideo(request.body)]
+    if kind not in ("", "application/json"):
+        raise BadRequest(
+            "the content type must be application/json, multipart/form-data with a file "
+            "`video`, or that of a video"
+        )
+    match _json(request.body):
+        case {"instances": [_, *_] as instances}:
+            return [_instance(instance, f"instance {n}") for n, instance in enumerate(instances)]
+    raise BadRequest(f"expected {V1_FORM}")
+
+
+def _form_files(request: V1Request) -> list[Video]:
+    files: list[File] = []
+    headers = {"Content-Type": request.content_type.encode("latin-1", "replace")}
+    in_memory = {"MAX_MEMORY_FILE_SIZE": math.inf}
+    try:
+        parser = create_form_parser(headers, lambda field: None, files.append, in_memory)
+        parser.write(request.body)
+        parser.finalize()
+    except Exception as error:  # whatever a malformed form does to its reader
+        raise BadRequest("the form cannot be read") from error
+    videos = [file.file_object for file in files if file.field_name == b"video"]
+    if not videos:
+        raise BadRequest("the form holds no file in a field `video`")
+    return [EncodedVideo(video.getvalue()) for video in videos]
+
+
+def _instance(instance, where: str) -> Video:
+    match instance:
+        case {"video": video} if len(instance) == 1:
+            return EncodedVideo(_b64(video, f"{where}: `video`"))
+        case {"frames": [_, *_] as frames} if len(instance) == 1:
+            return EncodedFrames(
+                tuple(_b64(f, f"{where}: frame {n}") for n, f in enumerate(frames))
+            )
+    raise BadRequest(f"{where}: expected either `frames`, a list of at least one, or `video`")
+
+
+def _b64(value, where: str) -> bytes:
+    match value:
+        case {"b64": str(text)} if len(value) == 1:
+            return _from_base64(text, where)
+    raise BadRequest(f'{where}: expected {{"b64": the bytes of the file in base64}}')
+
+
+def _from_base64(text: str, where: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise BadRequest(f"{where}: is not base64") from error
+
+
+def _v2_tensor(request: V2Request) -> tuple[Tensor, str]:
+    length = len(request.body)
+    if request.json_length is not None:
+        if not request.json_length.isdecimal() or int(request.json_length) > length:
+            raise BadRequest("Inference-Header-Content-Length is no length within the body")
+        length = int(request.json_length)
+    match _json(request.body[:length]):
+        case {
+            "inputs": [{"name": str(name), "datatype": str(kind), "shape": [*shape]} as given],
+            **rest,
+        }:
+            data = given.get("data", request.body[length:])
+            request_id = rest.get("id", "")
+            if isinstance(data, bytes | list) and isinstance(request_id, str):
+                return Tensor(name, kind, shape, data), request_id
+    raise BadRequest(f"expected {V2_FORM}")
+
+
+def _tensor_video(tensor: Tensor, limits: Limits) -> Video:
+    shape = tensor.shape
+    if not all(type(length) is int and length > 0 for length in shape):
+        raise BadRequest("the shape must consist of positive whole numbers")
+    match tensor.name, tensor.datatype, shape:
+        case "frames", "UINT8", [_, _, _, 3]:
+            return _pixels(tensor, limits)
+        case ("frames", "BYTES", [_]) | ("video", "BYTES", [1]):
+            elements = _elements(tensor.data)
+            if len(elements) != shape[0]:
+                raise BadRequest(f"shape {shape}, but {len(elements)} elements")
+            is_video = tensor.name == "video"
+            return EncodedVideo(elements[0]) if is_video else EncodedFrames(tuple(elements))
+    raise BadRequest(f"expected {V2_FORM}; received another name, datatype or shape")
+
+
+def _pixels(tensor: Tensor, limits: Limits) -> np.ndarray:
+    num_frames, height, width, channels = tensor.shape
+    if num_frames > limits.frames or height * width > limits.pixels:
+        raise TooLarge(
+            f"{num_frames} frames of {width}x{height} pixels; at most {limits.frames} of "
+            f"{limits.pixels} are taken"
+        )
+    if isinstance(tensor.data, bytes):
+        pixels = np.frombuffer(tensor.data, np.uint8)
+    else:
+        pixels = _whole_numbers(tensor.data)
+    if pixels.size != num_frames * height * width * channels:
+        raise BadRequest(f"shape {tensor.shape}, but {pixels.size} numbers")
+    return pixels.reshape(tensor.shape)
+
+
+def _whole_numbers(data: list) -> np.ndarray:
+    try:
+        numbers = np.asarray(data)
+    except ValueError as error:
+        raise BadRequest("the data is ragged") from error
+    if numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() > 255:
+        raise BadRequest("the data of UINT8 must be whole numbers from 0 to 255")
+    return numbers.astype(np.uint8)
+
+
+def _elements(data: bytes | list) -> list[bytes]:
+    """The elements of a BYTES tensor; raw, each has its length before it, little-endian uint32."""
+    if isinstance(data, bytes):
+        elements, offset = [], 0
+        while offset < len(data):
+            if offset + 4 > len(data):
+                raise BadRequest("the raw data ends within an element")
+            (length,) = struct.unpack_from("<I", data, offset)
+            offset += 4 + length
+            elements.append(data[offset - length : offset])
+        if offset != len(data):
+            raise BadRequest("the raw data ends within an element")
+        return elements
+    if not all(isinstance(value, bytes | str) for value in data):
+        raise BadRequest("the data of BYTES must be strings in base64")
+    return [
+        value if isinstance(value, bytes) else _from_base64(value, f"element {number}")
+        for number, value in enumerate(data)
+    ]
+
+
+def _json(text: bytes):
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest("the body is not JSON") from error

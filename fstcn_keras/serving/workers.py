@@ -1,0 +1,159 @@
+"""Where requests wait, are decoded and scored: bounded in number and time."""
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+
+from prometheus_client import Gauge
+
+from fstcn_keras.serving.limits import BadRequest, Limits, Overloaded
+
+IN_WORK = Gauge("fstcn_requests_in_work", "Requests that are decoded, scored or wait for it")
+
+
+class Workers:
+    """Processes that decode and one thread that scores.
+
+    A request that crashes the decoder, or takes too long, costs one process, which is replaced.
+    The network runs one video after another, so that each has all cores.
+
+    Args:
+        limits: bounds on requests.
+        decoders: number of processes that decode.
+    """
+
+    def __init__(self, limits: Limits, *, decoders: int):
+        self.limits = limits
+        self._in_work = 0
+        self._scorer = ThreadPoolExecutor(1, thread_name_prefix="scorer")
+        self._callers = ThreadPoolExecutor(decoders, thread_name_prefix="decoder")
+        self._decoders = {_Decoder() for _ in range(decoders)}
+        self._idle: asyncio.Queue[_Decoder] = asyncio.Queue()
+        for decoder in self._decoders:
+            self._idle.put_nowait(decoder)
+
+    @contextlib.contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Holds one of the places for requests, `limits.waiting` in number.
+
+        Raises:
+            Overloaded: if all are taken.
+        """
+        if self._in_work >= self.limits.waiting:
+            raise Overloaded(f"{self._in_work} requests are in work already: try again later")
+        self._in_work += 1
+        IN_WORK.set(self._in_work)
+        try:
+            yield
+        finally:
+            self._in_work -= 1
+            IN_WORK.set(self._in_work)
+
+    async def within_time(self, work: Awaitable):
+        """The result of the work.
+
+        Raises:
+            Overloaded: if it takes longer than `limits.seconds`.
+        """
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                return await work
+        except TimeoutError as error:
+            raise Overloaded(
+                f"not answered within {self.limits.seconds:g} s: send less, or try again later"
+            ) from error
+
+    async def decode(self, function: Callable, *arguments):
+        """`function(*arguments)` in a process that decodes; given up, the process is killed.
+
+        Raises:
+            BadRequest: if the function does, or the process died of it.
+            RuntimeError: if the function raises anything else.
+        """
+        decoder = self._alive(await self._idle.get())
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._callers, decoder.call, function, *arguments)
+        except (EOFError, OSError) as error:
+            decoder.kill()
+            raise BadRequest("the decoder crashed on what was sent") from error
+        except asyncio.CancelledError:
+            decoder.kill()
+            raise
+        finally:
+            self._idle.put_nowait(self._alive(decoder))
+
+    async def score(self, function: Callable, *arguments):
+        """`function(*arguments)` in the thread that scores."""
+        return await asyncio.get_running_loop().run_in_executor(self._scorer, function, *arguments)
+
+    def close(self):
+        """Ends the processes and the thread, whatever they do."""
+        for decoder in self._decoders:
+            decoder.kill()
+        self._callers.shutdown()
+        self._scorer.shutdown(wait=False, cancel_futures=True)
+
+    def _alive(self, decoder: "_Decoder") -> "_Decoder":
+        """The decoder, or a fresh one in its place if it has died."""
+        if decoder.is_alive():
+            return decoder
+        self._decoders.remove(decoder)
+        fresh = _Decoder()
+        self._decoders.add(fresh)
+        return fresh
+
+
+class _Decoder:
+    """A process that runs what it is sent, one call at a time; it ends with this one."""
+
+    def __init__(self):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, pipe = context.Pipe()
+        self._process = context.Process(target=_run_calls, args=(pipe,), daemon=True)
+        self._process.start()
+        pipe.close()
+
+    def is_alive(self) -> bool:
+        """Whether it can take a call."""
+        return self._process.is_alive()
+
+    def call(self, function: Callable, *arguments):
+        """The function's result, or the error it raised; blocks.
+
+        Raises:
+            EOFError: if the process dies of it.
+            OSError: the same, while it is sent.
+        """
+        self._pipe.send((function, arguments))
+        result, error = self._pipe.recv()
+        if error is not None:
+            raise error
+        return result
+
+    def kill(self):
+        """Ends the process, whatever it does; a call in it raises EOFError or OSError."""
+        self._process.kill()
+        self._process.join()
+
+
+def _run_calls(pipe: Connection):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to answer
+    logging.disable()  # libraries log pieces of what they read
+    while True:
+        try:
+            function, arguments = pipe.recv()
+        except EOFError:
+            return
+        try:
+            outcome = function(*arguments), None
+        except BadRequest as error:
+            outcome = None, type(error)(str(error))  # without what it came from
+        except Exception as error:
+            outcome = None, RuntimeError(f"decoding failed: {type(error).__name__}")
+        pipe.send(outcome)
