@@ -17,6 +17,7 @@ from pathlib import Path
 from fstcn_keras.imports import quiet_tensorflow
 from fstcn_keras.runs import chosen_run
 from fstcn_keras.serving.limits import Limits
+from fstcn_keras.serving.loading import model_name, saved_model_version
 
 DRAIN_S = 30  # for requests in work when the server is told to stop
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -35,8 +36,10 @@ def main(argv: list[str] | None = None):
     warnings.filterwarnings("ignore", "ORJSONResponse is deprecated")  # KServe's concern
     try:
         folder = chosen_run(options.folder)
-        if not folder.is_dir():
-            raise FileNotFoundError(f"{folder} is no folder of a run or SavedModel")
+        if not (folder / "model.keras").is_file() and saved_model_version(folder) is None:
+            raise FileNotFoundError(
+                f"{folder} holds neither a trained network (model.keras) nor a SavedModel"
+            )
         limits = Limits(**{name: getattr(options, name) for name in dataclasses.asdict(Limits())})
         exit_code = asyncio.run(_serve(folder, options, limits))
     except (ImportError, OSError, RuntimeError, ValueError) as error:
@@ -53,7 +56,6 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
     from fstcn_keras.serving.grpc import grpc_server  # heavy: not before the port is known free
     from fstcn_keras.serving.http import build_app, http_server
     from fstcn_keras.serving.kserve_model import ClassifierDataPlane, ClassifierModel
-    from fstcn_keras.serving.loading import model_name
     from fstcn_keras.serving.workers import Workers
 
     workers = Workers(limits, decoders=options.decoders)

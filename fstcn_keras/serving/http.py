@@ -42,7 +42,12 @@ def build_app(name: str, plane: ClassifierDataPlane, workers: Workers) -> FastAP
     async def show_page() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": _CONTENT_POLICY})
 
-    @app.post("/v2/models/{model_name}/infer")  # comes before KServe's, which parses JSON here
+    # these come before KServe's, which would parse JSON in this process
+    @app.post("/v2/models/{model_name}/versions/{version}/infer")
+    async def infer_version():
+        raise NotImplementedError
+
+    @app.post("/v2/models/{model_name}/infer")
     async def infer_v2(model_name: str, request: Request) -> JSONResponse:
         json_length = request.headers.get("inference-header-content-length")
         body = V2Request(await request.body(), json_length)

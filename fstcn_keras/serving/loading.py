@@ -23,7 +23,7 @@ def load_classifier(folder: Path) -> "ActionClassifier":
 
     from fstcn_keras.classifier import ActionClassifier, read_description
 
-    version = _saved_model_version(folder)
+    version = saved_model_version(folder)
     if version is None:
         return ActionClassifier.load(folder)
     classes, plan = read_description(version / _EXTRA)
@@ -43,8 +43,8 @@ def model_name(folder: Path) -> str:
     return (folder.parent if is_version else folder).name
 
 
-def _saved_model_version(folder: Path) -> Path | None:
-    """The folder itself or its newest version; None if it holds no SavedModel."""
+def saved_model_version(folder: Path) -> Path | None:
+    """The folder of a SavedModel: the given one, or that of its newest version; None without."""
     if (folder / "saved_model.pb").is_file():
         return folder
     versions = [file.parent for file in folder.glob("*/saved_model.pb")]

@@ -1,0 +1,61 @@
+"""What the command says when it cannot serve."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.servers import ROOT
+
+pytest.importorskip("kserve")
+pytest.importorskip("tensorflow")
+
+
+def fails(*arguments: str, folder=ROOT) -> str:
+    """The one line that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fstcn_keras.serve", "--http-port=0", "--grpc-port=0", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_no_run_at_all(tmp_path):
+    assert "no finished run under runs/" in fails(folder=tmp_path)
+
+
+def test_a_folder_that_is_not_there_or_empty(tmp_path):
+    for folder in ("none", str(tmp_path)):
+        expected = f"error: {folder} holds neither a trained network (model.keras) nor a SavedModel"
+        assert fails(folder) == expected
+
+
+def test_a_limit_of_nothing(run):
+    assert "`frames` must be positive. Received: 0" in fails(str(run), "--max-frames", "0")
+
+
+@pytest.mark.parametrize("side", ["http", "grpc"])
+def test_a_port_that_is_taken(run, side):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = fails(str(run), f"--{side}-port", str(port))
+    assert line == (
+        f"error: 127.0.0.1:{port} cannot be listened to: choose another --host or --{side}-port"
+    )
+
+
+def test_a_warm_up_that_fails(classifier, tmp_path):
+    """The plan makes clips of another length than the network takes."""
+    classifier.save(tmp_path)
+    views = tmp_path / "views.json"
+    views.write_text(views.read_text().replace('"clip_length": 3', '"clip_length": 4'))
+    assert f"error: {tmp_path} cannot be served: " in fails(str(tmp_path))

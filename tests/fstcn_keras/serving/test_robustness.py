@@ -1,0 +1,157 @@
+"""A server under stress: overload, hanging and crashing decoders, slow clients, its end.
+
+It serves a SavedModel, with one decoding process that the tests stop, let go on and kill.
+"""
+
+import contextlib
+import signal
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+pytest.importorskip("kserve")
+pytest.importorskip("tensorflow")
+import grpc
+import httpx
+import psutil
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+from fstcn_keras.export import write_version
+from fstcn_keras.serving.loading import load_classifier, model_name
+from tests.fstcn_keras.serving.test_server import from_v1, is_expected
+from tests.servers import ServerProcess
+
+SECONDS = 5  # the time limit; starting a decoder must fit into it
+WAITING = 2
+V1 = "/v1/models/actions:predict"
+
+
+@pytest.fixture(scope="module")
+def saved_model(classifier, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "actions"
+    write_version(classifier, folder)
+    return folder
+
+
+def start(saved_model, tmp_path_factory) -> ServerProcess:
+    log = tmp_path_factory.mktemp("logs") / "stderr.txt"
+    limits = ("--max-seconds", str(SECONDS), "--max-waiting", str(WAITING), "--decoders", "1")
+    return ServerProcess(saved_model, *limits, log=log)
+
+
+@pytest.fixture(scope="module")
+def server(saved_model, tmp_path_factory):
+    with start(saved_model, tmp_path_factory) as process:
+        yield process
+
+
+@pytest.fixture
+def client(server, video):
+    with server.client() as client:
+        yield client
+        from_v1(client.post(V1, files={"video": video}))  # it has recovered from whatever happened
+
+
+@contextlib.contextmanager
+def posted(server, video, *, number: int = 1):
+    """So many requests in work, their answers to come, with the decoder stopped."""
+    (decoder,) = server.decoders()
+    decoder.suspend()
+    with server.client() as client, ThreadPoolExecutor(number) as threads:
+        yield [threads.submit(client.post, V1, files={"video": video}) for _ in range(number)]
+
+
+def test_a_saved_model_answers_as_the_keras_path(client, classifier, video, frames):
+    response = client.post(V1, files={"video": video})
+    assert is_expected(from_v1(response), classifier.predict_video(frames))
+
+
+def test_a_saved_model_is_loaded_by_its_folder_or_that_of_a_version(saved_model, classifier):
+    for folder in (saved_model, saved_model / "1"):
+        assert model_name(folder) == "actions"
+        loaded = load_classifier(folder)
+        assert (loaded.classes, loaded.plan) == (classifier.classes, classifier.plan)
+
+
+def test_too_many_requests_are_refused_at_once_and_a_hanging_decoder_is_killed(
+    server, client, video
+):
+    (hanging,) = server.decoders()
+    with posted(server, video, number=WAITING) as answers:
+        server.wait_for_requests(WAITING)
+        begin = time.monotonic()
+        refused = client.post(V1, files={"video": video})
+        assert time.monotonic() - begin < SECONDS / 2
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert "2 requests are in work already" in refused.json()["error"]
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            stub = GRPCInferenceServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as raised:
+                stub.ModelInfer(messages.ModelInferRequest(model_name="actions"))
+            assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert client.get("/v2/health/live").status_code == 200
+        late = [answer.result() for answer in answers]
+    assert [answer.status_code for answer in late] == [503, 503]
+    assert f"not answered within {SECONDS} s" in late[0].json()["error"]
+    assert hanging.pid not in [decoder.pid for decoder in server.decoders()]
+
+
+def test_a_decoder_that_dies_costs_its_request_alone(server, client, video):
+    with posted(server, video) as answers:
+        server.wait_for_requests(1)
+        (decoder,) = server.decoders()
+        decoder.kill()
+        answer = answers[0].result()
+    assert (answer.status_code, answer.json()) == (
+        400,
+        {"error": "the decoder crashed on what was sent"},
+    )
+
+
+def test_an_idle_decoder_that_dies_costs_nothing(server, client, video):
+    (decoder,) = server.decoders()
+    decoder.kill()
+    while decoder.is_running() and decoder.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert client.post(V1, files={"video": video}).status_code == 200
+
+
+def test_a_body_that_does_not_come(server, client):
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        head = f"POST {V1} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nslow"
+        connection.sendall(head.encode())
+        connection.settimeout(5 * SECONDS)
+        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_client_that_leaves_frees_its_place(server, client):
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        head = f"POST {V1} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nleaving"
+        connection.sendall(head.encode())
+        server.wait_for_requests(1)
+    server.wait_for_requests(0)
+
+
+def test_sigterm_answers_what_is_in_work_and_takes_no_more(saved_model, tmp_path_factory, video):
+    server = start(saved_model, tmp_path_factory)
+    with posted(server, video) as answers:
+        server.wait_for_requests(1)
+        (decoder,) = server.decoders()
+        ended = []
+        ending = threading.Thread(target=lambda: ended.append(server.stop(signal.SIGTERM)))
+        ending.start()
+        time.sleep(0.5)
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{server.url}/v2/health/live", trust_env=False)
+        assert not ended
+        decoder.resume()
+        assert answers[0].result().status_code == 200
+    ending.join()
+    assert ended == [143]
+    assert not decoder.is_running()

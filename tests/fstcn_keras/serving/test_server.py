@@ -1,0 +1,380 @@
+"""The real server, asked over every protocol: its answers are those of `predict_video`."""
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("kserve")
+import grpc
+from kserve import InferInput, InferRequest
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+SECRET = "raw-bytes-of-a-request"  # must turn up nowhere
+V1 = "/v1/models/tiny run:predict"
+V2 = "/v2/models/tiny run/infer"
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def stub(server):
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        yield GRPCInferenceServiceStub(channel)
+
+
+@pytest.fixture(scope="module")
+def expected(classifier, frames):
+    return classifier.predict_video(frames)
+
+
+def base64_of(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def pngs(frames: np.ndarray) -> list[bytes]:
+    return [encoded(Image.fromarray(frame)) for frame in frames]
+
+
+def encoded(image: Image.Image, kind: str = "png") -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+def is_expected(answer: dict, expected) -> bool:
+    """Whether the answer, its arrays as they came, is the prediction."""
+    assert tuple(answer["classes"]) == expected.classes
+    for name in ("scores", "sci"):
+        np.testing.assert_allclose(answer[name], getattr(expected, name), atol=1e-5)
+    return True
+
+
+def from_v1(response) -> dict:
+    assert response.status_code == 200, response.text
+    (prediction,) = response.json()["predictions"]
+    assert prediction["num_frames"] == 35
+    return prediction
+
+
+def from_v2(response) -> dict:
+    assert response.status_code == 200, response.text
+    return {
+        output["name"]: np.reshape(output["data"], output["shape"])
+        for output in response.json()["outputs"]
+    }
+
+
+def from_grpc(response) -> dict:
+    answer = {}
+    for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
+        if output.datatype == "BYTES":
+            answer[output.name] = byte_elements(raw)
+        else:
+            assert output.datatype == "FP32"
+            answer[output.name] = np.frombuffer(raw, "<f4").reshape(output.shape)
+    return answer
+
+
+def byte_elements(raw: bytes) -> list[str]:
+    elements = []
+    while raw:
+        length = int.from_bytes(raw[:4], "little")
+        elements.append(raw[4 : 4 + length].decode())
+        raw = raw[4 + length :]
+    return elements
+
+
+def tensor(name: str, datatype: str, shape: list[int], **more) -> dict:
+    return {"inputs": [{"name": name, "datatype": datatype, "shape": shape, **more}]}
+
+
+def test_v1_takes_frames_and_videos(client, frames, video, expected):
+    instances = [
+        {"frames": [{"b64": base64_of(png)} for png in pngs(frames)]},
+        {"video": {"b64": base64_of(video)}},
+    ]
+    response = client.post(V1, json={"instances": instances})
+    predictions = response.json()["predictions"]
+    assert [is_expected(prediction, expected) for prediction in predictions] == [True, True]
+
+
+def test_v1_takes_json_that_names_its_characters(client, video, expected):
+    body = json.dumps({"instances": [{"video": {"b64": base64_of(video)}}]})
+    kind = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert is_expected(from_v1(client.post(V1, content=body, headers=kind)), expected)
+
+
+def test_v1_takes_a_form(client, video, expected):
+    response = client.post(V1, files={"video": ("../../é.avi", video)}, data={"other": "field"})
+    assert is_expected(from_v1(response), expected)
+
+
+def test_v1_takes_a_file(client, video, expected):
+    response = client.post(V1, content=video, headers={"Content-Type": "video/x-msvideo"})
+    assert is_expected(from_v1(response), expected)
+
+
+def test_v2_takes_pixels(client, frames, expected):
+    short = frames[:3, :70, :80]
+    body = tensor("frames", "UINT8", list(short.shape), data=short.ravel().tolist())
+    response = client.post(V2, json={"id": "seven", **body})
+    assert response.json()["id"] == "seven"
+    nested = tensor("frames", "UINT8", list(short.shape), data=short.tolist())
+    np.testing.assert_equal(from_v2(client.post(V2, json=nested)), from_v2(response))
+
+
+def test_v2_equals_the_keras_path_on_pixels(client, classifier, frames):
+    short = frames[:3, :70, :80]
+    body = tensor("frames", "UINT8", list(short.shape), data=short.ravel().tolist())
+    assert is_expected(from_v2(client.post(V2, json=body)), classifier.predict_video(short))
+
+
+@pytest.mark.parametrize("name", ["frames", "video"])
+def test_v2_takes_base64(client, frames, video, expected, name):
+    files = pngs(frames) if name == "frames" else [video]
+    data = [base64_of(file) for file in files]
+    response = client.post(V2, json=tensor(name, "BYTES", [len(data)], data=data))
+    assert is_expected(from_v2(response), expected)
+
+
+@pytest.mark.parametrize("name", ["pixels", "video"])
+def test_v2_takes_the_raw_data_of_kserves_client(client, frames, video, expected, name):
+    if name == "video":
+        given = InferInput("video", [1], "BYTES")
+        given.set_data_from_numpy(np.array([video], object))
+    else:
+        given = InferInput("frames", list(frames.shape), "UINT8")
+        given.set_data_from_numpy(frames)
+    body, json_length = InferRequest(model_name="tiny run", infer_inputs=[given]).to_rest()
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Inference-Header-Content-Length": str(json_length),
+    }
+    assert is_expected(from_v2(client.post(V2, content=body, headers=headers)), expected)
+
+
+@pytest.mark.parametrize("name", ["pixels", "pngs", "video"])
+def test_grpc(stub, frames, video, expected, name):
+    data = {"pixels": frames, "pngs": pngs(frames), "video": [video]}[name]
+    array = data if name == "pixels" else np.array(data, object)
+    datatype = "UINT8" if name == "pixels" else "BYTES"
+    given = InferInput("video" if name == "video" else "frames", list(array.shape), datatype)
+    given.set_data_from_numpy(array)
+    request = InferRequest(model_name="tiny run", infer_inputs=[given], request_id="seven")
+    response = stub.ModelInfer(request.to_grpc())
+    assert (response.id, response.model_name) == ("seven", "tiny run")
+    assert is_expected(from_grpc(response), expected)
+
+
+def test_grpc_takes_byte_contents(stub, video, expected):
+    given = messages.ModelInferRequest.InferInputTensor(name="video", datatype="BYTES", shape=[1])
+    given.contents.bytes_contents.append(video)
+    response = stub.ModelInfer(messages.ModelInferRequest(model_name="tiny run", inputs=[given]))
+    assert is_expected(from_grpc(response), expected)
+
+
+def test_health_and_metadata(client, stub):
+    assert client.get("/v2/health/live").json() == {"live": True}
+    assert client.get("/v2/health/ready").json() == {"ready": True}
+    assert client.get("/v1/models").json() == {"models": ["tiny run"]}
+    assert client.get("/v1/models/tiny run").json() == {"name": "tiny run", "ready": True}
+    assert client.get("/v2/models/tiny run/ready").json() == {"name": "tiny run", "ready": True}
+    outputs = client.get("/v2/models/tiny run").json()["outputs"]
+    assert {output["name"]: output["shape"] for output in outputs} == {
+        "classes": [4],
+        "scores": [4],
+        "sci": [2, 18],
+    }
+    assert stub.ServerLive(messages.ServerLiveRequest()).live
+    assert stub.ModelReady(messages.ModelReadyRequest(name="tiny run")).ready
+    metadata = stub.ModelMetadata(messages.ModelMetadataRequest(name="tiny run"))
+    assert [x.name for x in metadata.outputs] == ["classes", "scores", "sci"]
+    metrics = client.get("/metrics").text
+    assert 'request_predict_seconds_count{model_name="tiny run"}' in metrics
+    assert "\nfstcn_requests_in_work 0.0\n" in metrics
+
+
+def v1(instance) -> dict:
+    return {"url": V1, "json": {"instances": [instance]}}
+
+
+def v2(*arguments, **more) -> dict:
+    return {"url": V2, "json": tensor(*arguments, **more)}
+
+
+PNG = base64_of(pngs(np.zeros((1, 8, 9, 3), np.uint8))[0])
+OTHER_SIZE = base64_of(pngs(np.zeros((1, 9, 8, 3), np.uint8))[0])
+LARGE = base64_of(encoded(Image.new("L", (20_001, 1))))
+HALF_JPEG = base64_of(encoded(Image.effect_noise((99, 99), 90), "jpeg")[:2000])
+HLS = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n/etc/passwd\n"
+CONCAT = b"ffconcat version 1.0\nfile /etc/passwd\n"
+BAD = {
+    "not JSON": ({"url": V1, "content": SECRET}, 400, "not JSON"),
+    "half JSON": ({"url": V2, "content": b'{"inputs": ['}, 400, "not JSON"),
+    "deep JSON": ({"url": V1, "content": b"[" * 100_000}, 400, "not JSON"),
+    "NaN": ({"url": V1, "content": b'{"instances": [NaN]}'}, 400, "not JSON"),
+    "half a character": ({"url": V2, "content": b'{"id": "\\ud800"}'}, 400, "not JSON"),
+    "no instances": ({"url": V1, "json": {SECRET: 1}}, 400, 'expected {"instances"'),
+    "no instance": ({"url": V1, "json": {"instances": []}}, 400, 'expected {"instances"'),
+    "a list": ({"url": V1, "json": [SECRET]}, 400, 'expected {"instances"'),
+    "no field": (v1({}), 400, "instance 0: expected either `frames`"),
+    "another field": (v1({"path": SECRET}), 400, "instance 0: expected either `frames`"),
+    "zero frames": (v1({"frames": []}), 400, "instance 0: expected either `frames`"),
+    "not base64": (v1({"frames": [{"b64": SECRET}]}), 400, "frame 0: is not base64"),
+    "no b64": (v1({"video": SECRET}), 400, '`video`: expected {"b64"'),
+    "no image": (v1({"frames": [{"b64": "AAAA"}]}), 400, "frame 0: is no JPEG or PNG"),
+    "mixed sizes": (
+        v1({"frames": [{"b64": PNG}, {"b64": OTHER_SIZE}]}),
+        400,
+        "frame 1 is 8x9 pixels, frame 0 9x8",
+    ),
+    "half a JPEG": (v1({"frames": [{"b64": HALF_JPEG}]}), 400, "frame 0: is damaged"),
+    "large image": (v1({"frames": [{"b64": LARGE}]}), 413, "20001x1 pixels"),
+    "many frames": (v1({"frames": [{"b64": PNG}] * 91}), 413, "91 frames; at most 90"),
+    "many videos": (
+        {"url": V1, "json": {"instances": [{"frames": [{"b64": PNG}]}] * 3}},
+        413,
+        "3 videos in a request; at most 2",
+    ),
+    "no video": (v1({"video": {"b64": base64_of(b"text" * 99)}}), 400, "cannot be opened"),
+    "empty video": (v1({"video": {"b64": ""}}), 400, "cannot be opened"),
+    "HLS": (v1({"video": {"b64": base64_of(HLS)}}), 400, "cannot be opened"),
+    "concat": (v1({"video": {"b64": base64_of(CONCAT)}}), 400, "cannot be opened"),
+    "long": ({"url": V1, "content": b" " * 4_000_001}, 413, "longer than 4000000 bytes"),
+    "long chunks": ({"url": V1, "content": (b" " * 10**6 for _ in range(5))}, 413, "longer than"),
+    "text": ({"url": V1, "content": "x", "headers": {"Content-Type": "text/plain"}}, 400, "type"),
+    "form without files": ({"url": V1, "data": {SECRET: "1"}, "files": {"x": b""}}, 400, "no file"),
+    "broken form": (
+        {
+            "url": V1,
+            "content": SECRET,
+            "headers": {"Content-Type": "multipart/form-data; boundary=x"},
+        },
+        400,
+        "the form cannot be read",
+    ),
+    "cloud event": (
+        {
+            "url": V1,
+            "content": SECRET,
+            "headers": {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "x", "ce-type": "y"},
+        },
+        400,
+        "not JSON",
+    ),
+    "rank 3": (v2("frames", "UINT8", [1, 8, 3], data=[0] * 24), 400, "another name, datatype or"),
+    "4 channels": (v2("frames", "UINT8", [1, 2, 2, 4], data=[0] * 16), 400, "another name"),
+    "FP32": (v2("frames", "FP32", [1, 1, 1, 3], data=[0, 0, 0]), 400, "another name, datatype"),
+    "another name": (v2(SECRET, "UINT8", [1, 1, 1, 3], data=[0, 0, 0]), 400, "another name"),
+    "two inputs": (
+        {"url": V2, "json": {"inputs": [{"name": "x", "datatype": "", "shape": []}] * 2}},
+        400,
+        "expected one input",
+    ),
+    "zero shape": (v2("frames", "UINT8", [0, 8, 8, 3], data=[]), 400, "positive whole numbers"),
+    "true shape": (v2("frames", "BYTES", [True], data=[PNG]), 400, "positive whole numbers"),
+    "short data": (v2("frames", "UINT8", [1, 2, 2, 3], data=[0]), 400, "but 1 numbers"),
+    "300": (v2("frames", "UINT8", [1, 1, 1, 3], data=[0, 0, 300]), 400, "from 0 to 255"),
+    "1.5": (v2("frames", "UINT8", [1, 1, 1, 3], data=[0, 0, 1.5]), 400, "from 0 to 255"),
+    "ragged": (v2("frames", "UINT8", [1, 1, 1, 3], data=[0, [0, 1]]), 400, "ragged"),
+    "empty data": (v2("frames", "UINT8", [1, 1, 1, 3], data=[]), 400, "from 0 to 255"),
+    "strings": (v2("frames", "UINT8", [1, 1, 1, 3], data=["0"] * 3), 400, "from 0 to 255"),
+    "large shape": (v2("frames", "UINT8", [1, 10**9, 10**9, 3], data=[0]), 413, "at most"),
+    "two videos": (v2("video", "BYTES", [2], data=[PNG] * 2), 400, "another name, datatype or"),
+    "number": (v2("video", "BYTES", [1], data=[7]), 400, "strings in base64"),
+    "header length": (
+        {
+            "url": V2,
+            "content": b"{}",
+            "headers": {"Inference-Header-Content-Length": SECRET},
+        },
+        400,
+        "no length within the body",
+    ),
+    "raw data cut": (
+        {
+            "url": V2,
+            "content": json.dumps(tensor("video", "BYTES", [1])) + "\x09\0\0\0x",
+            "headers": {
+                "Inference-Header-Content-Length": str(
+                    len(json.dumps(tensor("video", "BYTES", [1])))
+                )
+            },
+        },
+        400,
+        "ends within an element",
+    ),
+    "unknown model": ({"url": "/v1/models/other:predict", "json": {}}, 404, "unknown model"),
+    "unknown model, V2": ({"url": "/v2/models/other/infer", "json": {}}, 404, "unknown model"),
+    "explain": ({"url": "/v1/models/tiny run:explain", "json": {}}, 404, "no explainer"),
+    "version": ({"url": "/v2/models/tiny run/versions/1/infer", "json": {}}, 404, "one version"),
+    "unload": ({"url": "/v2/repository/models/tiny run/unload"}, 400, "not loaded or unloaded"),
+    "nowhere": ({"url": f"/{SECRET}"}, 404, "Not Found"),
+    "method": ({"url": "/v2/health/live"}, 405, "Method Not Allowed"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_requests_are_told_what_was_wrong(client, log, name):
+    request, status, reason = BAD[name]
+    response = client.post(**request)
+    assert response.status_code == status, response.text
+    assert reason in response.json()["error"]
+    assert set(response.json()) == {"error"}
+    for text in (response.text, log.read_text()):
+        assert SECRET not in text
+        assert "Traceback" not in text
+
+
+GRPC_BAD = {
+    "unknown model": ({"model_name": "other"}, grpc.StatusCode.NOT_FOUND, "unknown model"),
+    "no input": ({}, grpc.StatusCode.INVALID_ARGUMENT, "expected one input"),
+    "no data": ({"shape": [1]}, grpc.StatusCode.INVALID_ARGUMENT, "but 0 elements"),
+    "no video": (
+        {"shape": [1], "data": b"x"},
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "cannot be opened",
+    ),
+    "long": (
+        {"shape": [1], "data": b"x" * 4_000_001},
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "larger",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRPC_BAD)
+def test_bad_grpc_requests(stub, name):
+    given, status, reason = GRPC_BAD[name]
+    request = messages.ModelInferRequest(model_name=given.get("model_name", "tiny run"))
+    if "shape" in given:
+        request.inputs.add(name="video", datatype="BYTES", shape=given["shape"])
+    if "data" in given:
+        request.inputs[0].contents.bytes_contents.append(given["data"])
+    elif "model_name" in given:
+        request.inputs.add(name="video", datatype="BYTES", shape=[1])
+    with pytest.raises(grpc.RpcError, match=reason) as raised:
+        stub.ModelInfer(request)
+    assert raised.value.code() == status
+
+
+def test_grpc_takes_no_orders(stub):
+    with pytest.raises(grpc.RpcError, match="not loaded or unloaded"):
+        stub.RepositoryModelUnload(messages.RepositoryModelUnloadRequest(model_name="tiny run"))
+
+
+def test_the_page_is_whole_in_itself(client):
+    response = client.get("/")
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    assert 'const model = "tiny run";' in response.text
+    assert "http://" not in response.text
+    assert "https://" not in response.text
