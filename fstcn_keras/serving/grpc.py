@@ -1,7 +1,9 @@
 """The gRPC side: KServe's inference service (V2)."""
 
-from grpc import StatusCode, aio
-from grpc_interceptor import AsyncExceptionToStatusInterceptor
+import logging
+
+from google.protobuf.message import DecodeError
+from grpc import StatusCode, aio, unary_unary_rpc_method_handler
 from kserve.errors import ModelNotFound, ModelNotReady
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
@@ -14,6 +16,7 @@ from fstcn_keras.serving.workers import Workers
 
 _STATUS = {  # of each error, and what is said instead of its own text
     BadRequest: (StatusCode.INVALID_ARGUMENT, None),
+    DecodeError: (StatusCode.INVALID_ARGUMENT, "not a message of this protocol"),
     Overloaded: (StatusCode.RESOURCE_EXHAUSTED, None),
     ModelNotFound: (StatusCode.NOT_FOUND, "unknown model"),
     ModelNotReady: (StatusCode.UNAVAILABLE, "the model is warming up"),
@@ -67,9 +70,23 @@ def _tensor(request: ModelInferRequest) -> Tensor:
     return Tensor(given.name, given.datatype, list(given.shape), data)
 
 
-class _Errors(AsyncExceptionToStatusInterceptor):
+class _Errors(aio.ServerInterceptor):
     """Errors to status codes; the text never repeats what was sent."""
 
-    async def handle_exception(self, error, request_or_iterator, context, method_name):
-        status, text = next(v for kind, v in _STATUS.items() if isinstance(error, kind))
-        await context.abort(status, text or str(error))
+    async def intercept_service(self, continuation, handler_call_details):
+        handler = await continuation(handler_call_details)
+        if handler is None:  # no such method
+            return None
+
+        async def answer(message: bytes, context):
+            try:
+                return await handler.unary_unary(handler.request_deserializer(message), context)
+            except Exception as error:
+                status, text = next(v for kind, v in _STATUS.items() if isinstance(error, kind))
+                if status is StatusCode.INTERNAL:
+                    logging.getLogger(__name__).exception("internal error")
+                await context.abort(status, text or str(error))
+
+        return unary_unary_rpc_method_handler(
+            answer, response_serializer=handler.response_serializer
+        )
