@@ -17,7 +17,7 @@ from pathlib import Path
 from fstcn_keras.imports import quiet_tensorflow
 from fstcn_keras.runs import chosen_run
 from fstcn_keras.serving.limits import Limits
-from fstcn_keras.serving.loading import model_name, saved_model_version
+from fstcn_keras.serving.loading import is_saved_model, model_name
 
 DRAIN_S = 30  # for requests in work when the server is told to stop
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None):
     warnings.filterwarnings("ignore", "ORJSONResponse is deprecated")  # KServe's concern
     try:
         folder = chosen_run(options.folder)
-        if not (folder / "model.keras").is_file() and saved_model_version(folder) is None:
+        if not (folder / "model.keras").is_file() and not is_saved_model(folder):
             raise FileNotFoundError(
                 f"{folder} holds neither a trained network (model.keras) nor a SavedModel"
             )
