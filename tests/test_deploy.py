@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-kserve = pytest.importorskip("kserve")
-import kubernetes.client
-
 from fstcn_keras import serve
+
+kserve = pytest.importorskip("kserve")
+kubernetes = pytest.importorskip("kubernetes.client")
 
 ROOT = Path(__file__).parents[1]
 SERVICE = yaml.safe_load((ROOT / "deploy/inferenceservice.yaml").read_text())
@@ -17,18 +17,18 @@ SERVICE = yaml.safe_load((ROOT / "deploy/inferenceservice.yaml").read_text())
 
 def check(value, kind: str, where: str):
     """Fails unless the value is one of the OpenAPI type, every field of it known."""
-    if inner := re.fullmatch(r"list\[(.*)\]", kind):
+    if inner := re.fullmatch(r"[Ll]ist\[(.*)\]", kind):
         assert isinstance(value, list), where
         for number, item in enumerate(value):
             check(item, inner[1], f"{where}[{number}]")
-    elif inner := re.fullmatch(r"dict\(str, (.*)\)", kind):
+    elif inner := re.fullmatch(r"[Dd]ict[\[(]str, (.*)[\])]", kind):
         assert isinstance(value, dict), where
         for key, item in value.items():
             check(item, inner[1], f"{where}.{key}")
     elif kind in ("str", "int", "bool"):
         assert type(value).__name__ == kind, where
     elif kind != "object":  # of any type, such as a port's number or name
-        model = getattr(kserve, kind, None) or getattr(kubernetes.client, kind)
+        model = getattr(kserve, kind, None) or getattr(kubernetes, kind)
         types = {model.attribute_map[name]: kind for name, kind in model.openapi_types.items()}
         for key, item in value.items():
             assert key in types, f"{where}: {kind} has no field {key}"
