@@ -1,0 +1,220 @@
+"""The server under load: python -m benchmarks.server [RUN]
+
+Starts `fstcn_keras.serve` with a run, or with preset small and random weights, and measures
+
+- the time from its start to its first answer;
+- the time for a video of 3 seconds, 320x240, scored by 5 x 18 views;
+- 400 requests by 8 clients at a time, good and bad ones mixed: every good answer is compared
+  with `ActionClassifier.predict_video` of this process, every bad request has a status of its
+  own; how long answers take, clips scored a second, and the resident memory of the server and
+  its processes after every hundred answers.
+
+Ends with 1 if an answer is lost or wrong. A few minutes on two cores.
+"""
+
+import argparse
+import base64
+import io
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import keras
+import numpy as np
+from PIL import Image
+
+from benchmarks.report import write_csv
+from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, fstcn
+from tests.servers import ServerProcess
+from tests.videos import write_video
+
+CLIENTS = 8
+REQUESTS = 400
+ROUNDS = 7  # of the video of 3 seconds
+MB = 2**20
+TOLERANCE = 1e-5
+NAME = "served"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request and what must come of it.
+
+    Attributes:
+        send: sends it.
+        status: of the answer.
+        scores: by class, if it is good.
+        clips: distinct clips that are scored for it.
+    """
+
+    send: Callable[[httpx.Client], httpx.Response]
+    status: int = 200
+    scores: dict[str, float] | None = None
+    clips: int = 0
+
+
+def main():
+    """Prints and writes the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, nargs="?")
+    run = parser.parse_args().run
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if run is None:
+            run = random_run(folder / "small")
+        long_video = coarse_video(folder / "long.mp4", num_frames=75)
+        cases = make_cases(ActionClassifier.load(run), folder, long_video)
+        begin = time.perf_counter()
+        with ServerProcess(run, "--name", NAME, log=folder / "log") as server:
+            with server.client() as client:
+                cases[0].send(client).raise_for_status()
+                rows = [row("start to first answer", time.perf_counter() - begin, "s")]
+                rows.append(row("video of 3 s, 5 x 18 views", video_seconds(client, cases[0]), "s"))
+            rows += under_load(server, cases)
+        log = (folder / "log").read_text()
+    for line in rows:
+        print(f"{line['measure']:45} {line['value']:>10} {line['unit']}")
+    write_csv("server", rows)
+    if log or any(line["value"] for line in rows if line["measure"].startswith("lost")):
+        sys.exit(f"not all answers are right: {log}")
+
+
+def make_cases(classifier: ActionClassifier, folder: Path, long_video: Path) -> list[Case]:
+    """The video of 3 seconds first; then good and bad requests, about as many of each."""
+    frames = np.random.default_rng(0).integers(0, 256, (3, 120, 160, 3), dtype=np.uint8)
+    short_video = coarse_video(folder / "short.avi", num_frames=30)
+
+    def post(path: str, **content):
+        return lambda client: client.post(path, **content)
+
+    def good(send, source, clips: int) -> Case:
+        prediction = classifier.predict_video(source)
+        scores = dict(zip(prediction.classes, prediction.scores.tolist(), strict=True))
+        return Case(send, scores=scores, clips=clips)
+
+    predict, infer = f"/v1/models/{NAME}:predict", f"/v2/models/{NAME}/infer"
+    image = {"b64": base64.b64encode(png(frames[0])).decode()}
+    tensor = {"name": "frames", "datatype": "UINT8", "shape": list(frames.shape)}
+    pixels = {"inputs": [{**tensor, "data": frames.ravel().tolist()}]}
+    no_image = {"instances": [{"frames": [{"b64": "AAAA"}]}]}
+    damaged = long_video.read_bytes()[:3000]
+    return [
+        good(post(predict, files={"video": long_video.read_bytes()}), long_video, 5),
+        Case(post(predict, content=b'{"instances": ['), 400),
+        good(post(predict, json={"instances": [{"frames": [image]}]}), frames[:1], 1),
+        Case(post(predict, json=no_image), 400),
+        good(post(infer, json=pixels), frames, 1),
+        Case(post(predict, files={"video": damaged}), 400),
+        good(post(predict, files={"video": short_video.read_bytes()}), short_video, 1),
+        Case(lambda client: client.post("/v1/models/other:predict", json={}), 404),
+    ]
+
+
+def under_load(server: ServerProcess, cases: list[Case]) -> list[dict]:
+    """All requests by all clients; rows of the table."""
+    lock = threading.Lock()
+    statuses, wrong, seconds, memory = Counter(), [], [], []
+
+    def ask(number: int):
+        case = cases[number % len(cases)]
+        begin = time.perf_counter()
+        response = case.send(client)
+        taken = time.perf_counter() - begin
+        with lock:
+            statuses[response.status_code] += 1
+            if not is_right(case, response):
+                wrong.append((number, response.status_code, response.text[:200]))
+            if case.scores is not None:
+                seconds.append(taken)
+            if sum(statuses.values()) % 100 == 0:
+                memory.append(server.resident_bytes() / MB)
+
+    with server.client() as client, ThreadPoolExecutor(CLIENTS) as clients:
+        begin = time.perf_counter()
+        list(clients.map(ask, range(REQUESTS)))
+        total = time.perf_counter() - begin
+    print(*wrong, sep="\n", end="")
+    percentiles = statistics.quantiles(seconds, n=100)
+    scored = sum(cases[number % len(cases)].clips for number in range(REQUESTS))
+    return [
+        *(row(f"answers {status}", count, "") for status, count in sorted(statuses.items())),
+        row("lost or wrong answers", REQUESTS - sum(statuses.values()) + len(wrong), ""),
+        *(row(f"good answer, {n} % within", percentiles[n - 1], "s") for n in (50, 90, 99)),
+        row("clips of 18 crops", scored / total, "1/s"),
+        *(row(f"memory at request {100 * n}", mb, "MB") for n, mb in enumerate(memory, 1)),
+        row("growth from request 100 to 400", 100 * (memory[-1] / memory[0] - 1), "%"),
+    ]
+
+
+def is_right(case: Case, response: httpx.Response) -> bool:
+    """Whether the answer has its status and, if it is good, its scores."""
+    if response.status_code != case.status:
+        return False
+    if case.scores is None:
+        return "error" in response.json()
+    found = scores_of(response.json())
+    return found.keys() == case.scores.keys() and all(
+        abs(found[name] - score) <= TOLERANCE for name, score in case.scores.items()
+    )
+
+
+def scores_of(answer: dict) -> dict[str, float]:
+    """Scores by class, of V1 or V2."""
+    if "predictions" in answer:
+        (values,) = answer["predictions"]
+    else:
+        values = {output["name"]: output["data"] for output in answer["outputs"]}
+    return dict(zip(values["classes"], values["scores"], strict=True))
+
+
+def video_seconds(client: httpx.Client, case: Case) -> float:
+    """Median seconds of a request, one after another."""
+    taken = []
+    for _ in range(ROUNDS):
+        begin = time.perf_counter()
+        case.send(client).raise_for_status()
+        taken.append(time.perf_counter() - begin)
+    return statistics.median(taken)
+
+
+def random_run(folder: Path) -> Path:
+    """A network of preset small with random weights, saved like a run."""
+    keras.utils.set_random_seed(0)
+    classes = [f"class {number}" for number in range(21)]
+    network = fstcn(num_classes=len(classes), preset="small")
+    plan = ViewPlan.of(PRESETS["small"])
+    ActionClassifier(network, classes=classes, plan=plan).save(folder)
+    return folder
+
+
+def coarse_video(path: Path, *, num_frames: int) -> Path:
+    """A video of 320x240 pixels, squares of random colours."""
+    generator = np.random.default_rng(num_frames)
+    squares = generator.integers(0, 256, (num_frames, 15, 20, 3), dtype=np.uint8)
+    return write_video(path, squares.repeat(16, axis=1).repeat(16, axis=2), codec="mpeg4")
+
+
+def png(image: np.ndarray) -> bytes:
+    """The image as a file."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "png")
+    return file.getvalue()
+
+
+def row(measure: str, value: float, unit: str) -> dict:
+    """A line of the table."""
+    return {"measure": measure, "value": round(value, 3), "unit": unit}
+
+
+if __name__ == "__main__":
+    main()
