@@ -50,8 +50,8 @@ def main(options: EvaluateOptions):
         splits.summarise(run)
 
 
-def evaluate_again(options: FitOptions, views: str):
-    """Evaluates the trained network of a run of one split, with its views made as told."""
+def evaluate_again(options: FitOptions, views: str | None = None):
+    """Evaluates the trained network of a run of one split; `views` as for `evaluate`."""
     run = options.run_folder()
     plan = load_classifier(run).plan
     dataset, store = open_data(options, options.store, short_side=plan.short_side)
