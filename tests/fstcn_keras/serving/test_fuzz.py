@@ -155,7 +155,7 @@ def small_video(tmp_path_factory) -> bytes:
 
 
 def test_some_damaged_requests(server, log, small_video):
-    check(server, log, small_video, num_requests=100, num_videos=25, seed=0)
+    check(server, log, small_video, num_requests=60, num_videos=15, seed=0)
 
 
 @pytest.mark.slow

@@ -24,7 +24,8 @@ from fstcn_keras.export import write_version
 from fstcn_keras.runs import model_name
 from fstcn_keras.serving.loading import load_classifier
 from tests.fstcn_keras.serving.test_server import from_v1, is_expected
-from tests.servers import ServerProcess
+from tests.servers import START_S, ServerProcess
+from tests.training.test_distribution import free_ports
 
 SECONDS = 5  # the time limit; starting a decoder must fit into it
 WAITING = 2
@@ -38,10 +39,10 @@ def saved_model(classifier, tmp_path_factory):
     return folder
 
 
-def start(saved_model, tmp_path_factory) -> ServerProcess:
+def start(saved_model, tmp_path_factory, *options: str) -> ServerProcess:
     log = tmp_path_factory.mktemp("logs") / "stderr.txt"
     limits = ("--max-seconds", str(SECONDS), "--max-waiting", str(WAITING), "--decoders", "1")
-    return ServerProcess(saved_model, *limits, log=log)
+    return ServerProcess(saved_model, *limits, *options, log=log)
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +140,32 @@ def test_a_client_that_leaves_frees_its_place(server, client):
     server.wait_for_requests(0)
 
 
-def test_sigterm_answers_what_is_in_work_and_takes_no_more(saved_model, tmp_path_factory, video):
-    server = start(saved_model, tmp_path_factory)
+def statuses_until_ready(url: str, path: str) -> list[int]:
+    """Of liveness, readiness and a model's metadata and answer, from the first answer on."""
+    deadline = time.monotonic() + START_S
+    first = []
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.ConnectError):
+                asked = [client.get(f"/v2/health/{kind}") for kind in ("live", "ready")]
+                asked += [client.get(path.removesuffix(":predict")), client.post(path)]
+                first = first or [answer.status_code for answer in asked]
+                if asked[1].status_code == 200:
+                    return first
+            time.sleep(0.05)
+    raise TimeoutError(first)
+
+
+def test_alive_at_once_ready_after_the_warm_up_and_sigterm_lets_requests_finish(
+    saved_model, tmp_path_factory, video
+):
+    (port,) = free_ports(1)
+    with ThreadPoolExecutor(1) as thread:
+        option = ("--http-port", str(port))
+        starting = thread.submit(start, saved_model, tmp_path_factory, *option)
+        statuses = statuses_until_ready(f"http://127.0.0.1:{port}", V1)
+        server = starting.result()
+    assert statuses == [200, 503, 503, 503]
     with posted(server, video) as answers:
         server.wait_for_requests(1)
         (decoder,) = server.decoders()
