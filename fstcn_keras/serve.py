@@ -41,6 +41,9 @@ def main(argv: list[str] | None = None):
             )
         limits = Limits(**{name: getattr(options, name) for name in dataclasses.asdict(Limits())})
         exit_code = asyncio.run(_serve(folder, options, limits))
+    except ModuleNotFoundError as error:
+        print(f"error: {error}: install with the extra `serve`", file=sys.stderr)
+        exit_code = 2
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         exit_code = 2

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from fstcn_keras import serve
 
+yaml = pytest.importorskip("yaml")
 kserve = pytest.importorskip("kserve")
 kubernetes = pytest.importorskip("kubernetes.client")
 

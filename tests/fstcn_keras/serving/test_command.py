@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from tests.servers import ROOT
-
 pytest.importorskip("kserve")
 pytest.importorskip("tensorflow")
+
+from tests.servers import ROOT
 
 
 def fails(*arguments: str, folder=ROOT) -> str:

@@ -3,22 +3,21 @@
 import base64
 import io
 
-import numpy as np
 import pytest
+
+pytest.importorskip("kserve")
+
+import numpy as np
 from PIL import Image
 
 from fstcn_keras import clips
 from fstcn_keras.frames import open_frames, read_resized
-from tests.fstcn_keras.serving.conftest import PLAN
-from tests.test_imports import printed
-from tests.videos import noise, write_video
-
-pytest.importorskip("orjson")
-pytest.importorskip("python_multipart")
-
 from fstcn_keras.serving.decoding import ImageFrames, decode_request
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
 from fstcn_keras.serving.requests import EncodedFrames, Tensor, V1Request
+from tests.fstcn_keras.serving.conftest import PLAN
+from tests.test_imports import printed
+from tests.videos import noise, write_video
 
 LIMITS = Limits()
 ROTATIONS = {  # EXIF's orientation of a stored picture: what makes it upright

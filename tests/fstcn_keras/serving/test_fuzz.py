@@ -9,12 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-import httpx
-import numpy as np
 import pytest
 
 pytest.importorskip("kserve")
+
 import grpc
+import httpx
+import numpy as np
 from kserve import InferInput, InferRequest
 
 from tests.fstcn_keras.serving.test_server import V1, V2, base64_of, encoded, pngs, tensor

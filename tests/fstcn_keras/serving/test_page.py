@@ -13,13 +13,15 @@ import time
 import urllib.parse
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.videos import noise, write_video
-
 pytest.importorskip("kserve")
-websocket = pytest.importorskip("websocket")
+pytest.importorskip("websocket")
+
+import httpx
+import websocket
+
+from tests.videos import noise, write_video
 
 pytestmark = pytest.mark.slow
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}

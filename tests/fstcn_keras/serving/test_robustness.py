@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("kserve")
 pytest.importorskip("tensorflow")
+
 import grpc
 import httpx
 import psutil

@@ -4,15 +4,16 @@ import base64
 import io
 import json
 
-import numpy as np
 import pytest
-from PIL import Image
 
 pytest.importorskip("kserve")
+
 import grpc
+import numpy as np
 from kserve import InferInput, InferRequest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+from PIL import Image
 
 SECRET = "raw-bytes-of-a-request"  # must turn up nowhere
 V1 = "/v1/models/tiny run:predict"
