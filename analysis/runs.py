@@ -1,7 +1,6 @@
 """The run that a command looks at: its options, its network and its videos."""
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from training.data.datasets import Dataset, Video
 from training.data.store import FrameStore
 from training.evaluate import check_network_classes, check_test_videos, load_classifier
 from training.options import FitOptions, open_data, read_config
-from training.scores import RunScores
+from training.scores import RunScores, views_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,17 +100,6 @@ def protocol_text(scores: RunScores, options: FitOptions) -> str:
         f"{protocol['num_classes']} classes{f' ({left_out} more not readable)' * bool(left_out)}, "
         f"{views_text(protocol)} a video; {network_text(options)}"
     )
-
-
-def views_text(protocol: Mapping) -> str:
-    """How many views of a video there are, and how they are computed if not exactly.
-
-    Args:
-        protocol: with `"num_clips"`, `"num_crops"` and `"views"`.
-    """
-    text = f"{protocol['num_clips']} clips x {protocol['num_crops']} crops"
-    views = protocol.get("views", "exact")  # older runs do not tell
-    return text if views == "exact" else f"{text} ({views} views)"
 
 
 def network_text(options: FitOptions) -> str:

@@ -19,7 +19,7 @@ from analysis.confusion import most_confused, soft_confusion
 from analysis.embedding import COMPONENTS, Map, embed
 from analysis.features import FEATURES, VideoFeatures, video_features
 from analysis.page import embedded_thumbnail, marker_path, write_page
-from analysis.runs import FigureOptions, OpenRun, figures_folder, network_text, open_run, views_text
+from analysis.runs import FigureOptions, OpenRun, figures_folder, network_text, open_run
 from analysis.separation import Separation, separation
 from analysis.style import PALETTE, class_styles
 from fstcn_keras.clips import NUM_CROPS
@@ -29,6 +29,7 @@ from training.cli import UserError, option
 from training.evaluate import weights_sha256
 from training.figures import add_caption, save_figure
 from training.files import write_aside
+from training.scores import views_text
 
 PAPER_CLASSES = ("smile", "laugh", "chew", "talk", "eat", "smoke", "drink")  # of Figure 4
 SEEDS = range(5)

@@ -24,7 +24,7 @@ from training.data.preparation import write_rejected
 from training.data.store import FrameStore
 from training.files import aside, write_aside
 from training.options import FitOptions, open_data, read_config
-from training.scores import all_accuracies
+from training.scores import all_accuracies, views_text
 
 VIEWS_HELP = "shared cuts a video's crops from feature maps of whole frames: faster, not the same"
 
@@ -207,7 +207,7 @@ def print_metrics(run: Path):
         f"{protocol['dataset']} split {protocol['split']}: {protocol['videos']} test videos of "
         f"{protocol['num_classes']} classes ({protocol['missing']} listed but missing, "
         f"{protocol['rejected']} could not be decoded), "
-        f"{protocol['num_clips']} clips x {protocol['num_crops']} crops, {protocol['views']} views"
+        f"{views_text(protocol)}"
     )
     print(f"{'':34}top-1   top-5   mean class")
     rows = {

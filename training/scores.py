@@ -115,6 +115,13 @@ def summarised(scores: RunScores) -> RunResult:
     )
 
 
+def views_text(protocol: dict) -> str:
+    """How many views of a video there are, and how they are made if not exactly."""
+    text = f"{protocol['num_clips']} clips x {protocol['num_crops']} crops"
+    views = protocol.get("views", "exact")  # older runs do not tell
+    return text if views == "exact" else f"{text} ({views} views)"
+
+
 def all_accuracies(scores: np.ndarray, labels: np.ndarray) -> Accuracies:
     """Accuracies at both levels by every method of `fusion.METHODS`, as `accuracies` gives them.
 
@@ -192,7 +199,7 @@ def check_same_videos(results: Sequence[RunResult]):
     for other in results[1:]:
         names = (str(first.run), str(other.run))
         _check_same(names, "split", first.split, other.split)
-        _check_same(names, "views", *(_views(result.protocol) for result in (first, other)))
+        _check_same(names, "views", *(views_text(result.protocol) for result in (first, other)))
         if differing := _only_in_one(names, first.class_of, other.class_of):
             raise UserError(
                 f"{names[0]} and {names[1]} were scored on different videos: {differing}; "
@@ -205,11 +212,6 @@ def check_same_videos(results: Sequence[RunResult]):
                 f"{names[0]} and {names[1]} label {len(relabelled)} videos differently, e.g. "
                 f"{path}: {first.class_of[path]} and {other.class_of[path]}"
             )
-
-
-def _views(protocol: dict) -> str:
-    made = protocol.get("views", "exact")
-    return f"{protocol['num_clips']} clips x {protocol['num_crops']} crops, {made}"
 
 
 def _check_same(names: tuple[str, str], what: str, one, other):

@@ -8,7 +8,7 @@ import numpy as np
 
 from training.files import write_aside
 from training.options import SPLITS, split_folder
-from training.scores import Accuracies, RunResult, check_same_classes, read_result
+from training.scores import Accuracies, RunResult, check_same_classes, read_result, views_text
 
 ROWS = {
     "video, SCI fusion": ("video", "sci"),
@@ -33,7 +33,7 @@ def summarise(folder: Path):
     protocol = results[0].protocol
     print(
         f"{protocol['dataset']}, all splits: {videos} test videos of {protocol['num_classes']} "
-        f"classes, {protocol['num_clips']} clips x {protocol['num_crops']} crops"
+        f"classes, {views_text(protocol)}"
     )
     titles = "".join(f"{f'split {result.split}':>9}" for result in results)
     print(f"{'top-1':32}{titles}{'mean':>9}{'deviation':>11}")

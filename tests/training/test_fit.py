@@ -143,7 +143,7 @@ def test_evaluate_repeats_the_numbers(run, capsys):
 def test_shared_views_are_named_and_do_not_stay(run, capsys):
     before = (run / "metrics.json").read_text()
     cli.run(evaluate.main, evaluate.EvaluateOptions, [str(run), "--views", "shared"])
-    assert "2 clips x 18 crops, shared views" in capsys.readouterr().out
+    assert "2 clips x 18 crops (shared views)" in capsys.readouterr().out
     assert json.loads((run / "metrics.json").read_text())["protocol"]["views"] == "shared"
     cli.run(evaluate.main, evaluate.EvaluateOptions, [str(run)])
     assert (run / "metrics.json").read_text() == before

@@ -191,7 +191,7 @@ def test_other_views(tmp_path):
     metrics["protocol"]["views"] = "shared"
     (other / "metrics.json").write_text(json.dumps(metrics))
     message = error_of_two(one, other)
-    assert "not of the same views: 2 clips x 18 crops, exact and 2 clips x 18 crops, sh" in message
+    assert "not of the same views: 2 clips x 18 crops and 2 clips x 18 crops (shared" in message
 
 
 def test_splits_of_other_classes_are_not_averaged(tmp_path):
