@@ -1,6 +1,7 @@
 """The views of videos through the network, no image more than once."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -10,6 +11,7 @@ from fstcn_keras import clips
 from fstcn_keras.scl import lower_scls
 from fstcn_keras.views import ViewPlan
 
+_IMAGES_AT_ONCE = {"exact": 1, "shared": 8}  # enough to keep the cores busy, no more memory
 Clip = tuple[np.ndarray, np.ndarray]  # frames (n, h, w, 3) uint8, positions (2, l_t) in them
 
 
@@ -72,11 +74,7 @@ class ViewScorer:
         if not self.paths:
             each = [self._score_whole(*clip) for clip in wanted]
             return keras.tree.map_structure(lambda *x: np.stack(x), *each)
-        maps: dict = {}
-        inputs = [
-            np.concatenate([path.arrange(self._maps(number, clip, maps)) for clip in wanted])
-            for number, path in enumerate(self.paths)
-        ]  # (clips * C, h, w, f) and (clips * C, l_t, h, w, f)
+        inputs = [self._path_inputs(number, wanted) for number in range(len(self.paths))]
         shape = (len(wanted), clips.NUM_CROPS)
         return keras.tree.map_structure(
             lambda x: x.reshape(*shape, *x.shape[1:]), self.head.predict_on_batch(inputs)
@@ -85,24 +83,34 @@ class ViewScorer:
     def _score_whole(self, frames: np.ndarray, pair: np.ndarray):
         return self.head.predict_on_batch(self._plan.cut(frames[pair[0]], frames[pair[1]]))
 
-    def _maps(self, path: int, clip: Clip, maps: dict) -> list[np.ndarray]:
-        """The maps `(C, h, w, f)` of each image that a path takes of a clip."""
-        frames, pair = clip
-        found = []
-        for numbers in self.paths[path].images(pair):
-            key = (path, id(frames), *numbers)
-            if key not in maps:
-                maps[key] = self._crops(path, self.paths[path].image(frames, *numbers))
-            found.append(maps[key])
-        return found
+    def _path_inputs(self, number: int, wanted: Sequence[Clip]) -> np.ndarray:
+        """Maps of all clips, `(clips * C, h, w, f)` or `(clips * C, l_t, h, w, f)`."""
+        path = self.paths[number]
+        keys = [[(id(frames), *two) for two in path.images(pair)] for frames, pair in wanted]
+        frames_of = {id(frames): frames for frames, _ in wanted}
+        distinct = dict.fromkeys(key for of_clip in keys for key in of_clip)
+        images = [path.image(frames_of[video], *numbers) for video, *numbers in distinct]
+        maps = dict(zip(distinct, self._maps(number, images), strict=True))
+        return np.concatenate([path.arrange([maps[key] for key in of_clip]) for of_clip in keys])
 
-    def _crops(self, path: int, image: np.ndarray) -> np.ndarray:
-        size, network = self._plan.crop_size, self.convolutions[path]
+    def _maps(self, number: int, images: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        """The maps `(C, h, w, f)` of each image, a few of one size at a time."""
+        at_once = _IMAGES_AT_ONCE[self._plan.views]
+        for _, alike in itertools.groupby(images, np.shape):
+            while some := list(itertools.islice(alike, at_once)):
+                yield from self._crops(number, np.stack(some))
+
+    def _crops(self, number: int, images: np.ndarray) -> np.ndarray:
+        """Maps `(images, C, h, w, f)` of images `(images, h, w, 3)`."""
+        size, network = self._plan.crop_size, self.convolutions[number]
         if self._plan.views == "exact":
-            return network.predict_on_batch(clips.crops(image, size))
-        whole = network.predict_on_batch(np.stack([image, image[:, ::-1]]))
-        corners = clips.crop_grid(*image.shape[:2], size)
-        return _cut(whole, corners, self.paths[path].map_shape[:2])
+            crops = clips.crops(images, size)  # (C, images, size, size, 3)
+            maps = network.predict_on_batch(crops.reshape(-1, *crops.shape[2:]))
+            return maps.reshape(*crops.shape[:2], *maps.shape[1:]).swapaxes(0, 1)
+        whole = network.predict_on_batch(np.concatenate([images, images[:, :, ::-1]]))
+        both = whole.reshape(2, len(images), *whole.shape[1:])
+        corners = clips.crop_grid(*images.shape[1:3], size)
+        return _cut(both, corners, self.paths[number].map_shape[:2])
 
 
 @dataclass(frozen=True)
@@ -185,15 +193,19 @@ def _for_any_size(network: keras.Model) -> keras.Model:
 
 
 def _cut(maps: np.ndarray, corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Crops `(18, *size, f)` of the maps `(2, h, w, f)` of an image and of its mirror image.
+    """Crops `(images, 18, *size, f)` of the maps of images and of their mirror images.
 
     Args:
-        maps: those of the whole image.
-        corners: `(9, 2)`, top and left of the crops in the image, in the order of `crop_grid`.
+        maps: `(2, images, h, w, f)`, those of the mirror images second.
+        corners: `(9, 2)`, top and left of the crops in an image, in the order of `crop_grid`.
         size: height and width of a crop's maps.
     """
-    room = np.array(maps.shape[1:3]) - size  # places that a crop can be moved by
+    room = np.array(maps.shape[2:4]) - size  # places that a crop can be moved by
     places = np.rint(corners / np.maximum(corners.max(axis=0), 1) * room).astype(int)
-    grid = [maps[0, y : y + size[0], x : x + size[1]] for y, x in places]
-    mirrored = [maps[1, y : y + size[0], room[1] - x : room[1] - x + size[1]] for y, x in places]
-    return np.stack(grid + mirrored)
+    mirrored = np.stack([places[:, 0], room[1] - places[:, 1]], axis=1)
+    cuts = [
+        of_side[:, y : y + size[0], x : x + size[1]]
+        for of_side, corner in zip(maps, (places, mirrored), strict=True)
+        for y, x in corner
+    ]
+    return np.stack(cuts, axis=1)

@@ -62,7 +62,7 @@ def test_an_image_of_several_clips_is_convolved_once(monkeypatch):
     convolved = []
     crops = scorer._crops
     monkeypatch.setattr(
-        scorer, "_crops", lambda path, image: convolved.append(1) or crops(path, image)
+        scorer, "_crops", lambda path, images: convolved.extend(images) or crops(path, images)
     )
     scorer.score([(frames, pair) for pair in pairs])
     assert len(convolved) == 2 + 4  # two middle frames; differences from frames 0, 4, 8 and 12
@@ -90,12 +90,13 @@ def test_shared_views_are_cut_from_the_maps_next_to_their_places(monkeypatch):
 
     class Places:
         def predict_on_batch(self, images):
-            assert images.shape == (2, 84, 132, 3)
-            np.testing.assert_array_equal(images[1], images[0, :, ::-1])
-            return places
+            assert images.shape == (4, 84, 132, 3)
+            np.testing.assert_array_equal(images[2:], images[:2, :, ::-1])
+            return places.repeat(2, axis=0)
 
     monkeypatch.setattr(scorer, "convolutions", [Places()])
-    crops = scorer._crops(0, video(84, 132)[0])
+    crops, others = scorer._crops(0, video(84, 132)[:2])
+    np.testing.assert_array_equal(crops, others)
     tops, lefts = (0, 0, 1), (0, 2, 4)
     expected = [(top, left) for top in tops for left in lefts]
     assert [tuple(crop[0, 0]) for crop in crops[:9]] == expected
