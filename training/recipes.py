@@ -26,7 +26,6 @@ class Recipe:
         label_smoothing: share of the target that is spread over all classes.
         scales: sides of the training crops relative to the frames' short side; without any, the
             crop is as large as the network's input.
-        ema: momentum of the moving average of the weights; 0 keeps none.
         pooling_start: whether new layers start as poolings, see `training.initialization`.
         mixing: probability of mixup, and of CutMix, of a batch, see `training.mixing`.
         head_weight: weight in stage 3 of the losses of two classifiers on the features of either
@@ -45,7 +44,6 @@ class Recipe:
     scl_rate: float
     label_smoothing: float = 0.0
     scales: tuple[float, ...] = ()
-    ema: float = 0.0
     pooling_start: bool = False
     mixing: float = 0.0
     head_weight: float = 0.0

@@ -218,7 +218,6 @@ def _stage(
             for layer_name, rate in rates.items()
             for variable in layers[layer_name].trainable_variables
         },
-        ema=options.ema,
         weight_decay=options.weight_decay,
         loss_scale=model.dtype_policy.name == "mixed_float16",
     )
@@ -238,7 +237,6 @@ def _stage(
         steps_per_epoch=steps,
         batch_size=options.batch_size,
         label_smoothing=options.label_smoothing,
-        averaged=options.ema > 0,
         head_weight=options.head_weight,
         mixing=options.mixing,
         seed=options.seed,
