@@ -16,21 +16,22 @@ class Recipe:
             kernel that a step takes off, times the learning rate.
         dropout: dropout probability after each fully-connected layer and TCL branch.
         batch_size: samples in a batch.
-        auxiliary_epochs: passes over the training videos in stage 2, one frame of each a pass; 0
+        auxiliary: what stage 2 trains: `"frame"`, the auxiliary classifier on single frames as in
+            section 2.3, or `"paths"`, a classifier of either path on clip pairs.
+        auxiliary_epochs: passes over the training videos in stage 2, one sample of each a pass; 0
             leaves the stage out.
         auxiliary_rate: its highest learning rate, after the warm-up.
         auxiliary_scl_rate: rate of pre-trained layers in stage 2, relative to the others.
         epochs: passes over the training videos in stage 3, one clip of each a pass.
         learning_rate: its highest learning rate, after the warm-up.
         scl_rate: rate of pre-trained layers in stage 3, relative to the others.
+        fixed_layers: how many pre-trained layers stay fixed in both stages, from the lowest on.
         label_smoothing: share of the target that is spread over all classes.
         scales: sides of the training crops relative to the frames' short side; without any, the
             crop is as large as the network's input.
         ema: momentum of the moving average of the weights; 0 keeps none.
         pooling_start: whether new layers start as poolings, see `training.initialization`.
         mixing: probability of mixup, and of CutMix, of a batch, see `training.mixing`.
-        head_weight: weight in stage 3 of the losses of two classifiers on the features of either
-            path, which are dropped after training; 0 has none.
     """
 
     optimizer: str
@@ -43,12 +44,13 @@ class Recipe:
     epochs: int
     learning_rate: float
     scl_rate: float
+    fixed_layers: int = 0
     label_smoothing: float = 0.0
     scales: tuple[float, ...] = ()
     ema: float = 0.0
     pooling_start: bool = False
     mixing: float = 0.0
-    head_weight: float = 0.0
+    auxiliary: str = "frame"
 
 
 _PAPER = Recipe(
@@ -83,15 +85,21 @@ RECIPES = {
         scl_rate=1.0,
     ),
     ("modern", "squeeze"): Recipe(
-        optimizer="adam",
-        weight_decay=5e-4,
-        dropout=0.2,
+        optimizer="adamw",
+        weight_decay=0.02,
+        dropout=0.3,
         batch_size=16,
-        auxiliary_epochs=0,
-        auxiliary_rate=1e-4,
-        auxiliary_scl_rate=0.1,
-        epochs=30,
+        auxiliary="paths",
+        auxiliary_epochs=24,
+        auxiliary_rate=5e-4,
+        auxiliary_scl_rate=0.3,
+        epochs=6,
         learning_rate=1e-4,
-        scl_rate=0.1,
+        scl_rate=0.3,
+        fixed_layers=13,
+        label_smoothing=0.1,
+        scales=(1.0, 0.875, 0.75, 0.66),
+        pooling_start=True,
+        mixing=0.2,
     ),
 }
