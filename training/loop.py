@@ -44,7 +44,6 @@ class Stage:
         steps_per_epoch: steps of a pass.
         batch_size: samples of a step, over all replicas.
         label_smoothing: share of the target spread evenly over all classes.
-        averaged: whether the optimiser keeps a moving average that becomes the weights.
         mixing: probability of mixup, and of CutMix, of a batch.
         seed: of the mixing.
     """
@@ -58,7 +57,6 @@ class Stage:
     steps_per_epoch: int
     batch_size: int
     label_smoothing: float = 0.0
-    averaged: bool = False
     mixing: float = 0.0
     seed: int = 0
 
@@ -121,8 +119,6 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes:
     sum_over_workers(strategy, 0)  # the first has written its files
     if progress.best_epoch is not None:
         checkpoints.restore_best(stage.model)
-    elif stage.averaged:
-        stage.optimizer.finalize_variable_values(stage.model.trainable_variables)
 
 
 def _restore(stage: Stage, strategy: tf.distribute.Strategy, checkpoints: Checkpoints) -> Progress:
@@ -219,13 +215,12 @@ def _end_epoch(
     epoch = len(progress.history)
     row = {"stage": stage.name, "epoch": epoch, **_means(progress.sums)}
     if stage.held_out is not None:
-        with _averaged(stage):
-            row |= _means(validate(), prefix="val_")
-            best = max((other["val_top1"] for other in progress.history), default=0.0)
-            if row["val_top1"] >= best:
-                progress.best_epoch = epoch
-                if checkpoints is not None:
-                    checkpoints.save_best(stage.model)
+        row |= _means(validate(), prefix="val_")
+        best = max((other["val_top1"] for other in progress.history), default=0.0)
+        if row["val_top1"] >= best:
+            progress.best_epoch = epoch
+            if checkpoints is not None:
+                checkpoints.save_best(stage.model)
     row["learning_rate"] = float(stage.optimizer.learning_rate)
     progress.history.append(row)
     progress.sums = Progress().sums
@@ -256,22 +251,6 @@ def _validation(stage: Stage, strategy: tf.distribute.Strategy) -> Callable[[], 
         return np.sum([step(*batch).numpy() for batch in data], axis=0, dtype=np.float64).tolist()
 
     return validate
-
-
-@contextlib.contextmanager
-def _averaged(stage: Stage):
-    """Within, the network has the moving average of its weights, if the optimiser keeps one."""
-    if not stage.averaged:
-        yield
-        return
-    variables = stage.model.trainable_variables
-    values = [tf.convert_to_tensor(variable.value) for variable in variables]
-    stage.optimizer.finalize_variable_values(variables)
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
 
 
 def _check_finite(loss: float, stage: Stage, step: int, run: Path):

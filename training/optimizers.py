@@ -36,7 +36,6 @@ def build_optimizer(
     warmup_steps: int,
     total_steps: int,
     rates: Mapping[str, float],
-    ema: float = 0.0,
     weight_decay: float = 0.0,
     loss_scale: bool = False,
 ) -> keras.Optimizer:
@@ -48,8 +47,6 @@ def build_optimizer(
         warmup_steps: steps of the warm-up, fewer than `total_steps`.
         total_steps: steps of the whole training.
         rates: factor on the rate of some variables, by their path.
-        ema: momentum of a moving average of the weights, which becomes the weights at the end;
-            0 keeps none.
         weight_decay: of AdamW, on kernels: share of the weight that a step at rate 1 takes off.
         loss_scale: whether to scale the loss so that float16 gradients do not vanish.
     """
@@ -59,12 +56,11 @@ def build_optimizer(
         warmup_target=learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
-    options = {"rates": rates, "use_ema": ema > 0, "ema_momentum": ema}
     if name == "sgd":
-        optimizer = FineTuningSGD(schedule, momentum=0.9, **options)
+        optimizer = FineTuningSGD(schedule, momentum=0.9, rates=rates)
     elif name == "adam":
-        optimizer = FineTuningAdam(schedule, **options)
+        optimizer = FineTuningAdam(schedule, rates=rates)
     else:
-        optimizer = FineTuningAdamW(schedule, weight_decay=weight_decay, **options)
+        optimizer = FineTuningAdamW(schedule, weight_decay=weight_decay, rates=rates)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return keras.optimizers.LossScaleOptimizer(optimizer) if loss_scale else optimizer

@@ -95,7 +95,6 @@ class FitOptions(CollectionOptions):
     scales: tuple[float, ...] | None = option(
         None, "sides of training crops relative to the frames' short side, drawn at random"
     )
-    ema: float | None = option(None, "momentum of the average of the weights that is kept; 0: none")
     pooling_start: bool | None = option(None, "whether new layers start as poolings with noise")
     mixing: float | None = option(None, "probability of mixup, and of CutMix, of a batch")
     val_fraction: float = option(
@@ -130,7 +129,7 @@ class FitOptions(CollectionOptions):
             self._check(name, getattr(self, name) >= 0, "not be negative")
         for name in ("learning_rate", "auxiliary_rate"):
             self._check(name, math.isfinite(getattr(self, name)), "be finite")
-        for name in ("val_fraction", "label_smoothing", "ema", "dropout"):
+        for name in ("val_fraction", "label_smoothing", "dropout"):
             self._check(name, 0 <= getattr(self, name) < 1, "lie in [0, 1)")
         self._check("mixing", 0 <= self.mixing <= 0.5, "lie in [0, 0.5]")
         self._check("scales", all(0 < scale <= 1 for scale in self.scales), "lie in (0, 1]")

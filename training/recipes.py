@@ -29,7 +29,6 @@ class Recipe:
         label_smoothing: share of the target that is spread over all classes.
         scales: sides of the training crops relative to the frames' short side; without any, the
             crop is as large as the network's input.
-        ema: momentum of the moving average of the weights; 0 keeps none.
         pooling_start: whether new layers start as poolings, see `training.initialization`.
         mixing: probability of mixup, and of CutMix, of a batch, see `training.mixing`.
     """
@@ -47,7 +46,6 @@ class Recipe:
     fixed_layers: int = 0
     label_smoothing: float = 0.0
     scales: tuple[float, ...] = ()
-    ema: float = 0.0
     pooling_start: bool = False
     mixing: float = 0.0
     auxiliary: str = "frame"

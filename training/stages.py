@@ -230,7 +230,6 @@ def _stage(
             for layer_name, rate in rates.items()
             for variable in layers[layer_name].trainable_variables
         },
-        ema=options.ema,
         weight_decay=options.weight_decay,
         loss_scale=model.dtype_policy.name == "mixed_float16",
     )
@@ -250,7 +249,6 @@ def _stage(
         steps_per_epoch=steps,
         batch_size=options.batch_size,
         label_smoothing=options.label_smoothing,
-        averaged=options.ema > 0,
         mixing=options.mixing,
         seed=options.seed,
     )

@@ -99,7 +99,7 @@ def test_a_full_disk_keeps_the_checkpoints_before(checkpoints, monkeypatch):
 
 def test_the_best_epoch_on_held_out_videos_is_kept_of_equals_the_later(tmp_path):
     model, optimizer = network()
-    stage = SimpleNamespace(name="s", model=model, optimizer=optimizer, held_out=1, averaged=False)
+    stage = SimpleNamespace(name="s", model=model, optimizer=optimizer, held_out=1)
     checkpoints, progress = Checkpoints(tmp_path / "checkpoints", "s"), Progress()
     for epoch, right in enumerate([1.0, 6.0, 6.0, 5.0]):
         model.trainable_variables[0].assign(np.full((2, 3), epoch))

@@ -56,8 +56,6 @@ def arguments(data: Path, out: Path, *more: str) -> list[str]:
             "float32",
             "--val-fraction",
             "0.2",
-            "--ema",
-            "0.5",
             "--scales",
             "1",
             "0.9",
