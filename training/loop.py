@@ -27,6 +27,7 @@ from training.distribution import is_chief, num_workers, sum_over_workers, take_
 from training.graphs import graphs_released
 from training.history import History
 from training.mixing import mix
+from training.paths import product
 
 
 @dataclass(kw_only=True)
@@ -190,13 +191,6 @@ def _targets(labels, stage: Stage):
     num_classes = tree.flatten(stage.model.output)[0].shape[-1]
     smoothing = stage.label_smoothing
     return (1 - smoothing) * ops.one_hot(labels, num_classes) + smoothing / num_classes
-
-
-def product(probabilities: list):
-    """Geometric mean of several classifiers' probabilities, normalised, `(batch, classes)`."""
-    if len(probabilities) == 1:
-        return probabilities[0]
-    return ops.softmax(sum(ops.log(p + 1e-7) for p in probabilities) / len(probabilities))
 
 
 def _sums(labels, probabilities, losses, weights):

@@ -1,5 +1,7 @@
 """Stage 2 of both paths: a classifier on each, and the joint layers that start as their product."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
@@ -37,13 +39,24 @@ def path_classifiers(model: keras.Model, *, num_classes: int) -> keras.Model:
     return keras.Model(model.input, outputs, name="path_classifiers")
 
 
+def product(probabilities: Sequence):
+    """What classifiers say together: the normalised geometric mean of their probabilities.
+
+    Args:
+        probabilities: of one classifier or more, `(batch, N)` each.
+    """
+    if len(probabilities) == 1:
+        return probabilities[0]
+    logs = [ops.log(ops.maximum(p, keras.config.epsilon())) for p in probabilities]
+    return ops.softmax(sum(logs) / len(logs))
+
+
 def join_as_product(classifiers: keras.Model, model: keras.Model):
     """Sets the joint layers so that FSTCN gives the product of the classifiers of its paths.
 
     With z the mean of the paths' N logits, joint unit n is relu(z_n) and unit N + n relu(-z_n);
-    the classifier takes their difference, so the network gives the softmax of z, the normalised
-    geometric mean of the classifiers' probabilities. The other joint units stay as they are, and
-    what the classifier reads of them starts at 0.
+    the classifier takes their difference, so the network gives the softmax of z: `product`. The
+    other joint units stay as they are, and what the classifier reads of them starts at 0.
 
     Args:
         classifiers: what `path_classifiers` gives.
@@ -59,8 +72,9 @@ def join_as_product(classifiers: keras.Model, model: keras.Model):
             f"a product over {num_classes} classes takes {2 * num_classes} joint units. "
             f"Received: {joint.units}"
         )
-    layers = [layer for layer in classifiers.layers if layer.name.endswith("_classifier")]
-    layers.sort(key=lambda layer: [f"{path}_classifier" for path in PATHS].index(layer.name))
+    by_name = {layer.name: layer for layer in classifiers.layers}
+    names = [f"{path}_classifier" for path in PATHS]  # as the joint layer reads the paths
+    layers = [by_name[name] for name in names if name in by_name]
     kernels = [ops.convert_to_numpy(layer.kernel) for layer in layers]
     mean = np.concatenate(kernels) / len(layers)  # (features of all paths, N)
     bias = sum(ops.convert_to_numpy(layer.bias) for layer in layers) / len(layers)

@@ -101,8 +101,18 @@ def auxiliary_stage(
 
 
 def paths_stage(options: FitOptions, videos: TrainingVideos, run: Path) -> Stage:
-    """Stage 2 of all paths: a classifier on each, on clip pairs; all layers are trained."""
+    """Stage 2 of all paths: a classifier on each, on clip pairs; all layers are trained.
+
+    Raises:
+        UserError: if the joint layer cannot take the product of the classifiers.
+    """
     network = initial_network(options, num_classes=videos.num_classes)
+    units = network.get_layer(JOINT).units
+    if units < 2 * videos.num_classes:
+        raise UserError(
+            f"--auxiliary paths takes two joint units for each class, and preset {options.preset} "
+            f"has {units} for {videos.num_classes} classes: use --auxiliary frame"
+        )
     with dtype_policy(options.precision):
         model = path_classifiers(network, num_classes=videos.num_classes)
     loaded = _load_file(model, options, run)

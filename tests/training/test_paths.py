@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras import fstcn
-from training.paths import join_as_product, path_classifiers
+from training.paths import join_as_product, path_classifiers, product
 
 SMALL = {"width": 0.125, "path_units": (16, 8), "dropout": 0.2}
 
@@ -33,6 +33,7 @@ def test_the_network_gives_the_geometric_mean_of_the_paths():
     expected = np.sqrt(spatial * temporal)
     expected /= expected.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(model(clips(), training=False), expected, atol=1e-5)
+    np.testing.assert_allclose(product([spatial, temporal]), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("path", ["spatial", "temporal"])

@@ -1,5 +1,7 @@
 """What each stage trains, what it leaves fixed, and what the next one takes over."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from fstcn_keras import auxiliary_classifier
 from fstcn_keras.weights import named_layers, save_weights
 from tests.videos import noise, write_video
 from training import loop, stages
+from training.cli import UserError
 from training.data.datasets import Video
 from training.data.preparation import prepare_store
 from training.distribution import device_strategy
@@ -135,6 +138,12 @@ def test_both_paths_are_trained_by_classifiers_of_their_own(videos, tmp_path):
         following = stages.global_stage(chosen, videos, tmp_path, auxiliary=stage.model)
     for name in after.keys() - {"spatial_classifier", "temporal_classifier"}:
         assert same(after[name], weights(following.model)[name]), name
+
+
+def test_more_classes_than_the_joint_layer_can_multiply_are_refused(videos, tmp_path):
+    many = dataclasses.replace(videos, num_classes=129)
+    with pytest.raises(UserError, match="has 256 for 129 classes: use --auxiliary frame"):
+        stages.paths_stage(options(auxiliary="paths"), many, tmp_path)
 
 
 def test_the_lowest_pre_trained_layers_stay_fixed(videos, tmp_path):
