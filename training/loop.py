@@ -27,6 +27,7 @@ from training.distribution import is_chief, num_workers, sum_over_workers, take_
 from training.graphs import graphs_released
 from training.history import History
 from training.mixing import mix
+from training.paths import product
 
 
 @dataclass(kw_only=True)
@@ -35,7 +36,8 @@ class Stage:
 
     Attributes:
         name: names its checkpoints and its rows of the history.
-        model: from the draws' inputs to class probabilities.
+        model: from the draws' inputs to class probabilities, or a list of those of several
+            classifiers; each has its loss, and their product is what they say together.
         optimizer: built, see `optimizers.build_optimizer`.
         draws: what it is trained on.
         held_out: what chooses the best epoch; `None` keeps the last.
@@ -43,8 +45,6 @@ class Stage:
         steps_per_epoch: steps of a pass.
         batch_size: samples of a step, over all replicas.
         label_smoothing: share of the target spread evenly over all classes.
-        head_weight: weight of the loss of each output of the model but the first, which is the
-            network's own.
         mixing: probability of mixup, and of CutMix, of a batch.
         seed: of the mixing.
     """
@@ -58,7 +58,6 @@ class Stage:
     steps_per_epoch: int
     batch_size: int
     label_smoothing: float = 0.0
-    head_weight: float = 0.0
     mixing: float = 0.0
     seed: int = 0
 
@@ -169,17 +168,15 @@ def _train_step(stage: Stage, strategy: tf.distribute.Strategy):
             seed = tf.stack([stage.seed + replica, tf.cast(optimizer.iterations, tf.int32)])
             inputs, targets = mix(inputs, targets, share=stage.mixing, seed=seed)
         with tf.GradientTape() as tape:
-            probabilities, *heads = tree.flatten(model(inputs, training=True))
-            losses = ops.categorical_crossentropy(targets, probabilities)
-            of_heads = sum(ops.categorical_crossentropy(targets, head) for head in heads)
-            objective = losses + stage.head_weight * of_heads
+            outputs = tree.flatten(model(inputs, training=True))
+            losses = sum(ops.categorical_crossentropy(targets, output) for output in outputs)
             # gradients are summed over the replicas
-            objective = ops.sum(objective * weights) / stage.batch_size
+            objective = ops.sum(losses * weights) / stage.batch_size
             objective += sum(model.losses) / strategy.num_replicas_in_sync
             objective = optimizer.scale_loss(objective)
         gradients = tape.gradient(objective, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)
-        return ops.append(_sums(labels, probabilities, losses, weights), stopped)
+        return ops.append(_sums(labels, product(outputs), losses, weights), stopped)
 
     @tf.function(autograph=False, jit_compile=False)
     def step(inputs, labels, weights, stopped):
@@ -231,7 +228,7 @@ def _validation(stage: Stage, strategy: tf.distribute.Strategy) -> Callable[[], 
     """A pass over the held-out videos; gives the same sums as a training step."""
 
     def replica_step(inputs, labels, weights):
-        probabilities = tree.flatten(stage.model(inputs, training=False))[0]
+        probabilities = product(tree.flatten(stage.model(inputs, training=False)))
         losses = ops.sparse_categorical_crossentropy(labels, probabilities)
         return _sums(labels, probabilities, losses, weights)
 

@@ -64,8 +64,13 @@ class FitOptions(CollectionOptions):
     weight_decay: float | None = option(None, "on kernels; that of adamw stands apart")
     dropout: float | None = option(None, "after each fully-connected layer and TCL branch")
     batch_size: int | None = option(None, "samples in a batch, over all devices")
+    auxiliary: Literal["frame", "paths"] | None = option(
+        None,
+        "stage 2: the auxiliary classifier on single frames, or a classifier of either path on "
+        "clip pairs, whose product stage 3 starts from",
+    )
     auxiliary_epochs: int | None = option(
-        None, "stage 2: passes over the training videos, one frame of each a pass; 0: no stage 2"
+        None, "stage 2: passes over the training videos, one sample of each a pass; 0: no stage 2"
     )
     auxiliary_rate: float | None = option(None, "stage 2: highest learning rate")
     auxiliary_scl_rate: float | None = option(
@@ -80,6 +85,9 @@ class FitOptions(CollectionOptions):
     scl_rate: float | None = option(
         None, "stage 3: rate of layers loaded by --scl-weights, relative to the rest; 0: fixed"
     )
+    fixed_layers: int | None = option(
+        None, "how many layers loaded by --scl-weights stay fixed in both stages, from the lowest"
+    )
     warmup_epochs: float | None = option(
         None, "epochs of linear warm-up of each stage (default: 2, at most a tenth of the stage)"
     )
@@ -89,9 +97,6 @@ class FitOptions(CollectionOptions):
     )
     pooling_start: bool | None = option(None, "whether new layers start as poolings with noise")
     mixing: float | None = option(None, "probability of mixup, and of CutMix, of a batch")
-    head_weight: float | None = option(
-        None, "stage 3: weight of the losses of a classifier on either path's features; 0: none"
-    )
     val_fraction: float = option(
         0.0,
         "share of the training videos, whole groups, held out to choose the best epoch; "
@@ -118,13 +123,14 @@ class FitOptions(CollectionOptions):
         positive = "epochs", "batch_size", "num_clips", "learning_rate", "auxiliary_rate"
         for name in positive:
             self._check(name, getattr(self, name) > 0, "be positive")
-        for name in ("seed", "scl_rate", "auxiliary_scl_rate", "auxiliary_epochs", "weight_decay"):
+        for name in ("seed", "scl_rate", "auxiliary_scl_rate", "fixed_layers"):
+            self._check(name, getattr(self, name) >= 0, "not be negative")
+        for name in ("auxiliary_epochs", "weight_decay"):
             self._check(name, getattr(self, name) >= 0, "not be negative")
         for name in ("learning_rate", "auxiliary_rate"):
             self._check(name, math.isfinite(getattr(self, name)), "be finite")
         for name in ("val_fraction", "label_smoothing", "dropout"):
             self._check(name, 0 <= getattr(self, name) < 1, "lie in [0, 1)")
-        self._check("head_weight", self.head_weight >= 0, "not be negative")
         self._check("mixing", 0 <= self.mixing <= 0.5, "lie in [0, 0.5]")
         self._check("scales", all(0 < scale <= 1 for scale in self.scales), "lie in (0, 1]")
         if self.warmup_epochs is not None:

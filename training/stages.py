@@ -1,24 +1,24 @@
 """The stages of training (section 2.3 of the paper).
 
 1. "pretraining": the auxiliary classifier on images; its weights come by `--scl-weights`.
-2. "auxiliary": the auxiliary classifier on random frames of the training videos.
-3. "global": the whole network on clip pairs, its spatial path as stage 2 left it.
+2. "auxiliary": the auxiliary classifier on random frames of the training videos, or a classifier
+   of either path on clip pairs.
+3. "global": the whole network on clip pairs, its paths as stage 2 left them.
 
 `pretrain` runs stage 1, `fit` stages 2 and 3.
 """
 
 import contextlib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import tensorflow as tf
-from keras import tree
 
 from fstcn_keras import auxiliary_classifier, fstcn
-from fstcn_keras.presets import PATHS, PRESETS
+from fstcn_keras.presets import PRESETS
 from fstcn_keras.scl import lower_scls, scale_features
 from fstcn_keras.weights import copy_weights, load_imagenet_weights, load_weights, named_layers
 from training.checkpoints import Checkpoints
@@ -33,6 +33,7 @@ from training.initialization import start_as_pooling
 from training.loop import Stage, train
 from training.optimizers import build_optimizer
 from training.options import FitOptions
+from training.paths import JOINT, join_as_product, path_classifiers
 
 START_SAMPLES = 24  # what new layers are scaled by
 LAST_LAYERS = ("spatial_fc", "spatial_features")  # with the classifier the last three of stage 2
@@ -60,20 +61,20 @@ def train_stages(
 ) -> keras.Model:
     """Runs the stages that are configured and not done yet; gives the trained network."""
     auxiliary = None
-    if options.auxiliary_epochs and "spatial" in options.paths:
+    both = options.auxiliary == "paths"
+    if options.auxiliary_epochs and (both or "spatial" in options.paths):
         if Checkpoints(run / "checkpoints", "global").exist():
             print("stage auxiliary is done already")
         else:
             with strategy.scope():
-                stage = auxiliary_stage(options, videos, run)
+                stage = (paths_stage if both else auxiliary_stage)(options, videos, run)
             train(stage, strategy, run, minutes=options.checkpoint_minutes)
             auxiliary = stage.model
     with strategy.scope():
         stage = global_stage(options, videos, run, auxiliary=auxiliary)
     del auxiliary
     train(stage, strategy, run, minutes=options.checkpoint_minutes)
-    with dtype_policy(options.precision):
-        return keras.Model(stage.model.input, tree.flatten(stage.model.output)[0], name="fstcn")
+    return stage.model
 
 
 def auxiliary_stage(
@@ -95,7 +96,37 @@ def auxiliary_stage(
         epochs=options.auxiliary_epochs,
         learning_rate=options.auxiliary_rate,
         trained=loaded,
-        rates=dict.fromkeys(pretrained, options.auxiliary_scl_rate),
+        rates=_rates(pretrained, options.auxiliary_scl_rate, options),
+    )
+
+
+def paths_stage(options: FitOptions, videos: TrainingVideos, run: Path) -> Stage:
+    """Stage 2 of all paths: a classifier on each, on clip pairs; all layers are trained.
+
+    Raises:
+        UserError: if the joint layer cannot take the product of the classifiers.
+    """
+    network = initial_network(options, num_classes=videos.num_classes)
+    units = network.get_layer(JOINT).units
+    if units < 2 * videos.num_classes:
+        raise UserError(
+            f"--auxiliary paths takes two joint units for each class, and preset {options.preset} "
+            f"has {units} for {videos.num_classes} classes: use --auxiliary frame"
+        )
+    with dtype_policy(options.precision):
+        model = path_classifiers(network, num_classes=videos.num_classes)
+    loaded = _load_file(model, options, run)
+    return _stage(
+        "auxiliary",
+        model,
+        ClipPairs(PRESETS[options.preset]),
+        options,
+        videos,
+        run,
+        epochs=options.auxiliary_epochs,
+        learning_rate=options.auxiliary_rate,
+        trained=loaded,
+        rates=_rates(loaded, options.auxiliary_scl_rate, options),
     )
 
 
@@ -111,14 +142,14 @@ def global_stage(
         auxiliary: the network of stage 2, or `None` if there was none or this stage has begun.
     """
     model = initial_network(options, num_classes=videos.num_classes)
-    with dtype_policy(options.precision):
-        if options.head_weight and len(options.paths) > 1:
-            model = with_heads(model, num_classes=videos.num_classes)
     pretrained = trained = _load_file(model, options, run)
     if auxiliary is not None:
         report = copy_weights(auxiliary, model)
         trained = report.layers
         print(f"from stage auxiliary: {report}")
+        if options.auxiliary == "paths":
+            join_as_product(auxiliary, model)
+            trained = (*trained, JOINT)
     return _stage(
         "global",
         model,
@@ -129,8 +160,13 @@ def global_stage(
         epochs=options.epochs,
         learning_rate=options.learning_rate,
         trained=trained,
-        rates=dict.fromkeys(pretrained, options.scl_rate),
+        rates=_rates(pretrained, options.scl_rate, options),
     )
+
+
+def _rates(pretrained: Sequence[str], rate: float, options: FitOptions) -> dict[str, float]:
+    """Relative rates of pre-trained layers; the lowest `--fixed-layers` of them stay as loaded."""
+    return dict.fromkeys(pretrained, rate) | dict.fromkeys(pretrained[: options.fixed_layers], 0.0)
 
 
 def initial_network(options: FitOptions, *, num_classes: int) -> keras.Model:
@@ -143,20 +179,6 @@ def initial_network(options: FitOptions, *, num_classes: int) -> keras.Model:
             temporal_kernels=options.temporal_kernels,
             **options.network(),
         )
-
-
-def with_heads(model: keras.Model, *, num_classes: int) -> keras.Model:
-    """FSTCN with a classifier on the features of either path, for training alone.
-
-    They teach each path by itself; the joint layers alone are slow to.
-    """
-    heads = [
-        keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name=f"{path}_head")(
-            model.get_layer(f"{path}_features_dropout").output
-        )
-        for path in PATHS
-    ]
-    return keras.Model(model.input, [model.output, *heads], name=model.name)
 
 
 def _load_file(model: keras.Model, options: FitOptions, run: Path) -> tuple[str, ...]:
@@ -237,7 +259,6 @@ def _stage(
         steps_per_epoch=steps,
         batch_size=options.batch_size,
         label_smoothing=options.label_smoothing,
-        head_weight=options.head_weight,
         mixing=options.mixing,
         seed=options.seed,
     )
@@ -268,8 +289,8 @@ def describe(stage: Stage, rates: Mapping[str, float]) -> str:
         f"stage {stage.name}: {model.count_params():,} parameters ({model.dtype_policy.name}), "
         f"{stage.epochs} epochs of {stage.steps_per_epoch} steps"
     )
-    if rates:
-        names, rate = list(rates), max(rates.values())
+    for rate in sorted(set(rates.values())):
+        names = [name for name in rates if rates[name] == rate]
         text += f"; {len(names)} pre-trained layers from {names[0]} to {names[-1]} "
         text += f"move at {rate:g} of the rate" if rate else f"are fixed, {fixed:,} parameters"
     return text
