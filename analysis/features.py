@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from analysis.runs import OpenRun
 from fstcn_keras import fusion
-from fstcn_keras.model import CLASSIFIER
+from fstcn_keras.model import CLASSIFIER, layer_outputs
 from fstcn_keras.view_scoring import ViewScorer
 from training.data.datasets import Video
 from training.evaluate import stored_views, weights_sha256
@@ -102,8 +102,7 @@ def _compute(run: OpenRun, videos: list[Video]) -> dict[str, np.ndarray]:
 
 def feature_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
     """The features and probabilities of FSTCN, by layer name."""
-    present = {layer.name for layer in model.layers}
-    return {n: model.get_layer(n).output for n in (*FEATURES, CLASSIFIER) if n in present}
+    return layer_outputs(model, (*FEATURES, CLASSIFIER))
 
 
 def _one_video(run: OpenRun, scorer: ViewScorer, path: str) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from fstcn_keras.presets import PATHS, FSTCNConfig, preset_config
 from fstcn_keras.scl import SCLS, build_scl, convolution_relu
 
 CLASSIFIER = "probabilities"  # name of the last layer
+FEATURES = ("spatial_features", "temporal_features", "spatio_temporal_features")
 
 
 def fstcn(
@@ -101,6 +102,12 @@ def auxiliary_classifier(*, num_classes: int, preset: str = "paper", **overrides
     return keras.Model(
         {"frame": frame}, _classifier(x, num_classes, config), name="auxiliary_classifier"
     )
+
+
+def layer_outputs(model: keras.Model, names: Sequence[str]) -> dict[str, keras.KerasTensor]:
+    """Outputs of those of the named layers that the network has, by name."""
+    present = {layer.name for layer in model.layers}
+    return {name: model.get_layer(name).output for name in names if name in present}
 
 
 def _check_choices(num_classes: int, paths: Sequence[str], temporal_kernels: Sequence[int]):

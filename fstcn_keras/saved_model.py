@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from fstcn_keras import clips
 from fstcn_keras.classifier import ActionClassifier, load_description
+from fstcn_keras.model import FEATURES, layer_outputs
 from fstcn_keras.resizing import resize, short_side_weights
 from fstcn_keras.runs import saved_model_version
 from fstcn_keras.video import MAX_SIDE
@@ -16,7 +17,6 @@ from fstcn_keras.view_scoring import ImagePath, ViewScorer
 from fstcn_keras.views import ViewPlan
 
 DESCRIPTION = "assets.extra"  # folder of a SavedModel that TensorFlow leaves to its users
-FEATURES = ("spatial_features", "temporal_features", "spatio_temporal_features")
 _BASE = 2**31  # above every frame number
 
 
@@ -92,10 +92,7 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
     probabilities = ViewScorer(network, plan, {"probabilities": network.output})
     if not probabilities.paths:
         raise ValueError(f"The network must be one that `fstcn` builds. Received: {network.name}")
-    names = {layer.name for layer in network.layers}
-    features = ViewScorer(
-        network, plan, {name: network.get_layer(name).output for name in FEATURES if name in names}
-    )
+    features = ViewScorer(network, plan, layer_outputs(network, FEATURES))
 
     def serving_default(clip, clip_diff):
         views = {"clip": clip, "clip_diff": clip_diff}

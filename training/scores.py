@@ -15,20 +15,29 @@ Accuracies = dict[str, dict[str, dict[str, float]]]  # by level, method of fusio
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """What one run scored on the test videos of its split.
+class _ScoredRun:
+    """A finished run.
 
     Attributes:
         run: its folder.
         protocol: as in its `metrics.json`.
         classes: class names in the order of the labels.
-        class_of: name of each test video's class, by the video's path.
-        accuracies: see `all_accuracies`.
     """
 
     run: Path
     protocol: dict
     classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult(_ScoredRun):
+    """What one run scored on the test videos of its split.
+
+    Attributes:
+        class_of: name of each test video's class, by the video's path.
+        accuracies: see `all_accuracies`.
+    """
+
     class_of: dict[str, str]
     accuracies: Accuracies
 
@@ -39,21 +48,15 @@ class RunResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunScores:
+class RunScores(_ScoredRun):
     """The scores of all views of the test videos of one run.
 
     Attributes:
-        run: its folder.
-        protocol: as in its `metrics.json`.
-        classes: class names in the order of the labels.
         paths: of the videos, relative to the data set's root.
         labels: int `(V,)`.
         scores: class probabilities, float32 `(V, M, C, N)`.
     """
 
-    run: Path
-    protocol: dict
-    classes: tuple[str, ...]
     paths: tuple[str, ...]
     labels: np.ndarray
     scores: np.ndarray
