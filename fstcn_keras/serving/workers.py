@@ -75,10 +75,16 @@ class Workers:
             BadRequest: if the function does, or the process died of it.
             RuntimeError: if the function raises anything else.
         """
-        decoder = self._alive(await self._idle.get())
+        decoder = await self._idle.get()
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._callers, decoder.call, function, *arguments)
+            for _ in range(2):  # an idle decoder may be dying
+                decoder = self._alive(decoder)
+                call = loop.run_in_executor(self._callers, decoder.call, function, *arguments)
+                with contextlib.suppress(_NotTaken):
+                    return await call
+                decoder.kill()
+            raise EOFError("two processes did not take the call")
         except (EOFError, OSError) as error:
             decoder.kill()
             raise BadRequest("the decoder crashed on what was sent") from error
@@ -109,6 +115,10 @@ class Workers:
         return fresh
 
 
+class _NotTaken(Exception):
+    """A process died before it began with a call."""
+
+
 class _Decoder:
     """A process that runs what it is sent, one call at a time; it ends with this one."""
 
@@ -127,10 +137,15 @@ class _Decoder:
         """The function's result, or the error it raised; blocks.
 
         Raises:
-            EOFError: if the process dies of it.
-            OSError: the same, while it is sent.
+            _NotTaken: if the process dies before it begins with it.
+            EOFError: if it dies of it.
+            OSError: the same.
         """
-        self._pipe.send((function, arguments))
+        try:
+            self._pipe.send((function, arguments))
+            self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise _NotTaken from error
         result, error = self._pipe.recv()
         if error is not None:
             raise error
@@ -150,6 +165,7 @@ def _run_calls(pipe: Connection):
             function, arguments = pipe.recv()
         except EOFError:
             return
+        pipe.send("taken")
         try:
             outcome = function(*arguments), None
         except BadRequest as error:
