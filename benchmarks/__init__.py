@@ -1,1 +1,5 @@
 """Measurements: each module is a command that prints its table and writes its CSV."""
+
+from fstcn_keras.imports import quiet_tensorflow
+
+quiet_tensorflow()

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 from keras import ops
 
-import training  # noqa: F401  (quiet TensorFlow)
 from benchmarks.report import alternate, write_csv
 from fstcn_keras import PRESETS
 from fstcn_keras.layers import FoldedTimeDistributed, LocalResponseNormalization

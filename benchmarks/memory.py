@@ -21,7 +21,6 @@ from pathlib import Path
 import av
 import numpy as np
 
-import training  # noqa: F401  (quiet TensorFlow)
 from benchmarks.report import write_csv
 from fstcn_keras import PRESETS
 from training.data import datasets

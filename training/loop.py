@@ -93,11 +93,11 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes:
         print(f"stage {stage.name}: {done:g} of {stage.epochs} epochs are done already", flush=True)
     chief = is_chief(strategy)
     history = History(stage.name, stage.epochs, run if chief else None)
-    train_step, validate = _train_step(stage, strategy), _validation(stage, strategy)
+    step, validate = train_step(stage, strategy), _validation(stage, strategy)
     saved = time.monotonic()
     with store_errors_unwrapped(), _stop_signal() as stopped:
         for batch in _training_data(stage, strategy, start_step=progress.step):
-            *sums, stopping = train_step(*batch, tf.constant(float(bool(stopped)))).numpy().tolist()
+            *sums, stopping = step(*batch, tf.constant(float(bool(stopped)))).numpy().tolist()
             if num_workers(strategy) == 1:
                 stopping = stopped
             _check_finite(sums[0], stage, progress.step, run)
@@ -154,10 +154,11 @@ def _share(context: tf.distribute.InputContext) -> Share:
     return Share(first=context.input_pipeline_id * count, count=count, total=total)
 
 
-def _train_step(stage: Stage, strategy: tf.distribute.Strategy):
-    """One step on one batch a replica.
+def train_step(stage: Stage, strategy: tf.distribute.Strategy):
+    """A function that does one step on one batch a replica, as `training_batches` gives them.
 
-    Gives the sums that `Progress` adds up, and more than 0 if a worker said that it is stopped.
+    It takes inputs, labels, weights and whether this worker is to stop, float32; it gives the
+    sums that `Progress` adds up, and more than 0 if a worker said that it is stopped.
     """
     model, optimizer = stage.model, stage.optimizer
 

@@ -1,0 +1,245 @@
+"""How time and memory grow with the size of the task: python -m benchmarks.scaling
+
+Each quantity takes three sizes or more, all else alike, each in a process of its own, whose
+highest resident memory is that of the whole process. A training step (preset small, one that
+returns its loss as a number) against frames of a clip, pixels of a crop, classes and replicas
+on logical devices of the same processor; scoring a video against its clips of 18 crops; opening
+a store and looking for near duplicates against its videos. The exponent is the slope between
+the two largest sizes on logarithmic axes: 1 is proportional. About four minutes on two cores.
+"""
+
+import dataclasses
+import json
+import math
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from array_record.python.array_record_module import ArrayRecordWriter
+from matplotlib.figure import Figure
+
+from benchmarks.report import RESULTS, circumstances, write_csv
+from fstcn_keras import PRESETS, ViewPlan, fstcn
+from fstcn_keras.view_scoring import ViewScorer
+from training.data.duplicates import HASH_BITS, clusters, near_duplicates
+from training.data.preparation import prepare_store
+from training.data.store import StoredVideo, record_file
+from training.figures import PALETTE, add_caption, save_figure
+from training.loop import Stage, train_step
+from training.optimizers import build_optimizer
+
+WARMUP, ROUNDS = 2, 5
+BATCH = 8
+CLASSES = 50
+SHORT_SIDE, LENGTH = 120, 90  # of a scored video, pixels and frames
+SUPER_LINEAR = 1.1  # an exponent above it is named
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """What grows, and what is done with it.
+
+    Attributes:
+        unit: what a size counts.
+        sizes: increasing.
+        prepare: gives, for a size, the function that is timed; it returns when its work is done.
+    """
+
+    unit: str
+    sizes: tuple[int, ...]
+    prepare: Callable[[int], Callable[[], object]]
+
+
+def training_step(
+    *, clip_length: int = 5, crop_size: int = 108, num_classes: int = CLASSES, replicas: int = 1
+) -> Callable[[], float]:
+    """A training step of preset small on `BATCH` clip pairs a replica; it returns the loss."""
+    devices = [tf.config.LogicalDeviceConfiguration()] * replicas
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
+    names = [device.name for device in tf.config.list_logical_devices("CPU")]
+    strategy = tf.distribute.MirroredStrategy(names)
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        model = fstcn(
+            num_classes=num_classes,
+            preset="small",
+            clip_length=clip_length,
+            crop_size=crop_size,
+            short_side=crop_size,
+        )
+        optimizer = build_optimizer(
+            "adam", learning_rate=1e-3, warmup_steps=0, total_steps=100, rates={}, weight_decay=5e-4
+        )
+        optimizer.build(model.trainable_variables)
+    stage = Stage(
+        name="benchmark",
+        model=model,
+        optimizer=optimizer,
+        draws=None,
+        held_out=None,
+        epochs=1,
+        steps_per_epoch=1,
+        batch_size=BATCH * replicas,
+    )
+    generator = np.random.default_rng(0)
+    shape = (BATCH, clip_length, crop_size, crop_size, 3)
+    images = {
+        name: generator.integers(0, 256, shape, dtype=np.uint8) for name in ("clip", "clip_diff")
+    }
+    labels = np.arange(BATCH, dtype=np.int32) % num_classes
+    data = tf.data.Dataset.from_tensors((images, labels, np.ones(BATCH, np.float32))).repeat()
+    batch = next(iter(strategy.distribute_datasets_from_function(lambda _: data)))
+    step = train_step(stage, strategy)
+    return lambda: float(step(*batch, tf.constant(0.0))[0])
+
+
+def scoring(num_clips: int) -> Callable[[], object]:
+    """Scoring one video of `LENGTH` frames in 18 crops of so many clips."""
+    plan = ViewPlan.of(PRESETS["small"], num_clips=num_clips)
+    scorer = ViewScorer(fstcn(num_classes=CLASSES, preset="small"), plan)
+    shape = (LENGTH, SHORT_SIDE, SHORT_SIDE * 4 // 3, 3)
+    frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    clips = [(frames, pair) for pair in plan.pair_indices(LENGTH)]
+    return lambda: scorer.score(clips)
+
+
+def opening(num_videos: int) -> Callable[[], object]:
+    """Opening a store of so many videos, none of whose files has changed, near duplicates too."""
+    folder = tempfile.TemporaryDirectory()
+    paths = _write_store(Path(folder.name), num_videos)
+
+    def open_store(folder=folder):
+        root = Path(folder.name)
+        store = prepare_store(root / "store", root, paths, short_side=SHORT_SIDE)
+        hashes = {path: store.videos[path].perceptual_hash for path in paths}
+        return clusters(paths, near_duplicates(hashes))
+
+    return open_store
+
+
+def _write_store(root: Path, num_videos: int) -> list[str]:
+    """Empty videos and their facts, each with a random hash; gives the paths."""
+    generator = np.random.default_rng(0)
+    paths = [f"class{number % 100}/{number}.avi" for number in range(num_videos)]
+    for path in paths:
+        video = root / path
+        video.parent.mkdir(exist_ok=True)
+        video.touch()
+        facts = StoredVideo(
+            path=path,
+            source_bytes=0,
+            source_mtime_ns=video.stat().st_mtime_ns,
+            num_frames=LENGTH,
+            height=SHORT_SIDE,
+            width=SHORT_SIDE,
+            perceptual_hash=generator.bytes(HASH_BITS // 8).hex(),
+        )
+        record = record_file(root / "store", path)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        writer = ArrayRecordWriter(str(record), "group_size:1,uncompressed")
+        writer.write(facts.to_json())
+        writer.close()
+    return paths
+
+
+QUANTITIES = {
+    "clip length": Quantity("frames", (3, 5, 10, 20), lambda n: training_step(clip_length=n)),
+    "crop": Quantity(
+        "pixels", (76**2, 108**2, 156**2, 220**2), lambda n: training_step(crop_size=math.isqrt(n))
+    ),
+    "classes": Quantity("classes", (10, 100, 1000, 10000), lambda n: training_step(num_classes=n)),
+    "replicas": Quantity("devices", (1, 2, 4), lambda n: training_step(replicas=n)),
+    "views": Quantity("clips of 18 crops", (1, 5, 10, 20), scoring),
+    "store": Quantity("videos", (1000, 10000, 100000), opening),
+}
+
+
+def main():
+    """Prints the table, writes it and draws it."""
+    rows = []
+    for name, quantity in QUANTITIES.items():
+        before = None
+        for size in quantity.sizes:
+            row = {"quantity": name, "size": size, "unit": quantity.unit} | measured(name, size)
+            row["exponent_s"] = row["exponent_mb"] = ""
+            if before is not None:
+                growth = math.log(size / before["size"])
+                for kind in ("s", "mb"):
+                    slope = math.log(row[kind] / before[kind]) / growth
+                    row[f"exponent_{kind}"] = f"{slope:.2f}"
+            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+            rows.append(row)
+            before = row
+    for name in QUANTITIES:
+        print(verdict(name, [row for row in rows if row["quantity"] == name]))
+    write_csv("scaling", rows)
+    save_figure(draw(rows), RESULTS / "scaling.png")
+
+
+def measured(name: str, size: int) -> dict[str, float]:
+    """Median seconds and highest resident megabytes, of a process of its own."""
+    output = subprocess.run(
+        [sys.executable, "-m", "benchmarks.scaling", name, str(size)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def measure(name: str, size: int):
+    """Prints what `measured` gives, of this process."""
+    call = QUANTITIES[name].prepare(size)
+    seconds = []
+    for _ in range(WARMUP + ROUNDS):
+        begin = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - begin)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"s": round(statistics.median(seconds[WARMUP:]), 5), "mb": round(peak)}))
+
+
+def verdict(name: str, rows: list[dict]) -> str:
+    """Whether the last step to a larger size was more than proportional, in one line."""
+    last = rows[-1]
+    exponents = {"time": float(last["exponent_s"]), "memory": float(last["exponent_mb"])}
+    text = ", ".join(f"{kind} {value:.2f}" for kind, value in exponents.items())
+    worse = max(exponents.values()) > SUPER_LINEAR
+    return f"{name}: exponents {text}: {'SUPER-LINEAR' if worse else 'not super-linear'}"
+
+
+def draw(rows: list[dict]) -> Figure:
+    """Time and memory against size, a panel for each quantity, with a proportional line."""
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    for axes, (name, quantity) in zip(figure.subplots(2, 3).flat, QUANTITIES.items(), strict=True):
+        of_name = [row for row in rows if row["quantity"] == name]
+        sizes = [row["size"] for row in of_name]
+        seconds = [row["s"] for row in of_name]
+        axes.loglog(sizes, seconds, "o-", color=PALETTE[0], label="seconds")
+        line = [seconds[-1] * size / sizes[-1] for size in sizes]
+        axes.loglog(sizes, line, ":", color="grey", label="proportional")
+        axes.set(title=name, xlabel=quantity.unit, ylabel="seconds")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
+        memory = axes.twinx()
+        memory.plot(sizes, [row["mb"] / 1024 for row in of_name], "s--", color=PALETTE[1])
+        memory.set_ylabel("highest resident memory, GB", color=PALETTE[1])
+        memory.set_ylim(bottom=0)
+        axes.legend(fontsize=8)
+    add_caption(figure, circumstances())
+    return figure
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        measure(sys.argv[1], int(sys.argv[2]))
+    else:
+        main()
