@@ -173,7 +173,6 @@ def train_step(stage: Stage, strategy: tf.distribute.Strategy):
             losses = sum(ops.categorical_crossentropy(targets, output) for output in outputs)
             # gradients are summed over the replicas
             objective = ops.sum(losses * weights) / stage.batch_size
-            objective += sum(model.losses) / strategy.num_replicas_in_sync
             objective = optimizer.scale_loss(objective)
         gradients = tape.gradient(objective, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)

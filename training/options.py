@@ -143,12 +143,12 @@ class FitOptions(CollectionOptions):
             self._check("scl_weights", self.scl_weights.is_file(), "be a file")
 
     def network(self) -> dict:
-        """What the network is built with; AdamW's weight decay is the optimiser's."""
+        """What the network is built with; the weight decay is the optimiser's."""
         return {
             "preset": self.preset,
             "scl": self.scl,
             "dropout": self.dropout,
-            "weight_decay": 0.0 if self.optimizer == "adamw" else self.weight_decay,
+            "weight_decay": 0.0,
         }
 
     def warmup(self, epochs: int) -> float:

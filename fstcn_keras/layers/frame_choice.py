@@ -33,9 +33,11 @@ class FrameChoice(keras.layers.Layer):
         l_t = x.shape[1]
         if not training:
             return x[:, l_t // 2 : l_t // 2 + 1]
-        chosen = keras.random.randint((ops.shape(x)[0],), 0, l_t, seed=self.seed_generator)
-        index = ops.reshape(chosen, (-1,) + (1,) * (len(x.shape) - 1))
-        return ops.take_along_axis(x, index, axis=1)  # (batch, 1, ...)
+        batch, frame = ops.shape(x)[0], x.shape[2:]
+        chosen = keras.random.randint((batch,), 0, l_t, seed=self.seed_generator)
+        frames = ops.reshape(x, (-1, *frame))  # those of all clips, one after another
+        chosen = ops.take(frames, chosen + l_t * ops.arange(batch, dtype="int32"), axis=0)
+        return ops.expand_dims(chosen, axis=1)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], 1, *input_shape[2:])
