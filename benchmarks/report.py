@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("tensorflow", "keras", "numpy", "av", "array_record")
+PACKAGES = ("tensorflow", "keras", "torch", "jax", "numpy", "av", "array_record")
 
 
 def write_csv(name: str, rows: list[dict]):
