@@ -26,6 +26,15 @@ def write_csv(name: str, rows: list[dict]):
     print(f"{circumstances()}\nwritten to {RESULTS / f'{name}.csv'}")
 
 
+def print_table(rows: list[dict]):
+    """Prints the rows under their names, columns as wide as what is in them."""
+    lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (f"{value:{width}}" for value, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
 def circumstances() -> str:
     """Processor, cores, versions, date and command, in one line."""
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)

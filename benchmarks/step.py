@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.report import write_csv
+from benchmarks.report import print_table, write_csv
 from benchmarks.workers import Case, Measured, Worker, measure
 from fstcn_keras.presets import PRESETS
 from training import cli
@@ -58,7 +58,7 @@ def main(options: StepOptions):
         with contextlib.ExitStack() as stack:
             workers = {name: stack.enter_context(Worker(MODULES[name])) for name in frameworks}
             rows += table(measure(cases, workers, rounds=options.rounds), options.batch)
-    print_rows(rows)
+    print_table(rows)
     write_csv("step", rows)
 
 
@@ -99,11 +99,14 @@ def all_cases(
 
 def table(measured: list[Measured], batch: int) -> list[dict]:
     """Rows with rates, and shares of the peaks: the best product of any framework in them."""
-    peaks = dict.fromkeys(PRECISIONS, 0.0)
-    for one in measured:
-        if one.case.function == "peak" and not one.reason:
-            precision = one.case.labels["precision"]
-            peaks[precision] = max(peaks[precision], one.flops / one.seconds)
+    peaks = {
+        precision: max(
+            one.rate
+            for one in measured
+            if one.case.function == "peak" and one.case.labels["precision"] == precision
+        )
+        for precision in PRECISIONS
+    }
     return [row(one, batch, peaks) for one in measured]
 
 
@@ -112,23 +115,13 @@ def row(one: Measured, batch: int, peaks: dict[str, float]) -> dict:
     found = dict.fromkeys(("seconds", "clips/s", "GFLOP/s"), "")
     found |= {f"of {precision} peak": "" for precision in PRECISIONS}
     if not one.reason:
-        rate = one.flops / one.seconds
         found["seconds"] = f"{one.seconds:.4f}"
         if one.case.function == "step":
             found["clips/s"] = f"{batch / one.seconds:.3g}"
-        found["GFLOP/s"] = f"{rate / 1e9:.1f}"
+        found["GFLOP/s"] = f"{one.rate / 1e9:.1f}"
         for precision in PRECISIONS:
-            if peaks[precision]:
-                found[f"of {precision} peak"] = f"{rate / peaks[precision]:.3f}"
+            found[f"of {precision} peak"] = f"{one.rate / peaks[precision]:.3f}"
     return {**one.case.labels, **found, "not measured": one.reason}
-
-
-def print_rows(rows: list[dict]):
-    """Columns as wide as what is in them."""
-    lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(f"{v:{w}}" for v, w in zip(line, widths, strict=True)).rstrip())
 
 
 def _crop_size(preset: str) -> int:

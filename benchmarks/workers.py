@@ -66,6 +66,11 @@ class Measured:
     flops: float = 0.0
     reason: str = ""
 
+    @property
+    def rate(self) -> float:
+        """Operations a second; 0 if there is no time."""
+        return self.flops / self.seconds if self.seconds else 0.0
+
 
 class Worker:
     """A process that prepares work, and does it when told to.
