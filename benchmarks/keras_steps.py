@@ -4,6 +4,7 @@ They are those of `training.loop` and of prediction, strategy and all.
 """
 
 import functools
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from benchmarks import flops
 from benchmarks.workers import Work
-from fstcn_keras import PRESETS, fstcn
+from fstcn_keras import fstcn
 from training.distribution import device_strategy
 from training.loop import Stage, train_step
 from training.optimizers import build_optimizer
@@ -31,14 +32,30 @@ def step(*, network: str, precision: str, phase: str, batch: int) -> Work:
     """
     strategy = _strategy(batch)
     model, optimizer = _network(network, precision, strategy)
-    config = PRESETS[network]
-    shape = (batch, config.clip_length, config.crop_size, config.crop_size, 3)
-    generator = np.random.default_rng(0)
-    inputs = {
-        name: generator.integers(0, 256, shape, dtype=np.uint8) for name in ("clip", "clip_diff")
-    }
-    if phase == "inference":
-        return Work(lambda: model.predict_on_batch(inputs), batch * flops.inference_flops(model))
+    if phase == "training":
+        return Work(
+            training_call(model, optimizer, strategy, batch=batch),
+            batch * flops.training_flops(model),
+        )
+    inputs = _random_clips(model, batch)
+    return Work(lambda: model.predict_on_batch(inputs), batch * flops.inference_flops(model))
+
+
+def training_call(
+    model: keras.Model,
+    optimizer: keras.Optimizer,
+    strategy: tf.distribute.Strategy,
+    *,
+    batch: int,
+) -> Callable[[], float]:
+    """A function that does one training step on random clip pairs, and returns the loss.
+
+    Args:
+        model: `fstcn`, made in the strategy's scope, as is the optimizer.
+        optimizer: built.
+        strategy: its replicas share the batch.
+        batch: clips of a step, over all replicas.
+    """
     stage = Stage(
         name="benchmark",
         model=model,
@@ -49,12 +66,13 @@ def step(*, network: str, precision: str, phase: str, batch: int) -> Work:
         steps_per_epoch=1,
         batch_size=batch,
     )
-    train = train_step(stage, strategy)
-    labels = generator.integers(0, NUM_CLASSES, batch)
-    arguments = tf.nest.map_structure(
-        tf.constant, (inputs, labels, np.ones(batch, np.float32), np.float32(0))
-    )
-    return Work(lambda: train(*arguments).numpy(), batch * flops.training_flops(model))
+    share = batch // strategy.num_replicas_in_sync
+    labels = np.arange(share, dtype=np.int32) % model.output.shape[-1]
+    samples = _random_clips(model, share), labels, np.ones(share, np.float32)
+    data = tf.data.Dataset.from_tensors(samples).repeat()
+    arguments = next(iter(strategy.distribute_datasets_from_function(lambda _: data)))
+    step = train_step(stage, strategy)
+    return lambda: float(step(*arguments, tf.constant(0.0))[0])
 
 
 def peak(*, precision: str, size: int) -> Work:
@@ -84,3 +102,11 @@ def _network(preset: str, precision: str, strategy: tf.distribute.Strategy):
         )
         optimizer.build(model.trainable_variables)
     return model, optimizer
+
+
+def _random_clips(model: keras.Model, batch: int) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return {
+        tensor.name: generator.integers(0, 256, (batch, *tensor.shape[1:]), dtype=np.uint8)
+        for tensor in model.inputs
+    }
