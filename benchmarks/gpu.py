@@ -2,13 +2,14 @@
 
 The network in Keras on JAX, in mixed bfloat16, and its twin in PyTorch, compiled, with channels
 last and bfloat16 autocasting, where PyTorch is installed. Batches stay on the device; a time is
-that of several steps, synchronised after the last, the two frameworks in turn. The peak is the
-rate of products of large bfloat16 matrices, the better of the two. A batch that does not fit is
-said so. Needs no more than JAX, Keras and NumPy; runs on a CPU as well, for trying it.
+that of several steps, synchronised after the last, in turn with the framework's other work. For
+each batch size one framework after the other has the device to itself, in a process of its own:
+what does not fit is said so, and does not fit alone. The peak is the rate of products of large
+bfloat16 matrices, the better of the two. Needs no more than JAX, Keras and NumPy; runs on a CPU
+as well, for trying it.
 """
 
 import argparse
-import contextlib
 import importlib.util
 
 from benchmarks.report import print_table, write_csv
@@ -17,7 +18,7 @@ from fstcn_keras.presets import PRESETS
 
 PHASES = ("training", "inference")
 MODULES = {"Keras": "benchmarks.jax_steps", "PyTorch": "benchmarks.torch_steps"}
-ENVIRONMENT = {"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # room for both
+ENVIRONMENT = {"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95"}
 
 
 def main(argv: list[str] | None = None):
@@ -42,14 +43,13 @@ def main(argv: list[str] | None = None):
 
 
 def one_batch(batch: int, frameworks: list[str], options: argparse.Namespace) -> list[dict]:
-    """Rows of one batch size; its processes are its own, so none runs out of others' memory."""
-    cases = [case for name in frameworks for case in cases_of(name, batch, options)]
-    with contextlib.ExitStack() as stack:
-        workers = {
-            name: stack.enter_context(Worker(MODULES[name], ENVIRONMENT)) for name in frameworks
-        }
-        devices = {name: worker.ask("device") for name, worker in workers.items()}
-        measured = measure(cases, workers, rounds=options.rounds)
+    """Rows of one batch size."""
+    measured, devices = [], {}
+    for name in frameworks:
+        with Worker(MODULES[name], ENVIRONMENT) as worker:
+            devices[name] = worker.ask("device")
+            cases = cases_of(name, batch, options)
+            measured += measure(cases, {name: worker}, rounds=options.rounds)
     peak = max(one.rate for one in measured if one.case.function == "peak")
     return [
         {**row(one, batch, options.repeats, peak), "device": devices[one.case.worker]}

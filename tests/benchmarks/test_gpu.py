@@ -36,7 +36,7 @@ def test_it_runs_and_writes_its_table(monkeypatch, tmp_path, capsys):
 
 
 def test_it_starts_without_tensorflow():
-    hidden = "tensorflow", "training", "jsonargparse"
+    hidden = "tensorflow", "training", "jsonargparse", "av"
     code = f"import sys; sys.modules.update(dict.fromkeys({hidden})); import benchmarks.gpu"
     code += "; import benchmarks.jax_steps" if find_spec("jax") else ""
     subprocess.run(
