@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("tensorflow", "keras", "numpy", "av", "array_record")
+PACKAGES = ("tensorflow", "keras", "torch", "jax", "numpy", "av", "array_record")
 
 
 def write_csv(name: str, rows: list[dict]):
@@ -24,6 +24,15 @@ def write_csv(name: str, rows: list[dict]):
         writer.writeheader()
         writer.writerows(rows)
     print(f"{circumstances()}\nwritten to {RESULTS / f'{name}.csv'}")
+
+
+def print_table(rows: list[dict]):
+    """Prints the rows under their names, columns as wide as what is in them."""
+    lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (f"{value:{width}}" for value, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
 
 
 def circumstances() -> str:

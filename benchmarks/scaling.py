@@ -26,6 +26,7 @@ import tensorflow as tf
 from array_record.python.array_record_module import ArrayRecordWriter
 from matplotlib.figure import Figure
 
+from benchmarks.keras_steps import training_call
 from benchmarks.report import RESULTS, circumstances, write_csv
 from fstcn_keras import PRESETS, ViewPlan, fstcn
 from fstcn_keras.view_scoring import ViewScorer
@@ -33,7 +34,6 @@ from training.data.duplicates import HASH_BITS, clusters, near_duplicates
 from training.data.preparation import prepare_store
 from training.data.store import StoredVideo, record_file
 from training.figures import PALETTE, add_caption, save_figure
-from training.loop import Stage, train_step
 from training.optimizers import build_optimizer
 
 WARMUP, ROUNDS = 2, 5
@@ -79,26 +79,7 @@ def training_step(
             "adam", learning_rate=1e-3, warmup_steps=0, total_steps=100, rates={}, weight_decay=5e-4
         )
         optimizer.build(model.trainable_variables)
-    stage = Stage(
-        name="benchmark",
-        model=model,
-        optimizer=optimizer,
-        draws=None,
-        held_out=None,
-        epochs=1,
-        steps_per_epoch=1,
-        batch_size=BATCH * replicas,
-    )
-    generator = np.random.default_rng(0)
-    shape = (BATCH, clip_length, crop_size, crop_size, 3)
-    images = {
-        name: generator.integers(0, 256, shape, dtype=np.uint8) for name in ("clip", "clip_diff")
-    }
-    labels = np.arange(BATCH, dtype=np.int32) % num_classes
-    data = tf.data.Dataset.from_tensors((images, labels, np.ones(BATCH, np.float32))).repeat()
-    batch = next(iter(strategy.distribute_datasets_from_function(lambda _: data)))
-    step = train_step(stage, strategy)
-    return lambda: float(step(*batch, tf.constant(0.0))[0])
+    return training_call(model, optimizer, strategy, batch=BATCH * replicas)
 
 
 def scoring(num_clips: int) -> Callable[[], object]:

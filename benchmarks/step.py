@@ -1,0 +1,143 @@
+"""Training step and inference against PyTorch and the matrix peak: python -m benchmarks.step
+
+The presets in Keras on TensorFlow, by the step that `training.fit` trains with; the same networks
+in PyTorch, plain and tuned (channels last, banded LRN, `torch.compile`, fused update); R(2+1)D-18
+and C3D, tuned, on clips of as many pixels. All with the same batch, in float32 and bfloat16, each
+framework in a process of its own, in turn with products of large square matrices, whose rate is
+the machine's peak. Presets of one crop size, 204 or 108 pixels, take turns in one run. PyTorch
+comes with `pip install -e '.[bench]'`; without it Keras is measured alone.
+"""
+
+import contextlib
+import importlib.util
+import itertools
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.report import print_table, write_csv
+from benchmarks.workers import Case, Measured, Worker, measure
+from fstcn_keras.presets import PRESETS
+from training import cli
+from training.cli import UserError, option
+
+PHASES = ("training", "inference")
+PRECISIONS = ("float32", "bfloat16")
+FORMS = (("plain", "float32"), ("tuned", "float32"), ("tuned", "bfloat16"))  # of PyTorch
+PEERS = ("R(2+1)D-18", "C3D")
+MODULES = {"Keras": "benchmarks.keras_steps", "PyTorch": "benchmarks.torch_steps"}
+PRODUCT = "matrix product"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOptions:
+    """What to measure."""
+
+    presets: tuple[Literal["paper", "small", "squeeze"], ...] = option(
+        ("paper", "small", "squeeze"), "which networks"
+    )
+    batch: int = option(8, "clips of a step")
+    rounds: int = option(5, "times that each is done, after once for warming up")
+    matrix: int = option(4096, "side of the matrices of the peak")
+
+
+def main(options: StepOptions):
+    """Prints and writes the table."""
+    for name in ("batch", "rounds", "matrix"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} must be positive, got {getattr(options, name)}")
+    frameworks = list(MODULES)
+    if importlib.util.find_spec("torch") is None:
+        frameworks.remove("PyTorch")
+        print("Keras alone: for PyTorch, pip install -e '.[bench]'", file=sys.stderr)
+    rows = []
+    by_crop_size = sorted(options.presets, key=_crop_size, reverse=True)
+    for crop_size, presets in itertools.groupby(by_crop_size, _crop_size):
+        cases = list(all_cases(list(presets), crop_size, frameworks, options))
+        with contextlib.ExitStack() as stack:
+            workers = {name: stack.enter_context(Worker(MODULES[name])) for name in frameworks}
+            rows += table(measure(cases, workers, rounds=options.rounds), options.batch)
+    print_table(rows)
+    write_csv("step", rows)
+
+
+def all_cases(
+    presets: list[str], crop_size: int, frameworks: list[str], options: StepOptions
+) -> Iterable[Case]:
+    """What takes turns: the matrix products, the presets and the peers."""
+    for framework, precision in itertools.product(frameworks, PRECISIONS):
+        yield Case(
+            labels=_labels(PRODUCT, options.matrix, framework, "", precision, ""),
+            worker=framework,
+            function="peak",
+            arguments={"precision": precision, "size": options.matrix},
+        )
+    for network, phase in itertools.product((*presets, *PEERS), PHASES):
+        arguments = {"network": network, "phase": phase, "batch": options.batch}
+        for precision in PRECISIONS if network in presets else ():
+            yield Case(
+                labels=_labels(network, crop_size, "Keras", "", precision, phase),
+                worker="Keras",
+                function="step",
+                arguments={**arguments, "precision": precision},
+            )
+        for form, precision in FORMS if "PyTorch" in frameworks else ():
+            if network in presets or form == "tuned":
+                yield Case(
+                    labels=_labels(network, crop_size, "PyTorch", form, precision, phase),
+                    worker="PyTorch",
+                    function="step",
+                    arguments={
+                        **arguments,
+                        "crop_size": crop_size,
+                        "form": form,
+                        "precision": precision,
+                    },
+                )
+
+
+def table(measured: list[Measured], batch: int) -> list[dict]:
+    """Rows with rates, and shares of the peaks: the best product of any framework in them."""
+    peaks = {
+        precision: max(
+            one.rate
+            for one in measured
+            if one.case.function == "peak" and one.case.labels["precision"] == precision
+        )
+        for precision in PRECISIONS
+    }
+    return [row(one, batch, peaks) for one in measured]
+
+
+def row(one: Measured, batch: int, peaks: dict[str, float]) -> dict:
+    """One line of the table."""
+    found = dict.fromkeys(("seconds", "clips/s", "GFLOP/s"), "")
+    found |= {f"of {precision} peak": "" for precision in PRECISIONS}
+    if not one.reason:
+        found["seconds"] = f"{one.seconds:.4f}"
+        if one.case.function == "step":
+            found["clips/s"] = f"{batch / one.seconds:.3g}"
+        found["GFLOP/s"] = f"{one.rate / 1e9:.1f}"
+        for precision in PRECISIONS:
+            found[f"of {precision} peak"] = f"{one.rate / peaks[precision]:.3f}"
+    return {**one.case.labels, **found, "not measured": one.reason}
+
+
+def _crop_size(preset: str) -> int:
+    return PRESETS[preset].crop_size
+
+
+def _labels(network: str, size: int, framework: str, form: str, precision: str, phase: str) -> dict:
+    return {
+        "network": network,
+        "size": size,
+        "framework": framework,
+        "form": form,
+        "precision": precision,
+        "phase": phase,
+    }
+
+
+if __name__ == "__main__":
+    cli.run(main, StepOptions)

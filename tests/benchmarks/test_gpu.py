@@ -1,0 +1,54 @@
+"""The comparison on a GPU, tried on a CPU."""
+
+import csv
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from benchmarks import gpu, report
+
+
+def test_it_runs_and_writes_its_table(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("jax", reason="JAX is not installed")
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    arguments = "--preset small --batches 1 2 --repeats 1 --rounds 1 --matrix 128"
+    gpu.main(arguments.split())
+    lines = (tmp_path / "gpu.csv").read_text().splitlines()
+    rows = list(csv.DictReader(lines[1:]))
+    frameworks = ["Keras", "PyTorch"] if find_spec("torch") else ["Keras"]
+    assert [(row["what"], row["batch"], row["framework"]) for row in rows] == [
+        (what, batch and str(number), framework)
+        for number in (1, 2)
+        for framework in frameworks
+        for what, batch in [
+            ("matrix product 128", ""),
+            ("small, training", "B"),
+            ("small, inference", "B"),
+        ]
+    ]
+    for row in rows:
+        assert float(row["milliseconds"]) > 0
+        assert row["device"].lower() == "cpu"
+    assert "clips/s" in capsys.readouterr().out
+
+
+def test_it_starts_without_tensorflow():
+    hidden = "tensorflow", "training", "jsonargparse", "av"
+    code = f"import sys; sys.modules.update(dict.fromkeys({hidden})); import benchmarks.gpu"
+    code += "; import benchmarks.jax_steps" if find_spec("jax") else ""
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        env={"KERAS_BACKEND": "jax"},
+        check=True,
+    )
+
+
+@pytest.mark.parametrize("value", ["0", "-1"])
+def test_a_batch_of_nothing_is_refused(value, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        gpu.main(["--batches", value])
+    assert f"must be positive, got {value}" in capsys.readouterr().err

@@ -1,0 +1,73 @@
+"""The twin in PyTorch against the network that it is measured against."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from fstcn_keras import fstcn
+from fstcn_keras.presets import preset_config
+from tests.networks import TINY
+
+torch = pytest.importorskip("torch", reason="PyTorch comes with the extra `bench`")
+
+from benchmarks import torch_twin  # noqa: E402
+
+NETWORKS = {
+    "vgg_m": TINY,
+    "squeezenet": {**TINY, "preset": "squeeze", "crop_size": 84, "short_side": 84},
+}
+
+
+def twins(network: dict, *, tuned: bool):
+    """A Keras model with biases and clear answers, and its twin, in inference."""
+    model = fstcn(num_classes=4, **network)
+    generator = np.random.default_rng(0)
+    for weight in model.weights:
+        if weight.path.endswith("bias"):
+            weight.assign(generator.normal(scale=0.1, size=weight.shape))
+        elif weight.path.startswith("probabilities"):
+            scale = 0.01 if network["preset"] == "squeeze" else 1.0  # its features are larger
+            weight.assign(generator.normal(scale=scale, size=weight.shape))
+    twin = torch_twin.FSTCN(preset_config(**network), num_classes=4, tuned=tuned)
+    torch_twin.copy_weights(twin, [(w.path, ops.convert_to_numpy(w)) for w in model.weights])
+    return model, twin.eval()
+
+
+def logits(model, inputs: dict) -> np.ndarray:
+    return np.log(ops.convert_to_numpy(model(inputs, training=False)))
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_outputs_are_those_of_keras(name, tuned):
+    network = NETWORKS[name]
+    model, twin = twins(network, tuned=tuned)
+    assert sum(p.numel() for p in twin.parameters()) == sum(
+        int(np.prod(w.shape)) for w in model.trainable_weights
+    )
+    side = network["crop_size"]
+    generator = np.random.default_rng(1)
+    inputs = {
+        name: generator.integers(0, 256, (2, 3, side, side, 3), dtype=np.uint8)
+        for name in ("clip", "clip_diff")
+    }
+    with torch.no_grad():
+        found = twin(*(torch.tensor(x).permute(0, 1, 4, 2, 3) for x in inputs.values()))
+    found = torch.log_softmax(found, dim=1).numpy()
+    expected = logits(model, inputs)
+    assert np.ptp(expected[0] - expected[1]) > 0.1  # the inputs make a difference
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+def test_a_network_with_other_layers_is_refused():
+    network = TINY
+    model, twin = twins(network, tuned=False)
+    weights = [(w.path, ops.convert_to_numpy(w)) for w in model.weights]
+    with pytest.raises(KeyError, match="probabilities_bias"):
+        torch_twin.copy_weights(twin, weights[:-1])
+
+
+def test_banded_lrn_is_that_of_pytorch():
+    x = torch.randn(2, 7, 3, 3, generator=torch.Generator().manual_seed(0)) * 50
+    expected = torch.nn.LocalResponseNorm(**torch_twin.LRN)(x)
+    torch.testing.assert_close(torch_twin.BandedLRN(7)(x), expected)
