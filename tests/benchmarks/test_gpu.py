@@ -14,19 +14,18 @@ from benchmarks import gpu, report
 def test_it_runs_and_writes_its_table(monkeypatch, tmp_path, capsys):
     pytest.importorskip("jax", reason="JAX is not installed")
     monkeypatch.setattr(report, "RESULTS", tmp_path)
-    arguments = "--preset small --batches 1 2 --repeats 1 --rounds 1 --matrix 128"
+    arguments = "--preset small --batches 2 --repeats 1 --rounds 1 --matrix 128"
     gpu.main(arguments.split())
     lines = (tmp_path / "gpu.csv").read_text().splitlines()
     rows = list(csv.DictReader(lines[1:]))
     frameworks = ["Keras", "PyTorch"] if find_spec("torch") else ["Keras"]
-    assert [(row["what"], row["batch"], row["framework"]) for row in rows] == [
-        (what, batch and str(number), framework)
-        for number in (1, 2)
+    assert [(row["framework"], row["what"], row["batch"]) for row in rows] == [
+        (framework, what, batch)
         for framework in frameworks
         for what, batch in [
             ("matrix product 128", ""),
-            ("small, training", "B"),
-            ("small, inference", "B"),
+            ("small, training", "2"),
+            ("small, inference", "2"),
         ]
     ]
     for row in rows:
