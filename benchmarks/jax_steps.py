@@ -28,7 +28,7 @@ def step(*, network: str, phase: str, batch: int, repeats: int) -> Work:
     inputs, labels = _batch(network, batch)
     if phase == "training":
         count = flops.training_flops(model)
-        call = _training(model, inputs, labels, repeats)
+        call = _training(model, inputs, labels, repeats, PRESETS[network].weight_decay)
     else:
         count = flops.inference_flops(model)
         call = _inference(model, inputs, repeats)
@@ -60,8 +60,8 @@ def reason(error: Exception) -> str | None:
     return None
 
 
-def _training(model: keras.Model, inputs: dict, labels: jax.Array, repeats: int):
-    """A function that does `repeats` training steps.
+def _training(model: keras.Model, inputs: dict, labels: jax.Array, repeats: int, decay: float):
+    """A function that does `repeats` training steps, with `decay * w` in the gradients.
 
     The memory of the state is handed on from step to step; the model's own is gone with the first.
     """
@@ -69,18 +69,18 @@ def _training(model: keras.Model, inputs: dict, labels: jax.Array, repeats: int)
     optimizer.build(model.trainable_variables)
 
     def objective(trainable, non_trainable, inputs, labels):
-        probabilities, non_trainable, losses = model.stateless_call(
-            trainable, non_trainable, inputs, training=True, return_losses=True
+        probabilities, non_trainable = model.stateless_call(
+            trainable, non_trainable, inputs, training=True
         )
         targets = ops.one_hot(labels, NUM_CLASSES)
-        loss = ops.mean(ops.categorical_crossentropy(targets, probabilities)) + sum(losses)
-        return loss, non_trainable
+        return ops.mean(ops.categorical_crossentropy(targets, probabilities)), non_trainable
 
     @functools.partial(jax.jit, donate_argnums=0)
     def step(state, inputs, labels):
         trainable, non_trainable, slots = state
         derive = jax.value_and_grad(objective, has_aux=True)
         (loss, non_trainable), gradients = derive(trainable, non_trainable, inputs, labels)
+        gradients = [g + decay * w for g, w in zip(gradients, trainable, strict=True)]
         trainable, slots = optimizer.stateless_apply(slots, gradients, trainable)
         return (trainable, non_trainable, slots), loss
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from benchmarks import flops
 from benchmarks.workers import Work
-from fstcn_keras import fstcn
+from fstcn_keras import PRESETS, fstcn
 from training.distribution import device_strategy
 from training.loop import Stage, train_step
 from training.optimizers import build_optimizer
@@ -98,7 +98,12 @@ def _network(preset: str, precision: str, strategy: tf.distribute.Strategy):
     with strategy.scope():
         model = fstcn(num_classes=NUM_CLASSES, preset=preset)
         optimizer = build_optimizer(
-            "sgd", learning_rate=1e-3, warmup_steps=0, total_steps=10**6, rates={}
+            "sgd",
+            learning_rate=1e-3,
+            warmup_steps=0,
+            total_steps=10**6,
+            rates={},
+            weight_decay=PRESETS[preset].weight_decay,
         )
         optimizer.build(model.trainable_variables)
     return model, optimizer
