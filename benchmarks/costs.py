@@ -1,0 +1,151 @@
+"""Where the time of fit and evaluate goes: python -m benchmarks.costs [--preset PRESET]
+
+Training steps on the demo's clip pairs as `training.fit` does them, then exact views of a video
+of 90 frames as `training.evaluate` scores them. Of the steps also the time that they wait for
+the next batch. Then both once more under TensorFlow's profiler, whose operations are summed up
+by layer, forward and backward, and the ten that take most are named. Operations run on several
+threads at once: shares are of the time of all operations, not of the wall time.
+"""
+
+import collections
+import dataclasses
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+from benchmarks.report import write_csv
+from fstcn_keras import PRESETS, ViewPlan, fstcn
+from fstcn_keras.view_scoring import ViewScorer
+from training import cli
+from training.cli import option
+from training.data.pipeline import training_batches
+from training.distribution import device_strategy
+from training.fit import split_training
+from training.loop import train_step
+from training.options import FitOptions, open_data
+from training.stages import TrainingVideos, global_stage
+
+WARMUP, STEPS, LARGEST = 3, 20, 10
+LENGTH = 90  # of the scored video, frames
+_EVENT = re.compile(r"^(?P<path>[\w/.]+):_?(?P<operation>[A-Z]\w+)$")  # op:Type, as TensorFlow does
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CostsOptions:
+    """What to measure."""
+
+    preset: Literal[tuple(PRESETS)] = option("small", "size of the network")
+
+
+def main(options: CostsOptions):
+    """Prints the waiting time and the largest costs, and writes them."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        step = training_step(FitOptions(preset=options.preset, out=Path(folder)))
+        for _ in range(WARMUP):
+            step()
+        waited, total = np.sum([step() for _ in range(STEPS)], axis=0)
+        print(
+            f"{options.preset}: {total / STEPS:.3f} s a step, "
+            f"{waited / total:.2%} of it waiting for the next batch"
+        )
+        waiting = {"preset": options.preset, "of": "fit", "seconds": f"{waited:.4f}"}
+        rows.append(waiting | {"what": "waiting for a batch", "share": f"{waited / total:.4f}"})
+        rows += largest_costs(step, "fit", options.preset)
+    score = scoring(options.preset)
+    score()
+    rows += largest_costs(score, "evaluate", options.preset)
+    write_csv(f"costs-{options.preset}", rows)
+
+
+def training_step(options: FitOptions) -> Callable[[], tuple[float, float]]:
+    """A function that trains one step on the next batch; it gives seconds waited, and of all."""
+    config = PRESETS[options.preset]
+    dataset, store = open_data(options, options.store, short_side=config.short_side)
+    train, _ = split_training(dataset, store, options)
+    videos = TrainingVideos(store=store, train=train, held_out=[], num_classes=len(dataset.classes))
+    strategy = device_strategy(batch_size=options.batch_size)
+    with strategy.scope():
+        stage = global_stage(options, videos, options.run_folder(), auxiliary=None)
+    batches = iter(training_batches(stage.draws, batch_size=options.batch_size))
+    step = train_step(stage, strategy)
+
+    def next_step() -> tuple[float, float]:
+        begin = time.perf_counter()
+        batch = next(batches)
+        waited = time.perf_counter() - begin
+        step(*batch, tf.constant(0.0)).numpy()
+        return waited, time.perf_counter() - begin
+
+    return next_step
+
+
+def scoring(preset: str) -> Callable[[], object]:
+    """A function that scores all views of one video of noise."""
+    plan = ViewPlan.of(PRESETS[preset])
+    scorer = ViewScorer(fstcn(num_classes=51, preset=preset), plan)
+    shape = (LENGTH, plan.short_side, plan.short_side * 4 // 3, 3)
+    frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    clips = [(frames, pair) for pair in plan.pair_indices(LENGTH)]
+    return lambda: scorer.score(clips)
+
+
+def largest_costs(call: Callable[[], object], name: str, preset: str) -> list[dict]:
+    """Seconds and shares of what takes most in three calls."""
+    seconds = operation_seconds(lambda: [call() for _ in range(3)])
+    total = sum(seconds.values())
+    rows = []
+    for what, taken in seconds.most_common(LARGEST):
+        rows.append({"preset": preset, "of": name, "seconds": f"{taken:.4f}", "what": what})
+        rows[-1]["share"] = f"{taken / total:.4f}"
+        print(f"{name:10}{taken / total:7.1%}  {what}")
+    return rows
+
+
+def operation_seconds(call: Callable[[], object]) -> collections.Counter:
+    """Seconds of TensorFlow's operations during a call, by layer and direction."""
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.profiler.experimental.Profile(folder):
+            call()
+        (file,) = Path(folder).glob("**/*.xplane.pb")
+        space = xplane_pb2.XSpace.FromString(file.read_bytes())
+    seconds = collections.Counter()
+    for plane in space.planes:
+        for line in plane.lines:
+            for event in line.events:
+                found = _EVENT.match(plane.event_metadata[event.metadata_id].name)
+                if found:
+                    seconds[describe(**found.groupdict())] += event.duration_ps / 1e12
+    return seconds
+
+
+def describe(path: str, operation: str) -> str:
+    """What an operation is part of: the layer and its direction, or the optimiser.
+
+    Args:
+        path: the operation's name in the graph, e.g. `gradient_tape/fstcn/scl/conv1/BiasAddGrad`.
+        operation: its type; `Mkl` and `Native` say which library computes it.
+    """
+    kind = re.sub("Mkl|Native|WithBias|Fused", "", operation)
+    if re.match(r"fine_tuning|loss_scale", path):
+        return "update of the weights"
+    backward = path.startswith("gradient_tape/")
+    names = [re.sub(r"_\d+$", "", name) for name in path.split("/")]
+    layers = [name for name in names[:-1] if name[0].islower() and name != "gradient_tape"]
+    if len(layers) < 2:  # not inside the network
+        return f"{kind}, {'backward' if backward else 'forward'}, of no layer"
+    layer = layers[-1] if layers[-1] != "convolution" else layers[-2]
+    if backward and kind.startswith("Conv2DBackprop"):
+        return f"{layer}, gradient of its {kind.removeprefix('Conv2DBackprop').lower()}"
+    return f"{layer}, {'backward' if backward else 'forward'}"
+
+
+if __name__ == "__main__":
+    cli.run(main, CostsOptions)
