@@ -20,7 +20,6 @@ from training import cli
 from training.evaluate import load_classifier, weights_sha256
 from training.figures import add_caption, save_figure
 from training.files import write_aside
-from training.initialization import pool_kernel
 from training.options import FitOptions
 from training.stages import initial_network
 
@@ -67,10 +66,7 @@ def first_filters(model: keras.Model, scl: str) -> np.ndarray:
 
 def initial_permutation(options: FitOptions, *, num_classes: int) -> np.ndarray:
     """P as the run's training began, made anew from its seed, float32 `(f, f')`."""
-    layer = initial_network(options, num_classes=num_classes).get_layer(TP_OPERATOR)
-    if options.pooling_start:
-        pool_kernel(layer)
-    return _array(layer.P)
+    return _array(initial_network(options, num_classes=num_classes).get_layer(TP_OPERATOR).P)
 
 
 def change(learned: np.ndarray, initial: np.ndarray) -> dict[str, float]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops, tree
+from keras import ops
 
 from training.checkpoints import Checkpoints, Progress
 from training.cli import UserError
@@ -26,8 +26,6 @@ from training.data.pipeline import Share, center_batches, store_errors_unwrapped
 from training.distribution import is_chief, num_workers, sum_over_workers, take_from_chief
 from training.graphs import graphs_released
 from training.history import History
-from training.mixing import mix
-from training.paths import product
 
 
 @dataclass(kw_only=True)
@@ -36,8 +34,7 @@ class Stage:
 
     Attributes:
         name: names its checkpoints and its rows of the history.
-        model: from the draws' inputs to class probabilities, or a list of those of several
-            classifiers; each has its loss, and their product is what they say together.
+        model: from the draws' inputs to class probabilities.
         optimizer: built, see `optimizers.build_optimizer`.
         draws: what it is trained on.
         held_out: what chooses the best epoch; `None` keeps the last.
@@ -45,8 +42,6 @@ class Stage:
         steps_per_epoch: steps of a pass.
         batch_size: samples of a step, over all replicas.
         label_smoothing: share of the target spread evenly over all classes.
-        mixing: probability of mixup, and of CutMix, of a batch.
-        seed: of the mixing.
     """
 
     name: str
@@ -58,8 +53,6 @@ class Stage:
     steps_per_epoch: int
     batch_size: int
     label_smoothing: float = 0.0
-    mixing: float = 0.0
-    seed: int = 0
 
     @property
     def steps(self) -> int:
@@ -164,19 +157,15 @@ def train_step(stage: Stage, strategy: tf.distribute.Strategy):
 
     def replica_step(inputs, labels, weights, stopped):
         targets = _targets(labels, stage)
-        if stage.mixing:
-            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            seed = tf.stack([stage.seed + replica, tf.cast(optimizer.iterations, tf.int32)])
-            inputs, targets = mix(inputs, targets, share=stage.mixing, seed=seed)
         with tf.GradientTape() as tape:
-            outputs = tree.flatten(model(inputs, training=True))
-            losses = sum(ops.categorical_crossentropy(targets, output) for output in outputs)
+            probabilities = model(inputs, training=True)
+            losses = ops.categorical_crossentropy(targets, probabilities)
             # gradients are summed over the replicas
             objective = ops.sum(losses * weights) / stage.batch_size
             objective = optimizer.scale_loss(objective)
         gradients = tape.gradient(objective, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)
-        return ops.append(_sums(labels, product(outputs), losses, weights), stopped)
+        return ops.append(_sums(labels, probabilities, losses, weights), stopped)
 
     @tf.function(autograph=False, jit_compile=False)
     def step(inputs, labels, weights, stopped):
@@ -188,7 +177,7 @@ def train_step(stage: Stage, strategy: tf.distribute.Strategy):
 
 def _targets(labels, stage: Stage):
     """Smoothed class probabilities, float32 `(batch, classes)`."""
-    num_classes = tree.flatten(stage.model.output)[0].shape[-1]
+    num_classes = stage.model.output.shape[-1]
     smoothing = stage.label_smoothing
     return (1 - smoothing) * ops.one_hot(labels, num_classes) + smoothing / num_classes
 
@@ -228,7 +217,7 @@ def _validation(stage: Stage, strategy: tf.distribute.Strategy) -> Callable[[], 
     """A pass over the held-out videos; gives the same sums as a training step."""
 
     def replica_step(inputs, labels, weights):
-        probabilities = product(tree.flatten(stage.model(inputs, training=False)))
+        probabilities = stage.model(inputs, training=False)
         losses = ops.sparse_categorical_crossentropy(labels, probabilities)
         return _sums(labels, probabilities, losses, weights)
 

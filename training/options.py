@@ -64,11 +64,6 @@ class FitOptions(CollectionOptions):
     weight_decay: float | None = option(None, "on kernels; that of adamw stands apart")
     dropout: float | None = option(None, "after each fully-connected layer and TCL branch")
     batch_size: int | None = option(None, "samples in a batch, over all devices")
-    auxiliary: Literal["frame", "paths"] | None = option(
-        None,
-        "stage 2: the auxiliary classifier on single frames, or a classifier of either path on "
-        "clip pairs, whose product stage 3 starts from",
-    )
     auxiliary_epochs: int | None = option(
         None, "stage 2: passes over the training videos, one sample of each a pass; 0: no stage 2"
     )
@@ -85,9 +80,6 @@ class FitOptions(CollectionOptions):
     scl_rate: float | None = option(
         None, "stage 3: rate of layers loaded by --scl-weights, relative to the rest; 0: fixed"
     )
-    fixed_layers: int | None = option(
-        None, "how many layers loaded by --scl-weights stay fixed in both stages, from the lowest"
-    )
     warmup_epochs: float | None = option(
         None, "epochs of linear warm-up of each stage (default: 2, at most a tenth of the stage)"
     )
@@ -95,8 +87,6 @@ class FitOptions(CollectionOptions):
     scales: tuple[float, ...] | None = option(
         None, "sides of training crops relative to the frames' short side, drawn at random"
     )
-    pooling_start: bool | None = option(None, "whether new layers start as poolings with noise")
-    mixing: float | None = option(None, "probability of mixup, and of CutMix, of a batch")
     val_fraction: float = option(
         0.0,
         "share of the training videos, whole groups, held out to choose the best epoch; "
@@ -123,7 +113,7 @@ class FitOptions(CollectionOptions):
         positive = "epochs", "batch_size", "num_clips", "learning_rate", "auxiliary_rate"
         for name in positive:
             self._check(name, getattr(self, name) > 0, "be positive")
-        for name in ("seed", "scl_rate", "auxiliary_scl_rate", "fixed_layers"):
+        for name in ("seed", "scl_rate", "auxiliary_scl_rate"):
             self._check(name, getattr(self, name) >= 0, "not be negative")
         for name in ("auxiliary_epochs", "weight_decay"):
             self._check(name, getattr(self, name) >= 0, "not be negative")
@@ -131,7 +121,6 @@ class FitOptions(CollectionOptions):
             self._check(name, math.isfinite(getattr(self, name)), "be finite")
         for name in ("val_fraction", "label_smoothing", "dropout"):
             self._check(name, 0 <= getattr(self, name) < 1, "lie in [0, 1)")
-        self._check("mixing", 0 <= self.mixing <= 0.5, "lie in [0, 0.5]")
         self._check("scales", all(0 < scale <= 1 for scale in self.scales), "lie in (0, 1]")
         if self.warmup_epochs is not None:
             fine = 0 <= self.warmup_epochs < self.epochs

@@ -82,7 +82,6 @@ class PretrainOptions:
             **{name: getattr(self, name) for name in shared},
             auxiliary_epochs=self.epochs,
             auxiliary_rate=self.learning_rate,
-            pooling_start=False,  # for networks whose lower layers are trained
         )
 
     def run_folder(self) -> Path:

@@ -16,8 +16,6 @@ class Recipe:
             kernel that a step takes off, times the learning rate.
         dropout: dropout probability after each fully-connected layer and TCL branch.
         batch_size: samples in a batch.
-        auxiliary: what stage 2 trains: `"frame"`, the auxiliary classifier on single frames as in
-            section 2.3, or `"paths"`, a classifier of either path on clip pairs.
         auxiliary_epochs: passes over the training videos in stage 2, one sample of each a pass; 0
             leaves the stage out.
         auxiliary_rate: its highest learning rate, after the warm-up.
@@ -25,12 +23,9 @@ class Recipe:
         epochs: passes over the training videos in stage 3, one clip of each a pass.
         learning_rate: its highest learning rate, after the warm-up.
         scl_rate: rate of pre-trained layers in stage 3, relative to the others.
-        fixed_layers: how many pre-trained layers stay fixed in both stages, from the lowest on.
         label_smoothing: share of the target that is spread over all classes.
         scales: sides of the training crops relative to the frames' short side; without any, the
             crop is as large as the network's input.
-        pooling_start: whether new layers start as poolings, see `training.initialization`.
-        mixing: probability of mixup, and of CutMix, of a batch, see `training.mixing`.
     """
 
     optimizer: str
@@ -43,12 +38,8 @@ class Recipe:
     epochs: int
     learning_rate: float
     scl_rate: float
-    fixed_layers: int = 0
     label_smoothing: float = 0.0
     scales: tuple[float, ...] = ()
-    pooling_start: bool = False
-    mixing: float = 0.0
-    auxiliary: str = "frame"
 
 
 _PAPER = Recipe(

@@ -1,8 +1,7 @@
 """The stages of training (section 2.3 of the paper).
 
 1. "pretraining": the auxiliary classifier on images; its weights come by `--scl-weights`.
-2. "auxiliary": the auxiliary classifier on random frames of the training videos, or a classifier
-   of either path on clip pairs.
+2. "auxiliary": the auxiliary classifier on random frames of the training videos.
 3. "global": the whole network on clip pairs, its paths as stage 2 left them.
 
 `pretrain` runs stage 1, `fit` stages 2 and 3.
@@ -10,7 +9,7 @@
 
 import contextlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +28,11 @@ from training.data.pipeline import store_errors_unwrapped, training_batches
 from training.data.store import FrameStore
 from training.distribution import fast_precision, is_chief
 from training.files import write_aside
-from training.initialization import start_as_pooling
 from training.loop import Stage, train
 from training.optimizers import build_optimizer
 from training.options import FitOptions
-from training.paths import JOINT, join_as_product, path_classifiers
 
-START_SAMPLES = 24  # what new layers are scaled by
+START_SAMPLES = 24  # what pre-trained features are scaled by
 LAST_LAYERS = ("spatial_fc", "spatial_features")  # with the classifier the last three of stage 2
 
 
@@ -61,13 +58,12 @@ def train_stages(
 ) -> keras.Model:
     """Runs the stages that are configured and not done yet; gives the trained network."""
     auxiliary = None
-    both = options.auxiliary == "paths"
-    if options.auxiliary_epochs and (both or "spatial" in options.paths):
+    if options.auxiliary_epochs and "spatial" in options.paths:
         if Checkpoints(run / "checkpoints", "global").exist():
             print("stage auxiliary is done already")
         else:
             with strategy.scope():
-                stage = (paths_stage if both else auxiliary_stage)(options, videos, run)
+                stage = auxiliary_stage(options, videos, run)
             train(stage, strategy, run, minutes=options.checkpoint_minutes)
             auxiliary = stage.model
     with strategy.scope():
@@ -96,37 +92,7 @@ def auxiliary_stage(
         epochs=options.auxiliary_epochs,
         learning_rate=options.auxiliary_rate,
         trained=loaded,
-        rates=_rates(pretrained, options.auxiliary_scl_rate, options),
-    )
-
-
-def paths_stage(options: FitOptions, videos: TrainingVideos, run: Path) -> Stage:
-    """Stage 2 of all paths: a classifier on each, on clip pairs; all layers are trained.
-
-    Raises:
-        UserError: if the joint layer cannot take the product of the classifiers.
-    """
-    network = initial_network(options, num_classes=videos.num_classes)
-    units = network.get_layer(JOINT).units
-    if units < 2 * videos.num_classes:
-        raise UserError(
-            f"--auxiliary paths takes two joint units for each class, and preset {options.preset} "
-            f"has {units} for {videos.num_classes} classes: use --auxiliary frame"
-        )
-    with dtype_policy(options.precision):
-        model = path_classifiers(network, num_classes=videos.num_classes)
-    loaded = _load_file(model, options, run)
-    return _stage(
-        "auxiliary",
-        model,
-        ClipPairs(PRESETS[options.preset]),
-        options,
-        videos,
-        run,
-        epochs=options.auxiliary_epochs,
-        learning_rate=options.auxiliary_rate,
-        trained=loaded,
-        rates=_rates(loaded, options.auxiliary_scl_rate, options),
+        rates=dict.fromkeys(pretrained, options.auxiliary_scl_rate),
     )
 
 
@@ -147,9 +113,6 @@ def global_stage(
         report = copy_weights(auxiliary, model)
         trained = report.layers
         print(f"from stage auxiliary: {report}")
-        if options.auxiliary == "paths":
-            join_as_product(auxiliary, model)
-            trained = (*trained, JOINT)
     return _stage(
         "global",
         model,
@@ -160,13 +123,8 @@ def global_stage(
         epochs=options.epochs,
         learning_rate=options.learning_rate,
         trained=trained,
-        rates=_rates(pretrained, options.scl_rate, options),
+        rates=dict.fromkeys(pretrained, options.scl_rate),
     )
-
-
-def _rates(pretrained: Sequence[str], rate: float, options: FitOptions) -> dict[str, float]:
-    """Relative rates of pre-trained layers; the lowest `--fixed-layers` of them stay as loaded."""
-    return dict.fromkeys(pretrained, rate) | dict.fromkeys(pretrained[: options.fixed_layers], 0.0)
 
 
 def initial_network(options: FitOptions, *, num_classes: int) -> keras.Model:
@@ -248,7 +206,7 @@ def _stage(
         videos.store, videos.train, sample, seed=[options.seed, len(name)], scales=options.scales
     )
     if not Checkpoints(run / "checkpoints", name).exist():
-        _fit_to_data(model, draws, trained, pooling=options.pooling_start)
+        _scale_features(model, draws, trained)
     stage = Stage(
         name=name,
         model=model,
@@ -259,26 +217,17 @@ def _stage(
         steps_per_epoch=steps,
         batch_size=options.batch_size,
         label_smoothing=options.label_smoothing,
-        mixing=options.mixing,
-        seed=options.seed,
     )
     print(describe(stage, rates), flush=True)
     return stage
 
 
-def _fit_to_data(
-    model: keras.Model, draws: TrainingDraws, trained: Collection[str], *, pooling: bool
-):
-    """Scales pre-trained features, and with `pooling` the new layers, by training samples."""
-    scales = "feature_scale" in named_layers(model) and trained and "feature_scale" not in trained
-    if not (scales or pooling):
-        return
-    with store_errors_unwrapped():
-        samples, *_ = next(iter(training_batches(draws, batch_size=START_SAMPLES).take(1)))
-    if scales:
+def _scale_features(model: keras.Model, draws: TrainingDraws, trained: Collection[str]):
+    """Scales the features of layers that were just loaded by training samples."""
+    if trained and "feature_scale" in named_layers(model).keys() - set(trained):
+        with store_errors_unwrapped():
+            samples, *_ = next(iter(training_batches(draws, batch_size=START_SAMPLES).take(1)))
         scale_features(model, samples)
-    if pooling:
-        start_as_pooling(model, samples, keep=trained)
 
 
 def describe(stage: Stage, rates: Mapping[str, float]) -> str:

@@ -38,13 +38,13 @@ def test_filters_are_those_of_the_first_convolution_in_rgb(scl, order):
 
 
 def test_a_network_that_was_not_moved_has_the_initial_p(coloured_videos, tmp_path):
-    """Trained as `fit` does, at a rate of next to nothing, from 0.1 times the seed's P plus I."""
+    """Trained as `fit` does, at a rate of next to nothing."""
     run = tmp_path / "run"
     arguments = ["--dataset", "hmdb51", "--data-dir", str(coloured_videos), "--out", str(run)]
     arguments += ["--store", str(coloured_videos / "store"), "--precision", "float32"]
     arguments += ["--epochs", "1", "--optimizer", "sgd", "--learning-rate", "1e-12"]
     arguments += ["--batch-size", "4", "--num-clips", "1", "--seed", "3"]
-    cli.run(fit.main, FitOptions, [*arguments, "--pooling-start", "true"])
+    cli.run(fit.main, FitOptions, arguments)
     learned = np.asarray(load_classifier(run).model.get_layer("tp_operator").P)
     initial = initial_permutation(read_config(run / "config.yaml"), num_classes=4)
     np.testing.assert_allclose(learned, initial, rtol=1e-6, atol=1e-8)

@@ -1,7 +1,5 @@
 """What each stage trains, what it leaves fixed, and what the next one takes over."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ from fstcn_keras import auxiliary_classifier
 from fstcn_keras.weights import named_layers, save_weights
 from tests.videos import noise, write_video
 from training import loop, stages
-from training.cli import UserError
 from training.data.datasets import Video
 from training.data.preparation import prepare_store
 from training.distribution import device_strategy
@@ -121,40 +118,3 @@ def test_a_network_of_one_path_or_without_epochs_has_no_second_stage(videos, tmp
         assert "stage auxiliary" not in capsys.readouterr().out
         assert [file.name for file in (run / "checkpoints").iterdir()] == ["global-00000002.npz"]
         assert model.output_shape == (None, 2)
-
-
-def test_both_paths_are_trained_by_classifiers_of_their_own(videos, tmp_path):
-    strategy = device_strategy(batch_size=3)
-    chosen = options(auxiliary="paths", dropout=0.0, auxiliary_rate=0.1, optimizer="sgd")
-    with strategy.scope():
-        stage = stages.paths_stage(chosen, videos, tmp_path)
-    assert [output.shape for output in stage.model.outputs] == [(None, 2), (None, 2)]
-    before = weights(stage.model)
-    loop.train(stage, strategy, tmp_path, minutes=100)
-    after = weights(stage.model)
-    assert {"parallel_scl", "tcl", "spatial_classifier", "temporal_classifier"} <= after.keys()
-    assert all(not same(before[name], after[name]) for name in after)
-    with strategy.scope():
-        following = stages.global_stage(chosen, videos, tmp_path, auxiliary=stage.model)
-    for name in after.keys() - {"spatial_classifier", "temporal_classifier"}:
-        assert same(after[name], weights(following.model)[name]), name
-
-
-def test_more_classes_than_the_joint_layer_can_multiply_are_refused(videos, tmp_path):
-    many = dataclasses.replace(videos, num_classes=129)
-    with pytest.raises(UserError, match="has 256 for 129 classes: use --auxiliary frame"):
-        stages.paths_stage(options(auxiliary="paths"), many, tmp_path)
-
-
-def test_the_lowest_pre_trained_layers_stay_fixed(videos, tmp_path):
-    source = auxiliary_classifier(num_classes=5, preset="small")
-    save_weights(source, tmp_path / "w.h5")
-    strategy = device_strategy(batch_size=3)
-    chosen = options(scl_weights=tmp_path / "w.h5", fixed_layers=3, auxiliary_rate=0.1)
-    with strategy.scope():
-        stage = stages.auxiliary_stage(chosen, videos, tmp_path)
-    loop.train(stage, strategy, tmp_path, minutes=100)
-    fixed = [
-        name for name, value in weights(stage.model).items() if same(weights(source)[name], value)
-    ]
-    assert fixed == ["conv1", "conv2", "conv3"]
