@@ -109,16 +109,16 @@ def main(options: PretrainOptions):
         stage = auxiliary_stage(stage_options, images, run, name="pretraining")
     train(stage, strategy, run, minutes=options.checkpoint_minutes)
     if is_chief(strategy):
-        write_results(stage, images, run)
+        write_results(stage, images, run, seed=options.seed)
         print(f"fit --preset {options.preset} --scl {stage_options.scl} --scl-weights {weights}")
     sum_over_workers(strategy, 0)  # all end together, as in `fit`
 
 
-def write_results(stage: Stage, images: TrainingVideos, run: Path):
+def write_results(stage: Stage, images: TrainingVideos, run: Path, *, seed: int):
     """Writes the weights and the curves, and tells the accuracy on the held-out images."""
     caption = (
         f"{len(images.train)} images of {images.num_classes} classes to train on, "
-        f"{len(images.held_out)} held out; seed {stage.seed}"
+        f"{len(images.held_out)} held out; seed {seed}"
     )
     curves = figures.draw_curves(run / "history.csv", caption=caption)
     figures.save_figure(curves, run / "curves.png")
