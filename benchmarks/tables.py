@@ -1,0 +1,37 @@
+"""Puts the CSV files into benchmarks/README.md: python -m benchmarks.tables
+
+What stands between `<!-- NAME.csv -->` and `<!-- end -->` becomes the table of
+`results/NAME.csv`, with its line of circumstances below.
+"""
+
+import csv
+import re
+
+from benchmarks.report import RESULTS
+from training.files import write_aside
+
+README = RESULTS.parent / "README.md"
+_PLACE = re.compile(r"<!-- (?P<name>[\w-]+)\.csv -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def main():
+    """Fills in all tables."""
+    write_aside(README, filled(README.read_text(encoding="utf-8")))
+
+
+def filled(text: str) -> str:
+    """The text with the tables as the CSV files have them."""
+    return _PLACE.sub(lambda place: _table(place["name"]), text)
+
+
+def _table(name: str) -> str:
+    with (RESULTS / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        circumstances = file.readline().removeprefix("#").strip()
+        names, *rows = csv.reader(file)
+    lines = [names, ["---"] * len(names), *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"<!-- {name}.csv -->\n{table}\n\n{circumstances}\n<!-- end -->"
+
+
+if __name__ == "__main__":
+    main()
