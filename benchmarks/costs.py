@@ -34,6 +34,7 @@ from training.stages import TrainingVideos, global_stage
 
 WARMUP, STEPS, LARGEST = 3, 20, 10
 LENGTH = 90  # of the scored video, frames
+INPUT = ("PyFuncStateless", "DecodeAndCropJpeg")  # operations of `training.data.pipeline`
 _EVENT = re.compile(r"^(?P<path>[\w/.]+):_?(?P<operation>[A-Z]\w+)$")  # op:Type, as TensorFlow does
 
 
@@ -134,6 +135,8 @@ def describe(path: str, operation: str) -> str:
         operation: its type; `Mkl` and `Native` say which library computes it.
     """
     kind = re.sub("Mkl|Native|WithBias|Fused", "", operation)
+    if kind in INPUT:
+        return "input pipeline"
     if re.match(r"fine_tuning|loss_scale", path):
         return "update of the weights"
     backward = path.startswith("gradient_tape/")
