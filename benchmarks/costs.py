@@ -21,6 +21,7 @@ import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from benchmarks.report import write_csv
+from benchmarks.views import random_clips
 from fstcn_keras import PRESETS, ViewPlan, fstcn
 from fstcn_keras.view_scoring import ViewScorer
 from training import cli
@@ -92,9 +93,7 @@ def scoring(preset: str) -> Callable[[], object]:
     """A function that scores all views of one video of noise."""
     plan = ViewPlan.of(PRESETS[preset])
     scorer = ViewScorer(fstcn(num_classes=51, preset=preset), plan)
-    shape = (LENGTH, plan.short_side, plan.short_side * 4 // 3, 3)
-    frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    clips = [(frames, pair) for pair in plan.pair_indices(LENGTH)]
+    clips = random_clips(plan, LENGTH)
     return lambda: scorer.score(clips)
 
 

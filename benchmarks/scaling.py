@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.keras_steps import training_call
 from benchmarks.report import RESULTS, circumstances, write_csv
+from benchmarks.views import random_clips
 from fstcn_keras import PRESETS, ViewPlan, fstcn
 from fstcn_keras.view_scoring import ViewScorer
 from training.data.duplicates import HASH_BITS, clusters, near_duplicates
@@ -39,7 +40,7 @@ from training.optimizers import build_optimizer
 WARMUP, ROUNDS = 2, 5
 BATCH = 8
 CLASSES = 50
-SHORT_SIDE, LENGTH = 120, 90  # of a scored video, pixels and frames
+LENGTH = 90  # of a scored or stored video, frames
 SUPER_LINEAR = 1.1  # an exponent above it is named
 
 
@@ -86,9 +87,7 @@ def scoring(num_clips: int) -> Callable[[], object]:
     """Scoring one video of `LENGTH` frames in 18 crops of so many clips."""
     plan = ViewPlan.of(PRESETS["small"], num_clips=num_clips)
     scorer = ViewScorer(fstcn(num_classes=CLASSES, preset="small"), plan)
-    shape = (LENGTH, SHORT_SIDE, SHORT_SIDE * 4 // 3, 3)
-    frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    clips = [(frames, pair) for pair in plan.pair_indices(LENGTH)]
+    clips = random_clips(plan, LENGTH)
     return lambda: scorer.score(clips)
 
 
@@ -99,7 +98,7 @@ def opening(num_videos: int) -> Callable[[], object]:
 
     def open_store(folder=folder):
         root = Path(folder.name)
-        store = prepare_store(root / "store", root, paths, short_side=SHORT_SIDE)
+        store = prepare_store(root / "store", root, paths, short_side=PRESETS["small"].short_side)
         hashes = {path: store.videos[path].perceptual_hash for path in paths}
         return clusters(paths, near_duplicates(hashes))
 
@@ -119,8 +118,8 @@ def _write_store(root: Path, num_videos: int) -> list[str]:
             source_bytes=0,
             source_mtime_ns=video.stat().st_mtime_ns,
             num_frames=LENGTH,
-            height=SHORT_SIDE,
-            width=SHORT_SIDE,
+            height=PRESETS["small"].short_side,
+            width=PRESETS["small"].short_side,
             perceptual_hash=generator.bytes(HASH_BITS // 8).hex(),
         )
         record = record_file(root / "store", path)

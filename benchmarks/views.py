@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.report import alternate, write_csv
 from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, fstcn, fusion
-from fstcn_keras.view_scoring import ViewScorer
+from fstcn_keras.view_scoring import Clip, ViewScorer
 from fstcn_keras.views import VIEWS
 from training import cli
 from training.cli import option
@@ -47,9 +47,7 @@ def rates(preset: str, lengths: tuple[int, ...]) -> list[dict]:
     model = fstcn(num_classes=51, preset=preset)
     rows = []
     for num_frames in lengths:
-        shape = (num_frames, plan.short_side, plan.short_side * 4 // 3, 3)
-        frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        clips = [(frames, pair) for pair in plan.pair_indices(num_frames)]
+        clips = random_clips(plan, num_frames)
         ways = {"every view": lambda clips=clips: every_view(model, plan, clips)}
         for views in VIEWS:
             scorer = ViewScorer(model, dataclasses.replace(plan, views=views))
@@ -66,7 +64,14 @@ def rates(preset: str, lengths: tuple[int, ...]) -> list[dict]:
     return rows
 
 
-def every_view(model, plan: ViewPlan, clips: list) -> np.ndarray:
+def random_clips(plan: ViewPlan, num_frames: int) -> list[Clip]:
+    """The clips of a video of noise, of the size that the plan wants."""
+    shape = (num_frames, plan.short_side, plan.short_side * 4 // 3, 3)
+    frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    return [(frames, pair) for pair in plan.pair_indices(num_frames)]
+
+
+def every_view(model, plan: ViewPlan, clips: list[Clip]) -> np.ndarray:
     """Scores all views of all clips by the whole network, a clip at a time."""
     return np.stack(
         [model.predict_on_batch(plan.cut(frames[t], frames[later])) for frames, (t, later) in clips]
