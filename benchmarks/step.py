@@ -4,8 +4,8 @@ The presets in Keras on TensorFlow, by the step that `training.fit` trains with;
 in PyTorch, plain and tuned (channels last, banded LRN, `torch.compile`, fused update); R(2+1)D-18
 and C3D, tuned, on clips of as many pixels. All with the same batch, in float32 and bfloat16, each
 framework in a process of its own, in turn with products of large square matrices, whose rate is
-the machine's peak. Presets of one crop size, 204 or 108 pixels, take turns in one run. PyTorch
-comes with `pip install -e '.[bench]'`; without it Keras is measured alone.
+the machine's peak. The peers take turns with `squeeze` and with `small`. PyTorch comes with
+`pip install -e '.[bench]'`; without it Keras is measured alone.
 """
 
 import contextlib
@@ -52,9 +52,8 @@ def main(options: StepOptions):
         frameworks.remove("PyTorch")
         print("Keras alone: for PyTorch, pip install -e '.[bench]'", file=sys.stderr)
     rows = []
-    by_crop_size = sorted(options.presets, key=_crop_size, reverse=True)
-    for crop_size, presets in itertools.groupby(by_crop_size, _crop_size):
-        cases = list(all_cases(list(presets), crop_size, frameworks, options))
+    for preset in options.presets:
+        cases = list(all_cases(preset, frameworks, options))
         with contextlib.ExitStack() as stack:
             workers = {name: stack.enter_context(Worker(MODULES[name])) for name in frameworks}
             rows += table(measure(cases, workers, rounds=options.rounds), options.batch)
@@ -62,10 +61,10 @@ def main(options: StepOptions):
     write_csv("step", rows)
 
 
-def all_cases(
-    presets: list[str], crop_size: int, frameworks: list[str], options: StepOptions
-) -> Iterable[Case]:
-    """What takes turns: the matrix products, the presets and the peers."""
+def all_cases(preset: str, frameworks: list[str], options: StepOptions) -> Iterable[Case]:
+    """What takes turns: the matrix products, the preset and the peers."""
+    crop_size = PRESETS[preset].crop_size
+    peers = () if preset == "paper" else PEERS  # beside five copies of `paper` no memory is left
     for framework, precision in itertools.product(frameworks, PRECISIONS):
         yield Case(
             labels=_labels(PRODUCT, options.matrix, framework, "", precision, ""),
@@ -73,9 +72,9 @@ def all_cases(
             function="peak",
             arguments={"precision": precision, "size": options.matrix},
         )
-    for network, phase in itertools.product((*presets, *PEERS), PHASES):
+    for network, phase in itertools.product((preset, *peers), PHASES):
         arguments = {"network": network, "phase": phase, "batch": options.batch}
-        for precision in PRECISIONS if network in presets else ():
+        for precision in PRECISIONS if network == preset else ():
             yield Case(
                 labels=_labels(network, crop_size, "Keras", "", precision, phase),
                 worker="Keras",
@@ -83,7 +82,7 @@ def all_cases(
                 arguments={**arguments, "precision": precision},
             )
         for form, precision in FORMS if "PyTorch" in frameworks else ():
-            if network in presets or form == "tuned":
+            if network == preset or form == "tuned":
                 yield Case(
                     labels=_labels(network, crop_size, "PyTorch", form, precision, phase),
                     worker="PyTorch",
@@ -122,10 +121,6 @@ def row(one: Measured, batch: int, peaks: dict[str, float]) -> dict:
         for precision in PRECISIONS:
             found[f"of {precision} peak"] = f"{one.rate / peaks[precision]:.3f}"
     return {**one.case.labels, **found, "not measured": one.reason}
-
-
-def _crop_size(preset: str) -> int:
-    return PRESETS[preset].crop_size
 
 
 def _labels(network: str, size: int, framework: str, form: str, precision: str, phase: str) -> dict:
