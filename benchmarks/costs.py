@@ -35,6 +35,7 @@ from training.stages import TrainingVideos, global_stage
 
 WARMUP, STEPS, LARGEST = 3, 20, 10
 LENGTH = 90  # of the scored video, frames
+SCOPES = ("gradient_tape", "convolution", "mul", "add", "sub", "truediv")  # no layers
 INPUT = ("PyFuncStateless", "DecodeAndCropJpeg")  # operations of `training.data.pipeline`
 _EVENT = re.compile(r"^(?P<path>[\w/.]+):_?(?P<operation>[A-Z]\w+)$")  # op:Type, as TensorFlow does
 
@@ -140,10 +141,10 @@ def describe(path: str, operation: str) -> str:
         return "update of the weights"
     backward = path.startswith("gradient_tape/")
     names = [re.sub(r"_\d+$", "", name) for name in path.split("/")]
-    layers = [name for name in names[:-1] if name[0].islower() and name != "gradient_tape"]
+    layers = [name for name in names[:-1] if name[0].islower() and name not in SCOPES]
     if len(layers) < 2:  # not inside the network
         return f"{kind}, {'backward' if backward else 'forward'}, of no layer"
-    layer = layers[-1] if layers[-1] != "convolution" else layers[-2]
+    layer = layers[-1]
     if backward and kind.startswith("Conv2DBackprop"):
         return f"{layer}, gradient of its {kind.removeprefix('Conv2DBackprop').lower()}"
     return f"{layer}, {'backward' if backward else 'forward'}"

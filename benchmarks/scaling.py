@@ -198,7 +198,7 @@ def verdict(name: str, rows: list[dict]) -> str:
 
 def draw(rows: list[dict]) -> Figure:
     """Time and memory against size, a panel for each quantity, with a proportional line."""
-    figure = Figure(figsize=(11, 6), layout="constrained")
+    figure = Figure(figsize=(13, 7), layout="constrained")
     for axes, (name, quantity) in zip(figure.subplots(2, 3).flat, QUANTITIES.items(), strict=True):
         of_name = [row for row in rows if row["quantity"] == name]
         sizes = [row["size"] for row in of_name]
@@ -207,13 +207,15 @@ def draw(rows: list[dict]) -> Figure:
         line = [seconds[-1] * size / sizes[-1] for size in sizes]
         axes.loglog(sizes, line, ":", color="grey", label="proportional")
         axes.set(title=name, xlabel=quantity.unit, ylabel="seconds")
-        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=8)
+        axes.set_yticks(seconds, [f"{value:.2g}" for value in seconds], fontsize=8)
         axes.minorticks_off()
         memory = axes.twinx()
         memory.plot(sizes, [row["mb"] / 1024 for row in of_name], "s--", color=PALETTE[1])
         memory.set_ylabel("highest resident memory, GB", color=PALETTE[1])
         memory.set_ylim(bottom=0)
-        axes.legend(fontsize=8)
+        memory.tick_params(labelsize=8)
+        axes.legend(fontsize=8, loc="lower right")
     add_caption(figure, circumstances())
     return figure
 

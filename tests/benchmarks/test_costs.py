@@ -17,6 +17,7 @@ from benchmarks import costs
             "MklNativeConv2DBackpropFilterWithBias",
             "conv1, gradient of its filter",
         ),
+        ("gradient_tape/fstcn_1/scl_1/norm1_1/mul_2/Mul", "Mul", "norm1, backward"),
         ("fine_tuning_adam/update_0_19/Sqrt_1", "Sqrt", "update of the weights"),
         ("PyFuncStateless", "PyFuncStateless", "input pipeline"),
         ("AddN_14", "AddN", "AddN, forward, of no layer"),
