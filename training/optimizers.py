@@ -28,7 +28,7 @@ class _DecayInGradient(_RatedVariables):
     """Mixin: adds `wd * w` to the gradient of every kernel.
 
     These are the numbers of `keras.regularizers.L2(wd / 2)` on the kernels. As a part of the loss
-    they would cost four more passes over all weights, a third of a step of preset `paper`.
+    they would cost four more passes over all weights.
     """
 
     def __init__(self, learning_rate, *, kernel_decay: float, **kwargs):
