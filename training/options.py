@@ -65,7 +65,7 @@ class FitOptions(CollectionOptions):
     dropout: float | None = option(None, "after each fully-connected layer and TCL branch")
     batch_size: int | None = option(None, "samples in a batch, over all devices")
     auxiliary_epochs: int | None = option(
-        None, "stage 2: passes over the training videos, one sample of each a pass; 0: no stage 2"
+        None, "stage 2: passes over the training videos, one frame of each a pass; 0: no stage 2"
     )
     auxiliary_rate: float | None = option(None, "stage 2: highest learning rate")
     auxiliary_scl_rate: float | None = option(
@@ -113,9 +113,7 @@ class FitOptions(CollectionOptions):
         positive = "epochs", "batch_size", "num_clips", "learning_rate", "auxiliary_rate"
         for name in positive:
             self._check(name, getattr(self, name) > 0, "be positive")
-        for name in ("seed", "scl_rate", "auxiliary_scl_rate"):
-            self._check(name, getattr(self, name) >= 0, "not be negative")
-        for name in ("auxiliary_epochs", "weight_decay"):
+        for name in ("seed", "scl_rate", "auxiliary_scl_rate", "auxiliary_epochs", "weight_decay"):
             self._check(name, getattr(self, name) >= 0, "not be negative")
         for name in ("learning_rate", "auxiliary_rate"):
             self._check(name, math.isfinite(getattr(self, name)), "be finite")

@@ -16,7 +16,7 @@ class Recipe:
             kernel that a step takes off, times the learning rate.
         dropout: dropout probability after each fully-connected layer and TCL branch.
         batch_size: samples in a batch.
-        auxiliary_epochs: passes over the training videos in stage 2, one sample of each a pass; 0
+        auxiliary_epochs: passes over the training videos in stage 2, one frame of each a pass; 0
             leaves the stage out.
         auxiliary_rate: its highest learning rate, after the warm-up.
         auxiliary_scl_rate: rate of pre-trained layers in stage 2, relative to the others.

@@ -2,7 +2,7 @@
 
 1. "pretraining": the auxiliary classifier on images; its weights come by `--scl-weights`.
 2. "auxiliary": the auxiliary classifier on random frames of the training videos.
-3. "global": the whole network on clip pairs, its paths as stage 2 left them.
+3. "global": the whole network on clip pairs, its spatial path as stage 2 left it.
 
 `pretrain` runs stage 1, `fit` stages 2 and 3.
 """
@@ -238,8 +238,8 @@ def describe(stage: Stage, rates: Mapping[str, float]) -> str:
         f"stage {stage.name}: {model.count_params():,} parameters ({model.dtype_policy.name}), "
         f"{stage.epochs} epochs of {stage.steps_per_epoch} steps"
     )
-    for rate in sorted(set(rates.values())):
-        names = [name for name in rates if rates[name] == rate]
+    if rates:
+        names, rate = list(rates), max(rates.values())
         text += f"; {len(names)} pre-trained layers from {names[0]} to {names[-1]} "
         text += f"move at {rate:g} of the rate" if rate else f"are fixed, {fixed:,} parameters"
     return text
