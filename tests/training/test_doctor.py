@@ -58,8 +58,14 @@ def test_one_of_everything(collection, capsys):
     report, findings = check(collection, code=1)
     assert not report["healthy"]
     expected = {
-        "1 identical pairs ACROSS training and test videos": ("error", "a/0.avi  =  a/5.avi"),
-        "1 near-duplicate pairs within one side": ("warning", "b/1.avi  =  b/2.avi"),
+        "1 groups of identical videos ACROSS training and test": (
+            "error",
+            "train a/0.avi  =  test a/5.avi",
+        ),
+        "1 groups of near-duplicate videos within one side": (
+            "warning",
+            "train b/1.avi, b/2.avi",
+        ),
         "1 test videos cannot be decoded": ("error", "'a/4.avi': cannot be opened as a video"),
         "1 listed test videos are missing": ("error", "b/4.avi"),
         "video files that no list names": ("warning", "1 files"),

@@ -31,17 +31,28 @@ def test_search_finds_what_comparing_all_pairs_finds():
             changed = bits.copy()
             changed[generator.choice(192, flips, replace=False)] ^= 1
             hashes[f"{number}-{copy}"] = np.packbits(changed).tobytes().hex()
-    expected = sorted(
-        (min(a, b), max(a, b))
+    near = [
+        (a, b)
         for a, b in itertools.combinations(hashes, 2)
         if bin(int(hashes[a], 16) ^ int(hashes[b], 16)).count("1") <= 11
-    )
-    assert len(expected) > 30
-    assert near_duplicates(hashes) == expected
+    ]
+    assert len(near) > 30
+    found = near_duplicates(hashes)
+    assert clusters(list(hashes), found) == clusters(list(hashes), near)
+    assert len(found) == len(hashes) - len(set(clusters(list(hashes), near).values()))
 
 
 def test_equal_hashes_are_near():
-    assert near_duplicates({"b": "0" * 48, "a": "0" * 48, "c": "f" * 48}) == [("a", "b")]
+    hashes = {"b": "0" * 48, "a": "0" * 48, "c": "f" * 48, "d": "0" * 48}
+    assert near_duplicates(hashes) == [("a", "b"), ("b", "d")]
+    assert near_duplicates({}) == []
+
+
+def test_many_equal_and_many_dark_videos():
+    generator = np.random.default_rng(0)
+    hashes = {f"equal-{number}": "0" * 48 for number in range(20_000)}
+    hashes |= {f"dark-{number}": "f" * 32 + generator.bytes(8).hex() for number in range(1_000)}
+    assert near_duplicates(hashes) == list(itertools.pairwise(sorted(hashes)[1_000:]))
 
 
 def test_clusters_join_chains():

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from training.data.datasets import Dataset
-from training.data.duplicates import near_duplicates
+from training.data.duplicates import clusters, near_duplicates
 from training.data.store import FrameStore
 
 OUTLIER = 3.0  # times the median, or a third of it
 SHOWN = 5
+LINE = 200  # characters of an example
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Finding:
     Attributes:
         severity: `"error"` if it makes an accuracy wrong, `"warning"` if it may.
         text: what it is, with the count.
-        examples: the videos, or pairs of videos, concerned; all of them.
+        examples: the videos, or groups of videos, concerned; all of them.
     """
 
     severity: str
@@ -53,7 +54,7 @@ class Report:
             lines.append(f"{name:32}" + "".join(f"{counts.get(side, 0):8}" for side in sides))
         for finding in self.findings:
             lines.append(f"{finding.severity}: {finding.text}")
-            lines += [f"    {example}" for example in finding.examples[:SHOWN]]
+            lines += [f"    {_shortened(example)}" for example in finding.examples[:SHOWN]]
             if len(finding.examples) > SHOWN:
                 lines.append(f"    ... and {len(finding.examples) - SHOWN} more")
         errors = sum(finding.severity == "error" for finding in self.findings)
@@ -109,20 +110,28 @@ def _absent(dataset: Dataset, store: FrameStore) -> list[Finding]:
 
 def _duplicates(dataset: Dataset, store: FrameStore) -> list[Finding]:
     usable = {path: stored for path, stored in store.videos.items() if stored.num_frames}
-    same = defaultdict(list)
+    hashes = {path: stored.perceptual_hash for path, stored in usable.items()}
+    first_alike = clusters(list(usable), near_duplicates(hashes))
+    same, alike = defaultdict(list), defaultdict(list)
     for path, stored in usable.items():
         same[stored.source_sha256].append(path)
-    identical = {(a, b) for paths in same.values() for a in paths for b in paths if a < b}
-    hashes = {path: stored.perceptual_hash for path, stored in usable.items()}
-    alike = set(near_duplicates(hashes)) - identical
+        alike[first_alike[path]].append(path)
+    identical = [paths for paths in same.values() if len(paths) > 1]
+    near = [paths for paths in alike.values() if len({usable[p].source_sha256 for p in paths}) > 1]
     sides = {video.path: video.side for video in dataset.videos}
     findings = []
-    for kind, pairs in (("identical", identical), ("near-duplicate", alike)):
-        across = sorted(f"{a}  =  {b}" for a, b in pairs if sides[a] != sides[b])
-        within = sorted(f"{a}  =  {b}" for a, b in pairs if sides[a] == sides[b])
+    for kind, groups in (("identical", identical), ("near-duplicate", near)):
+        across, within = [], []
+        for paths in groups:
+            on_sides = sorted({sides[path] for path in paths}, reverse=True)  # train, then test
+            parts = [
+                f"{side} {', '.join(path for path in sorted(paths) if sides[path] == side)}"
+                for side in on_sides
+            ]
+            (within if len(parts) == 1 else across).append("  =  ".join(parts))
         findings += [
-            _finding("error", f"{kind} pairs ACROSS training and test videos", across),
-            _finding("warning", f"{kind} pairs within one side", within),
+            _finding("error", f"groups of {kind} videos ACROSS training and test", sorted(across)),
+            _finding("warning", f"groups of {kind} videos within one side", sorted(within)),
         ]
     return findings
 
@@ -167,3 +176,7 @@ def _outliers(store: FrameStore) -> list[Finding]:
 
 def _finding(severity: str, text: str, examples: Sequence[str]) -> Finding:
     return Finding(severity, f"{len(examples)} {text}", tuple(examples))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LINE else f"{text[: LINE // 2]} ... {text[-LINE // 2 :]}"

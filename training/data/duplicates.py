@@ -1,7 +1,8 @@
 """Videos that look alike: a perceptual hash of three frames, compared without comparing all."""
 
+import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -30,33 +31,48 @@ def video_hash(frame_hashes: Sequence[str]) -> str:
 
 
 def near_duplicates(hashes: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Pairs of videos whose hashes differ in at most `MAX_DISTANCE` of 192 bits.
+    """Pairs of videos that tie all near-duplicates together.
 
+    Two videos are near-duplicates if their hashes differ in at most `MAX_DISTANCE` of 192 bits.
     Hashes are cut into 12 bands of 16 bits; two that differ in 11 bits share at least one band,
-    so only videos that share a band are compared, and no near pair is missed.
+    so only those that share a band are compared, and none is missed.
 
     Args:
         hashes: `video_hash` of each video, by path.
 
     Returns:
-        Pairs of paths, each pair and the list sorted.
+        Fewer pairs than videos: whatever near-duplicates lead from one video to another, the
+        pairs do so, too.
     """
-    width = HASH_BITS // 4 // _BANDS  # hexadecimal digits of a band
     alike = defaultdict(list)
     for path in sorted(hashes):
         alike[hashes[path]].append(path)
-    buckets = defaultdict(list)
-    for value in alike:
-        for band in range(_BANDS):
-            buckets[band, value[band * width : (band + 1) * width]].append(value)
-    pairs = {(a, b) for paths in alike.values() for a in paths for b in paths if a < b}
-    for bucket in buckets.values():
-        for number, one in enumerate(bucket):
-            for other in bucket[number + 1 :]:
-                if (int(one, 16) ^ int(other, 16)).bit_count() <= MAX_DISTANCE:
-                    found = ((a, b) for a in alike[one] for b in alike[other])
-                    pairs |= {(min(pair), max(pair)) for pair in found}
-    return sorted(pairs)
+    pairs = [pair for paths in alike.values() for pair in itertools.pairwise(paths)]
+    firsts = [paths[0] for paths in alike.values()]
+    bits = np.frombuffer(bytes.fromhex("".join(alike)), np.uint8).reshape(-1, HASH_BITS // 8)
+    label = np.arange(len(bits))  # equal for those that are tied
+    words = bits.view(np.uint64)
+    for one, other in _sharing_a_band(bits):
+        apart = np.bitwise_count(words[one] ^ words[other]).sum(axis=1)
+        new = (apart <= MAX_DISTANCE) & (label[one] != label[other])
+        for a, b in zip(one[new], other[new], strict=True):
+            if label[a] != label[b]:
+                label[label == label[b]] = label[a]
+                pairs.append((firsts[a], firsts[b]))
+    return pairs
+
+
+def _sharing_a_band(bits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All pairs of rows of `(n, 24)` uint8 that share a band, in arrays of their indices."""
+    for band in bits.view(np.uint16).T:
+        order = np.argsort(band, kind="stable")
+        start = np.arange(len(order))
+        for apart in range(1, len(order)):
+            start = start[start < len(order) - apart]
+            start = start[band[order[start]] == band[order[start + apart]]]
+            if not len(start):
+                break
+            yield order[start], order[start + apart]
 
 
 def clusters(paths: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
