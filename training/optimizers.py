@@ -24,8 +24,8 @@ class _RatedVariables:
         return self._trainable_variables[self._get_variable_index(variable)].path
 
 
-class _DecayInGradient(_RatedVariables):
-    """Mixin: adds `wd * w` to the gradient of every kernel.
+class _KernelDecay(_RatedVariables):
+    """Mixin: an optimiser that adds `wd * w` to the gradient of every kernel.
 
     These are the numbers of `keras.regularizers.L2(wd / 2)` on the kernels. As a part of the loss
     they would cost four more passes over all weights.
@@ -35,17 +35,28 @@ class _DecayInGradient(_RatedVariables):
         super().__init__(learning_rate, **kwargs)
         self._kernel_decay = kernel_decay
 
-    def update_step(self, gradient, variable, learning_rate):
-        if self._kernel_decay and self._path(variable).rsplit("/")[-1] not in NOT_DECAYED:
-            gradient = gradient + self._kernel_decay * variable
-        super().update_step(gradient, variable, learning_rate)
+    def _decay(self, variable) -> float:
+        is_kernel = self._path(variable).rsplit("/")[-1] not in NOT_DECAYED
+        return self._kernel_decay if is_kernel else 0.0
 
 
 class _FusedSGD(keras.optimizers.SGD):
-    """SGD with momentum whose update is one operation: two passes over the weights, not five."""
+    """SGD with momentum, whose step is two operations in place.
+
+    ```
+    velocity = momentum * (velocity - rate * wd / momentum * w) - rate * gradient
+    w = w + velocity
+    ```
+    """
 
     def update_step(self, gradient, variable, learning_rate):
         velocity = self.momentums[self._get_variable_index(variable)].value
+        if decay := self._decay(variable):
+            tf.raw_ops.ResourceApplyGradientDescent(
+                var=velocity.handle,
+                alpha=learning_rate * decay / self.momentum,
+                delta=variable,
+            )
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=variable.handle,
             accum=velocity.handle,
@@ -55,11 +66,20 @@ class _FusedSGD(keras.optimizers.SGD):
         )
 
 
-class FineTuningSGD(_DecayInGradient, _FusedSGD):
+class _DecayedAdam(keras.optimizers.Adam):
+    """Adam that divides the gradient, its decay included, by its running magnitude."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        if decay := self._decay(variable):
+            gradient = gradient + decay * variable
+        super().update_step(gradient, variable, learning_rate)
+
+
+class FineTuningSGD(_KernelDecay, _FusedSGD):
     """SGD that fine-tunes."""
 
 
-class FineTuningAdam(_DecayInGradient, keras.optimizers.Adam):
+class FineTuningAdam(_KernelDecay, _DecayedAdam):
     """Adam that fine-tunes."""
 
 

@@ -13,9 +13,9 @@ class LocalResponseNormalization(keras.layers.Layer):
     y[..., i] = x[..., i] / (bias + alpha / depth * sum_{|j - i| <= depth // 2} x[..., j]^2) ^ beta
     ```
 
-    Channels outside the range count as zero. The sum over channels is one matrix product with a
-    banded matrix of zeros and ones (a 1x1 convolution); it runs in float32 under every precision
-    policy, because squares of activations overflow float16.
+    Channels outside the range count as zero. The sum over channels is one product with a banded
+    matrix. Squares of activations overflow float16: under that policy the sum runs in float32, as
+    the power does under every one.
 
     Args:
         depth: number of neighbouring channels `n` in the sum; odd.
@@ -58,11 +58,11 @@ class LocalResponseNormalization(keras.layers.Layer):
     def call(self, x):
         channels = np.arange(x.shape[-1])
         band = np.abs(channels[:, None] - channels[None, :]) <= self.depth // 2
-        x32 = ops.cast(x, "float32")
-        energy = ops.matmul(ops.square(x32), ops.convert_to_tensor(band, "float32"))
-        scale = self.bias + self.alpha / self.depth * energy
+        squares = ops.square(ops.cast(x, "float32") if self.compute_dtype == "float16" else x)
+        band = ops.convert_to_tensor(self.alpha / self.depth * band, squares.dtype)
+        scale = self.bias + ops.cast(ops.matmul(squares, band), "float32")
         # exp(-beta * log(scale)): the gradient of a general power is three times slower
-        return ops.cast(x32 * ops.exp(-self.beta * ops.log(scale)), x.dtype)
+        return x * ops.cast(ops.exp(-self.beta * ops.log(scale)), x.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
