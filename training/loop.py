@@ -164,7 +164,9 @@ def train_step(stage: Stage, strategy: tf.distribute.Strategy):
             objective = ops.sum(losses * weights) / stage.batch_size
             objective = optimizer.scale_loss(objective)
         gradients = tape.gradient(objective, model.trainable_variables)
-        optimizer.apply(gradients, model.trainable_variables)
+        # a kernel that is still being read is copied when it is updated
+        with tf.control_dependencies(gradients):
+            optimizer.apply(gradients, model.trainable_variables)
         return ops.append(_sums(labels, probabilities, losses, weights), stopped)
 
     @tf.function(autograph=False, jit_compile=False)
