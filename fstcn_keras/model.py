@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from fstcn_keras.layers import (
     CeilMaxPooling2D,
@@ -66,11 +66,12 @@ def fstcn(
     x = layers.Concatenate(axis=1)(frames) if len(frames) > 1 else frames[0]
     maps = FoldedTimeDistributed(_lower_scls(config), name="time_distributed_scl")(x)
 
-    features = []  # the one frame's maps come first, the differences' after them
+    of_path = ops.split(maps, [1], axis=1) if len(frames) > 1 else [maps]
+    features = []
     if "spatial" in paths:
-        features.append(_spatial_path(maps[:, 0], config))
+        features.append(_spatial_path(ops.squeeze(of_path[0], axis=1), config))
     if "temporal" in paths:
-        features.append(_temporal_path(maps[:, -config.clip_length :], config, temporal_kernels))
+        features.append(_temporal_path(of_path[-1], config, temporal_kernels))
     x = layers.Concatenate()(features) if len(features) > 1 else features[0]
     x = _fully_connected(x, config.joint_units, "spatio_temporal_features", config)
     return keras.Model(inputs, _classifier(x, num_classes, config), name="fstcn")
