@@ -15,9 +15,8 @@ class _RatedVariables:
         super().__init__(learning_rate, **kwargs)
         self._rates = dict(rates)
 
-    def update_step(self, gradient, variable, learning_rate):
-        rate = self._rates.get(self._path(variable), 1.0)
-        super().update_step(gradient, variable, learning_rate * rate)
+    def _rate(self, variable) -> float:
+        return self._rates.get(self._path(variable), 1.0)
 
     def _path(self, variable) -> str:
         # on several devices the variable is one device's part, which has another name
@@ -40,8 +39,8 @@ class _KernelDecay(_RatedVariables):
         return self._kernel_decay if is_kernel else 0.0
 
 
-class _FusedSGD(keras.optimizers.SGD):
-    """SGD with momentum, whose step is two operations in place.
+class FineTuningSGD(_KernelDecay, keras.optimizers.SGD):
+    """SGD with momentum whose step is two operations in place.
 
     ```
     velocity = momentum * (velocity - rate * wd / momentum * w) - rate * gradient
@@ -50,6 +49,7 @@ class _FusedSGD(keras.optimizers.SGD):
     """
 
     def update_step(self, gradient, variable, learning_rate):
+        learning_rate = learning_rate * self._rate(variable)
         velocity = self.momentums[self._get_variable_index(variable)].value
         if decay := self._decay(variable):
             tf.raw_ops.ResourceApplyGradientDescent(
@@ -66,7 +66,27 @@ class _FusedSGD(keras.optimizers.SGD):
         )
 
 
-class _DecayedAdam(keras.optimizers.Adam):
+class _AdamInPlace(_RatedVariables):
+    """Mixin for Adam: the same step as one operation, where Keras' takes twelve."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        number = self._get_variable_index(variable)
+        step = tf.cast(self.iterations.value + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[number].value.handle,
+            v=self._velocities[number].value.handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=learning_rate * self._rate(variable),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+
+class FineTuningAdam(_KernelDecay, _AdamInPlace, keras.optimizers.Adam):
     """Adam that divides the gradient, its decay included, by its running magnitude."""
 
     def update_step(self, gradient, variable, learning_rate):
@@ -75,16 +95,8 @@ class _DecayedAdam(keras.optimizers.Adam):
         super().update_step(gradient, variable, learning_rate)
 
 
-class FineTuningSGD(_KernelDecay, _FusedSGD):
-    """SGD that fine-tunes."""
-
-
-class FineTuningAdam(_KernelDecay, _DecayedAdam):
-    """Adam that fine-tunes."""
-
-
-class FineTuningAdamW(_RatedVariables, keras.optimizers.AdamW):
-    """AdamW that fine-tunes."""
+class FineTuningAdamW(_AdamInPlace, keras.optimizers.AdamW):
+    """Adam with a weight decay that stands apart."""
 
 
 def build_optimizer(

@@ -58,6 +58,17 @@ def test_kernels_are_decayed_by_a_term_of_the_gradient(name, formula):
         np.testing.assert_allclose(after[number], expected, rtol=2e-5, atol=2e-6)
 
 
+def test_the_decay_of_adamw_stands_apart():
+    before, gradients, after = step("adamw")
+    for number, decay in enumerate((DECAY, 0.0)):
+        weight = before[number]
+        own = [both[number] for both in gradients]
+        steps = np.diff([adam(0 * weight, own[:taken], 0.0) for taken in range(3)], axis=0)
+        for of_adam in steps:
+            weight = (1 - RATE * decay) * weight + of_adam
+        np.testing.assert_allclose(after[number], weight, rtol=2e-5, atol=2e-6)
+
+
 def test_a_slow_variable_takes_its_share_of_the_step():
     before, gradients, after = step("sgd", rates={"dense/kernel": 0.25}, decay=0.0)
     first, second = (both[0] for both in gradients)
