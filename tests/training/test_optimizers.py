@@ -1,16 +1,26 @@
 """The optimisers' steps against their formulas, in NumPy."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from training.optimizers import build_optimizer
 
 DECAY, RATE = 0.5, 0.1
+ROOT = Path(__file__).parents[2]
 
 
 def step(name: str, *, rates=None, decay=DECAY):
-    """Weights of a dense layer, two gradients, and the weights after a step with each."""
+    """Weights of a dense layer, two gradients, and the weights after a step with each.
+
+    In the scope of a strategy every replica has an equal share of the gradients.
+    """
+    strategy = tf.distribute.get_strategy()
     generator = np.random.default_rng(0)
     layer = keras.layers.Dense(3, name="dense")
     layer.build((None, 2))
@@ -26,8 +36,15 @@ def step(name: str, *, rates=None, decay=DECAY):
     )
     optimizer.build(layer.trainable_variables)
     gradients = [[generator.normal(size=weight.shape) for weight in before] for _ in range(2)]
-    for both in gradients:
-        optimizer.apply([keras.ops.cast(gradient, "float32") for gradient in both])
+
+    def replica_step(number):
+        share = [
+            tf.constant(g, "float32") / strategy.num_replicas_in_sync for g in gradients[number]
+        ]
+        optimizer.apply(share)
+
+    for number in range(2):
+        strategy.run(replica_step, args=(number,))
     return before, gradients, [v.numpy() for v in layer.trainable_variables]
 
 
@@ -67,6 +84,24 @@ def test_the_decay_of_adamw_stands_apart():
         for of_adam in steps:
             weight = (1 - RATE * decay) * weight + of_adam
         np.testing.assert_allclose(after[number], weight, rtol=2e-5, atol=2e-6)
+
+
+def test_two_devices_take_the_same_steps(tmp_path):
+    script = """
+import numpy as np, sys, tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.training.test_optimizers import step
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    found = {name: step(name)[2] for name in ("sgd", "adam", "adamw")}
+np.savez(sys.argv[1], **{f"{name} {n}": w for name, of in found.items() for n, w in enumerate(of)})
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "weights.npz")]
+    subprocess.run(command, check=True, capture_output=True, timeout=120, cwd=ROOT)
+    with np.load(tmp_path / "weights.npz") as found:
+        for name in ("sgd", "adam", "adamw"):
+            for number, expected in enumerate(step(name)[2]):
+                np.testing.assert_allclose(found[f"{name} {number}"], expected, rtol=1e-5)
 
 
 def test_a_slow_variable_takes_its_share_of_the_step():
