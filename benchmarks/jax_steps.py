@@ -8,10 +8,8 @@ import keras
 from keras import ops
 
 from benchmarks import flops
-from benchmarks.workers import Work
+from benchmarks.workers import NUM_CLASSES, Work
 from fstcn_keras import PRESETS, fstcn
-
-NUM_CLASSES = 51
 
 
 def step(*, network: str, phase: str, batch: int, repeats: int) -> Work:

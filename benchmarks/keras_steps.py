@@ -11,13 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import flops
-from benchmarks.workers import Work
+from benchmarks.workers import NUM_CLASSES, Work
 from fstcn_keras import PRESETS, fstcn
 from training.distribution import device_strategy
 from training.loop import Stage, train_step
 from training.optimizers import build_optimizer
 
-NUM_CLASSES = 51
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 

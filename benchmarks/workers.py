@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from benchmarks.report import alternate
 
+NUM_CLASSES = 51  # of every network that is timed, as in HMDB-51
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}  # idle OpenMP threads sleep
 
 _prepared: dict[int, "Work"] = {}  # in the worker's process

@@ -73,7 +73,7 @@ class Workers:
 
         Raises:
             BadRequest: if the function does, or the process died of it.
-            RuntimeError: if the function raises anything else.
+            RuntimeError: if the function raises anything else, or no process takes the call.
         """
         decoder = await self._idle.get()
         loop = asyncio.get_running_loop()
@@ -84,7 +84,7 @@ class Workers:
                 with contextlib.suppress(_NotTaken):
                     return await call
                 decoder.kill()
-            raise EOFError("two processes did not take the call")
+            raise RuntimeError("two processes in a row died before they took the call")
         except (EOFError, OSError) as error:
             decoder.kill()
             raise BadRequest("the decoder crashed on what was sent") from error
