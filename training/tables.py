@@ -241,5 +241,5 @@ def _network_text(entry: dict) -> str:
     return (
         f"- {entry['run']}: paths {entry['paths'].replace(' ', ' and ')}"
         f"{f', TCL kernels {kernels}' if kernels else ''}; preset {entry['preset']}; "
-        f"{entry['recipe']}; {entry['precision']}"
+        f"{entry['recipe']}; scored in {entry['precision']}"
     )
