@@ -1,7 +1,7 @@
 """The views of videos through the network, no image more than once."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -91,17 +91,23 @@ class ViewScorer:
         distinct = dict.fromkeys(key for of_clip in keys for key in of_clip)
         images = [path.image(frames_of[video], *numbers) for video, *numbers in distinct]
         maps = dict(zip(distinct, self._maps(number, images), strict=True))
-        return np.concatenate([path.arrange([maps[key] for key in of_clip]) for of_clip in keys])
+        shape = (len(wanted), clips.NUM_CROPS, len(keys[0]), *path.map_shape)
+        inputs = np.empty(shape, maps[keys[0][0]][0].dtype)
+        for clip, of_clip in enumerate(keys):
+            for image, key in enumerate(of_clip):
+                for crop, of_crop in enumerate(maps[key]):
+                    inputs[clip, crop, image] = of_crop
+        return inputs.reshape(-1, *path.output.shape[1:])
 
-    def _maps(self, number: int, images: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-        """The maps `(C, h, w, f)` of each image, a few of one size at a time."""
+    def _maps(self, number: int, images: Sequence[np.ndarray]) -> Iterator[Sequence[np.ndarray]]:
+        """The maps of each image, `C` arrays `(h, w, f)`; a few images of one size at a time."""
         at_once = _IMAGES_AT_ONCE[self._plan.views]
         for _, alike in itertools.groupby(images, np.shape):
             while some := list(itertools.islice(alike, at_once)):
                 yield from self._crops(number, np.stack(some))
 
-    def _crops(self, number: int, images: np.ndarray) -> np.ndarray:
-        """Maps `(images, C, h, w, f)` of images `(images, h, w, 3)`."""
+    def _crops(self, number: int, images: np.ndarray) -> Iterable[Sequence[np.ndarray]]:
+        """`_maps` of images `(images, h, w, 3)`."""
         size, network = self._plan.crop_size, self.convolutions[number]
         if self._plan.views == "exact":
             crops = clips.crops(images, size)  # (C, images, size, size, 3)
@@ -110,7 +116,9 @@ class ViewScorer:
         whole = network.predict_on_batch(np.concatenate([images, images[:, :, ::-1]]))
         both = whole.reshape(2, len(images), *whole.shape[1:])
         corners = clips.crop_grid(*images.shape[1:3], size)
-        return _cut(both, corners, self.paths[number].map_shape[:2])
+        return [
+            _cut(maps, corners, self.paths[number].map_shape[:2]) for maps in both.swapaxes(0, 1)
+        ]
 
 
 @dataclass(frozen=True)
@@ -148,10 +156,6 @@ class ImagePath:
         if self.sees_differences:
             return clips.absolute_difference(*(frames[number] for number in numbers))
         return frames[numbers[0]]
-
-    def arrange(self, maps: list[np.ndarray]) -> np.ndarray:
-        """The maps of a clip's images as the rest of the network takes them, `(C, ...)`."""
-        return np.stack(maps, axis=1) if self.sees_differences else maps[0]
 
 
 def _image_paths(model: keras.Model) -> list[ImagePath]:
@@ -192,20 +196,19 @@ def _for_any_size(network: keras.Model) -> keras.Model:
     return resized
 
 
-def _cut(maps: np.ndarray, corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Crops `(images, 18, *size, f)` of the maps of images and of their mirror images.
+def _cut(maps: np.ndarray, corners: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
+    """The 18 crops `(*size, f)` of the maps of an image and of its mirror image.
 
     Args:
-        maps: `(2, images, h, w, f)`, those of the mirror images second.
+        maps: `(2, h, w, f)`, those of the mirror image second.
         corners: `(9, 2)`, top and left of the crops in an image, in the order of `crop_grid`.
         size: height and width of a crop's maps.
     """
-    room = np.array(maps.shape[2:4]) - size  # places that a crop can be moved by
+    room = np.array(maps.shape[1:3]) - size  # places that a crop can be moved by
     places = np.rint(corners / np.maximum(corners.max(axis=0), 1) * room).astype(int)
     mirrored = np.stack([places[:, 0], room[1] - places[:, 1]], axis=1)
-    cuts = [
-        of_side[:, y : y + size[0], x : x + size[1]]
+    return [
+        of_side[y : y + size[0], x : x + size[1]]
         for of_side, corner in zip(maps, (places, mirrored), strict=True)
         for y, x in corner
     ]
-    return np.stack(cuts, axis=1)
