@@ -8,38 +8,32 @@ import tensorflow as tf
 NOT_DECAYED = ("bias", "gamma", "beta")  # the last part of the paths of what is no kernel
 
 
-class _RatedVariables:
-    """Mixin: an optimiser that moves some variables at a fraction of its learning rate."""
+class _FineTuning:
+    """Mixin: an optimiser with a rate for each variable, and weight decay for kernels alone.
 
-    def __init__(self, learning_rate, *, rates: Mapping[str, float], **kwargs):
+    Where the decay is a term `wd * w` of the gradient, its numbers are those of
+    `keras.regularizers.L2(wd / 2)` on the kernels. As a part of the loss it would cost four more
+    passes over all weights.
+    """
+
+    def __init__(self, learning_rate, *, rates: Mapping[str, float], kernel_decay: float, **kwargs):
         super().__init__(learning_rate, **kwargs)
         self._rates = dict(rates)
+        self._kernel_decay = kernel_decay
 
     def _rate(self, variable) -> float:
         return self._rates.get(self._path(variable), 1.0)
+
+    def _decay(self, variable) -> float:
+        is_kernel = self._path(variable).split("/")[-1] not in NOT_DECAYED
+        return self._kernel_decay if is_kernel else 0.0
 
     def _path(self, variable) -> str:
         # on several devices the variable is one device's part, which has another name
         return self._trainable_variables[self._get_variable_index(variable)].path
 
 
-class _KernelDecay(_RatedVariables):
-    """Mixin: an optimiser that adds `wd * w` to the gradient of every kernel.
-
-    These are the numbers of `keras.regularizers.L2(wd / 2)` on the kernels. As a part of the loss
-    they would cost four more passes over all weights.
-    """
-
-    def __init__(self, learning_rate, *, kernel_decay: float, **kwargs):
-        super().__init__(learning_rate, **kwargs)
-        self._kernel_decay = kernel_decay
-
-    def _decay(self, variable) -> float:
-        is_kernel = self._path(variable).rsplit("/")[-1] not in NOT_DECAYED
-        return self._kernel_decay if is_kernel else 0.0
-
-
-class FineTuningSGD(_KernelDecay, keras.optimizers.SGD):
+class FineTuningSGD(_FineTuning, keras.optimizers.SGD):
     """SGD with momentum whose step is two operations in place.
 
     ```
@@ -66,8 +60,8 @@ class FineTuningSGD(_KernelDecay, keras.optimizers.SGD):
         )
 
 
-class _AdamInPlace(_RatedVariables):
-    """Mixin for Adam: the same step as one operation, where Keras' takes twelve."""
+class _AdamInPlace(_FineTuning, keras.optimizers.Adam):
+    """Adam whose step is one operation, where Keras' takes twelve."""
 
     def update_step(self, gradient, variable, learning_rate):
         number = self._get_variable_index(variable)
@@ -86,7 +80,7 @@ class _AdamInPlace(_RatedVariables):
         )
 
 
-class FineTuningAdam(_KernelDecay, _AdamInPlace, keras.optimizers.Adam):
+class FineTuningAdam(_AdamInPlace):
     """Adam that divides the gradient, its decay included, by its running magnitude."""
 
     def update_step(self, gradient, variable, learning_rate):
@@ -95,8 +89,17 @@ class FineTuningAdam(_KernelDecay, _AdamInPlace, keras.optimizers.Adam):
         super().update_step(gradient, variable, learning_rate)
 
 
-class FineTuningAdamW(_AdamInPlace, keras.optimizers.AdamW):
-    """Adam with a weight decay that stands apart."""
+class FineTuningAdamW(_AdamInPlace):
+    """AdamW: before a step of Adam every kernel loses `rate * wd` of itself."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        if decay := self._decay(variable):
+            tf.raw_ops.ResourceApplyGradientDescent(
+                var=variable.handle,
+                alpha=learning_rate * self._rate(variable) * decay,
+                delta=variable,
+            )
+        super().update_step(gradient, variable, learning_rate)
 
 
 def build_optimizer(
@@ -127,11 +130,9 @@ def build_optimizer(
         warmup_target=learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
+    own = {"rates": rates, "kernel_decay": weight_decay}
     if name == "sgd":
-        optimizer = FineTuningSGD(schedule, momentum=0.9, rates=rates, kernel_decay=weight_decay)
-    elif name == "adam":
-        optimizer = FineTuningAdam(schedule, rates=rates, kernel_decay=weight_decay)
+        optimizer = FineTuningSGD(schedule, momentum=0.9, **own)
     else:
-        optimizer = FineTuningAdamW(schedule, weight_decay=weight_decay, rates=rates)
-        optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
+        optimizer = {"adam": FineTuningAdam, "adamw": FineTuningAdamW}[name](schedule, **own)
     return keras.optimizers.LossScaleOptimizer(optimizer) if loss_scale else optimizer
