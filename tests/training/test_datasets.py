@@ -127,7 +127,7 @@ def test_folder_keeps_sources_on_one_side_and_about_30_percent(tmp_path):
         assert counts[1, "test"] == 6
         tests.append({video.path for video in dataset.side("test")})
         assert datasets.split_by_group(listed, alone) == dataset
-    assert tests[0] != tests[1] != tests[2]
+    assert len(set(map(frozenset, tests))) == 3
 
 
 def test_folder_keeps_look_alikes_on_one_side(tmp_path):
@@ -139,6 +139,47 @@ def test_folder_keeps_look_alikes_on_one_side(tmp_path):
         sides = {video.path: video.side for video in dataset.videos}
         assert all(sides[path] == sides[first] for path, first in look_alike.items())
         assert len(dataset.side("test")) == 5
+
+
+def test_look_alikes_of_two_classes_stay_on_one_side(tmp_path):
+    touch(tmp_path, *(f"{name}/{name}{n:02d}.mp4" for name in "ab" for n in range(10)))
+    look_alike = {
+        f"{name}/{name}{n:02d}.mp4": f"a/a{n:02d}.mp4" for name in "ab" for n in range(10)
+    }
+    for split in (1, 2, 3):
+        dataset = datasets.split_by_group(datasets.folder(tmp_path, split=split), look_alike)
+        sides = {video.path: video.side for video in dataset.videos}
+        assert all(sides[path] == sides[first] for path, first in look_alike.items())
+        assert len(dataset.side("test")) == 6
+
+
+def test_a_large_and_a_small_group_hold_out_the_small_one():
+    items = [(f"{n}.avi", "a", "large" if n else "small") for n in range(10)]
+    for salt in "abcdef":
+        assert hold_out(items, fraction=0.3, salt=salt) == {"0.avi"}
+    assert hold_out(items[1:], fraction=0.3, salt="a") == set()
+
+
+def test_a_class_that_cannot_be_tested_is_named(tmp_path):
+    touch(tmp_path, *(f"{name}/{name}{n}.mp4" for name in "ab" for n in range(4)))
+    alike = {
+        f"{name}/{name}{n}.mp4": f"{name}/{name}{n * (name == 'a')}.mp4"
+        for name in "ab"
+        for n in range(4)
+    }
+    dataset = datasets.split_by_group(datasets.folder(tmp_path, split=1), alike)
+    assert "; 1 classes have no test video, e.g. b" in str(dataset)
+
+
+def test_a_video_that_is_listed_twice_has_no_side(tmp_path):
+    touch(tmp_path / "videos", "a/1.mp4", "a/2.mp4")
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "classInd.txt").write_text("1 a\n")
+    (lists / "trainlist01.txt").write_text("a/1.mp4 1\na/2.mp4 1\n")
+    (lists / "testlist01.txt").write_text("a/2.mp4\n")
+    with pytest.raises(UserError, match=r"name 1 videos more than once, e\.g\. a/2\.mp4"):
+        datasets.folder(tmp_path / "videos", splits_dir=lists)
 
 
 @pytest.mark.parametrize("form", ["hmdb", "ucf"])

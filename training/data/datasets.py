@@ -77,6 +77,10 @@ class Dataset:
                 f"{len(self.classes) + len(self.absent_classes)} listed classes have no video, "
                 f"e.g. {self.absent_classes[0]}"
             )
+        tested = {video.label for video in self.side("test")}
+        untested = [name for label, name in enumerate(self.classes) if label not in tested]
+        if untested:
+            text += f"; {len(untested)} classes have no test video, e.g. {untested[0]}"
         if self.missing:
             text += f"; {len(self.missing)} listed files are missing, e.g. {self.missing[0].path}"
         if self.unlisted:
@@ -171,7 +175,8 @@ def split_by_group(dataset: Dataset, look_alike: Mapping[str, str]) -> Dataset:
         by_name[path.split("/")[0], name].append(path)
     ties += [(paths[0], path) for paths in by_name.values() for path in paths[1:]]
     group_of_path = clusters(list(names), ties)
-    items = [(path, path.split("/")[0], group_of_path[path]) for path in names]
+    # a group bears the name of its first video: look-alikes of two classes are drawn once
+    items = [(path, group.split("/")[0], group) for path, group in group_of_path.items()]
     test = hold_out(items, fraction=0.3, salt=f"split {dataset.split}")
     videos = tuple(
         dataclasses.replace(
@@ -186,6 +191,12 @@ def split_by_group(dataset: Dataset, look_alike: Mapping[str, str]) -> Dataset:
 
 def _dataset(name, split, data_dir, subfolders, classes, listed) -> Dataset:
     """Holds the lists against the files; classes without any file are left out."""
+    counts = Counter(path for path, _, _ in listed)
+    if twice := [path for path, count in counts.items() if count > 1]:
+        raise UserError(
+            f"{data_dir}: the lists of split {split} name {len(twice)} videos more than once, "
+            f"e.g. {twice[0]}: name each once, for training or for testing"
+        )
     root = next((data_dir / sub for sub in subfolders if (data_dir / sub).is_dir()), data_dir)
     files = _video_files(root)
     present = {name for path, name, side in listed if path in files and side != "unused"}
@@ -212,7 +223,9 @@ def _video_files(root: Path) -> set[str]:
     return {
         path.relative_to(root).as_posix()
         for path in root.glob("*/*")
-        if path.suffix.lower() in VIDEO_SUFFIXES and not path.parent.name.startswith(".")
+        if path.suffix.lower() in VIDEO_SUFFIXES
+        and not path.parent.name.startswith(".")
+        and not path.name.startswith(".")
     }
 
 

@@ -11,7 +11,6 @@ FRAMES_HASHED = 3
 HASH_STEP = 4  # only every fourth frame is considered, because hashing takes time
 HASH_BITS = 64 * FRAMES_HASHED
 MAX_DISTANCE = 11  # bits; with one band more than that, two near hashes share a band
-_BANDS = 12
 
 
 def frame_hash(image: Image.Image) -> str:

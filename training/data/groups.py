@@ -38,13 +38,13 @@ def hold_out(items: Iterable[tuple[str, str, str]], *, fraction: float, salt: st
     held = set()
     for class_name, groups in classes.items():
         order = sorted(groups, key=lambda group: _digest(f"{salt}/{class_name}/{group}"))
-        wanted = fraction * sum(map(len, groups.values()))
+        total = sum(map(len, groups.values()))
         taken = 0
-        for group in order[:-1]:
-            if taken + len(groups[group]) / 2 > wanted:
-                continue
-            held.update(groups[group])
-            taken += len(groups[group])
+        for group in order:
+            after = taken + len(groups[group])
+            if (taken + after) / 2 <= fraction * total and after < total:
+                held.update(groups[group])
+                taken = after
     return held
 
 
