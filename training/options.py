@@ -18,6 +18,7 @@ from training.data.demo import DEMO_VERSION, prepare_demo
 from training.data.duplicates import clusters, near_duplicates
 from training.data.preparation import FORMAT, prepare_store
 from training.data.store import ENCODINGS, FrameStore
+from training.distribution import fast_precision
 from training.recipes import RECIPES
 
 SPLITS = (1, 2, 3)  # the official ones of every collection
@@ -94,7 +95,9 @@ class FitOptions(CollectionOptions):
     )
     num_clips: int = option(5, "M, clips of a test video; each is scored in 18 crops")
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = option(
-        "auto", "number format; auto is mixed_bfloat16 where the processor computes in it"
+        "auto",
+        "number format of training; auto is mixed_bfloat16 where the processor computes in it, "
+        "float32 elsewhere",
     )
     checkpoint_minutes: float = option(
         10.0, "minutes between two checkpoints within an epoch; each epoch ends with one"
@@ -105,6 +108,8 @@ class FitOptions(CollectionOptions):
     def __post_init__(self):
         if self.scl is None:
             self._fill("scl", PRESETS[self.preset].scl)
+        if self.precision == "auto":
+            self._fill("precision", fast_precision())
         if self.recipe is None:
             self._fill("recipe", "paper" if self.preset == "paper" else "modern")
         for name, value in dataclasses.asdict(RECIPES[self.recipe, self.preset]).items():
@@ -187,6 +192,8 @@ def load_dataset(options: CollectionOptions) -> Dataset:
     if options.dataset == "demo":
         if options.data_dir is not None:
             raise UserError("--data-dir is not for --dataset demo; name another --dataset")
+        if options.splits_dir is not None:
+            raise UserError("--splits-dir is not for --dataset demo; name another --dataset")
         folder = cache_folder() / f"demo-{DEMO_VERSION}"
         prepare_demo(folder)
         return dataclasses.replace(datasets.hmdb51(folder, split=options.split), name="demo")
