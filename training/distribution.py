@@ -64,8 +64,8 @@ def sum_over_workers(strategy: tf.distribute.Strategy, number: float) -> float:
     """The sum of every worker's number; no worker goes on before all have come here."""
     if num_workers(strategy) == 1:
         return number
-    share = number / (strategy.num_replicas_in_sync // num_workers(strategy))
-    return float(_summing(strategy, tf.float64)(tf.constant([share], tf.float64))[0])
+    replicas = strategy.num_replicas_in_sync // num_workers(strategy)
+    return float(_summing(strategy, tf.float64)(tf.constant([number], tf.float64))[0]) / replicas
 
 
 def take_from_chief(strategy: tf.distribute.Strategy, variables: Iterable[keras.Variable]):

@@ -87,7 +87,7 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes:
     chief = is_chief(strategy)
     history = History(stage.name, stage.epochs, run if chief else None)
     step, validate = train_step(stage, strategy), _validation(stage, strategy)
-    saved = time.monotonic()
+    saved, stopping = time.monotonic(), False
     with store_errors_unwrapped(), _stop_signal() as stopped:
         for batch in _training_data(stage, strategy, start_step=progress.step):
             *sums, stopping = step(*batch, tf.constant(float(bool(stopped)))).numpy().tolist()
@@ -105,11 +105,13 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes:
                 if chief:
                     checkpoints.save(stage.model, stage.optimizer, progress)
                 saved = time.monotonic()
-            if stopping and not stopped:
-                raise WorkerLost(f"one was stopped after step {progress.step}")
             if stopping:
-                print(f"stopped after step {progress.step}; the same command goes on from here")
-                sys.exit(stopped[0])
+                break
+        if stopped:
+            print(f"stopped after step {progress.step}; the same command goes on from here")
+            sys.exit(stopped[0])
+        if stopping:
+            raise WorkerLost(f"one was stopped after step {progress.step}")
     sum_over_workers(strategy, 0)  # the first has written its files
     if progress.best_epoch is not None:
         checkpoints.restore_best(stage.model)
