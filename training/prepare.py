@@ -19,7 +19,7 @@ from fstcn_keras.presets import PRESETS
 from training import cli
 from training.cli import UserError, option
 from training.data.doctor import examine
-from training.data.images import write_frames
+from training.data.images import check_empty, write_frames
 from training.options import CollectionOptions, open_data
 
 
@@ -45,6 +45,10 @@ def main(options: PrepareOptions):
     """Fills the store and says what is in it."""
     if options.image_step < 1:
         raise UserError(f"--image-step must be positive, got {options.image_step}")
+    if options.json is not None and not options.check:
+        raise UserError("--json is where --check writes its findings: give both, or neither")
+    if options.images is not None:
+        check_empty(options.images)
     dataset, store = open_data(options, options.out, short_side=PRESETS[options.preset].short_side)
     videos = store.videos.values()
     rejected = [stored for stored in videos if stored.num_frames == 0]

@@ -172,6 +172,16 @@ def source_of(path: str) -> str:
     return group_of(_FRAME.sub("", path))
 
 
+def check_empty(folder: Path):
+    """Makes sure that a folder holds nothing, or is not there yet.
+
+    Raises:
+        UserError: if it holds anything.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: name another folder, or remove it")
+
+
 def write_frames(store: FrameStore, videos: Iterable[Video], folder: Path, *, step: int) -> int:
     """Writes frames of videos as JPEGs, `folder/CLASS/NAME-frame000012.jpg`.
 
@@ -189,8 +199,7 @@ def write_frames(store: FrameStore, videos: Iterable[Video], folder: Path, *, st
         UserError: if the folder is not empty: frames of test videos might be among those.
         StoreError: if a video's file is damaged or gone.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty: name another folder, or remove it")
+    check_empty(folder)
     written = 0
     for video in videos:
         count = store.videos[video.path].num_frames
