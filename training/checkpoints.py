@@ -73,23 +73,7 @@ class Checkpoints:
         Raises:
             UserError: if a checkpoint is of another network, or none of several can be read.
         """
-        return self._restore(
-            _named("model", model.variables) | _named("optimizer", optimizer.variables)
-        )
-
-    def restore_model(self, model: keras.Model) -> Progress:
-        """The same for the network alone."""
-        return self._restore(_named("model", model.variables))
-
-    def save_best(self, model: keras.Model):
-        """Writes the network of the best epoch."""
-        self._write(f"best-{self._stage}.npz", _arrays("model", model.variables))
-
-    def restore_best(self, model: keras.Model):
-        """Sets the network's variables to those of the best epoch."""
-        _assign(self._folder / f"best-{self._stage}.npz", _named("model", model.variables))
-
-    def _restore(self, variables: dict[str, keras.Variable]) -> Progress:
+        variables = _named("model", model.variables) | _named("optimizer", optimizer.variables)
         files = self._files()
         for file in reversed(files):
             try:
@@ -109,6 +93,14 @@ class Checkpoints:
                 "to start this stage anew"
             )
         return Progress()
+
+    def save_best(self, model: keras.Model):
+        """Writes the network of the best epoch."""
+        self._write(f"best-{self._stage}.npz", _arrays("model", model.variables))
+
+    def restore_best(self, model: keras.Model):
+        """Sets the network's variables to those of the best epoch."""
+        _assign(self._folder / f"best-{self._stage}.npz", _named("model", model.variables))
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob(f"{self._stage}-*.npz"))

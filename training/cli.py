@@ -14,9 +14,9 @@ class UserError(Exception):
     """The user's input is at fault; the message is the one line that says how."""
 
 
-def option(default, help: str, **metadata):
+def option(default, help: str):
     """A field of an options dataclass: its default, and its help text."""
-    return dataclasses.field(default=default, metadata={"help": help, **metadata})
+    return dataclasses.field(default=default, metadata={"help": help})
 
 
 def positional(help: str, *, default=dataclasses.MISSING):
