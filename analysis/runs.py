@@ -47,10 +47,10 @@ class OpenRun:
         """The videos of a side, `"test"` or `"train"`, that can be decoded.
 
         Raises:
-            UserError: if there is none.
+            UserError: see `check_test_videos`.
         """
         if side == "test":
-            return check_test_videos(self.dataset, self.store)
+            return check_test_videos(self.dataset, self.store, self.folder)
         return [v for v in self.dataset.side(side) if self.store.videos[v.path].num_frames]
 
     def middle_frame(self, path: str) -> np.ndarray:

@@ -83,7 +83,7 @@ def accuracies(run: Path) -> list[dict]:
     options = dataclasses.replace(read_config(run / "config.yaml"), out=run)
     plan = load_classifier(run).plan
     dataset, store = open_data(options, options.store, short_side=plan.short_side)
-    videos = check_test_videos(dataset, store)
+    videos = check_test_videos(dataset, store, run)
     labels = np.array([video.label for video in videos])
     scores, rows = {}, []
     for views in VIEWS:

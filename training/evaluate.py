@@ -25,6 +25,7 @@ from training.data.store import FrameStore
 from training.files import aside, write_aside
 from training.options import FitOptions, open_data, read_config
 from training.scores import all_accuracies, views_text
+from training.seen import check_unseen
 
 VIEWS_HELP = "shared cuts a video's crops from feature maps of whole frames: faster, not the same"
 
@@ -84,13 +85,19 @@ def report_rejected(store: FrameStore, run: Path):
         )
 
 
-def check_test_videos(dataset: Dataset, store: FrameStore) -> list[Video]:
+def check_test_videos(dataset: Dataset, store: FrameStore, run: Path) -> list[Video]:
     """The test videos that can be decoded.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is none, or the run has seen one of them in training.
     """
     listed = dataset.side("test")
+    if not listed and not dataset.missing:
+        raise UserError(
+            f"{dataset.root}: split {dataset.split} has no test video, as all videos of each class "
+            "look alike or are of one source: add videos of other sources"
+        )
+    check_unseen(run, listed)
     videos = [video for video in listed if store.videos[video.path].num_frames]
     if not videos:
         raise UserError(
@@ -128,7 +135,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore, *, views: str | Non
     """
     classifier = load_classifier(run, views=views)
     check_network_classes(classifier, dataset)
-    videos = check_test_videos(dataset, store)
+    videos = check_test_videos(dataset, store, run)
     print(f"scoring {len(videos)} test videos", flush=True)
     scores = np.stack(
         [

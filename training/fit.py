@@ -29,6 +29,7 @@ from training.options import (
     write_config,
 )
 from training.scores import check_classes
+from training.seen import record_seen
 from training.stages import TrainingVideos, train_stages
 
 
@@ -73,8 +74,10 @@ def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
     dataset, store = open_data(options, options.store, short_side=config.short_side)
     if is_chief(strategy):
         evaluate.report_rejected(store, run)
-    evaluate.check_test_videos(dataset, store)
+    evaluate.check_test_videos(dataset, store, run)
     train, held_out = split_training(dataset, store, options)
+    if is_chief(strategy):
+        record_seen(run, train=train, held_out=held_out)
     print(
         f"training {' + '.join(options.paths)} of preset {options.preset} by recipe "
         f"{options.recipe} on {describe(strategy)}: {len(train)} videos to train on, "
@@ -156,7 +159,9 @@ def split_training(
         UserError: if nothing is left to train on.
     """
     usable = [v for v in dataset.side("train") if store.videos[v.path].num_frames]
-    items = [(video.path, dataset.classes[video.label], video.group) for video in usable]
+    # a group may bear the name of a video: look-alikes of two classes are drawn once
+    names = {video.path: dataset.classes[video.label] for video in dataset.videos}
+    items = [(v.path, names.get(v.group, names[v.path]), v.group) for v in usable]
     held = hold_out(items, fraction=options.val_fraction, salt=f"validation {options.seed}")
     train = [video for video in usable if video.path not in held]
     if len({video.label for video in train}) < 2:

@@ -200,7 +200,7 @@ def test_without_split_files_the_names_that_no_list_could_hold_count_too(collect
     usable = {place for name, place in PLACES.items() if is_usable(name)}
     tests = {video.path for video in dataset.side("test")}
     assert {place[0] for place in tests} == {"a", "b"} == {v.path[0] for v in dataset.side("train")}
-    judged = {video.path for video in check_test_videos(dataset, store)}
+    judged = {video.path for video in check_test_videos(dataset, store, folder)}
     assert judged == {path for path in tests if path in usable or "/sound " in path}
     with (folder / "store" / "rejected.csv").open(
         newline="", encoding="utf-8", errors="surrogateescape"

@@ -1,0 +1,59 @@
+"""The videos that a run sees in training: it goes on with the same, and is judged by others.
+
+A folder of videos may grow between two commands, and its split with it.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from training.cli import UserError
+from training.data.datasets import Video
+from training.files import write_aside
+
+SEEN = "training_videos.json"
+
+
+def record_seen(run: Path, *, train: Sequence[Video], held_out: Sequence[Video]):
+    """Writes the videos into the run folder; once training has begun, compares them.
+
+    Args:
+        run: the folder.
+        train: to train on.
+        held_out: that choose the best epoch.
+
+    Raises:
+        UserError: if training has begun with other videos.
+    """
+    seen = {"train": _paths(train), "held out": _paths(held_out)}
+    before = _seen(run)
+    if before and (run / "checkpoints").exists() and before != seen:
+        changed = sorted({path for side in seen for path in set(seen[side]) ^ set(before[side])})
+        raise UserError(
+            f"{run} was trained on other videos than there are now: {len(changed)} came, went or "
+            f"changed sides, e.g. {changed[0]}: restore them, or start anew with another --out"
+        )
+    write_aside(run / SEEN, json.dumps(seen, indent=1))
+
+
+def check_unseen(run: Path, videos: Iterable[Video]):
+    """Makes sure that none of the videos was there in training.
+
+    Raises:
+        UserError: if one was.
+    """
+    seen = {path for paths in _seen(run).values() for path in paths}
+    if known := sorted(seen & set(_paths(videos))):
+        raise UserError(
+            f"{run} was trained on {len(known)} of the test videos, e.g. {known[0]}: the folder "
+            "has changed since, and its split with it; restore it, or train anew"
+        )
+
+
+def _paths(videos: Iterable[Video]) -> list[str]:
+    return sorted(video.path for video in videos)
+
+
+def _seen(run: Path) -> dict[str, list[str]]:
+    file = run / SEEN
+    return json.loads(file.read_text()) if file.exists() else {}
