@@ -62,7 +62,7 @@ def video_features(run: OpenRun, side: str) -> VideoFeatures:
         "weights_sha256": np.array(weights_sha256(run.classifier)),
         "plan": np.array(str(run.classifier.plan)),
         "paths": np.array([video.path for video in videos]),
-        "num_frames": np.array([run.store.videos[video.path].num_frames for video in videos]),
+        "sources": np.array([run.store.videos[video.path].source_sha256 for video in videos]),
     }
     arrays = _read(file, identity)
     if arrays is None:

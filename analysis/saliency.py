@@ -99,7 +99,8 @@ def main(options: SaliencyOptions):
         print_checks(explanations[-1], classifier.classes)
     if len(explanations) > 1:
         print_mean_concentration(explanations)
-    text = f"{caption(explanations, options)} {network_text(fit_options)}."
+    data = f"{fit_options.dataset} split {fit_options.split}"
+    text = f"{caption(explanations, options)} {network_text(fit_options)}, trained on {data}."
     folder = figures_folder(run, options.out)
     if options.classes is None:
         file = folder / f"saliency-{files[0].stem}-{options.method}.png"

@@ -4,7 +4,8 @@ Training steps on the demo's clip pairs as `training.fit` does them, then exact 
 of 90 frames as `training.evaluate` scores them. Of the steps also the time that they wait for
 the next batch. Then both once more under TensorFlow's profiler, whose operations are summed up
 by layer, forward and backward, and the ten that take most are named. Operations run on several
-threads at once: shares are of the time of all operations, not of the wall time.
+threads at once: shares are of the time of all operations, not of the wall time. `fit` trains in
+the number format that is fast here, evaluation is in float32.
 """
 
 import collections
@@ -33,7 +34,7 @@ from training.loop import train_step
 from training.options import FitOptions, open_data
 from training.stages import TrainingVideos, global_stage
 
-WARMUP, STEPS, LARGEST = 3, 20, 10
+WARMUP, STEPS, PROFILED, LARGEST = 3, 20, 3, 10
 LENGTH = 90  # of the scored video, frames
 SCOPES = ("gradient_tape", "convolution", "mul", "add", "sub", "truediv")  # no layers
 INPUT = ("PyFuncStateless", "DecodeAndCropJpeg")  # operations of `training.data.pipeline`
@@ -59,12 +60,19 @@ def main(options: CostsOptions):
             f"{options.preset}: {total / STEPS:.3f} s a step, "
             f"{waited / total:.2%} of it waiting for the next batch"
         )
-        waiting = {"preset": options.preset, "of": "fit", "seconds": f"{waited:.4f}"}
-        rows.append(waiting | {"what": "waiting for a batch", "share": f"{waited / total:.4f}"})
-        rows += largest_costs(step, "fit", options.preset)
+        rows.append(
+            {
+                "preset": options.preset,
+                "of": "a step of fit",
+                "what": "waiting for a batch, wall time",
+                "seconds": f"{waited / STEPS:.5f}",
+                "share": f"{waited / total:.4f}",
+            }
+        )
+        rows += largest_costs(step, "a step of fit", options.preset)
     score = scoring(options.preset)
     score()
-    rows += largest_costs(score, "evaluate", options.preset)
+    rows += largest_costs(score, "a video of evaluate", options.preset)
     write_csv(f"costs-{options.preset}", rows)
 
 
@@ -99,14 +107,14 @@ def scoring(preset: str) -> Callable[[], object]:
 
 
 def largest_costs(call: Callable[[], object], name: str, preset: str) -> list[dict]:
-    """Seconds and shares of what takes most in three calls."""
-    seconds = operation_seconds(lambda: [call() for _ in range(3)])
+    """What takes most: seconds of a call, summed over threads, and shares of all operations."""
+    seconds = operation_seconds(lambda: [call() for _ in range(PROFILED)])
     total = sum(seconds.values())
     rows = []
     for what, taken in seconds.most_common(LARGEST):
-        rows.append({"preset": preset, "of": name, "seconds": f"{taken:.4f}", "what": what})
-        rows[-1]["share"] = f"{taken / total:.4f}"
-        print(f"{name:10}{taken / total:7.1%}  {what}")
+        rows.append({"preset": preset, "of": name, "what": what})
+        rows[-1] |= {"seconds": f"{taken / PROFILED:.5f}", "share": f"{taken / total:.4f}"}
+        print(f"{name:20}{taken / total:7.1%}  {what}")
     return rows
 
 

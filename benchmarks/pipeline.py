@@ -20,8 +20,9 @@ import av
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.report import write_csv
-from fstcn_keras import PRESETS, fstcn
+from benchmarks import keras_steps
+from benchmarks.report import alternate, write_csv
+from fstcn_keras import PRESETS
 from training import cli
 from training.cli import option
 from training.data import pipeline
@@ -47,7 +48,7 @@ def main(options: PipelineOptions):
     rows = []
     for preset in options.presets:
         config = PRESETS[preset]
-        step = model_rate(preset)
+        step = step_rate(preset)
         stores = {}
         for encoding in ENCODINGS:
             chosen = dataclasses.replace(options, frames=encoding)
@@ -210,21 +211,10 @@ def rate_of(call: Callable[[int], object], seconds: float) -> float:
             return (position + 1) / elapsed
 
 
-def model_rate(preset: str) -> float:
-    """Clips a second of a training step on all cores, float32."""
-    config = PRESETS[preset]
-    model = fstcn(num_classes=51, preset=preset)
-    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
-    shape = (BATCH, config.clip_length, config.crop_size, config.crop_size, 3)
-    batch = {name: np.zeros(shape, np.uint8) for name in ("clip", "clip_diff")}
-    labels = np.zeros(BATCH, np.int32)
-    model.train_on_batch(batch, labels)
-    times = []
-    for _ in range(ROUNDS):
-        begin = time.perf_counter()
-        float(model.train_on_batch(batch, labels))
-        times.append(time.perf_counter() - begin)
-    return BATCH / statistics.median(times)
+def step_rate(preset: str) -> float:
+    """Clips a second of the training step of `benchmarks.step` on all cores, float32."""
+    work = keras_steps.step(network=preset, precision="float32", phase="training", batch=BATCH)
+    return BATCH / alternate({"step": work.call}, rounds=ROUNDS)["step"]
 
 
 def _rounded(value):

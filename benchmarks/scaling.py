@@ -4,8 +4,9 @@ Each quantity takes three sizes or more, all else alike, each in a process of it
 highest resident memory is that of the whole process. A training step (preset small, one that
 returns its loss as a number) against frames of a clip, pixels of a crop, classes and replicas
 on logical devices of the same processor; scoring a video against its clips of 18 crops; opening
-a store and looking for near duplicates against its videos. The exponent is the slope between
-the two largest sizes on logarithmic axes: 1 is proportional. About four minutes on two cores.
+a store and looking for near duplicates against its videos. An exponent is a slope on logarithmic
+axes, 1 is proportional: in the table from the size before, in the verdicts from the first size to
+the last. About four minutes on two cores.
 """
 
 import dataclasses
@@ -149,12 +150,8 @@ def main():
         before = None
         for size in quantity.sizes:
             row = {"quantity": name, "size": size, "unit": quantity.unit} | measured(name, size)
-            row["exponent_s"] = row["exponent_mb"] = ""
-            if before is not None:
-                growth = math.log(size / before["size"])
-                for kind in ("s", "mb"):
-                    slope = math.log(row[kind] / before[kind]) / growth
-                    row[f"exponent_{kind}"] = f"{slope:.2f}"
+            for kind in ("s", "mb"):
+                row[f"exponent_{kind}"] = f"{slope(before, row, kind):.2f}" if before else ""
             print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
             rows.append(row)
             before = row
@@ -162,6 +159,11 @@ def main():
         print(verdict(name, [row for row in rows if row["quantity"] == name]))
     write_csv("scaling", rows)
     save_figure(draw(rows), RESULTS / "scaling.png")
+
+
+def slope(one: dict, other: dict, kind: str) -> float:
+    """Exponent of the growth of a cost, `"s"` or `"mb"`, from one row's size to another's."""
+    return math.log(other[kind] / one[kind]) / math.log(other["size"] / one["size"])
 
 
 def measured(name: str, size: int) -> dict[str, float]:
@@ -188,9 +190,8 @@ def measure(name: str, size: int):
 
 
 def verdict(name: str, rows: list[dict]) -> str:
-    """Whether the last step to a larger size was more than proportional, in one line."""
-    last = rows[-1]
-    exponents = {"time": float(last["exponent_s"]), "memory": float(last["exponent_mb"])}
+    """Whether the largest size costs more than its share of the smallest, in one line."""
+    exponents = {"time": slope(rows[0], rows[-1], "s"), "memory": slope(rows[0], rows[-1], "mb")}
     text = ", ".join(f"{kind} {value:.2f}" for kind, value in exponents.items())
     worse = max(exponents.values()) > SUPER_LINEAR
     return f"{name}: exponents {text}: {'SUPER-LINEAR' if worse else 'not super-linear'}"
