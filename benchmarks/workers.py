@@ -2,7 +2,7 @@
 
 Two of them in one process get in each other's way: each has its own threads, allocator and
 copies of the same libraries. Here each process has all cores while it works, and waits for its
-next turn on a pipe, without spinning.
+next turn on a pipe.
 """
 
 import contextlib
@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from benchmarks.report import alternate
 
 NUM_CLASSES = 51  # of every network that is timed, as in HMDB-51
-PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}  # idle OpenMP threads sleep
 
 _prepared: dict[int, "Work"] = {}  # in the worker's process
 
@@ -80,7 +79,7 @@ class Worker:
         module: name of the module, imported there only, whose functions give `Work`. Its
             `reason(error)` says in one line why the machine cannot do a work that raised the
             error, or gives `None` if the error is one of the program.
-        environment: of the process, beside `PASSIVE` and what this one has.
+        environment: of the process, beside what this one has.
     """
 
     def __init__(self, module: str, environment: Mapping[str, str] | None = None):
@@ -89,7 +88,7 @@ class Worker:
             max_workers=1,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(PASSIVE | dict(environment or {}),),
+            initargs=(dict(environment or {}),),
         )
 
     def __enter__(self) -> "Worker":

@@ -127,6 +127,7 @@ def record(
         "ours_std": deviation(list(values.values())) if len(values) > 1 else None,
         **{f"ours_split{split}": values.get(split) for split in (1, 2, 3)},
         "dataset": protocol["dataset"],
+        "lists": options.splits_dir.resolve().name if options.splits_dir else "",
         "splits": " ".join(map(str, values)),
         "classes": protocol["num_classes"],
         "absent_classes": len(protocol["absent_classes"]),
@@ -219,7 +220,8 @@ def _ours(entry: dict) -> str:
 
 def _videos_text(entry: dict) -> str:
     plural = "s" if " " in entry["splits"] else ""
-    text = f"{entry['dataset']} split{plural} {entry['splits'].replace(' ', ', ')}: "
+    lists = f" by the lists of {entry['lists']}," if entry["lists"] else ""
+    text = f"{entry['dataset']}{lists} split{plural} {entry['splits'].replace(' ', ', ')}: "
     text += f"{entry['test_videos'].replace(' ', ' + ')} of {entry['classes']} classes"
     for name, what in (("missing", "listed but missing"), ("rejected", "not decodable")):
         if any(count != "0" for count in entry[name].split()):
