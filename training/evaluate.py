@@ -94,8 +94,8 @@ def check_test_videos(dataset: Dataset, store: FrameStore, run: Path) -> list[Vi
     listed = dataset.side("test")
     if not listed and not dataset.missing:
         raise UserError(
-            f"{dataset.root}: split {dataset.split} has no test video, as all videos of each class "
-            "look alike or are of one source: add videos of other sources"
+            f"{dataset.root}: split {dataset.split} has no test video: either its lists name none, "
+            "or all videos of each class look alike or are of one source"
         )
     check_unseen(run, listed)
     videos = [video for video in listed if store.videos[video.path].num_frames]

@@ -18,7 +18,6 @@ from training.data.demo import DEMO_VERSION, prepare_demo
 from training.data.duplicates import clusters, near_duplicates
 from training.data.preparation import FORMAT, prepare_store
 from training.data.store import ENCODINGS, FrameStore
-from training.distribution import fast_precision
 from training.recipes import RECIPES
 
 SPLITS = (1, 2, 3)  # the official ones of every collection
@@ -109,6 +108,8 @@ class FitOptions(CollectionOptions):
         if self.scl is None:
             self._fill("scl", PRESETS[self.preset].scl)
         if self.precision == "auto":
+            from training.distribution import fast_precision  # TensorFlow: not for `prepare`
+
             self._fill("precision", fast_precision())
         if self.recipe is None:
             self._fill("recipe", "paper" if self.preset == "paper" else "modern")

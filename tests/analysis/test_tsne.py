@@ -84,7 +84,7 @@ def test_a_run_without_test_videos(finished_run, coloured_videos, tmp_path, caps
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(config.replace("splits_dir: null", f"splits_dir: {lists}"))
     error = error_of(capsys, tsne.main, TsneOptions, run)
-    assert "none of 0 test videos of split 1 can be decoded" in error
+    assert "split 1 has no test video: either its lists name none" in error
 
 
 def test_no_run_and_nothing_under_runs(tmp_path, monkeypatch, capsys):
