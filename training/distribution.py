@@ -1,5 +1,6 @@
 """The devices that training runs on, and the number format that is fast on them."""
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -100,6 +101,16 @@ def _summing(strategy: tf.distribute.Strategy, dtype: tf.DType):
         return strategy.reduce("SUM", values, axis=None)
 
     return total
+
+
+def with_precision(options):
+    """The options of a run, with the number format that `auto` means on these devices.
+
+    Looks at the devices, and so must come after `device_strategy`.
+    """
+    if options.precision != "auto":
+        return options
+    return dataclasses.replace(options, precision=fast_precision())
 
 
 def fast_precision() -> str:

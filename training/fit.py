@@ -19,7 +19,13 @@ from training.cli import UserError
 from training.data.datasets import Dataset, Video
 from training.data.groups import hold_out
 from training.data.store import FrameStore
-from training.distribution import describe, device_strategy, is_chief, sum_over_workers
+from training.distribution import (
+    describe,
+    device_strategy,
+    is_chief,
+    sum_over_workers,
+    with_precision,
+)
 from training.options import (
     FitOptions,
     differences,
@@ -65,6 +71,7 @@ def fit_runs(runs: Sequence[FitOptions]) -> bool:
 
 def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
     """Trains and evaluates the run of one split, unless it is finished."""
+    options = with_precision(options)
     run = open_run(options)
     if is_finished(run):
         print(f"{run} is finished already:")

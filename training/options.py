@@ -107,10 +107,6 @@ class FitOptions(CollectionOptions):
     def __post_init__(self):
         if self.scl is None:
             self._fill("scl", PRESETS[self.preset].scl)
-        if self.precision == "auto":
-            from training.distribution import fast_precision  # TensorFlow: not for `prepare`
-
-            self._fill("precision", fast_precision())
         if self.recipe is None:
             self._fill("recipe", "paper" if self.preset == "paper" else "modern")
         for name, value in dataclasses.asdict(RECIPES[self.recipe, self.preset]).items():
@@ -266,10 +262,13 @@ def read_config(file: Path, options_class: type = FitOptions):
 def differences(options: FitOptions, other: FitOptions) -> list[str]:
     """The options in which two runs differ, as `name: value, other value`.
 
-    Where the run and the store lie makes no difference.
+    Where the run and the store lie makes no difference; the precision `auto` is like any other.
     """
     one, two = _plain(options), _plain(other)
-    changed = [name for name in one if one[name] != two[name] and name not in ("out", "store")]
+    alike = {"out", "store"}
+    if "auto" in (one["precision"], two["precision"]):
+        alike.add("precision")
+    changed = [name for name in one if one[name] != two[name] and name not in alike]
     return [f"{name}: {one[name]}, {two[name]}" for name in changed]
 
 

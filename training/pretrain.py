@@ -21,7 +21,13 @@ from training.data.datasets import Video
 from training.data.groups import hold_out
 from training.data.images import ImageFolder, index_images, source_of
 from training.data.preparation import write_rejected
-from training.distribution import describe, device_strategy, is_chief, sum_over_workers
+from training.distribution import (
+    describe,
+    device_strategy,
+    is_chief,
+    sum_over_workers,
+    with_precision,
+)
 from training.files import aside, locked, write_aside
 from training.fit import open_run
 from training.loop import Stage, train
@@ -92,8 +98,9 @@ class PretrainOptions:
 def main(options: PretrainOptions):
     """Trains on the images and writes the weights."""
     tf.config.experimental.enable_op_determinism()
+    strategy = device_strategy(batch_size=options.stage_options().batch_size)
+    options = with_precision(options)
     stage_options = options.stage_options()
-    strategy = device_strategy(batch_size=stage_options.batch_size)
     run = open_run(options)
     weights = run / WEIGHTS
     if weights.exists():

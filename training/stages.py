@@ -26,7 +26,7 @@ from training.data.datasets import Video
 from training.data.draws import CenterDraws, ClipPairs, Frames, TrainingDraws
 from training.data.pipeline import store_errors_unwrapped, training_batches
 from training.data.store import FrameStore
-from training.distribution import is_chief
+from training.distribution import fast_precision, is_chief
 from training.files import write_aside
 from training.loop import Stage, train
 from training.optimizers import build_optimizer
@@ -247,9 +247,9 @@ def describe(stage: Stage, rates: Mapping[str, float]) -> str:
 
 @contextlib.contextmanager
 def dtype_policy(name: str):
-    """Within, layers are made with this policy."""
+    """Within, layers are made with this policy; `"auto"` is the one that is fast here."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
+    keras.config.set_dtype_policy(fast_precision() if name == "auto" else name)
     try:
         yield
     finally:

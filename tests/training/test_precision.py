@@ -1,4 +1,6 @@
-"""Gradients in mixed precision against float32 ones of the same network and batch."""
+"""Gradients in mixed precision against float32 ones, and the precision that a run keeps."""
+
+import dataclasses
 
 import keras
 import numpy as np
@@ -6,6 +8,10 @@ import pytest
 import tensorflow as tf
 
 from fstcn_keras import fstcn
+from training.cli import UserError
+from training.distribution import fast_precision, with_precision
+from training.fit import open_run
+from training.options import FitOptions, write_config
 from training.stages import dtype_policy
 
 
@@ -35,3 +41,15 @@ def test_bfloat16_gradients_point_where_float32_ones_do():
 def cosine(one: np.ndarray, other: np.ndarray) -> float:
     """Of the angle between two vectors."""
     return one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+
+
+def test_a_run_keeps_the_precision_that_auto_meant(tmp_path):
+    auto = FitOptions(out=tmp_path)
+    assert with_precision(auto).precision == fast_precision()
+    other = dataclasses.replace(auto, precision="mixed_float16")
+    assert with_precision(other) == other
+    (tmp_path / "checkpoints").mkdir()
+    write_config(other, tmp_path / "config.yaml")
+    assert open_run(auto) == tmp_path  # the devices are not known yet
+    with pytest.raises(UserError, match=r"other options \(precision: mixed_float16, "):
+        open_run(with_precision(auto))
