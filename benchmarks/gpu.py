@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None):
     parser.add_argument("--preset", choices=("paper", "small", "squeeze"), default="paper")
     parser.add_argument("--batches", type=positive, nargs="+", default=[32, 64, 128, 256, 512])
     parser.add_argument("--repeats", type=positive, default=20, help="steps that are timed as one")
-    parser.add_argument("--rounds", type=positive, default=5, help="times that each is done")
+    parser.add_argument("--rounds", type=positive, default=5, help="turns of each")
     parser.add_argument("--matrix", type=positive, default=8192, help="side of the peak's matrices")
     parser.add_argument("--compile-mode", default="default", help="of torch.compile")
     options = parser.parse_args(argv)

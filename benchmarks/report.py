@@ -47,19 +47,28 @@ def circumstances() -> str:
 
 
 def alternate(
-    variants: dict[str, Callable[[], object]], *, rounds: int = 7, warmup: int = 2
+    variants: dict[str, Callable[[], object]], *, rounds: int = 7, turn: float = 0.5
 ) -> dict[str, float]:
-    """Median seconds of each variant, run in turn so that a drifting machine hits all alike.
+    """Seconds of a call of each variant: the median over its turns of the mean in a turn.
 
-    Each call must return only when its work is done.
+    They take turns, so that a drifting machine hits all alike. A turn begins with a call that is
+    not timed, as it finds caches and memory as another variant left them.
+
+    Args:
+        variants: by name; each call must return only when its work is done.
+        rounds: turns of each variant.
+        turn: seconds after which no further call begins in a turn.
     """
     seconds = {name: [] for name in variants}
-    for number in range(warmup + rounds):
+    for _ in range(rounds):
         for name, call in variants.items():
-            start = time.perf_counter()
             call()
-            if number >= warmup:
-                seconds[name].append(time.perf_counter() - start)
+            calls, begin, taken = 0, time.perf_counter(), 0.0
+            while not calls or taken < turn:
+                call()
+                calls += 1
+                taken = time.perf_counter() - begin
+            seconds[name].append(taken / calls)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -37,7 +37,7 @@ def main():
                 "training.predict, to its end": lambda: subprocess.check_output(predict),
             },
             rounds=ROUNDS,
-            warmup=1,
+            turn=0,
         )
     seconds["fstcn_keras beyond Keras"] = seconds["Keras and fstcn_keras"] - seconds["Keras"]
     rows = [

@@ -38,7 +38,7 @@ class StepOptions:
         ("paper", "small", "squeeze"), "which networks"
     )
     batch: int = option(8, "clips of a step")
-    rounds: int = option(5, "times that each is done, after once for warming up")
+    rounds: int = option(5, "turns of each")
     matrix: int = option(4096, "side of the matrices of the peak")
 
 

@@ -53,7 +53,7 @@ def rates(preset: str, lengths: tuple[int, ...]) -> list[dict]:
             scorer = ViewScorer(model, dataclasses.replace(plan, views=views))
             ways[views] = lambda scorer=scorer, clips=clips: scorer.score(clips)
         apart = np.abs(ways["every view"]() - ways["exact"]()).max()
-        seconds = alternate(ways, rounds=ROUNDS, warmup=1)
+        seconds = alternate(ways, rounds=ROUNDS)
         row = {"preset": preset, "frames": num_frames}
         row |= {f"{name}, videos/s": f"{1 / taken:.3g}" for name, taken in seconds.items()}
         for views in VIEWS:

@@ -17,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from benchmarks.report import alternate
+from fstcn_keras.allocation import keep_freed_memory
 
 NUM_CLASSES = 51  # of every network that is timed, as in HMDB-51
 
@@ -75,6 +76,9 @@ class Measured:
 class Worker:
     """A process that prepares work, and does it when told to.
 
+    It keeps freed memory, as `training.fit` does: without that, the system's clearing of pages
+    is a good part of a training step, of PyTorch's more than of Keras'.
+
     Args:
         module: name of the module, imported there only, whose functions give `Work`. Its
             `reason(error)` says in one line why the machine cannot do a work that raised the
@@ -128,10 +132,8 @@ class Worker:
             raise Unavailable("its process was killed: too little memory?") from None
 
 
-def measure(
-    cases: list[Case], workers: Mapping[str, Worker], *, rounds: int, warmup: int = 1
-) -> list[Measured]:
-    """Prepares all cases, then does them in turn, `warmup` and `rounds` times; medians.
+def measure(cases: list[Case], workers: Mapping[str, Worker], *, rounds: int) -> list[Measured]:
+    """Prepares all cases, then does them in turn, see `alternate`.
 
     A case that the machine cannot do has its reason instead. If a process dies in the rounds,
     no case has a time.
@@ -145,9 +147,9 @@ def measure(
             calls[number] = functools.partial(worker.run, number)
         except Unavailable as error:
             reasons[number] = str(error)
-    print(f"taking turns, {warmup} + {rounds} rounds", flush=True)
+    print(f"taking turns, {rounds} rounds", flush=True)
     try:
-        seconds = alternate(calls, rounds=rounds, warmup=warmup)
+        seconds = alternate(calls, rounds=rounds)
     except Unavailable as error:
         seconds = {}
         reasons |= dict.fromkeys(calls, str(error))
@@ -161,6 +163,7 @@ def measure(
 
 def _start(environment: Mapping[str, str]):
     os.environ.update(environment)
+    keep_freed_memory()
 
 
 def _ask(module: str, function: str, arguments: tuple):
