@@ -47,11 +47,7 @@ def main(options: StepOptions):
     for name in ("batch", "rounds", "matrix"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name} must be positive, got {getattr(options, name)}")
-    frameworks = list(MODULES)
-    if importlib.util.find_spec("torch") is None:
-        frameworks.remove("PyTorch")
-        print("Keras alone: for PyTorch, pip install -e '.[bench]'", file=sys.stderr)
-    rows = []
+    frameworks, rows = installed(), []
     for preset in options.presets:
         cases = list(all_cases(preset, frameworks, options))
         with contextlib.ExitStack() as stack:
@@ -59,6 +55,14 @@ def main(options: StepOptions):
             rows += table(measure(cases, workers, rounds=options.rounds), options.batch)
     print_table(rows)
     write_csv("step", rows)
+
+
+def installed() -> list[str]:
+    """The frameworks that there are; says what to install if there is one alone."""
+    if importlib.util.find_spec("torch") is not None:
+        return list(MODULES)
+    print("Keras alone: for PyTorch, pip install -e '.[bench]'", file=sys.stderr)
+    return ["Keras"]
 
 
 def all_cases(preset: str, frameworks: list[str], options: StepOptions) -> Iterable[Case]:

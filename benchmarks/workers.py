@@ -76,23 +76,28 @@ class Measured:
 class Worker:
     """A process that prepares work, and does it when told to.
 
-    It keeps freed memory, as `training.fit` does: without that, the system's clearing of pages
-    is a good part of a training step, of PyTorch's more than of Keras'.
 
     Args:
         module: name of the module, imported there only, whose functions give `Work`. Its
             `reason(error)` says in one line why the machine cannot do a work that raised the
             error, or gives `None` if the error is one of the program.
         environment: of the process, beside what this one has.
+        keep_memory: whether it keeps freed memory, as `training.fit` does.
     """
 
-    def __init__(self, module: str, environment: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        module: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        keep_memory: bool = True,
+    ):
         self._module = module
         self._pool = ProcessPoolExecutor(
             max_workers=1,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(dict(environment or {}),),
+            initargs=(dict(environment or {}), keep_memory),
         )
 
     def __enter__(self) -> "Worker":
@@ -161,9 +166,10 @@ def measure(cases: list[Case], workers: Mapping[str, Worker], *, rounds: int) ->
     ]
 
 
-def _start(environment: Mapping[str, str]):
+def _start(environment: Mapping[str, str], keep_memory: bool):
     os.environ.update(environment)
-    keep_freed_memory()
+    if keep_memory:
+        keep_freed_memory()
 
 
 def _ask(module: str, function: str, arguments: tuple):
