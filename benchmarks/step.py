@@ -1,10 +1,10 @@
 """Training step and inference against PyTorch and the matrix peak: python -m benchmarks.step
 
 The presets in Keras on TensorFlow, by the step that `training.fit` trains with; the same networks
-in PyTorch, plain and tuned (channels last, banded LRN, `torch.compile`, fused update); R(2+1)D-18
-and C3D, tuned, on clips of as many pixels. All with the same batch, in float32 and bfloat16, each
-framework in a process of its own, in turn with products of large square matrices, whose rate is
-the machine's peak. The peers take turns with `squeeze` and with `small`. PyTorch comes with
+in PyTorch, plain and tuned (channels last, banded LRN, `torch.compile`, fused update, and like
+`training.fit` in a process that keeps freed memory); R(2+1)D-18 and C3D, tuned, on clips of as
+many pixels. All with the same batch, in float32 and bfloat16, each in a process of its own, in
+turn with products of large square matrices, whose rate is the machine's peak. The peers take turns with `squeeze` and with `small`. PyTorch comes with
 `pip install -e '.[bench]'`; without it Keras is measured alone.
 """
 
@@ -27,6 +27,7 @@ PRECISIONS = ("float32", "bfloat16")
 FORMS = (("plain", "float32"), ("tuned", "float32"), ("tuned", "bfloat16"))  # of PyTorch
 PEERS = ("R(2+1)D-18", "C3D")
 MODULES = {"Keras": "benchmarks.keras_steps", "PyTorch": "benchmarks.torch_steps"}
+PLAIN = "PyTorch, plain"  # its process
 PRODUCT = "matrix product"
 
 
@@ -52,6 +53,9 @@ def main(options: StepOptions):
         cases = list(all_cases(preset, frameworks, options))
         with contextlib.ExitStack() as stack:
             workers = {name: stack.enter_context(Worker(MODULES[name])) for name in frameworks}
+            if "PyTorch" in frameworks:
+                plain = Worker(MODULES["PyTorch"], keep_memory=False)
+                workers[PLAIN] = stack.enter_context(plain)
             rows += table(measure(cases, workers, rounds=options.rounds), options.batch)
     print_table(rows)
     write_csv("step", rows)
@@ -89,7 +93,7 @@ def all_cases(preset: str, frameworks: list[str], options: StepOptions) -> Itera
             if network == preset or form == "tuned":
                 yield Case(
                     labels=_labels(network, crop_size, "PyTorch", form, precision, phase),
-                    worker="PyTorch",
+                    worker=PLAIN if form == "plain" else "PyTorch",
                     function="step",
                     arguments={
                         **arguments,
