@@ -4,8 +4,9 @@ The presets in Keras on TensorFlow, by the step that `training.fit` trains with;
 in PyTorch, plain and tuned (channels last, banded LRN, `torch.compile`, fused update, and like
 `training.fit` in a process that keeps freed memory); R(2+1)D-18 and C3D, tuned, on clips of as
 many pixels. All with the same batch, in float32 and bfloat16, each in a process of its own, in
-turn with products of large square matrices, whose rate is the machine's peak. The peers take turns with `squeeze` and with `small`. PyTorch comes with
-`pip install -e '.[bench]'`; without it Keras is measured alone.
+turn with products of large square matrices, whose rate is the machine's peak. The peers take
+turns with `squeeze` and with `small`. PyTorch comes with `pip install -e '.[bench]'`; without it
+Keras is measured alone.
 """
 
 import contextlib
