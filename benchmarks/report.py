@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fstcn_keras.processor import vector_instructions
+
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("tensorflow", "keras", "torch", "jax", "numpy", "av", "array_record")
 
@@ -40,10 +42,9 @@ def circumstances() -> str:
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     arguments = ["DIR" if os.path.isabs(argument) else argument for argument in sys.argv[1:]]
     command = " ".join([f"python -m benchmarks.{Path(sys.argv[0]).stem}", *arguments])
-    return (
-        f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}; "
-        f"{datetime.date.today()}; {command}"
-    )
+    processor = f"{_processor()}, {os.cpu_count()} cores, {vector_instructions()}"
+    python = f"Python {platform.python_version()}"
+    return f"{processor}; {python}, {versions}; {datetime.date.today()}; {command}"
 
 
 def alternate(

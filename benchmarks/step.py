@@ -3,29 +3,30 @@
 The presets in Keras on TensorFlow, by the step that `training.fit` trains with; the same networks
 in PyTorch, plain and tuned (channels last, banded LRN, `torch.compile`, fused update, and like
 `training.fit` in a process that keeps freed memory); R(2+1)D-18 and C3D, tuned, on clips of as
-many pixels. All with the same batch, in float32 and bfloat16, each in a process of its own, in
-turn with products of large square matrices, whose rate is the machine's peak. The peers take
-turns with `squeeze` and with `small`. PyTorch comes with `pip install -e '.[bench]'`; without it
-Keras is measured alone.
+many pixels. All with the same batch, in float32 and, where the processor multiplies it, bfloat16,
+each in a process of its own, in turn with products of large square matrices, whose rate is the
+machine's peak. The peers take turns with `squeeze` and with `small`. PyTorch comes with
+`pip install -e '.[bench]'`; without it Keras is measured alone.
 """
 
 import contextlib
 import importlib.util
 import itertools
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.report import print_table, write_csv
 from benchmarks.workers import Case, Measured, Worker, measure
 from fstcn_keras.presets import PRESETS
+from fstcn_keras.processor import multiplies_bfloat16
 from training import cli
 from training.cli import UserError, option
 
 PHASES = ("training", "inference")
 PRECISIONS = ("float32", "bfloat16")
-FORMS = (("plain", "float32"), ("tuned", "float32"), ("tuned", "bfloat16"))  # of PyTorch
+FORMS = {"float32": ("plain", "tuned"), "bfloat16": ("tuned",)}  # of PyTorch
 PEERS = ("R(2+1)D-18", "C3D")
 MODULES = {"Keras": "benchmarks.keras_steps", "PyTorch": "benchmarks.torch_steps"}
 PLAIN = "PyTorch, plain"  # its process
@@ -49,9 +50,9 @@ def main(options: StepOptions):
     for name in ("batch", "rounds", "matrix"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name} must be positive, got {getattr(options, name)}")
-    frameworks, rows = installed(), []
+    frameworks, precisions, rows = installed(), native_precisions(), []
     for preset in options.presets:
-        cases = list(all_cases(preset, frameworks, options))
+        cases = list(all_cases(preset, frameworks, precisions, options))
         with contextlib.ExitStack() as stack:
             workers = {name: stack.enter_context(Worker(MODULES[name])) for name in frameworks}
             if "PyTorch" in frameworks:
@@ -70,11 +71,21 @@ def installed() -> list[str]:
     return ["Keras"]
 
 
-def all_cases(preset: str, frameworks: list[str], options: StepOptions) -> Iterable[Case]:
+def native_precisions() -> tuple[str, ...]:
+    """The number formats that the processor multiplies; says which are left out."""
+    if multiplies_bfloat16():
+        return PRECISIONS
+    print("float32 alone: this processor has no products of bfloat16", file=sys.stderr)
+    return PRECISIONS[:1]
+
+
+def all_cases(
+    preset: str, frameworks: list[str], precisions: Sequence[str], options: StepOptions
+) -> Iterable[Case]:
     """What takes turns: the matrix products, the preset and the peers."""
     crop_size = PRESETS[preset].crop_size
     peers = () if preset == "paper" else PEERS  # beside five copies of `paper` no memory is left
-    for framework, precision in itertools.product(frameworks, PRECISIONS):
+    for framework, precision in itertools.product(frameworks, precisions):
         yield Case(
             labels=_labels(PRODUCT, options.matrix, framework, "", precision, ""),
             worker=framework,
@@ -83,14 +94,15 @@ def all_cases(preset: str, frameworks: list[str], options: StepOptions) -> Itera
         )
     for network, phase in itertools.product((preset, *peers), PHASES):
         arguments = {"network": network, "phase": phase, "batch": options.batch}
-        for precision in PRECISIONS if network == preset else ():
+        for precision in precisions if network == preset else ():
             yield Case(
                 labels=_labels(network, crop_size, "Keras", "", precision, phase),
                 worker="Keras",
                 function="step",
                 arguments={**arguments, "precision": precision},
             )
-        for form, precision in FORMS if "PyTorch" in frameworks else ():
+        forms = [(form, precision) for precision in precisions for form in FORMS[precision]]
+        for form, precision in forms if "PyTorch" in frameworks else ():
             if network == preset or form == "tuned":
                 yield Case(
                     labels=_labels(network, crop_size, "PyTorch", form, precision, phase),
@@ -113,7 +125,7 @@ def table(measured: list[Measured], batch: int) -> list[dict]:
             for one in measured
             if one.case.function == "peak" and one.case.labels["precision"] == precision
         )
-        for precision in PRECISIONS
+        for precision in {one.case.labels["precision"] for one in measured}
     }
     return [row(one, batch, peaks) for one in measured]
 
@@ -127,8 +139,8 @@ def row(one: Measured, batch: int, peaks: dict[str, float]) -> dict:
         if one.case.function == "step":
             found["clips/s"] = f"{batch / one.seconds:.3g}"
         found["GFLOP/s"] = f"{one.rate / 1e9:.1f}"
-        for precision in PRECISIONS:
-            found[f"of {precision} peak"] = f"{one.rate / peaks[precision]:.3f}"
+        for precision, peak in peaks.items():
+            found[f"of {precision} peak"] = f"{one.rate / peak:.3f}"
     return {**one.case.labels, **found, "not measured": one.reason}
 
 

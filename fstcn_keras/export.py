@@ -11,7 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from fstcn_keras.imports import quiet_tensorflow
+from fstcn_keras.imports import set_up_tensorflow
 from fstcn_keras.runs import chosen_run
 from fstcn_keras.views import VIEWS
 
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None):
         "--views", choices=VIEWS, default="exact", help="how a SavedModel makes its views"
     )
     options = parser.parse_args(argv)
-    quiet_tensorflow()
+    set_up_tensorflow()
     try:
         run = chosen_run(options.run)
         print(export(run, options.format, out=options.out, views=options.views))

@@ -6,7 +6,7 @@ TensorFlow is imported by the modules that compute with it, so that decoding sta
 import os
 import sys
 
-from fstcn_keras.imports import quiet_tensorflow
+from fstcn_keras.imports import set_up_tensorflow
 
 if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
     print(
@@ -16,4 +16,4 @@ if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
     )
     sys.exit(2)
 
-quiet_tensorflow()
+set_up_tensorflow()

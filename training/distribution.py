@@ -3,12 +3,12 @@
 import dataclasses
 import math
 from collections.abc import Iterable
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from fstcn_keras.processor import multiplies_bfloat16
 from training.cli import UserError
 from training.cluster import Cluster, continue_in_child, waiting_for
 
@@ -119,7 +119,4 @@ def fast_precision() -> str:
     if gpus:
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")
         return "mixed_bfloat16" if capability and capability >= (8, 0) else "float32"
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
-    native = "avx512_bf16" in flags or "amx_bf16" in flags
-    return "mixed_bfloat16" if native else "float32"
+    return "mixed_bfloat16" if multiplies_bfloat16() else "float32"

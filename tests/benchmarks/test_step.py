@@ -40,9 +40,20 @@ def test_shares_are_of_the_best_product_in_each_precision():
     assert rows[-1]["GFLOP/s"] == "60.0"
 
 
+def test_bfloat16_is_left_out_where_it_is_slow(monkeypatch, capsys):
+    monkeypatch.setattr(step, "multiplies_bfloat16", lambda: False)
+    precisions = step.native_precisions()
+    assert "no products of bfloat16" in capsys.readouterr().err
+    cases = list(step.all_cases("small", ["Keras", "PyTorch"], precisions, step.StepOptions()))
+    # two products; of each phase Keras, PyTorch plain and tuned, and two peers
+    assert len(cases) == 2 + 2 * (3 + 2)
+    assert {case.labels["precision"] for case in cases} == {"float32"}
+
+
 def test_keras_alone(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(step, "multiplies_bfloat16", lambda: True)
     step.main(step.StepOptions(presets=("small",), batch=2, rounds=1, matrix=256))
     printed = capsys.readouterr()
     assert printed.err == "Keras alone: for PyTorch, pip install -e '.[bench]'\n"
