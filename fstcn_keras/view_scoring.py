@@ -183,11 +183,11 @@ def _convolutions(model: keras.Model, path: ImagePath, side: int | None) -> kera
     layer = model.get_layer(path.convolution)
     x = model.get_layer(path.normalization)(image)
     lower = lower_scls(model)
-    x = (lower if side == lower.input_shape[1] else _for_any_size(lower))(x)
+    x = (lower if side == lower.input_shape[1] else for_any_size(lower))(x)
     return keras.Model(image, getattr(layer, "layer", layer)(x))
 
 
-def _for_any_size(network: keras.Model) -> keras.Model:
+def for_any_size(network: keras.Model) -> keras.Model:
     """A network of convolutions for images of any size, with the same weights."""
     config = network.get_config()
     config["layers"][0]["config"]["batch_shape"] = (None, None, None, 3)

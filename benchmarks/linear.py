@@ -1,0 +1,129 @@
+"""What a linear classifier makes of pre-trained features: python -m benchmarks.linear [as fit]
+
+The line that training has to beat. The lower SCLs, as --scl-weights has them, see the frames and
+differences of the M clips of every video, whole. Features are means over positions and images;
+of each kind, their square roots are scaled to unit length. A linear support vector machine learns
+the training videos, its C chosen by cross-validation over whole groups of them, and is judged by
+the test videos.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.svm import SVC
+from tqdm import tqdm
+
+from benchmarks.report import print_table, write_csv
+from fstcn_keras import PRESETS, ViewPlan, auxiliary_classifier, clips
+from fstcn_keras.scl import SCLS, lower_scls
+from fstcn_keras.view_scoring import for_any_size
+from fstcn_keras.weights import load_imagenet_weights, load_weights
+from training import cli
+from training.cli import UserError, option
+from training.data.datasets import Video
+from training.data.store import FrameStore
+from training.options import FitOptions, open_data
+
+KINDS = {"frames": (0,), "differences": (1,), "both": (0, 1)}  # parts of the features
+PENALTIES = (1, 3, 10, 30, 100)
+FOLDS = 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LinearOptions(FitOptions):
+    """Which features of which videos; how networks are trained does not matter."""
+
+    name: str = option("linear", "of the table in benchmarks/results")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.scl_weights is None:
+            raise UserError("--scl-weights: give the file of the pre-trained lower SCLs")
+
+
+def main(options: LinearOptions):
+    """Prints and writes the table."""
+    networks, known, rows = pooled_networks(options), {}, []
+    for of_split in options.each_split():
+        short_side = PRESETS[options.preset].short_side
+        dataset, store = open_data(of_split, options.store, short_side=short_side)
+        sides = {
+            side: [v for v in dataset.side(side) if store.videos[v.path].num_frames]
+            for side in ("train", "test")
+        }
+        plan = ViewPlan.of(PRESETS[options.preset], num_clips=options.num_clips)
+        for video in tqdm([*sides["train"], *sides["test"]], "features", disable=None):
+            if video.path not in known:
+                known[video.path] = video_features(video, store, plan, networks)
+        for kind, parts in KINDS.items():
+            row = {"data": dataset.name, "split": dataset.split, "features": kind}
+            rows.append(row | judged(sides["train"], sides["test"], known, parts))
+    print_table(rows)
+    write_csv(options.name, rows)
+
+
+def pooled_networks(options: FitOptions) -> list[keras.Model]:
+    """From frames, and from differences, uint8 `(batch, h, w, 3)`, to features `(batch, f)`."""
+    scl = SCLS[options.scl]
+    classifier = auxiliary_classifier(num_classes=2, preset=options.preset, scl=options.scl)
+    try:
+        if options.scl_weights == "imagenet":
+            load_imagenet_weights(classifier, options.scl)
+        else:
+            load_weights(classifier, options.scl_weights)
+    except ValueError as error:
+        raise UserError(f"--scl-weights: {error}") from error
+    lower = for_any_size(lower_scls(classifier))
+    networks = []
+    for normalization in (scl.frame_normalization(), scl.difference_normalization()):
+        image = keras.Input((None, None, 3), dtype="uint8")
+        maps = lower(normalization(image))
+        networks.append(keras.Model(image, keras.layers.GlobalAveragePooling2D()(maps)))
+    return networks
+
+
+def video_features(
+    video: Video, store: FrameStore, plan: ViewPlan, networks: Sequence[keras.Model]
+) -> np.ndarray:
+    """Features of a video's frames and of its differences, float32 `(2, f)`."""
+    num_frames = store.videos[video.path].num_frames
+    needed = plan.frame_numbers(num_frames)
+    frames = store.read_frames(video.path, needed)
+    pairs = np.searchsorted(needed, plan.pair_indices(num_frames))  # (M, 2, l_t)
+    pairs = np.unique(pairs.swapaxes(1, 2).reshape(-1, 2), axis=0)
+    first, later = frames[pairs[:, 0]], frames[pairs[:, 1]]
+    images = frames[np.unique(pairs[:, 0])], clips.absolute_difference(first, later)
+    means = [
+        np.mean(network.predict_on_batch(some), axis=0)
+        for network, some in zip(networks, images, strict=True)
+    ]
+    roots = np.sqrt(np.maximum(means, 0))  # features follow a ReLU
+    return roots / np.maximum(np.linalg.norm(roots, axis=1, keepdims=True), 1e-12)
+
+
+def judged(
+    train: Sequence[Video], test: Sequence[Video], features: dict[str, np.ndarray], parts
+) -> dict:
+    """Top-1 of the machine that learns some parts of the features of the training videos."""
+
+    def matrix(videos: Sequence[Video]) -> np.ndarray:
+        return np.stack([features[video.path][list(parts)].ravel() for video in videos])
+
+    groups = [video.group for video in train]
+    folds = GroupKFold(min(FOLDS, len(set(groups))))
+    search = GridSearchCV(SVC(kernel="linear"), {"C": PENALTIES}, cv=folds)
+    search.fit(matrix(train), [video.label for video in train], groups=groups)
+    right = search.predict(matrix(test)) == [video.label for video in test]
+    return {
+        "videos": len(test),
+        "C": search.best_params_["C"],
+        "top-1, training folds": f"{search.best_score_:.3f}",
+        "top-1": f"{right.mean():.3f}",
+    }
+
+
+if __name__ == "__main__":
+    cli.run(main, LinearOptions)
