@@ -32,7 +32,7 @@ from training.distribution import device_strategy
 from training.fit import split_training
 from training.loop import train_step
 from training.options import FitOptions, open_data
-from training.stages import TrainingVideos, global_stage
+from training.stages import TrainingVideos, clip_stage
 
 WARMUP, STEPS, PROFILED, LARGEST = 3, 20, 3, 10
 LENGTH = 90  # of the scored video, frames
@@ -84,7 +84,7 @@ def training_step(options: FitOptions) -> Callable[[], tuple[float, float]]:
     videos = TrainingVideos(store=store, train=train, held_out=[], num_classes=len(dataset.classes))
     strategy = device_strategy(batch_size=options.batch_size)
     with strategy.scope():
-        stage = global_stage(options, videos, options.run_folder(), auxiliary=None)
+        stage = clip_stage("global", options, videos, options.run_folder(), before=None)
     batches = iter(training_batches(stage.draws, batch_size=options.batch_size))
     step = train_step(stage, strategy)
 

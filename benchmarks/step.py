@@ -43,6 +43,7 @@ class StepOptions:
     batch: int = option(8, "clips of a step")
     rounds: int = option(5, "turns of each")
     matrix: int = option(4096, "side of the matrices of the peak")
+    name: str = option("step", "of the table in benchmarks/results")
 
 
 def main(options: StepOptions):
@@ -60,7 +61,7 @@ def main(options: StepOptions):
                 workers[PLAIN] = stack.enter_context(plain)
             rows += table(measure(cases, workers, rounds=options.rounds), options.batch)
     print_table(rows)
-    write_csv("step", rows)
+    write_csv(options.name, rows)
 
 
 def installed() -> list[str]:

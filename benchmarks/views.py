@@ -38,7 +38,8 @@ def main(options: ViewsOptions):
     rows = [row for preset in options.presets for row in rates(preset, lengths=(90, 30))]
     write_csv("views", rows)
     if options.run is not None:
-        write_csv("views_accuracy", accuracies(options.run))
+        of_run = accuracies(options.run)
+        write_csv(f"views_accuracy-{of_run[0]['data']}", of_run)
 
 
 def rates(preset: str, lengths: tuple[int, ...]) -> list[dict]:

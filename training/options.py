@@ -71,6 +71,12 @@ class FitOptions(CollectionOptions):
     auxiliary_scl_rate: float | None = option(
         None, "stage 2: rate of layers loaded by --scl-weights, relative to the rest; 0: fixed"
     )
+    head_epochs: int | None = option(
+        None,
+        "before stage 3: passes over the training videos that fix what --scl-weights loaded; "
+        "0, or no such layers: no such stage",
+    )
+    head_rate: float | None = option(None, "before stage 3: highest learning rate")
     epochs: int | None = option(
         None, "stage 3: passes over the training videos, one clip of each a pass"
     )
@@ -112,12 +118,13 @@ class FitOptions(CollectionOptions):
         for name, value in dataclasses.asdict(RECIPES[self.recipe, self.preset]).items():
             if getattr(self, name) is None:
                 self._fill(name, value)
-        positive = "epochs", "batch_size", "num_clips", "learning_rate", "auxiliary_rate"
-        for name in positive:
+        rates = "learning_rate", "auxiliary_rate", "head_rate"
+        for name in ("epochs", "batch_size", "num_clips", *rates):
             self._check(name, getattr(self, name) > 0, "be positive")
-        for name in ("seed", "scl_rate", "auxiliary_scl_rate", "auxiliary_epochs", "weight_decay"):
+        shares = "scl_rate", "auxiliary_scl_rate", "weight_decay"
+        for name in ("seed", "auxiliary_epochs", "head_epochs", *shares):
             self._check(name, getattr(self, name) >= 0, "not be negative")
-        for name in ("learning_rate", "auxiliary_rate"):
+        for name in rates:
             self._check(name, math.isfinite(getattr(self, name)), "be finite")
         for name in ("val_fraction", "label_smoothing", "dropout"):
             self._check(name, 0 <= getattr(self, name) < 1, "lie in [0, 1)")

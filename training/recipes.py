@@ -20,6 +20,9 @@ class Recipe:
             leaves the stage out.
         auxiliary_rate: its highest learning rate, after the warm-up.
         auxiliary_scl_rate: rate of pre-trained layers in stage 2, relative to the others.
+        head_epochs: passes over the training videos before stage 3, one clip of each a pass, in
+            which pre-trained layers are fixed; none without pre-trained layers.
+        head_rate: its highest learning rate, after the warm-up.
         epochs: passes over the training videos in stage 3, one clip of each a pass.
         learning_rate: its highest learning rate, after the warm-up.
         scl_rate: rate of pre-trained layers in stage 3, relative to the others.
@@ -38,6 +41,8 @@ class Recipe:
     epochs: int
     learning_rate: float
     scl_rate: float
+    head_epochs: int = 0
+    head_rate: float = 3e-4
     label_smoothing: float = 0.0
     scales: tuple[float, ...] = ()
 
@@ -81,7 +86,8 @@ RECIPES = {
         auxiliary_epochs=0,
         auxiliary_rate=1e-4,
         auxiliary_scl_rate=0.1,
-        epochs=30,
+        head_epochs=12,
+        epochs=15,
         learning_rate=1e-4,
         scl_rate=0.1,
     ),

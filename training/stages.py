@@ -2,9 +2,10 @@
 
 1. "pretraining": the auxiliary classifier on images; its weights come by `--scl-weights`.
 2. "auxiliary": the auxiliary classifier on random frames of the training videos.
-3. "global": the whole network on clip pairs, its spatial path as stage 2 left it.
+3. "head": the layers of the whole network that are not pre-trained, on clip pairs; the project's.
+4. "global": the whole network on clip pairs, as the stages before left it; the paper's third.
 
-`pretrain` runs stage 1, `fit` stages 2 and 3.
+`pretrain` runs the first, `fit` those of the others that are configured.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ import keras
 import tensorflow as tf
 
 from fstcn_keras import auxiliary_classifier, fstcn
+from fstcn_keras.model import CLASSIFIER
 from fstcn_keras.presets import PRESETS
 from fstcn_keras.scl import lower_scls, scale_features
 from fstcn_keras.weights import copy_weights, load_imagenet_weights, load_weights, named_layers
@@ -57,20 +59,32 @@ def train_stages(
     options: FitOptions, videos: TrainingVideos, strategy: tf.distribute.Strategy, run: Path
 ) -> keras.Model:
     """Runs the stages that are configured and not done yet; gives the trained network."""
-    auxiliary = None
-    if options.auxiliary_epochs and "spatial" in options.paths:
-        if Checkpoints(run / "checkpoints", "global").exist():
-            print("stage auxiliary is done already")
-        else:
-            with strategy.scope():
+    names = configured_stages(options)
+    begun = [name for name in names if Checkpoints(run / "checkpoints", name).exist()]
+    done = names.index(begun[-1]) if begun else 0
+    for name in names[:done]:
+        print(f"stage {name} is done already")
+    model = None
+    for name in names[done:]:
+        with strategy.scope():
+            if name == "auxiliary":
                 stage = auxiliary_stage(options, videos, run)
-            train(stage, strategy, run, minutes=options.checkpoint_minutes)
-            auxiliary = stage.model
-    with strategy.scope():
-        stage = global_stage(options, videos, run, auxiliary=auxiliary)
-    del auxiliary
-    train(stage, strategy, run, minutes=options.checkpoint_minutes)
-    return stage.model
+            else:
+                stage = clip_stage(name, options, videos, run, before=model)
+        del model  # not two networks in memory while one is trained
+        train(stage, strategy, run, minutes=options.checkpoint_minutes)
+        model = stage.model
+    return model
+
+
+def configured_stages(options: FitOptions) -> list[str]:
+    """Names of the stages that `fit` runs, in their order."""
+    configured = {
+        "auxiliary": options.auxiliary_epochs and "spatial" in options.paths,
+        "head": options.head_epochs and options.scl_weights is not None,
+        "global": True,
+    }
+    return [name for name, wanted in configured.items() if wanted]
 
 
 def auxiliary_stage(
@@ -96,35 +110,56 @@ def auxiliary_stage(
     )
 
 
-def global_stage(
-    options: FitOptions, videos: TrainingVideos, run: Path, *, auxiliary: keras.Model | None
+def clip_stage(
+    name: str,
+    options: FitOptions,
+    videos: TrainingVideos,
+    run: Path,
+    *,
+    before: keras.Model | None,
 ) -> Stage:
-    """Stage 3: all of the network; pre-trained layers move at `--scl-rate`.
+    """A stage of the whole network.
+
+    In stage "head" pre-trained layers are fixed: new ones, random at first, would spoil them
+    (Kumar et al. 2022, fine-tuning can distort pretrained features). In stage "global" they move
+    at `--scl-rate`.
 
     Args:
+        name: `"head"` or `"global"`.
         options: of the run.
         videos: to train on.
         run: the run folder.
-        auxiliary: the network of stage 2, or `None` if there was none or this stage has begun.
+        before: the network of the stage before, or `None` if there was none or this one has begun.
     """
     model = initial_network(options, num_classes=videos.num_classes)
     pretrained = trained = _load_file(model, options, run)
-    if auxiliary is not None:
-        report = copy_weights(auxiliary, model)
-        trained = report.layers
-        print(f"from stage auxiliary: {report}")
+    if before is not None:
+        trained = _take_over(before, model)
+    epochs, learning_rate, scl_rate = {
+        "head": (options.head_epochs, options.head_rate, 0.0),
+        "global": (options.epochs, options.learning_rate, options.scl_rate),
+    }[name]
     return _stage(
-        "global",
+        name,
         model,
         ClipPairs(PRESETS[options.preset]),
         options,
         videos,
         run,
-        epochs=options.epochs,
-        learning_rate=options.learning_rate,
+        epochs=epochs,
+        learning_rate=learning_rate,
         trained=trained,
-        rates=dict.fromkeys(pretrained, options.scl_rate),
+        rates=dict.fromkeys(pretrained, scl_rate),
     )
+
+
+def _take_over(before: keras.Model, model: keras.Model) -> tuple[str, ...]:
+    """Gives the network what the one of the stage before learned; the names of those layers."""
+    report = copy_weights(before, model)
+    print(f"from the {before.name} of the stage before: {report}")
+    if before.name == model.name:  # another network's classifier is of other features
+        model.get_layer(CLASSIFIER).set_weights(before.get_layer(CLASSIFIER).get_weights())
+    return report.layers
 
 
 def initial_network(options: FitOptions, *, num_classes: int) -> keras.Model:

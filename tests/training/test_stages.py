@@ -42,7 +42,7 @@ def test_every_tensor_of_the_global_stage_changes_and_gets_a_gradient(videos, tm
     chosen = options(optimizer="sgd", weight_decay=0.0, dropout=0.0, learning_rate=0.1, epochs=2)
     strategy = device_strategy(batch_size=3)
     with strategy.scope():
-        stage = stages.global_stage(chosen, videos, tmp_path, auxiliary=None)
+        stage = stages.clip_stage("global", chosen, videos, tmp_path, before=None)
     model = stage.model
     assert "tcl" in weights(model)
     assert "parallel_scl" in weights(model)
@@ -73,12 +73,39 @@ def test_paper_fixes_pre_trained_layers_in_stage_two_but_the_last_three(videos, 
     assert changed == {"spatial_fc", "spatial_features"}
     assert len(weights(source)) == 7
     with strategy.scope():
-        following = stages.global_stage(chosen, videos, tmp_path, auxiliary=stage.model)
+        following = stages.clip_stage("global", chosen, videos, tmp_path, before=stage.model)
     for name, value in weights(stage.model).items():
         assert same(weights(following.model)[name], value), name
         assert named_layers(following.model)[name].trainable
     for name in ("tcl", "temporal_fc", "spatio_temporal_features"):
         assert name in weights(following.model)
+
+
+def test_the_head_learns_first_and_the_whole_network_goes_on_from_it(videos, tmp_path):
+    keras.utils.set_random_seed(7)
+    source = auxiliary_classifier(num_classes=5, preset="small")
+    save_weights(source, tmp_path / "w.h5")
+    chosen = options(scl_weights=tmp_path / "w.h5", head_epochs=2, head_rate=0.01)
+    assert stages.configured_stages(chosen) == ["auxiliary", "head", "global"]
+    strategy = device_strategy(batch_size=3)
+    with strategy.scope():
+        head = stages.clip_stage("head", chosen, videos, tmp_path, before=None)
+    assert (head.epochs, head.steps_per_epoch) == (2, 2)
+    assert float(head.optimizer.learning_rate) <= 0.01
+    random = weights(head.model)
+    loop.train(head, strategy, tmp_path, minutes=100)
+    for name, value in weights(head.model).items():
+        assert same(random[name], value) == (name in weights(source)), name
+    with strategy.scope():
+        following = stages.clip_stage("global", chosen, videos, tmp_path, before=head.model)
+    for one, other in zip(head.model.weights, following.model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)  # the classifier too
+    assert all(layer.trainable for layer in named_layers(following.model).values())
+
+
+def test_there_is_no_head_to_train_without_pre_trained_layers(tmp_path):
+    chosen = options(head_epochs=2, auxiliary_epochs=0)
+    assert stages.configured_stages(chosen) == ["global"]
 
 
 def test_slow_layers_move_by_their_share_of_the_rate(videos, tmp_path):
