@@ -21,6 +21,7 @@ from training.scores import RunResult, check_same_videos, read_result
 CHANGES = {
     "default": {},
     "two-stages": {"auxiliary_epochs": 20},
+    "head-first": {"head_epochs": 10, "epochs": 10},
     "label-smoothing": {"label_smoothing": 0.1},
     "scales": {"scales": (1.0, 0.875, 0.75)},
     "adamw": {"optimizer": "adamw", "weight_decay": 0.05},
