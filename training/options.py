@@ -74,7 +74,7 @@ class FitOptions(CollectionOptions):
     head_epochs: int | None = option(
         None,
         "before stage 3: passes over the training videos that fix what --scl-weights loaded; "
-        "0, or no such layers: no such stage",
+        "0: no such stage",
     )
     head_rate: float | None = option(None, "before stage 3: highest learning rate")
     epochs: int | None = option(
@@ -135,6 +135,8 @@ class FitOptions(CollectionOptions):
         self._check("paths", len(set(self.paths)) == len(self.paths), "name each path once")
         self._check("temporal_kernels", min(self.temporal_kernels) > 0, "be positive")
         self._check("checkpoint_minutes", self.checkpoint_minutes >= 0, "not be negative")
+        if self.head_epochs and self.scl_weights is None:
+            raise UserError("--head-epochs fixes what --scl-weights loads: give both, or neither")
         if isinstance(self.scl_weights, Path):
             self._check("scl_weights", self.scl_weights.is_file(), "be a file")
 

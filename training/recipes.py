@@ -21,7 +21,7 @@ class Recipe:
         auxiliary_rate: its highest learning rate, after the warm-up.
         auxiliary_scl_rate: rate of pre-trained layers in stage 2, relative to the others.
         head_epochs: passes over the training videos before stage 3, one clip of each a pass, in
-            which pre-trained layers are fixed; none without pre-trained layers.
+            which pre-trained layers are fixed; 0 leaves the stage out.
         head_rate: its highest learning rate, after the warm-up.
         epochs: passes over the training videos in stage 3, one clip of each a pass.
         learning_rate: its highest learning rate, after the warm-up.

@@ -81,7 +81,7 @@ def configured_stages(options: FitOptions) -> list[str]:
     """Names of the stages that `fit` runs, in their order."""
     configured = {
         "auxiliary": options.auxiliary_epochs and "spatial" in options.paths,
-        "head": options.head_epochs and options.scl_weights is not None,
+        "head": options.head_epochs,
         "global": True,
     }
     return [name for name, wanted in configured.items() if wanted]

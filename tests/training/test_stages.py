@@ -8,6 +8,7 @@ from fstcn_keras import auxiliary_classifier
 from fstcn_keras.weights import named_layers, save_weights
 from tests.videos import noise, write_video
 from training import loop, stages
+from training.cli import UserError
 from training.data.datasets import Video
 from training.data.preparation import prepare_store
 from training.distribution import device_strategy
@@ -103,9 +104,9 @@ def test_the_head_learns_first_and_the_whole_network_goes_on_from_it(videos, tmp
     assert all(layer.trainable for layer in named_layers(following.model).values())
 
 
-def test_there_is_no_head_to_train_without_pre_trained_layers(tmp_path):
-    chosen = options(head_epochs=2, auxiliary_epochs=0)
-    assert stages.configured_stages(chosen) == ["global"]
+def test_a_head_without_pre_trained_layers_is_refused():
+    with pytest.raises(UserError, match="give both, or neither"):
+        options(head_epochs=2)
 
 
 def test_slow_layers_move_by_their_share_of_the_rate(videos, tmp_path):
