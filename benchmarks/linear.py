@@ -20,12 +20,12 @@ from benchmarks.report import print_table, write_csv
 from fstcn_keras import PRESETS, ViewPlan, auxiliary_classifier, clips
 from fstcn_keras.scl import SCLS, lower_scls
 from fstcn_keras.view_scoring import for_any_size
-from fstcn_keras.weights import load_imagenet_weights, load_weights
 from training import cli
 from training.cli import UserError, option
 from training.data.datasets import Video
 from training.data.store import FrameStore
 from training.options import FitOptions, open_data
+from training.stages import load_scl_weights
 
 KINDS = {"frames": (0,), "differences": (1,), "both": (0, 1)}  # parts of the features
 PENALTIES = (1, 3, 10, 30, 100)
@@ -69,13 +69,7 @@ def pooled_networks(options: FitOptions) -> list[keras.Model]:
     """From frames, and from differences, uint8 `(batch, h, w, 3)`, to features `(batch, f)`."""
     scl = SCLS[options.scl]
     classifier = auxiliary_classifier(num_classes=2, preset=options.preset, scl=options.scl)
-    try:
-        if options.scl_weights == "imagenet":
-            load_imagenet_weights(classifier, options.scl)
-        else:
-            load_weights(classifier, options.scl_weights)
-    except ValueError as error:
-        raise UserError(f"--scl-weights: {error}") from error
+    load_scl_weights(classifier, options)
     lower = for_any_size(lower_scls(classifier))
     networks = []
     for normalization in (scl.frame_normalization(), scl.difference_normalization()):

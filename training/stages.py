@@ -21,7 +21,13 @@ from fstcn_keras import auxiliary_classifier, fstcn
 from fstcn_keras.model import CLASSIFIER
 from fstcn_keras.presets import PRESETS
 from fstcn_keras.scl import lower_scls, scale_features
-from fstcn_keras.weights import copy_weights, load_imagenet_weights, load_weights, named_layers
+from fstcn_keras.weights import (
+    WeightsReport,
+    copy_weights,
+    load_imagenet_weights,
+    load_weights,
+    named_layers,
+)
 from training.checkpoints import Checkpoints
 from training.cli import UserError
 from training.data.datasets import Video
@@ -175,14 +181,25 @@ def initial_network(options: FitOptions, *, num_classes: int) -> keras.Model:
 
 
 def _load_file(model: keras.Model, options: FitOptions, run: Path) -> tuple[str, ...]:
-    """Loads `--scl-weights`; gives the names of the layers that came whole.
+    """Loads `--scl-weights` and reports it; gives the names of the layers that came whole."""
+    weights = options.scl_weights
+    if weights is None:
+        return ()
+    report = load_scl_weights(model, options)
+    report_file = run / f"weights-{model.name}.txt"
+    if is_chief(tf.distribute.get_strategy()):
+        write_aside(report_file, f"{weights}\n{report.full()}\n")
+    print(f"{Path(weights).name}: {report}; all in {report_file}")
+    return report.layers
+
+
+def load_scl_weights(model: keras.Model, options: FitOptions) -> WeightsReport:
+    """Loads `--scl-weights` into the network.
 
     Raises:
         UserError: if the lower SCLs are not all in the file, or it cannot be had.
     """
     weights = options.scl_weights
-    if weights is None:
-        return ()
     try:
         if weights == "imagenet":
             report = load_imagenet_weights(model, options.scl)
@@ -197,11 +214,7 @@ def _load_file(model: keras.Model, options: FitOptions, run: Path) -> tuple[str,
             f"--scl-weights: {weights} holds {len(lower) - len(lacking)} of the {len(lower)} "
             f"layers of {options.scl}, not {lacking[0]}: is it of another --scl or --preset?"
         )
-    report_file = run / f"weights-{model.name}.txt"
-    if is_chief(tf.distribute.get_strategy()):
-        write_aside(report_file, f"{weights}\n{report.full()}\n")
-    print(f"{Path(weights).name}: {report}; all in {report_file}")
-    return report.layers
+    return report
 
 
 def _stage(
