@@ -37,9 +37,11 @@ def main(argv: list[str] | None = None):
     if importlib.util.find_spec("torch") is None:
         frameworks.remove("PyTorch")
         print("Keras alone: PyTorch is not installed", flush=True)
-    rows = [row for batch in options.batches for row in one_batch(batch, frameworks, options)]
+    rows = []
+    for batch in options.batches:
+        rows += one_batch(batch, frameworks, options)
+        write_csv("gpu", rows)  # what is measured stays if the next one is cut short
     print_table(rows)
-    write_csv("gpu", rows)
 
 
 def one_batch(batch: int, frameworks: list[str], options: argparse.Namespace) -> list[dict]:

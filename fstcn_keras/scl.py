@@ -16,6 +16,7 @@ from fstcn_keras.layers import (
     CeilMaxPooling2D,
     FeatureScale,
     LocalResponseNormalization,
+    PixelConvolution2D,
     PixelNormalization,
 )
 
@@ -65,7 +66,7 @@ def vgg_m(x, width: float, regularizer):
     def convolution(filters, size, name, **kwargs):
         return convolution_relu(round(width * filters), size, name, regularizer, **kwargs)
 
-    x = convolution(96, 7, "conv1", strides=2, padding="valid")(x)
+    x = convolution(96, 7, "conv1", strides=2, padding="valid", layer=PixelConvolution2D)(x)
     x = LocalResponseNormalization(name="norm1")(x)
     x = CeilMaxPooling2D(3, 2, name="pool1")(x)
     x = layers.ZeroPadding2D(1, name="pad2")(x)
@@ -93,7 +94,8 @@ def squeezenet(x, width: float, regularizer):
             ]
         )
 
-    x = convolution_relu(64, 3, "conv1", regularizer, strides=2, padding="valid")(x)
+    first = {"strides": 2, "padding": "valid", "layer": PixelConvolution2D}
+    x = convolution_relu(64, 3, "conv1", regularizer, **first)(x)
     x = CeilMaxPooling2D(3, 2, name="pool1")(x)
     x = fire(x, 16, 64, "fire2")
     x = fire(x, 16, 64, "fire3")
@@ -110,10 +112,17 @@ def squeezenet(x, width: float, regularizer):
 
 
 def convolution_relu(
-    filters: int, size: int, name: str, regularizer, *, strides: int = 1, padding: str = "same"
+    filters: int,
+    size: int,
+    name: str,
+    regularizer,
+    *,
+    strides: int = 1,
+    padding: str = "same",
+    layer: type[layers.Conv2D] = layers.Conv2D,
 ) -> layers.Conv2D:
     """Conv(filters, size, strides) with a ReLU, and He's initialisation for it."""
-    return layers.Conv2D(
+    return layer(
         filters,
         size,
         strides=strides,

@@ -5,6 +5,7 @@ from fstcn_keras.layers.feature_scale import FeatureScale
 from fstcn_keras.layers.folded_time_distributed import FoldedTimeDistributed
 from fstcn_keras.layers.frame_choice import FrameChoice
 from fstcn_keras.layers.local_response_normalization import LocalResponseNormalization
+from fstcn_keras.layers.pixel_convolution import PixelConvolution2D
 from fstcn_keras.layers.pixel_normalization import PixelNormalization
 from fstcn_keras.layers.temporal_convolution import TemporalConvolution
 from fstcn_keras.layers.tp_operator import TPOperator
@@ -15,6 +16,7 @@ __all__ = [
     "FoldedTimeDistributed",
     "FrameChoice",
     "LocalResponseNormalization",
+    "PixelConvolution2D",
     "PixelNormalization",
     "TPOperator",
     "TemporalConvolution",

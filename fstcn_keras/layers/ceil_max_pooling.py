@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from fstcn_keras.layers import fusible
+
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class CeilMaxPooling2D(keras.layers.Layer):
@@ -54,14 +56,15 @@ class CeilMaxPooling2D(keras.layers.Layer):
 
     def call(self, x):
         _, h, w, _ = ops.shape(x)  # tensors where they are not static
-        overhang_h, overhang_w = self._overhang(h), self._overhang(w)
+        overhangs = self._overhang(h), self._overhang(w)
         static = isinstance(h, int) and isinstance(w, int)
+        if fusible.used():
+            return fusible.max_pool(_padded(x, overhangs), self.pool_size, self.strides)
         padding = "valid"
-        if static and overhang_h == overhang_w == 1 and self.pool_size == self.strides + 1:
+        if static and overhangs == (1, 1) and self.pool_size == self.strides + 1:
             padding = "same"  # adds one row and column, at the bottom and right, without a copy
-        elif not static or overhang_h or overhang_w:
-            edges = [(0, 0), (0, overhang_h), (0, overhang_w), (0, 0)]
-            x = ops.pad(x, edges, constant_values=float("-inf"))
+        elif not static or any(overhangs):
+            x = _padded(x, overhangs)
         return ops.max_pool(
             x, self.pool_size, self.strides, padding=padding, data_format="channels_last"
         )
@@ -76,3 +79,8 @@ class CeilMaxPooling2D(keras.layers.Layer):
             "pool_size": self.pool_size,
             "strides": self.strides,
         }
+
+
+def _padded(x, overhangs):
+    edges = [(0, 0), *((0, overhang) for overhang in overhangs), (0, 0)]
+    return ops.pad(x, edges, constant_values=float("-inf"))

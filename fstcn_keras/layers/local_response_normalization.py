@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from fstcn_keras.layers import fusible
+
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class LocalResponseNormalization(keras.layers.Layer):
@@ -56,6 +58,9 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.beta = beta
 
     def call(self, x):
+        if fusible.used():
+            settings = {name: getattr(self, name) for name in ("depth", "bias", "alpha", "beta")}
+            return fusible.local_response_normalization(x, **settings)
         channels = np.arange(x.shape[-1])
         band = np.abs(channels[:, None] - channels[None, :]) <= self.depth // 2
         squares = ops.square(ops.cast(x, "float32") if self.compute_dtype == "float16" else x)

@@ -1,0 +1,170 @@
+"""Operations made of what XLA fuses, for the JAX backend.
+
+On a GPU XLA computes the gradient of a maximum pooling by a scatter, the sum of the LRN by a
+product of its own, and convolutions of three channels without the matrix units; each costs several
+passes over the largest maps of the network. TensorFlow's own operations are faster where it has
+them, so the layers use these under JAX alone.
+"""
+
+import keras
+from keras import ops
+
+
+def max_pool(x, size: int, strides: int):
+    """Maximum over square windows that lie within the maps, with the gradient to the first one.
+
+    Args:
+        x: `(batch, h, w, f)`, static but for the batch.
+        size: side of the windows, pixels.
+        strides: step between windows, pixels; at most `size`.
+
+    Returns:
+        `(batch, (h - size) // strides + 1, (w - size) // strides + 1, f)`.
+    """
+    height, width = x.shape[1:3]
+
+    @ops.custom_gradient
+    def pool(x):
+        maxima, places = _maxima(x, size, strides)
+
+        def gradient(*args, upstream=None):
+            grads = args[0] if upstream is None else upstream
+            blocks = -(-height // strides), -(-width // strides)
+            whole = _of_maxima(grads, places, size, strides, blocks)
+            return whole[:, :height, :width]
+
+        return maxima, gradient
+
+    return pool(x)
+
+
+def _maxima(x, size: int, strides: int):
+    """Maximum of every window, and its place `row * size + column` in it, int8."""
+    maxima = places = None
+    rows, columns = ((length - size) // strides * strides + 1 for length in x.shape[1:3])
+    for row in range(size):
+        for column in range(size):
+            part = x[:, row : row + rows : strides, column : column + columns : strides]
+            if maxima is None:
+                maxima, places = part, ops.zeros_like(part, dtype="int8")
+            else:
+                place = ops.cast(row * size + column, "int8")
+                places = ops.where(part > maxima, place, places)
+                maxima = ops.maximum(maxima, part)  # hands NaN on
+    return maxima, places
+
+
+def _of_maxima(grads, places, size: int, strides: int, blocks: tuple[int, int]):
+    """Gradient of the inputs of `_maxima`, `(batch, blocks * strides, ..., f)`.
+
+    Inputs at one place of a block of `strides x strides` belong to the same windows, those of the
+    blocks before: each place is a sum of a few shifted maps, and the places are woven together.
+    """
+    before = (size - 1) // strides
+    edges = [(0, 0), *((before, n - m) for n, m in zip(blocks, grads.shape[1:3], strict=True))]
+    grads = ops.pad(grads, [*edges, (0, 0)])
+    places = ops.pad(places, [*edges, (0, 0)], constant_values=-1)
+
+    def of_place(top: int, left: int):
+        total = ops.zeros((), grads.dtype)
+        for row in range(top, size, strides):
+            for column in range(left, size, strides):
+                first = before - row // strides, before - column // strides
+                window = (
+                    slice(None),
+                    *(slice(i, i + n) for i, n in zip(first, blocks, strict=True)),
+                )
+                here = places[window] == row * size + column
+                total += ops.where(here, grads[window], ops.zeros((), grads.dtype))
+        return total
+
+    batch, (high, wide), features = -1, blocks, grads.shape[-1]
+    rows = [
+        ops.reshape(
+            ops.stack([of_place(top, left) for left in range(strides)], axis=3),
+            (batch, high, wide * strides, features),
+        )
+        for top in range(strides)
+    ]
+    return ops.reshape(ops.stack(rows, axis=2), (batch, high * strides, wide * strides, features))
+
+
+def local_response_normalization(x, *, depth: int, bias: float, alpha: float, beta: float):
+    """See the layer `LocalResponseNormalization`; its gradient keeps nothing but `x`.
+
+    With `s = bias + alpha / depth * sum x^2` and the gradient `g` of the outputs, that of `x` is
+
+    ```
+    g s^-beta - 2 beta alpha / depth x sum(g x s^(-beta - 1))
+    ```
+
+    both sums over neighbouring channels. Computes in float32.
+    """
+    dtype, share = x.dtype, alpha / depth
+
+    def neighbours(x):
+        padded = ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(depth // 2, depth // 2)])
+        return sum(padded[..., first : first + x.shape[-1]] for first in range(depth))
+
+    def energy_and_scale(x):
+        energy = bias + share * neighbours(ops.square(x))
+        return energy, ops.exp(-beta * ops.log(energy))
+
+    @ops.custom_gradient
+    def normalize(x):
+        wide = ops.cast(x, "float32")
+        _, scale = energy_and_scale(wide)
+
+        def gradient(*args, upstream=None):
+            grads = ops.cast(args[0] if upstream is None else upstream, "float32")
+            wide = ops.cast(x, "float32")
+            energy, scale = energy_and_scale(wide)
+            spread = neighbours(grads * wide * scale / energy)
+            return ops.cast(grads * scale - 2 * beta * share * wide * spread, dtype)
+
+        return ops.cast(wide * scale, dtype), gradient
+
+    return normalize(x)
+
+
+def strided_convolution(images, kernel, strides: int):
+    """A "valid" convolution whose strides are folded into channels.
+
+    Blocks of `strides x strides` pixels become one pixel of `strides^2` times the channels, filled
+    up with zeros to a multiple of 8, and the kernel likewise; the strides become 1.
+
+    Args:
+        images: `(batch, h, w, channels)`, static but for the batch.
+        kernel: `(size, size, channels, filters)`.
+        strides: step of the convolution, pixels.
+
+    Returns:
+        `(batch, (h - size) // strides + 1, (w - size) // strides + 1, filters)`.
+    """
+    size, _, channels, filters = kernel.shape
+    side = -(-size // strides)  # of the kernel in blocks
+    high, wide = ((length - size) // strides + side for length in images.shape[1:3])  # in blocks
+
+    lengths = high * strides, wide * strides
+    images = images[:, : lengths[0], : lengths[1]]
+    edges = [(0, n - m) for n, m in zip(lengths, images.shape[1:3], strict=True)]
+    images = ops.pad(images, [(0, 0), *edges, (0, 0)])
+    images = ops.reshape(images, (-1, high, strides, wide, strides, channels))
+    images = ops.transpose(images, (0, 1, 3, 2, 4, 5))
+    images = ops.reshape(images, (-1, high, wide, strides * strides * channels))
+
+    edge = (0, side * strides - size)
+    kernel = ops.pad(kernel, [edge, edge, (0, 0), (0, 0)])
+    kernel = ops.reshape(kernel, (side, strides, side, strides, channels, filters))
+    kernel = ops.transpose(kernel, (0, 2, 1, 3, 4, 5))
+    kernel = ops.reshape(kernel, (side, side, strides * strides * channels, filters))
+
+    lacking = -(strides * strides * channels) % 8
+    images = ops.pad(images, [(0, 0), (0, 0), (0, 0), (0, lacking)])
+    kernel = ops.pad(kernel, [(0, 0), (0, 0), (0, lacking), (0, 0)])
+    return ops.conv(images, kernel, strides=1, padding="valid", data_format="channels_last")
+
+
+def used() -> bool:
+    """Whether layers use these operations: under JAX."""
+    return keras.backend.backend() == "jax"

@@ -1,0 +1,97 @@
+"""The operations that layers use under JAX, tried under every backend."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from fstcn_keras.layers import (
+    CeilMaxPooling2D,
+    LocalResponseNormalization,
+    fusible,
+)
+from tests.contracts import gradients, outputs
+from tests.fstcn_keras.layers import test_ceil_max_pooling as pooling
+from tests.fstcn_keras.layers import test_local_response_normalization as normalization
+
+
+def normal(shape) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+@pytest.fixture(autouse=True)
+def _used(monkeypatch):
+    monkeypatch.setattr(fusible, "used", lambda: True)
+
+
+class TestPooling(pooling.TestContract):
+    """The layer's own tests."""
+
+
+class TestNormalization(normalization.TestContract):
+    """The layer's own tests."""
+
+
+test_pooling_equals_a_loop = pooling.test_equals_a_loop
+test_normalization_equals_a_loop = normalization.test_equals_a_loop
+test_squares_beyond_the_range_of_float16 = normalization.test_squares_beyond_the_range_of_float16
+
+
+def gradient_by_loop(x: np.ndarray, size: int, stride: int, g: np.ndarray) -> np.ndarray:
+    """Hands each output's gradient to the first of its window's largest inputs, row by row."""
+    found = np.zeros_like(x)
+    for b, i, j, f in np.ndindex(g.shape):
+        window = x[b, i * stride :, j * stride :, f][:size, :size]
+        row, column = np.unravel_index(np.argmax(window), window.shape)
+        found[b, i * stride + row, j * stride + column, f] += g[b, i, j, f]
+    return found
+
+
+@pytest.mark.parametrize(("size", "stride"), [(3, 2), (3, 3), (2, 1), (3, 1), (4, 3), (5, 2)])
+@pytest.mark.parametrize(("height", "width"), [(6, 6), (7, 5), (8, 9)])
+def test_gradient_of_pooling_equals_a_loop_with_ties(height, width, size, stride):
+    x = np.random.default_rng(0).integers(0, 3, (2, height, width, 3)).astype("float32")
+    layer = CeilMaxPooling2D(size, stride)
+    g = normal(layer.compute_output_shape(x.shape))
+    (found,) = gradients(layer, x, g)
+    np.testing.assert_allclose(found, gradient_by_loop(x, size, stride, g), atol=1e-6)
+
+
+def test_pooling_hands_nan_on():
+    x = normal((1, 5, 5, 1))
+    x[0, 2, 2] = np.nan  # of all four windows
+    assert np.isnan(outputs(CeilMaxPooling2D(3, 2), x)).all()
+
+
+def test_gradient_of_normalization_equals_finite_differences():
+    settings = {"depth": 3, "bias": 1.2, "alpha": 3.0, "beta": 0.6}
+    x, g = 2 * normal((2, 3, 5)), np.random.default_rng(1).normal(size=(2, 3, 5))
+    expected, step = np.empty_like(g), 1e-5
+    for place in np.ndindex(x.shape):
+        two = [x.astype("float64"), x.astype("float64")]
+        two[0][place] -= step
+        two[1][place] += step
+        low, high = (np.sum(g * normalization.lrn_by_loop(y, **settings)) for y in two)
+        expected[place] = (high - low) / (2 * step)
+    layer = LocalResponseNormalization(**settings)
+    (found,) = gradients(layer, x, g.astype("float32"))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def convolution_by_loop(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
+    size = len(kernel)
+    rows, columns = ((length - size) // stride + 1 for length in x.shape[1:3])
+    y = np.empty((len(x), rows, columns, kernel.shape[-1]))
+    for i, j in np.ndindex(rows, columns):
+        window = x[:, i * stride :, j * stride :][:, :size, :size]
+        y[:, i, j] = np.einsum("bijc,ijcf->bf", window.astype("float64"), kernel)
+    return y
+
+
+@pytest.mark.parametrize(("size", "stride"), [(7, 2), (3, 2), (4, 2), (2, 2), (5, 3), (1, 1)])
+@pytest.mark.parametrize(("height", "width"), [(12, 12), (11, 12), (13, 9), (7, 10)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_convolution_equals_a_loop(height, width, channels, size, stride):
+    x, kernel = normal((2, height, width, channels)), normal((size, size, channels, 5))
+    y = fusible.strided_convolution(ops.convert_to_tensor(x), ops.convert_to_tensor(kernel), stride)
+    expected = convolution_by_loop(x, kernel, stride)
+    np.testing.assert_allclose(ops.convert_to_numpy(y), expected, rtol=1e-4, atol=1e-4)
