@@ -10,11 +10,13 @@ import functools
 import importlib
 import multiprocessing
 import os
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import connection
 
 from benchmarks.report import alternate
 from fstcn_keras.allocation import keep_freed_memory
@@ -168,8 +170,15 @@ def measure(cases: list[Case], workers: Mapping[str, Worker], *, rounds: int) ->
 
 def _start(environment: Mapping[str, str], keep_memory: bool):
     os.environ.update(environment)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if keep_memory:
         keep_freed_memory()
+
+
+def _end_with_parent():
+    """Ends this process when its parent is gone: killed, it could not tell its workers to end."""
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _ask(module: str, function: str, arguments: tuple):

@@ -1,5 +1,11 @@
 """Processes that take turns, and what becomes of one that cannot."""
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from benchmarks.workers import Case, Worker, measure
@@ -36,3 +42,22 @@ def test_a_process_that_dies_ends_the_comparison_but_not_the_program():
 def test_a_fault_of_the_program_is_no_reason():
     with Worker(MODULE) as worker, pytest.raises(RuntimeError, match="OwnError: wrong axis"):
         measure([case("one", fails="program")], {"one": worker}, rounds=1)
+
+
+def test_a_worker_does_not_outlive_a_program_that_is_killed():
+    code = "from benchmarks.workers import Worker; import time; worker = Worker('os'); "
+    code += "print(worker.ask('getpid'), flush=True); time.sleep(60)"
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True
+    ) as program:
+        worker = int(program.stdout.readline())
+        os.kill(worker, 0)  # raises if there is no such process
+        program.kill()
+        for _ in range(100):
+            time.sleep(0.1)
+            try:
+                os.kill(worker, 0)
+            except ProcessLookupError:
+                return
+    pytest.fail(f"process {worker} is still there after 10 s")
