@@ -60,8 +60,8 @@ def main(options: StepOptions):
                 plain = Worker(MODULES["PyTorch"], keep_memory=False)
                 workers[PLAIN] = stack.enter_context(plain)
             rows += table(measure(cases, workers, rounds=options.rounds), options.batch)
+        write_csv(options.name, rows)  # what is measured stays if the next one is cut short
     print_table(rows)
-    write_csv(options.name, rows)
 
 
 def installed() -> list[str]:
