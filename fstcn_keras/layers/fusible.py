@@ -39,16 +39,17 @@ def max_pool(x, size: int, strides: int):
 
 
 def _maxima(x, size: int, strides: int):
-    """Maximum of every window, and its place `row * size + column` in it, int8."""
+    """Maximum of every window, and its place `row * size + column` in it."""
+    dtype = "int8" if size * size <= 128 else "int32"
     maxima = places = None
     rows, columns = ((length - size) // strides * strides + 1 for length in x.shape[1:3])
     for row in range(size):
         for column in range(size):
             part = x[:, row : row + rows : strides, column : column + columns : strides]
             if maxima is None:
-                maxima, places = part, ops.zeros_like(part, dtype="int8")
+                maxima, places = part, ops.zeros_like(part, dtype=dtype)
             else:
-                place = ops.cast(row * size + column, "int8")
+                place = ops.cast(row * size + column, dtype)
                 places = ops.where(part > maxima, place, places)
                 maxima = ops.maximum(maxima, part)  # hands NaN on
     return maxima, places

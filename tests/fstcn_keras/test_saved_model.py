@@ -10,7 +10,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from fstcn_keras import ActionClassifier, ViewPlan, clips, fstcn, fusion
 from fstcn_keras.presets import preset_config
@@ -18,6 +17,8 @@ from fstcn_keras.presets import preset_config
 tf = pytest.importorskip("tensorflow")
 if keras.backend.backend() != "tensorflow":
     pytest.skip("a SavedModel needs Keras on TensorFlow", allow_module_level=True)
+
+from PIL import Image  # noqa: E402
 
 from fstcn_keras import saved_model  # noqa: E402
 

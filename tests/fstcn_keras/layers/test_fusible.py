@@ -56,6 +56,13 @@ def test_gradient_of_pooling_equals_a_loop_with_ties(height, width, size, stride
     np.testing.assert_allclose(found, gradient_by_loop(x, size, stride, g), atol=1e-6)
 
 
+def test_windows_of_more_than_127_places():
+    x = np.arange(2 * 13 * 13, dtype="float32").reshape(2, 13, 13, 1)  # the last place wins
+    g = normal((2, 2, 2, 1))
+    (found,) = gradients(CeilMaxPooling2D(12, 1), x, g)
+    np.testing.assert_allclose(found, gradient_by_loop(x, 12, 1, g))
+
+
 def test_pooling_hands_nan_on():
     x = normal((1, 5, 5, 1))
     x[0, 2, 2] = np.nan  # of all four windows
