@@ -24,6 +24,7 @@ NAME = "scl"  # of the lower SCLs as a model
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # red, green, blue, 0 to 255
 IMAGENET_STD = (58.395, 57.12, 57.375)
 CAFFE_MEAN = (123.68, 116.779, 103.939)
+_OF_PIXELS = {"strides": 2, "padding": "valid", "layer": PixelConvolution2D}  # of the first layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ def vgg_m(x, width: float, regularizer):
     def convolution(filters, size, name, **kwargs):
         return convolution_relu(round(width * filters), size, name, regularizer, **kwargs)
 
-    x = convolution(96, 7, "conv1", strides=2, padding="valid", layer=PixelConvolution2D)(x)
+    x = convolution(96, 7, "conv1", **_OF_PIXELS)(x)
     x = LocalResponseNormalization(name="norm1")(x)
     x = CeilMaxPooling2D(3, 2, name="pool1")(x)
     x = layers.ZeroPadding2D(1, name="pad2")(x)
@@ -94,8 +95,7 @@ def squeezenet(x, width: float, regularizer):
             ]
         )
 
-    first = {"strides": 2, "padding": "valid", "layer": PixelConvolution2D}
-    x = convolution_relu(64, 3, "conv1", regularizer, **first)(x)
+    x = convolution_relu(64, 3, "conv1", regularizer, **_OF_PIXELS)(x)
     x = CeilMaxPooling2D(3, 2, name="pool1")(x)
     x = fire(x, 16, 64, "fire2")
     x = fire(x, 16, 64, "fire3")

@@ -9,6 +9,11 @@ import pytest
 from keras import ops
 
 
+def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Numbers from N(0, 1), float32, the same for the same shape and seed."""
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
 def outputs(layer, x: np.ndarray, **kwargs) -> np.ndarray:
     """What the layer makes of `x`, out of the backend's hands."""
     return ops.convert_to_numpy(layer(x, **kwargs))

@@ -2,8 +2,7 @@
 
 On a GPU XLA computes the gradient of a maximum pooling by a scatter, the sum of the LRN by a
 product of its own, and convolutions of three channels without the matrix units; each costs several
-passes over the largest maps of the network. TensorFlow's own operations are faster where it has
-them, so the layers use these under JAX alone.
+passes over the largest maps of the network. Under other backends the layers use Keras' own.
 """
 
 import keras
@@ -91,7 +90,7 @@ def _of_maxima(grads, places, size: int, strides: int, blocks: tuple[int, int]):
 
 
 def local_response_normalization(x, *, depth: int, bias: float, alpha: float, beta: float):
-    """See the layer `LocalResponseNormalization`; its gradient keeps nothing but `x`.
+    """See the layer `LocalResponseNormalization`.
 
     With `s = bias + alpha / depth * sum x^2` and the gradient `g` of the outputs, that of `x` is
 
@@ -107,19 +106,14 @@ def local_response_normalization(x, *, depth: int, bias: float, alpha: float, be
         padded = ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(depth // 2, depth // 2)])
         return sum(padded[..., first : first + x.shape[-1]] for first in range(depth))
 
-    def energy_and_scale(x):
-        energy = bias + share * neighbours(ops.square(x))
-        return energy, ops.exp(-beta * ops.log(energy))
-
     @ops.custom_gradient
     def normalize(x):
         wide = ops.cast(x, "float32")
-        _, scale = energy_and_scale(wide)
+        energy = bias + share * neighbours(ops.square(wide))
+        scale = ops.exp(-beta * ops.log(energy))
 
         def gradient(*args, upstream=None):
             grads = ops.cast(args[0] if upstream is None else upstream, "float32")
-            wide = ops.cast(x, "float32")
-            energy, scale = energy_and_scale(wide)
             spread = neighbours(grads * wide * scale / energy)
             return ops.cast(grads * scale - 2 * beta * share * wide * spread, dtype)
 

@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras.layers import CeilMaxPooling2D
-from tests.contracts import LayerContract, outputs
-
-
-def normal(shape) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=shape).astype("float32")
+from tests.contracts import LayerContract, normal, outputs
 
 
 def pool_by_loop(x: np.ndarray, size: int, stride: int) -> np.ndarray:

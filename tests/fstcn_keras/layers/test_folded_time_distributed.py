@@ -9,11 +9,7 @@ from fstcn_keras.layers import (
     FoldedTimeDistributed,
     LocalResponseNormalization,
 )
-from tests.contracts import LayerContract, gradients, outputs
-
-
-def normal(shape, seed=0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+from tests.contracts import LayerContract, gradients, normal, outputs
 
 
 class TestContract(LayerContract):

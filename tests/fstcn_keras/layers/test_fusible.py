@@ -4,18 +4,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from fstcn_keras.layers import (
-    CeilMaxPooling2D,
-    LocalResponseNormalization,
-    fusible,
-)
-from tests.contracts import gradients, outputs
+from fstcn_keras.layers import CeilMaxPooling2D, LocalResponseNormalization, fusible
+from tests.contracts import gradients, normal, outputs
 from tests.fstcn_keras.layers import test_ceil_max_pooling as pooling
 from tests.fstcn_keras.layers import test_local_response_normalization as normalization
-
-
-def normal(shape) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=shape).astype("float32")
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,7 @@ import pytest
 from keras import ops
 
 from fstcn_keras.layers import LocalResponseNormalization
-from tests.contracts import LayerContract, outputs
-
-
-def normal(shape) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=shape).astype("float32")
+from tests.contracts import LayerContract, normal, outputs
 
 
 def lrn_by_loop(x: np.ndarray, depth: int, bias: float, alpha: float, beta: float) -> np.ndarray:

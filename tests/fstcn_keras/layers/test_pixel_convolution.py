@@ -1,14 +1,12 @@
 """The convolution of pixels against a loop over windows."""
 
+import keras
 import numpy as np
+import pytest
 
-from fstcn_keras.layers import PixelConvolution2D
-from tests.contracts import LayerContract, outputs
+from fstcn_keras.layers import PixelConvolution2D, fusible
+from tests.contracts import LayerContract, normal, outputs
 from tests.fstcn_keras.layers.test_fusible import convolution_by_loop
-
-
-def normal(shape) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=shape).astype("float32")
 
 
 class TestContract(LayerContract):
@@ -30,3 +28,23 @@ def test_equals_a_loop():
 def test_padding_is_as_in_conv2d():
     y = outputs(PixelConvolution2D(4, 3, strides=2, padding="same"), normal((1, 8, 9, 3)))
     assert y.shape == (1, 4, 5, 4)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"kernel_size": 3, "strides": 2, "padding": "same"},
+        {"kernel_size": 3, "dilation_rate": 2},
+        {"kernel_size": 3, "strides": 2, "groups": 2},
+        {"kernel_size": (3, 5), "strides": 2},
+        {"kernel_size": 3, "strides": (1, 2)},
+    ],
+)
+def test_what_is_not_plain_is_as_in_conv2d(monkeypatch, arguments):
+    monkeypatch.setattr(fusible, "used", lambda: True)
+    x = normal((1, 9, 10, 4))
+    layer, kerass = PixelConvolution2D(4, **arguments), keras.layers.Conv2D(4, **arguments)
+    expected = outputs(kerass, x)
+    layer.build(x.shape)
+    layer.set_weights(kerass.get_weights())
+    np.testing.assert_allclose(outputs(layer, x), expected, rtol=1e-5, atol=1e-5)

@@ -5,11 +5,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras.layers import TemporalConvolution
-from tests.contracts import LayerContract, outputs
-
-
-def normal(shape, seed=0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+from tests.contracts import LayerContract, normal, outputs
 
 
 def convolve_by_loop(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:

@@ -5,11 +5,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras.layers import TPOperator
-from tests.contracts import LayerContract, gradients, outputs
-
-
-def normal(shape, seed=0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+from tests.contracts import LayerContract, gradients, normal, outputs
 
 
 def tp_by_loop(x: np.ndarray, p: np.ndarray) -> np.ndarray:
