@@ -15,10 +15,10 @@ import numpy as np
 from analysis.runs import network_text, read_options
 from analysis.statistics import Difference, Share, holm, paired_difference, wilson
 from analysis.style import FUSIONS
+from fstcn_keras.files import write_aside
 from fstcn_keras.fusion import METHODS, fuse
 from training import cli
 from training.cli import UserError, option, positional
-from training.files import write_aside
 from training.scores import RunScores, check_same_videos, read_scores, summarised, views_text
 from training.tables import markdown_table, percent
 

@@ -22,11 +22,11 @@ from analysis.statistics import Share, wilson
 from analysis.style import FUSIONS, PALETTE
 from analysis.view_counts import OF_MANY, TopOnes, accuracy_by_views, draw_views
 from fstcn_keras import fusion
+from fstcn_keras.files import write_aside
 from fstcn_keras.runs import chosen_run
 from training import cli
 from training.cli import UserError
 from training.figures import add_caption, draw_confusion, save_figure
-from training.files import write_aside
 from training.scores import RunScores, read_scores
 
 WORST_PAIRS, WORST_VIDEOS = 20, 20

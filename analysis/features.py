@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from analysis.runs import OpenRun
 from fstcn_keras import fusion
+from fstcn_keras.files import aside
 from fstcn_keras.model import CLASSIFIER, layer_outputs
 from fstcn_keras.view_scoring import ViewScorer
 from training.data.datasets import Video
 from training.evaluate import stored_views, weights_sha256
-from training.files import aside
 
 FEATURES = {
     "spatial_features": "spatial (second FC of the SCL path)",

@@ -14,12 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.runs import FigureOptions, figures_folder, network_text, read_options
+from fstcn_keras.files import write_aside
 from fstcn_keras.runs import chosen_run
 from fstcn_keras.scl import SCLS, lower_scls
 from training import cli
 from training.evaluate import load_classifier, weights_sha256
 from training.figures import add_caption, save_figure
-from training.files import write_aside
 from training.options import FitOptions
 from training.stages import initial_network
 

@@ -15,8 +15,8 @@ from scipy.ndimage import gaussian_filter
 from analysis.attribution import Attribution
 from analysis.explanation import ClipPixels, Explanation, PartChecks
 from analysis.style import PALETTE
+from fstcn_keras.files import aside
 from training.figures import add_caption
-from training.files import aside
 
 BLUR = 1 / 80  # of a frame's short side: deviation of the Gaussian that maps are drawn through
 BRIGHTEST = 99.5  # percentile of a map, or of a difference, that is drawn brightest

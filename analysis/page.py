@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.markers import MarkerStyle
 from PIL import Image
 
-from training.files import write_aside
+from fstcn_keras.files import write_aside
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("analysis"),

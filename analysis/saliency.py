@@ -23,13 +23,13 @@ from analysis.explanation import Explainer, Explanation, PartChecks, VideoClips,
 from analysis.overlays import BLUR, draw_classes, draw_video, write_animation
 from analysis.runs import FigureOptions, figures_folder, network_text, read_options
 from fstcn_keras import ActionClassifier, fusion
+from fstcn_keras.files import write_aside
 from fstcn_keras.runs import chosen_run, run_and_files
 from fstcn_keras.video import VideoError
 from training import cli
 from training.cli import UserError, option, positional
 from training.evaluate import load_classifier, weights_sha256
 from training.figures import save_figure
-from training.files import write_aside
 from training.options import load_dataset
 from training.scores import read_scores
 

@@ -23,12 +23,12 @@ from analysis.runs import FigureOptions, OpenRun, figures_folder, network_text, 
 from analysis.separation import Separation, separation
 from analysis.style import PALETTE, class_styles
 from fstcn_keras.clips import NUM_CROPS
+from fstcn_keras.files import write_aside
 from fstcn_keras.runs import chosen_run
 from training import cli
 from training.cli import UserError, option
 from training.evaluate import weights_sha256
 from training.figures import add_caption, save_figure
-from training.files import write_aside
 from training.scores import views_text
 
 PAPER_CLASSES = ("smile", "laugh", "chew", "talk", "eat", "smoke", "drink")  # of Figure 4

@@ -3,6 +3,7 @@
 import csv
 import datetime
 import importlib.metadata
+import io
 import os
 import platform
 import statistics
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fstcn_keras.files import write_aside
 from fstcn_keras.processor import vector_instructions
 
 RESULTS = Path(__file__).parent / "results"
@@ -20,11 +22,12 @@ PACKAGES = ("tensorflow", "keras", "torch", "jax", "numpy", "av", "array_record"
 def write_csv(name: str, rows: list[dict]):
     """Writes `benchmarks/results/NAME.csv`, a comment line of circumstances first."""
     RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-        file.write(f"# {circumstances()}\n")
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO()
+    text.write(f"# {circumstances()}\n")
+    writer = csv.DictWriter(text, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    write_aside(RESULTS / f"{name}.csv", text.getvalue())
     print(f"{circumstances()}\nwritten to {RESULTS / f'{name}.csv'}")
 
 

@@ -8,7 +8,7 @@ import csv
 import re
 
 from benchmarks.report import RESULTS
-from training.files import write_aside
+from fstcn_keras.files import write_aside
 
 README = RESULTS.parent / "README.md"
 _PLACE = re.compile(r"<!-- (?P<name>[\w-]+)\.csv -->\n.*?<!-- end -->", re.DOTALL)

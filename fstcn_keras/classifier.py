@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from fstcn_keras.files import aside, write_aside
 from fstcn_keras.frames import open_frames, read_resized
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.video import VideoError
@@ -83,15 +84,14 @@ class ActionClassifier:
         self.save_description(folder)
         network = self.model.__class__.from_config(_in_float32(self.model.get_config()))
         network.set_weights(self.model.get_weights())
-        aside = folder / "model.partial.keras"
-        network.save(aside)
-        aside.replace(folder / "model.keras")
+        with aside(folder / "model.keras") as partial:
+            network.save(partial)
 
     def save_description(self, folder: Path):
         """Writes `classes.txt` and `views.json`, and the folder if need be."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "classes.txt").write_text("\n".join(self.classes) + "\n", encoding="utf-8")
-        (folder / "views.json").write_text(json.dumps(dataclasses.asdict(self.plan), indent=1))
+        write_aside(folder / "classes.txt", "".join(f"{name}\n" for name in self.classes))
+        write_aside(folder / "views.json", json.dumps(dataclasses.asdict(self.plan), indent=1))
 
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Class probabilities of every view of one video.

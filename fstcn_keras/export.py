@@ -11,6 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from fstcn_keras.files import aside
 from fstcn_keras.imports import set_up_tensorflow
 from fstcn_keras.runs import chosen_run
 from fstcn_keras.views import VIEWS
@@ -74,12 +75,8 @@ def export(
         return write_version(classifier, (out or run / "saved_model") / name)
     file = (out or run) / f"{name}{SUFFIXES[format]}"
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{name}.partial{file.suffix}")  # Keras insists on the suffix
-    try:
+    with aside(file) as partial:
         _export_network(classifier.model, partial, format)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
     return file
 
 

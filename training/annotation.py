@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
+from fstcn_keras.files import aside
 from fstcn_keras.prediction import Moment
 from fstcn_keras.video import VideoReader
-from training.files import aside
 
 SHORT_SIDE = 360  # pixels; the lettering fits it
 LINES = 3  # classes named at a time

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fstcn_keras.files import aside
 from training.cli import UserError
-from training.files import aside
 
 KEPT = 2  # if the newest cannot be read, the one before is used
 

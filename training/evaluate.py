@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fstcn_keras import ActionClassifier, ViewPlan, fusion
+from fstcn_keras.files import aside, write_aside
 from fstcn_keras.runs import chosen_run
 from fstcn_keras.views import VIEWS
 from training import cli, figures, splits
@@ -22,7 +23,6 @@ from training.cli import UserError, option, positional
 from training.data.datasets import Dataset, Video
 from training.data.preparation import write_rejected
 from training.data.store import FrameStore
-from training.files import aside, write_aside
 from training.options import FitOptions, open_data, read_config
 from training.scores import all_accuracies, views_text
 from training.seen import check_unseen

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from fstcn_keras.files import write_aside
 from fstcn_keras.presets import PATHS
 from training import cli
 from training.cli import UserError, option, positional
-from training.files import write_aside
 from training.fit import fit_runs
 from training.options import SPLITS, FitOptions, differences, read_config, split_folder
 from training.scores import RunResult, check_same_classes, check_same_videos, read_result

@@ -9,8 +9,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from fstcn_keras.files import aside
 from fstcn_keras.prediction import Moment
-from training.files import aside
 
 PALETTE = (  # Okabe and Ito 2008, for all eyes; the yellow darkened for white ground
     "#0072B2",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from fstcn_keras.files import write_aside
 from training.checkpoints import Progress
-from training.files import write_aside
 
 SECONDS_BETWEEN_LINES = 60
 

@@ -13,6 +13,7 @@ from typing import Literal, get_type_hints
 
 import tensorflow as tf
 
+from fstcn_keras.files import aside, write_aside
 from fstcn_keras.presets import PRESETS, SCL_NAMES
 from fstcn_keras.weights import save_weights
 from training import cli, figures
@@ -28,8 +29,8 @@ from training.distribution import (
     sum_over_workers,
     with_precision,
 )
-from training.files import aside, locked, write_aside
 from training.fit import open_run
+from training.locks import locked
 from training.loop import Stage, train
 from training.options import FitOptions
 from training.stages import TrainingVideos, auxiliary_stage

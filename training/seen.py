@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from fstcn_keras.files import write_aside
 from training.cli import UserError
 from training.data.datasets import Video
-from training.files import write_aside
 
 SEEN = "training_videos.json"
 

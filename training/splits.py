@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.files import write_aside
+from fstcn_keras.files import write_aside
 from training.options import SPLITS, split_folder
 from training.scores import Accuracies, RunResult, check_same_classes, read_result, views_text
 

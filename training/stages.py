@@ -18,6 +18,7 @@ import keras
 import tensorflow as tf
 
 from fstcn_keras import auxiliary_classifier, fstcn
+from fstcn_keras.files import write_aside
 from fstcn_keras.model import CLASSIFIER
 from fstcn_keras.presets import PRESETS
 from fstcn_keras.scl import lower_scls, scale_features
@@ -35,7 +36,6 @@ from training.data.draws import CenterDraws, ClipPairs, Frames, TrainingDraws
 from training.data.pipeline import store_errors_unwrapped, training_batches
 from training.data.store import FrameStore
 from training.distribution import fast_precision, is_chief
-from training.files import write_aside
 from training.loop import Stage, train
 from training.optimizers import build_optimizer
 from training.options import FitOptions

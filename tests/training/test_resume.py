@@ -84,7 +84,7 @@ def test_sigkill_in_both_stages_and_within_a_checkpoint(data, whole, tmp_path, c
     killed_at("auxiliary", 3, "after", options)  # in the second epoch
     killed_at("global", 1, "after", options)  # in the first epoch
     killed_at("global", 3, "before", options)  # half a file is left
-    assert list((tmp_path / "run" / "checkpoints").glob("global-00000003.npz.partial"))
+    assert list((tmp_path / "run" / "checkpoints").glob("partial-global-00000003.npz"))
     cli.run(fit.main, FitOptions, options)
     printed = capsys.readouterr().out
     assert "stage auxiliary is done already" in printed

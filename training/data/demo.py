@@ -13,8 +13,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from fstcn_keras.files import aside
 from training.cli import UserError
-from training.files import locked
+from training.locks import locked
 from training.parallel import map_processes
 
 DEMO_VERSION = 2  # of what is rendered; names the cache folder
@@ -44,11 +45,11 @@ def _write_all(data_dir: Path):
         for number in range(VIDEOS_PER_CLASS)
     ]
     list(map_processes(_write_video, jobs, killed=_stop, description="rendering demo videos"))
-    aside = data_dir / f"{SPLITS_FOLDER}.partial"
-    aside.mkdir(parents=True, exist_ok=True)
+    partial = data_dir / f"{SPLITS_FOLDER}.partial"
+    partial.mkdir(parents=True, exist_ok=True)
     for class_folder in {job[0] for job in jobs}:
-        _write_splits(aside, class_folder.name)
-    aside.rename(data_dir / SPLITS_FOLDER)
+        _write_splits(partial, class_folder.name)
+    partial.rename(data_dir / SPLITS_FOLDER)
 
 
 def render(appearance: str, motion: str, generator: np.random.Generator) -> np.ndarray:
@@ -137,15 +138,13 @@ def _write_video(job):
         return
     class_folder.mkdir(parents=True, exist_ok=True)
     frames = render(appearance, motion, _generator(appearance, motion, number))
-    aside = path.with_suffix(".partial")
-    with av.open(aside, "w", format="avi") as container:
+    with aside(path) as partial, av.open(partial, "w", format="avi") as container:
         stream = container.add_stream("mpeg4", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.bit_rate = 2_000_000
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
-    aside.replace(path)
 
 
 def _stop(job):

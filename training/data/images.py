@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from fstcn_keras.files import write_aside
 from training.cli import UserError
 from training.data.datasets import Video
 from training.data.groups import group_of
 from training.data.store import FrameStore, StoredVideo, StoreError, encode_jpeg
-from training.files import write_aside
 from training.parallel import map_processes
 
 SUFFIXES = (".jpg", ".jpeg", ".png")

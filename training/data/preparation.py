@@ -14,6 +14,7 @@ from pathlib import Path
 from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 
+from fstcn_keras.files import write_aside
 from fstcn_keras.video import VideoError, VideoReader
 from training.cli import UserError
 from training.data.duplicates import HASH_STEP, frame_hash, video_hash
@@ -28,7 +29,7 @@ from training.data.store import (
     read_facts,
     record_file,
 )
-from training.files import locked, write_aside
+from training.locks import locked
 from training.parallel import map_processes
 
 FORMAT = 4  # of the store; another format is another folder of the cache

@@ -1,0 +1,25 @@
+"""Files that are whole or not there."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def aside(file: Path) -> Iterator[Path]:
+    """A path beside the file, of the same suffix, to write to.
+
+    It is renamed to the file at the end, and removed on a failure.
+    """
+    partial = file.with_name(f"partial-{file.name}")
+    try:
+        yield partial
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_aside(file: Path, text: str):
+    """Writes the text to a file beside, then renames it."""
+    with aside(file) as partial:
+        partial.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
