@@ -277,6 +277,12 @@ def _guide(network: keras.Model):
     for layer in network._flatten_layers():
         if getattr(layer, "activation", None) is keras.activations.relu:
             layer.activation = _guided_relu
+        elif isinstance(layer, keras.layers.ReLU) and _is_plain(layer):
+            layer.call = _guided_relu
+
+
+def _is_plain(relu: keras.layers.ReLU) -> bool:
+    return relu.max_value is None and not relu.negative_slope and not relu.threshold
 
 
 @tf.custom_gradient

@@ -111,8 +111,9 @@ def main(options: FigureOptions):
     fit_options = read_options(run)
     scores = read_scores(run)
     sections = [training_section(run, recipe_text(fit_options))]
-    sections += [section for topic in TOPICS for section in topic_sections(topic, scores)]
-    file = figures_folder(run, options.out) / "report.html"
+    folder = figures_folder(run, options.out)
+    sections += [section for topic in TOPICS for section in topic_sections(topic, scores, folder)]
+    file = folder / "report.html"
     write_page(
         file,
         "report.html",
@@ -152,10 +153,17 @@ def training_section(run: Path, recipe: str) -> Section:
     return Section(title="Training", notes=[recipe], pictures=pictures)
 
 
-def topic_sections(topic: Topic, scores: RunScores) -> list[Section]:
-    """A section for each record of a topic, or one that says how to draw it."""
+def topic_sections(topic: Topic, scores: RunScores, folder: Path) -> list[Section]:
+    """A section for each record of a topic, or one that says how to draw it.
+
+    Args:
+        topic: what to show.
+        scores: of the run.
+        folder: where its figures are; for a topic of which it has none, the run's own.
+    """
     command = f"python -m {topic.command} {scores.run}"
-    folder = scores.run / "figures"
+    if not any(folder.glob(topic.record)):
+        folder = figures_folder(scores.run, None)
     sections = []
     for file in sorted(folder.glob(topic.record)):
         record = read_record(file, command)

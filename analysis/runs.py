@@ -105,6 +105,6 @@ def protocol_text(scores: RunScores, options: FitOptions) -> str:
 def network_text(options: FitOptions) -> str:
     """Which network it is, and its seed, for captions."""
     return (
-        f"preset {options.preset}, paths {' + '.join(options.paths)}, "
+        f"preset {options.preset_text()}, paths {' + '.join(options.paths)}, "
         f"trained with seed {options.seed}"
     )

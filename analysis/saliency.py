@@ -60,8 +60,8 @@ class SaliencyOptions(FigureOptions):
             raise UserError(f"--samples must be positive, got {self.samples}")
         if not 0 <= self.noise < math.inf:
             raise UserError(f"--noise must be finite and not negative, got {self.noise}")
-        if self.seed < 0:
-            raise UserError(f"--seed must not be negative, got {self.seed}")
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"--seed must lie in [0, 2^31), got {self.seed}")
 
     def settings(self) -> dict:
         """Arguments of the method."""

@@ -65,6 +65,7 @@ class ActionClassifier:
 
         Raises:
             FileNotFoundError: if the folder lacks one of the files.
+            ValueError: if the views are unknown, or the network cannot share them.
         """
         folder = Path(folder)
         classes, plan = load_description(folder)

@@ -57,18 +57,23 @@ def export(
         format: `"saved_model"`: a SavedModel, see `fstcn_keras.saved_model`; `"onnx"` or
             `"litert"`: the network alone, from uint8 `clip` and `clip_diff` to `probabilities`.
         out: folder to write to; by default that of the run, or its `saved_model`.
-        views: as for `ActionClassifier.load`.
+        views: as for `ActionClassifier.load`; for a SavedModel alone.
 
     Returns:
         The folder or file written.
 
     Raises:
         OSError: if the run holds no trained network or the target cannot be written.
+        ValueError: if the views are not what the format has.
         ImportError: if the format needs a package that is not installed.
         RuntimeError: if Keras does not run on TensorFlow, which a SavedModel needs.
     """
     from fstcn_keras import ActionClassifier  # not before the command line is known to be sound
 
+    if format in SUFFIXES and views not in (None, "exact"):
+        raise ValueError(
+            f"`views` are made by a SavedModel; {format} is the network alone. Received: {views!r}"
+        )
     classifier = ActionClassifier.load(run, views=views)
     name = run.resolve().name
     if format == "saved_model":

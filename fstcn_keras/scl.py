@@ -139,8 +139,9 @@ def convolution_relu(
 class Application:
     """A builder of the part of a network of Keras Applications that comes before stride 32.
 
-    Layers have the names that they have there. Widths are those of the ImageNet weights. No
-    regulariser decays them. `FeatureScale` follows, see `scale_features`.
+    Layers have the names that they have there. Widths are those of the ImageNet weights. Keras
+    builds them without regularisers: their kernels decay by the optimiser of `training.fit`, as
+    all do, but not in a loss. `FeatureScale` follows, see `scale_features`.
 
     Attributes:
         name: of the function in `keras.applications`.

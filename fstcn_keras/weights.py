@@ -1,5 +1,8 @@
 """Weights from another network or an HDF5 file, by name, with a report of every tensor."""
 
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +12,8 @@ import numpy as np
 
 from fstcn_keras.model import CLASSIFIER
 from fstcn_keras.scl import SCLS, Application
+
+VIDEOS = "source_videos"  # in a file: a list in JSON, as paths need not be UTF-8
 
 
 @dataclass(frozen=True)
@@ -97,10 +102,18 @@ def copy_weights(source: keras.Model, target: keras.Model) -> WeightsReport:
     return _set(target, _tensors(source))
 
 
-def save_weights(model: keras.Model, path: str | Path):
-    """Writes the weights by the names of the layers, for `load_weights`."""
+def save_weights(model: keras.Model, path: str | Path, *, videos: Sequence[str] = ()):
+    """Writes the weights by the names of the layers, for `load_weights`.
+
+    Args:
+        model: see `load_weights`.
+        path: the file.
+        videos: paths of those whose frames they have learned from, for `source_videos`.
+    """
     with h5py.File(path, "w") as file:
         layers = named_layers(model)
+        if videos:
+            file[VIDEOS] = json.dumps(list(videos))
         file.attrs["layer_names"] = [name.encode() for name in layers]
         for name, layer in layers.items():
             group = file.create_group(name)
@@ -108,6 +121,16 @@ def save_weights(model: keras.Model, path: str | Path):
             group.attrs["weight_names"] = [weight.encode() for weight in names]
             for weight, variable in zip(names, layer.weights, strict=True):
                 group[weight] = keras.ops.convert_to_numpy(variable)
+
+
+def source_videos(path: str | Path) -> list[str]:
+    """The videos that `save_weights` was told of; of other files none.
+
+    Raises:
+        ValueError: if the file is not there or is none of HDF5.
+    """
+    with _opened(path) as file:
+        return json.loads(file[VIDEOS][()]) if VIDEOS in file else []
 
 
 def named_layers(model: keras.Model) -> dict[str, keras.Layer]:
@@ -155,18 +178,24 @@ def _set(model: keras.Model, tensors: dict[tuple[str, int], np.ndarray]) -> Weig
 
 
 def _read_tensors(path: str | Path) -> dict:
+    with _opened(path) as file:
+        root = file.get("model_weights", file)
+        tensors = {}
+        for layer in root.attrs["layer_names"]:
+            layer = layer.decode() if isinstance(layer, bytes) else layer
+            group = root[layer]
+            for position, name in enumerate(group.attrs["weight_names"]):
+                tensors[_spelling(layer), position] = group[name][()]
+        return tensors
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[h5py.File]:
     if not Path(path).is_file():
         raise ValueError(f"{path} is not a file")
     try:
         with h5py.File(path) as file:
-            root = file.get("model_weights", file)
-            tensors = {}
-            for layer in root.attrs["layer_names"]:
-                layer = layer.decode() if isinstance(layer, bytes) else layer
-                group = root[layer]
-                for position, name in enumerate(group.attrs["weight_names"]):
-                    tensors[_spelling(layer), position] = group[name][()]
-            return tensors
+            yield file
     except (OSError, KeyError) as error:
         raise ValueError(f"{path} is no HDF5 file of Keras weights ({error})") from error
 

@@ -147,6 +147,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore, *, views: str | Non
     )  # (V, M, C, N)
     labels = np.array([video.label for video in videos])
     paths = np.array([video.path for video in videos])
+    (run / "metrics.json").unlink(missing_ok=True)  # it is of the scores that were
     with aside(run / "scores.npz") as partial, partial.open("wb") as file:
         np.savez_compressed(file, scores=scores, labels=labels, paths=paths)
     accuracies = all_accuracies(scores, labels)

@@ -18,7 +18,7 @@ from training import cli
 from training.cli import UserError, option, positional
 from training.fit import fit_runs
 from training.options import SPLITS, FitOptions, differences, read_config, split_folder
-from training.scores import RunResult, check_same_classes, check_same_videos, read_result
+from training.scores import RunResult, check_same_protocol, check_same_videos, read_result
 from training.tables import TABLES, Row, record, to_csv, to_markdown
 
 
@@ -98,14 +98,15 @@ def compared_rows(options: ExperimentOptions) -> list[dict]:
     """Rows of finished networks that were all judged by the same videos.
 
     Raises:
-        UserError: if the runs differ in the test videos of a split, their labels or classes.
+        UserError: if the runs differ in the test videos of a split, their labels, classes or
+            views.
     """
     runs = networks(options)
     results = {key: read_result(run.run_folder()) for key, run in runs.items()}
     splits = sorted({split for _, split in results})
     for wanted in splits:
         check_same_videos([result for (_, split), result in results.items() if split == wanted])
-    check_same_classes(list(results.values()))
+    check_same_protocol(list(results.values()))
     records = []
     for row in TABLES[options.table].rows:
         name = network_name(row, options)
@@ -118,7 +119,8 @@ def collected_rows(folder: Path) -> list[dict]:
     """Rows of every network of both paths in the folder that is trained on one split or more.
 
     Raises:
-        UserError: if there is none, or the splits of a network differ in options or classes.
+        UserError: if there is none, or the splits of a network differ in options, classes or
+            views.
     """
     found: dict[Path, list[FitOptions]] = {}
     for file in sorted(folder.glob("**/metrics.json")):
@@ -144,7 +146,7 @@ def results_of_one_network(runs: Sequence[FitOptions]) -> list[RunResult]:
     """The results of runs that differ in nothing but the split.
 
     Raises:
-        UserError: if they differ in other options, or in the classes.
+        UserError: if they differ in other options, in the classes or in the views.
     """
     first = runs[0]
     for other in runs[1:]:
@@ -154,7 +156,7 @@ def results_of_one_network(runs: Sequence[FitOptions]) -> list[RunResult]:
                 f"{'; '.join(changed)}"
             )
     results = [read_result(options.run_folder()) for options in runs]
-    check_same_classes(results)
+    check_same_protocol(results)
     return results
 
 

@@ -35,7 +35,7 @@ from training.options import (
     write_config,
 )
 from training.scores import check_classes
-from training.seen import record_seen
+from training.seen import check_weights_unseen, record_seen
 from training.stages import TrainingVideos, train_stages
 
 
@@ -77,8 +77,12 @@ def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
         print(f"{run} is finished already:")
         evaluate.print_metrics(run)
         return
-    config = PRESETS[options.preset]
+    config, weights = PRESETS[options.preset], options.scl_weights
+    if isinstance(weights, Path) and not weights.is_file():
+        raise UserError(f"--scl-weights must be a file, got {weights}")
     dataset, store = open_data(options, options.store, short_side=config.short_side)
+    if isinstance(weights, Path):
+        check_weights_unseen(weights, dataset.side("test"))
     if is_chief(strategy):
         evaluate.report_rejected(store, run)
     evaluate.check_test_videos(dataset, store, run)
@@ -86,7 +90,7 @@ def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
     if is_chief(strategy):
         record_seen(run, train=train, held_out=held_out)
     print(
-        f"training {' + '.join(options.paths)} of preset {options.preset} by recipe "
+        f"training {' + '.join(options.paths)} of preset {options.preset_text()} by recipe "
         f"{options.recipe} on {describe(strategy)}: {len(train)} videos to train on, "
         f"{len(held_out)} held out; results in {run}"
     )
@@ -98,7 +102,8 @@ def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
         return
     caption = (
         f"{dataset.name} split {dataset.split}: {len(train)} videos to train on, {len(held_out)} "
-        f"held out; preset {options.preset}, paths {' + '.join(options.paths)}, seed {options.seed}"
+        f"held out; preset {options.preset_text()}, paths {' + '.join(options.paths)}, "
+        f"seed {options.seed}"
     )
     curves = figures.draw_curves(run / "history.csv", caption=caption)
     figures.save_figure(curves, run / "curves.png")

@@ -124,8 +124,9 @@ class FitOptions(CollectionOptions):
         shares = "scl_rate", "auxiliary_scl_rate", "weight_decay"
         for name in ("seed", "auxiliary_epochs", "head_epochs", *shares):
             self._check(name, getattr(self, name) >= 0, "not be negative")
-        for name in rates:
+        for name in (*rates, *shares):
             self._check(name, math.isfinite(getattr(self, name)), "be finite")
+        self._check("seed", self.seed < 2**31, "be below 2^31")
         for name in ("val_fraction", "label_smoothing", "dropout"):
             self._check(name, 0 <= getattr(self, name) < 1, "lie in [0, 1)")
         self._check("scales", all(0 < scale <= 1 for scale in self.scales), "lie in (0, 1]")
@@ -137,8 +138,6 @@ class FitOptions(CollectionOptions):
         self._check("checkpoint_minutes", self.checkpoint_minutes >= 0, "not be negative")
         if self.head_epochs and self.scl_weights is None:
             raise UserError("--head-epochs fixes what --scl-weights loads: give both, or neither")
-        if isinstance(self.scl_weights, Path):
-            self._check("scl_weights", self.scl_weights.is_file(), "be a file")
 
     def network(self) -> dict:
         """What the network is built with; the weight decay is the optimiser's."""
@@ -148,6 +147,11 @@ class FitOptions(CollectionOptions):
             "dropout": self.dropout,
             "weight_decay": 0.0,
         }
+
+    def preset_text(self) -> str:
+        """The preset, and the lower SCLs if they are not its own."""
+        own = self.scl == PRESETS[self.preset].scl
+        return self.preset if own else f"{self.preset} with {self.scl}"
 
     def warmup(self, epochs: int) -> float:
         """Epochs of warm-up of a stage of so many epochs."""

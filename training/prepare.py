@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from fstcn_keras.files import write_aside
 from fstcn_keras.presets import PRESETS
 from training import cli
 from training.cli import UserError, option
@@ -70,7 +71,7 @@ def main(options: PrepareOptions):
         report = examine(dataset, store)
         print(report)
         if options.json is not None:
-            options.json.write_text(json.dumps(report.to_json(), indent=1))
+            write_aside(options.json, json.dumps(report.to_json(), indent=1))
         sys.exit(0 if report.healthy else 1)
 
 

@@ -20,7 +20,7 @@ from training import cli, figures
 from training.cli import UserError, option
 from training.data.datasets import Video
 from training.data.groups import hold_out
-from training.data.images import ImageFolder, index_images, source_of
+from training.data.images import ImageFolder, index_images, source_of, video_of
 from training.data.preparation import write_rejected
 from training.distribution import (
     describe,
@@ -130,8 +130,9 @@ def write_results(stage: Stage, images: TrainingVideos, run: Path, *, seed: int)
     )
     curves = figures.draw_curves(run / "history.csv", caption=caption)
     figures.save_figure(curves, run / "curves.png")
+    seen = {video_of(image.path) for image in (*images.train, *images.held_out)} - {None}
     with aside(run / WEIGHTS) as partial:
-        save_weights(stage.model, partial)
+        save_weights(stage.model, partial, videos=sorted(seen))
     if images.held_out:
         with (run / "history.csv").open(newline="") as file:
             accuracy = max(float(row["val_top1"]) for row in csv.DictReader(file))

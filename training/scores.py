@@ -121,8 +121,13 @@ def summarised(scores: RunScores) -> RunResult:
 def views_text(protocol: dict) -> str:
     """How many views of a video there are, and how they are made if not exactly."""
     text = f"{protocol['num_clips']} clips x {protocol['num_crops']} crops"
+    return text + made_text(protocol)
+
+
+def made_text(protocol: dict) -> str:
+    """How the views are made, if not exactly: a remark in brackets."""
     views = protocol.get("views", "exact")  # older runs do not tell
-    return text if views == "exact" else f"{text} ({views} views)"
+    return "" if views == "exact" else f" ({views} views)"
 
 
 def all_accuracies(scores: np.ndarray, labels: np.ndarray) -> Accuracies:
@@ -165,8 +170,8 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
-def check_same_classes(results: Sequence[RunResult]):
-    """Makes sure that the runs are of one data set and know the same classes in one order.
+def check_same_protocol(results: Sequence[RunResult]):
+    """Makes sure that the runs are of one data set, know the same classes and have the same views.
 
     Raises:
         UserError: saying which two runs differ, and in what.
@@ -176,6 +181,7 @@ def check_same_classes(results: Sequence[RunResult]):
         names = (str(first.run), str(other.run))
         _check_same(names, "data set", first.protocol["dataset"], other.protocol["dataset"])
         check_classes(names, first.classes, other.classes)
+        _check_same(names, "views", *(views_text(result.protocol) for result in (first, other)))
 
 
 def check_classes(names: tuple[str, str], one: Sequence[str], other: Sequence[str]):
@@ -197,12 +203,11 @@ def check_same_videos(results: Sequence[RunResult]):
         UserError: saying which two runs differ, and in what: data set, classes, split, views,
             videos or their labels.
     """
-    check_same_classes(results)
+    check_same_protocol(results)
     first = results[0]
     for other in results[1:]:
         names = (str(first.run), str(other.run))
         _check_same(names, "split", first.split, other.split)
-        _check_same(names, "views", *(views_text(result.protocol) for result in (first, other)))
         if differing := _only_in_one(names, first.class_of, other.class_of):
             raise UserError(
                 f"{names[0]} and {names[1]} were scored on different videos: {differing}; "

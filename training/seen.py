@@ -1,5 +1,7 @@
 """The videos that a run sees in training: it goes on with the same, and is judged by others.
 
+Those whose frames its weights have learned from before are among them.
+
 A folder of videos may grow between two commands, and its split with it.
 """
 
@@ -8,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fstcn_keras.files import write_aside
+from fstcn_keras.weights import source_videos
 from training.cli import UserError
 from training.data.datasets import Video
 
@@ -47,6 +50,27 @@ def check_unseen(run: Path, videos: Iterable[Video]):
         raise UserError(
             f"{run} was trained on {len(known)} of the test videos, e.g. {known[0]}: the folder "
             "has changed since, and its split with it; restore it, or train anew"
+        )
+
+
+def check_weights_unseen(weights: Path, videos: Iterable[Video]):
+    """Makes sure that pre-trained weights have not learned from frames of the videos.
+
+    Args:
+        weights: the file, as `training.pretrain` or another program wrote it.
+        videos: by which a network that starts from them is to be judged.
+
+    Raises:
+        UserError: if they have, or if the file cannot be read.
+    """
+    try:
+        seen = set(source_videos(weights))
+    except ValueError as error:
+        raise UserError(f"--scl-weights: {error}") from error
+    if known := sorted(seen & set(_paths(videos))):
+        raise UserError(
+            f"--scl-weights: {weights} has learned from frames of {len(known)} of this split's "
+            f"test videos, e.g. {known[0]}: pre-train on frames of its training videos alone"
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fstcn_keras.files import write_aside
 from training.options import SPLITS, split_folder
-from training.scores import Accuracies, RunResult, check_same_classes, read_result, views_text
+from training.scores import Accuracies, RunResult, check_same_protocol, read_result, views_text
 
 ROWS = {
     "video, SCI fusion": ("video", "sci"),
@@ -58,9 +58,9 @@ def over_splits(results: Sequence[RunResult]) -> dict:
         number of splits).
 
     Raises:
-        UserError: if the runs are not of the same data set and classes.
+        UserError: if the runs are not of the same data set, classes and views.
     """
-    check_same_classes(results)
+    check_same_protocol(results)
     tables = [result.accuracies for result in results]
     return {
         "splits": {str(r.split): {**r.accuracies, "protocol": r.protocol} for r in results},

@@ -11,7 +11,7 @@ import numpy as np
 from fstcn_keras.presets import PATHS
 from training.options import FitOptions
 from training.recipes import RECIPES
-from training.scores import RunResult
+from training.scores import RunResult, made_text
 from training.splits import deviation
 
 
@@ -137,9 +137,10 @@ def record(
         "fusion": row.fusion,
         "clips": protocol["num_clips"],
         "crops": protocol["num_crops"],
+        "views": protocol.get("views", "exact"),  # older runs do not tell
         "paths": " ".join(row.paths),
         "temporal_kernels": _kernels_text(row, options),
-        "preset": options.preset,
+        "preset": options.preset_text(),
         "recipe": recipe_text(options),
         "precision": protocol["precision"],
         "run": name,
@@ -151,17 +152,19 @@ def _kernels_text(row: Row, options: FitOptions) -> str:
 
 
 def recipe_text(options: FitOptions) -> str:
-    """The recipe, what the command changed of it, the seed and what the weights started from."""
+    """The recipe, what the command changed of it, where the weights started, seed, precision."""
     defaults = asdict(RECIPES[options.recipe, options.preset])
     changed = [
         f"{name} {getattr(options, name)}"
         for name, value in defaults.items()
         if getattr(options, name) != value
     ]
+    if options.warmup_epochs is not None:
+        changed.append(f"warmup_epochs {options.warmup_epochs}")
     start = "random weights" if options.scl_weights is None else Path(options.scl_weights).name
     text = f"recipe {options.recipe}{' with ' if changed else ''}{', '.join(changed)}"
     held_out = f", {options.val_fraction:g} held out" if options.val_fraction else ""
-    return f"{text}; from {start}{held_out}; seed {options.seed}"
+    return f"{text}; from {start}{held_out}; seed {options.seed}; in {options.precision}"
 
 
 def to_csv(records: Sequence[dict]) -> str:
@@ -233,9 +236,9 @@ def _videos_text(entry: dict) -> str:
 
 def _views_text(entry: dict) -> str:
     if entry["fusion"] == "single":
-        return "1 clip, centre crop"
+        return f"1 clip, centre crop{made_text(entry)}"
     fusion = {"average": "averaged", "sci": "SCI fusion"}[entry["fusion"]]
-    return f"{entry['clips']} clips x {entry['crops']} crops, {fusion}"
+    return f"{entry['clips']} clips x {entry['crops']} crops{made_text(entry)}, {fusion}"
 
 
 def _network_text(entry: dict) -> str:

@@ -25,9 +25,14 @@ class Workers:
     Args:
         limits: bounds on requests.
         decoders: number of processes that decode.
+
+    Raises:
+        ValueError: if that is not positive.
     """
 
     def __init__(self, limits: Limits, *, decoders: int):
+        if decoders < 1:
+            raise ValueError(f"`decoders` must be positive. Received: {decoders}")
         self.limits = limits
         self._in_work = 0
         self._scorer = ThreadPoolExecutor(1, thread_name_prefix="scorer")

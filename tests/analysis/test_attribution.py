@@ -33,8 +33,13 @@ def random_clip(*, height: int = 72, width: int = 90) -> dict[str, np.ndarray]:
     }
 
 
-def perceptron(*sizes: int, activation: str = "relu") -> tuple[keras.Model, list[np.ndarray]]:
-    """A network of one path and fully-connected layers on 2x2 pixels, and its kernels."""
+def perceptron(
+    *sizes: int, activation: str = "relu", separate: bool = False
+) -> tuple[keras.Model, list[np.ndarray]]:
+    """A network of one path and fully-connected layers on 2x2 pixels, and its kernels.
+
+    With `separate` its activations are layers of their own.
+    """
     inputs = {
         name: keras.Input((LENGTH, 2, 2, 3), dtype="uint8", name=name)
         for name in ("clip", "clip_diff")
@@ -42,7 +47,8 @@ def perceptron(*sizes: int, activation: str = "relu") -> tuple[keras.Model, list
     x = FrameChoice()(inputs["clip"])
     x = layers.Flatten()(PixelNormalization(MEAN, STD, name="frame_normalization")(x))
     for units in sizes[:-1]:
-        x = layers.Dense(units, activation=activation, use_bias=False)(x)
+        x = layers.Dense(units, activation=None if separate else activation, use_bias=False)(x)
+        x = layers.ReLU()(x) if separate else x
     x = layers.Dense(sizes[-1], activation="softmax", use_bias=False, name="probabilities")(x)
     model = keras.Model(inputs, x)
     generator = np.random.default_rng(2)
@@ -90,8 +96,9 @@ def test_the_gradient_of_a_linear_score():
         np.testing.assert_allclose(maps["frame"], largest, rtol=1e-4)
 
 
-def test_guided_back_propagation_drops_negative_signals_at_every_relu():
-    model, kernels = perceptron(16, 12, 3)
+@pytest.mark.parametrize("separate", [False, True])
+def test_guided_back_propagation_drops_negative_signals_at_every_relu(separate):
+    model, kernels = perceptron(16, 12, 3, separate=separate)
     x = (pixels()["frame"].reshape(1, 4, 3) - MEAN) / STD
     hidden = [x.reshape(-1)]
     for kernel in kernels[:-1]:

@@ -68,7 +68,8 @@ def test_wrong_layout(capsys, tmp_path, dataset):
         ("--learning-rate", ".nan"),
         ("--seed", -1),
         ("--scl-rate", -1),
-        ("--scl-weights", "nowhere.h5"),
+        ("--weight-decay", ".inf"),
+        ("--seed", 2**31),
         ("--temporal-kernels", 0),
     ],
 )

@@ -250,6 +250,35 @@ def test_table_2_is_trained_once(data, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out.count("is finished already") == 3
 
 
+def test_views_are_named_and_not_mixed(tmp_path, capsys):
+    options = finished_runs(tmp_path, *table2(tmp_path)[:3])
+    files = sorted(tmp_path.glob("*/*/metrics.json"))
+    for done, file in enumerate(files, start=1):
+        metrics = json.loads(file.read_text())
+        metrics["protocol"]["views"] = "shared"
+        file.write_text(json.dumps(metrics))
+        if done == 3:  # all splits of one network
+            error = error_of(capsys, experiments.main, ExperimentOptions, *table2(tmp_path))
+            assert "not of the same views: 2 clips x 18 crops (shared views) and 2 clips" in error
+    experiments.main(options)
+    text = (tmp_path / "table2.md").read_text()
+    assert "2 clips x 18 crops (shared views), SCI fusion" in text
+    assert "1 clip, centre crop (shared views)" in text
+    assert {row["views"] for row in read_table(tmp_path / "table2.csv")} == {"shared"}
+
+
+def table2(out: Path) -> list[str]:
+    return ["table2", "--split", "all", "--out", str(out)]
+
+
+def test_a_table_names_lower_scls_that_are_not_the_presets(tmp_path):
+    options = finished_runs(tmp_path, "table2", "--scl", "resnet50v2", "--warmup-epochs", "1")
+    experiments.main(options)
+    text = (tmp_path / "table2.md").read_text()
+    assert "preset small with resnet50v2; recipe modern with warmup_epochs 1.0" in text
+    assert "seed 0; in auto" in text
+
+
 def test_a_recipe_names_what_the_weights_started_from():
     assert "from imagenet; seed 3" in recipe_text(FitOptions(scl_weights="imagenet", seed=3))
     assert "from random weights; seed 0" in recipe_text(FitOptions())

@@ -1,6 +1,7 @@
 """A whole run on a small folder of videos: train, stop, go on, evaluate, predict."""
 
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -15,7 +16,7 @@ from fstcn_keras import fusion
 from tests.training.test_cli import error_of
 from tests.videos import write_video
 from training import cli, evaluate, fit, predict
-from training.options import FitOptions
+from training.options import FitOptions, read_config
 
 VIDEOS_PER_CLASS = 6
 
@@ -213,6 +214,24 @@ def test_scl_weights_that_are_none(data, tmp_path, capsys):
     (tmp_path / "w.h5").write_text("no weights")
     options = arguments(data, tmp_path / "run", "--scl-weights", str(tmp_path / "w.h5"))
     assert "is no HDF5 file" in error_of(capsys, fit.main, FitOptions, *options)
+
+
+def test_scl_weights_may_go_once_a_run_is_finished(data, tmp_path, capsys):
+    options = arguments(data, tmp_path / "new", "--scl-weights", str(tmp_path / "gone.h5"))
+    error = error_of(capsys, fit.main, FitOptions, *options)
+    assert f"--scl-weights must be a file, got {tmp_path / 'gone.h5'}" in error
+    assert read_config(tmp_path / "new" / "config.yaml").scl_weights == tmp_path / "gone.h5"
+
+
+def test_a_stop_between_new_scores_and_metrics_leaves_none(run, tmp_path, monkeypatch):
+    """Old metrics would be taken for those of the new scores."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    monkeypatch.setattr(evaluate.figures, "draw_confusion", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        evaluate.evaluate_again(dataclasses.replace(read_config(copy / "config.yaml"), out=copy))
+    assert (copy / "scores.npz").is_file()
+    assert not (copy / "metrics.json").exists()
 
 
 def test_single_fusion_is_the_centre_crop_of_the_middle_clip(run):

@@ -12,12 +12,14 @@ import pytest
 from PIL import Image
 
 from fstcn_keras import fstcn
+from fstcn_keras.presets import PRESETS
 from fstcn_keras.scl import SCLS, lower_scls
-from fstcn_keras.weights import load_weights
+from fstcn_keras.weights import load_weights, source_videos
 from tests.training.test_cli import error_of
 from tests.videos import noise, write_video
-from training import cli, fit, pretrain
-from training.options import FitOptions
+from training import cli, fit, prepare, pretrain
+from training.options import FitOptions, open_data
+from training.prepare import PrepareOptions
 from training.pretrain import PretrainOptions
 
 
@@ -125,6 +127,30 @@ def test_a_run_goes_on_to_the_same_weights_with_the_same_images(run, images, tmp
     expected = tensors(run / "weights.h5")
     for name, values in tensors(out / "weights.h5").items():
         np.testing.assert_array_equal(values, expected[name], err_msg=name)
+
+
+def test_weights_that_have_seen_test_videos(run, videos, tmp_path, capsys):
+    """Frames of one split's training videos may be of another's test videos."""
+    assert source_videos(run / "weights.h5") == []  # its images are no frames of videos
+    frames = tmp_path / "frames"
+    options = ["--dataset", "folder", "--data-dir", str(videos)]
+    store = ("--out", str(videos / "store"))
+    cli.run(prepare.main, PrepareOptions, [*options, *store, "--images", str(frames)])
+    weights = tmp_path / "stage1" / "weights.h5"
+    cli.run(pretrain.main, PretrainOptions, arguments(frames, weights.parent, "--epochs", "1"))
+    assert source_videos(weights) == sorted(paths(videos, "train", options))
+    other = fit_arguments(videos, tmp_path / "run", "--split", "2", "--scl-weights", str(weights))
+    tested = paths(videos, "test", [*options, "--split", "2"])
+    known = sorted(tested & set(source_videos(weights)))
+    error = error_of(capsys, fit.main, FitOptions, *other)
+    assert f"{weights} has learned from frames of {len(known)} of this split's test" in error
+    assert known[0] in error
+
+
+def paths(videos: Path, side: str, options: list[str]) -> set[str]:
+    chosen = cli.parse(FitOptions, options)
+    dataset, _ = open_data(chosen, videos / "store", short_side=PRESETS["small"].short_side)
+    return {video.path for video in dataset.side(side)}
 
 
 def test_the_network_takes_the_weights_by_name(run):

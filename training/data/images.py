@@ -172,6 +172,12 @@ def source_of(path: str) -> str:
     return group_of(_FRAME.sub("", path))
 
 
+def video_of(path: str) -> str | None:
+    """Path of the video that `write_frames` took an image from; `None` of other images."""
+    video = _FRAME.sub("", path)
+    return video if video != path else None
+
+
 def check_empty(folder: Path):
     """Makes sure that a folder holds nothing, or is not there yet.
 

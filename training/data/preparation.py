@@ -139,7 +139,10 @@ def _prepare_video(job: _Job) -> StoredVideo:
 
 def _reject_killed(job: _Job) -> StoredVideo:
     def write(*_):
-        raise VideoError("the decoder's process was killed, by a crash or for want of memory")
+        raise VideoError(
+            "the decoder's process was killed, by a crash or for want of memory; remove "
+            f"{record_file(job.folder, job.path)} to have it tried again"
+        )
 
     return _store_video(job, write)
 
