@@ -84,7 +84,7 @@ def draw_reliability(by_fusion: dict[str, Reliability], caption: str) -> Figure:
         upper.set_title(f"{FUSIONS[method]}: expected calibration error {found.error:.1%}")
         upper.set_ylim(0, 1.02)
         upper.set_ylabel("share of videos that are right")
-        upper.legend(loc="upper left", fontsize=8)
+        upper.legend(loc="best", fontsize=8)
         lower.bar(edges, found.counts, 1 / NUM_BINS, align="edge", color=PALETTE[0])
         lower.set_xlim(0, 1)
         lower.set_xlabel("confidence (highest score / sum of scores)")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,14 +66,15 @@ class ActionClassifier:
 
         Raises:
             FileNotFoundError: if the folder lacks one of the files.
-            ValueError: if the views are unknown, or the network cannot share them.
+            ValueError: if one is damaged, the views are unknown, or the network cannot share them.
         """
         folder = Path(folder)
         classes, plan = load_description(folder)
         plan = dataclasses.replace(plan, views=views or plan.views)
-        if not (folder / "model.keras").is_file():
-            raise FileNotFoundError(folder / "model.keras")
-        model = keras.saving.load_model(folder / "model.keras", compile=False)
+        file = _existing(folder / "model.keras")
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{file} is damaged: it is no whole zip archive")
+        model = keras.saving.load_model(file, compile=False)
         return cls(model, classes=classes, plan=plan)
 
     def save(self, folder: str | Path):
@@ -259,7 +261,20 @@ def load_description(folder: Path) -> tuple[list[str], ViewPlan]:
 
     Raises:
         FileNotFoundError: if the folder lacks one of the files.
+        ValueError: if one is damaged.
     """
-    plan = ViewPlan(**json.loads((folder / "views.json").read_text()))
-    names = (folder / "classes.txt").read_text(encoding="utf-8")
+    file = _existing(folder / "views.json")
+    try:
+        plan = ViewPlan(**json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
+    names = _existing(folder / "classes.txt").read_text(encoding="utf-8")
     return names.removesuffix("\n").split("\n"), plan
+
+
+def _existing(file: Path) -> Path:
+    if file.is_file():
+        return file
+    inner = sorted(str(other.parent) for other in file.parent.glob(f"*/{file.name}"))
+    hint = f"; name one of the folders in it: {', '.join(inner)}" if inner else ""
+    raise FileNotFoundError(f"{file.parent} lacks {file.name}{hint}")

@@ -1,6 +1,8 @@
 """Which views of a video are scored."""
 
+import dataclasses
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
@@ -24,7 +26,7 @@ class ViewPlan:
         views: how the crops of an image are made, one of `VIEWS`: see `ViewScorer`.
 
     Raises:
-        ValueError: if `views` is unknown.
+        ValueError: if `views` is unknown, or another value is no positive integer.
     """
 
     num_clips: int
@@ -38,6 +40,9 @@ class ViewPlan:
     def __post_init__(self):
         if self.views not in VIEWS:
             raise ValueError(f"`views` must be one of {VIEWS}. Received: {self.views!r}")
+        for name, value in dataclasses.asdict(self).items():
+            if name != "views" and not (isinstance(value, Integral) and value > 0):
+                raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}")
 
     @classmethod
     def of(cls, config: FSTCNConfig, *, num_clips: int = 5) -> "ViewPlan":

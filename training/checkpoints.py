@@ -59,10 +59,12 @@ class Checkpoints:
 
         Raises:
             OSError: if the disk is full; the checkpoints before stay.
+            UserError: if a variable is not finite; they stay too.
         """
         state = json.dumps(dataclasses.asdict(progress))
         arrays = {"state": np.array(state), **_arrays("model", model.variables)}
         arrays |= _arrays("optimizer", optimizer.variables)
+        _check_finite(arrays, progress.step)
         self._write(f"{self._stage}-{progress.step:08d}.npz", arrays)
         for old in self._files()[:-KEPT]:
             old.unlink()
@@ -111,6 +113,16 @@ class Checkpoints:
             np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _check_finite(arrays: dict[str, np.ndarray], step: int):
+    floats = {name: values for name, values in arrays.items() if values.dtype.kind == "f"}
+    if bad := [name for name, values in floats.items() if not np.isfinite(values).all()]:
+        raise UserError(
+            f"{len(bad)} of {len(floats)} variables are not finite after step {step}, e.g. "
+            f"{bad[0]}: try a lower --learning-rate or --weight-decay; no checkpoint of this step "
+            "is written, those before stay"
+        )
 
 
 def _named(prefix: str, variables: list[keras.Variable]) -> dict[str, keras.Variable]:

@@ -33,17 +33,25 @@ def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main(parse(options_class, argv, description=sys.modules[main.__module__].__doc__))
-    except jsonargparse.ArgumentError as error:
-        text = re.sub(r"Expected a typing.Literal\[(.*?)\]", r"expected one of \1", _line(error))
-        text = re.sub(r'Parser key "(\w+)"', lambda key: "--" + key[1].replace("_", "-"), text)
-        print(f"error: {text}", file=sys.stderr)
-        sys.exit(2)
     except (UserError, OSError) as error:
         print(f"error: {_line(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+
+
+def _in_our_words(error: str) -> str:
+    """What the parser has to say, without its classes and without a file's whole content."""
+    if error.startswith("Unexpected config:"):
+        return "--config: the file is not YAML with a line 'name: value' for each option"
+    union = r"Does not validate against any of the Union subtypes.*? Errors: (.*?) Given value"
+    error = re.sub(rf"{union} type: .*? Given value:", r"\1. Got value:", error)
+    error = re.sub(r"(^| )- (Expected a <class 'NoneType'>|(Expected))", r"\1\3", error)
+    error = re.sub(r"Expected a typing.Literal\[(.*?)\]", r"expected one of \1", error)
+    error = re.sub(r"Expected a <class '(\w+)'>", r"expected \1", error)
+    error = re.sub(r'Parser key "(\w+)"', lambda key: "--" + key[1].replace("_", "-"), error)
+    return re.sub(r" +(?=[ .])", "", error)
 
 
 def _line(error: Exception) -> str:
@@ -54,14 +62,17 @@ def parse(options_class: type, argv: Sequence[str] | None = None, *, description
     """An instance of the dataclass from the command line and the `--config` file.
 
     Raises:
-        jsonargparse.ArgumentError: for an unknown option or a value of the wrong type.
+        UserError: for an unknown option, or a value of the wrong type or out of range.
     """
     parser = jsonargparse.ArgumentParser(exit_on_error=False, description=description)
     hints = typing.get_type_hints(options_class)
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
     for field in dataclasses.fields(options_class):
         _add_argument(parser, field, hints[field.name])
-    values = parser.parse_args(argv).as_dict()
+    try:
+        values = parser.parse_args(argv).as_dict()
+    except jsonargparse.ArgumentError as error:
+        raise UserError(_in_our_words(_line(error))) from error
     names = [field.name for field in dataclasses.fields(options_class)]
     return options_class(**{name: _tuple(values[name]) for name in names})
 

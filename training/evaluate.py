@@ -207,17 +207,25 @@ def stored_views(plan: ViewPlan, store: FrameStore, path: str) -> tuple[np.ndarr
 def print_metrics(run: Path):
     """The run's accuracies with their protocol, as a table."""
     try:
-        metrics = json.loads((run / "metrics.json").read_text())
-    except ValueError as error:
-        raise UserError(f"{run / 'metrics.json'} is damaged ({error}): remove it") from error
+        lines = metrics_lines(json.loads((run / "metrics.json").read_text()))
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{run / 'metrics.json'} is damaged ({error!r}): 'python -m training.evaluate {run}' "
+            "makes it anew"
+        ) from error
+    print(*lines, f"results in {run}", sep="\n")
+
+
+def metrics_lines(metrics: dict) -> list[str]:
+    """The lines of `print_metrics`, of what `metrics.json` holds."""
     protocol = metrics["protocol"]
-    print(
+    lines = [
         f"{protocol['dataset']} split {protocol['split']}: {protocol['videos']} test videos of "
         f"{protocol['num_classes']} classes ({protocol['missing']} listed but missing, "
         f"{protocol['rejected']} could not be decoded), "
-        f"{views_text(protocol)}"
-    )
-    print(f"{'':34}top-1   top-5   mean class")
+        f"{views_text(protocol)}",
+        f"{'':34}top-1   top-5   mean class",
+    ]
     rows = {
         "video, SCI fusion": metrics["video"]["sci"],
         "video, averaging": metrics["video"]["average"],
@@ -225,8 +233,9 @@ def print_metrics(run: Path):
         "clip, SCI over its crops": metrics["clip"],
     }
     for name, row in rows.items():
-        print(f"  {name:30}{row['top1']:7.1%} {row['top5']:7.1%} {row['mean_class']:7.1%}")
-    print(f"results in {run}")
+        shares = " ".join(f"{row[measure]:7.1%}" for measure in ("top1", "top5", "mean_class"))
+        lines.append(f"  {name:30}{shares}")
+    return lines
 
 
 if __name__ == "__main__":

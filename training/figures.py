@@ -1,12 +1,15 @@
 """Pictures of a run: training curves, the confusion matrix, scores over a video."""
 
+import contextlib
 import csv
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from fstcn_keras.files import aside
@@ -24,6 +27,12 @@ PALETTE = (  # Okabe and Ito 2008, for all eyes; the yellow darkened for white g
 )
 DPI = 120
 matplotlib.rcParams["text.parse_math"] = False  # names of classes and files are no formulas
+# those installed of the fonts that have what Matplotlib's own lacks
+FALLBACKS = {"Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Arial Unicode MS"}
+matplotlib.rcParams["font.family"] = [
+    "DejaVu Sans",
+    *sorted(FALLBACKS.intersection(font_manager.get_font_names())),
+]
 
 
 def save_figure(figure: Figure, *files: Path):
@@ -33,10 +42,23 @@ def save_figure(figure: Figure, *files: Path):
     """
     undated = {".png": {"Software": None}, ".svg": {"Date": None}}
     for file in files:
-        with matplotlib.rc_context({"svg.hashsalt": file.stem}), aside(file) as partial:
+        salt = {"svg.hashsalt": file.stem}
+        with matplotlib.rc_context(salt), aside(file) as partial, _missing_glyphs_in_one_line(file):
             figure.savefig(
                 partial, dpi=DPI, format=file.suffix[1:], metadata=undated.get(file.suffix)
             )
+
+
+@contextlib.contextmanager
+def _missing_glyphs_in_one_line(file: Path):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", "Glyph .* missing from font")
+        yield
+    missing = [warning for warning in caught if "missing from font" in str(warning.message)]
+    if missing:
+        print(f"{file}: characters that no installed font has are boxes; {missing[0].message}")
+    for other in (warning for warning in caught if warning not in missing):
+        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
 
 
 def add_caption(figure: Figure, text: str):
@@ -58,10 +80,12 @@ def draw_curves(history: Path, *, caption: str) -> Figure:
         for axes, (name, label) in zip(
             pair, {"loss": "cross-entropy", "top1": "top-1 accuracy"}.items(), strict=True
         ):
-            axes.plot(epochs, [float(row[name]) for row in of_stage], label="training samples")
+            axes.plot(
+                epochs, [float(row[name]) for row in of_stage], ".-", label="training samples"
+            )
             if of_stage[0].get(f"val_{name}"):
                 held_out = [float(row[f"val_{name}"]) for row in of_stage]
-                axes.plot(epochs, held_out, label="held-out videos, centre crop")
+                axes.plot(epochs, held_out, ".-", label="held-out videos, centre crop")
             axes.set_xlabel(f"epoch of stage {stage}")
             axes.set_ylabel(label)
             axes.grid(alpha=0.3)

@@ -6,6 +6,7 @@ command again goes on where an interrupted one stopped. All results go to the ru
 gives the mean and the deviation of their accuracies.
 """
 
+import contextlib
 import gc
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from training.distribution import (
     sum_over_workers,
     with_precision,
 )
+from training.locks import locked
 from training.options import (
     FitOptions,
     differences,
@@ -70,9 +72,17 @@ def fit_runs(runs: Sequence[FitOptions]) -> bool:
 
 
 def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
-    """Trains and evaluates the run of one split, unless it is finished."""
+    """Trains and evaluates the run of one split, unless it is finished.
+
+    Another process that does so in the same folder is waited for.
+    """
     options = with_precision(options)
     run = open_run(options)
+    with alone(run, strategy):
+        _fit_run(options, run, strategy)
+
+
+def _fit_run(options: FitOptions, run: Path, strategy: tf.distribute.Strategy):
     if is_finished(run):
         print(f"{run} is finished already:")
         evaluate.print_metrics(run)
@@ -112,6 +122,11 @@ def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
     del model  # evaluation loads the saved network: not both at once in memory
     evaluate.evaluate(run, dataset, store)
     evaluate.print_metrics(run)
+
+
+def alone(run: Path, strategy: tf.distribute.Strategy) -> contextlib.AbstractContextManager:
+    """Holds the run folder for this process and its workers: no other trains in it meanwhile."""
+    return locked(run, "trains") if is_chief(strategy) else contextlib.nullcontext()
 
 
 def is_finished(run: Path) -> bool:
@@ -176,7 +191,10 @@ def split_training(
     items = [(v.path, names.get(v.group, names[v.path]), v.group) for v in usable]
     held = hold_out(items, fraction=options.val_fraction, salt=f"validation {options.seed}")
     train = [video for video in usable if video.path not in held]
-    if len({video.label for video in train}) < 2:
+    trained = {video.label for video in train}
+    if untrained := [name for n, name in enumerate(dataset.classes) if n not in trained]:
+        print(f"{len(untrained)} classes have no video to train on, e.g. {untrained[0]}")
+    if len(trained) < 2:
         raise UserError(
             f"{dataset.root}: {len(train)} usable training videos of fewer than two classes; "
             "there is nothing to tell apart"

@@ -60,20 +60,25 @@ class History:
                     f", {name} {row[name]:.1%}" if "top1" in name else f", {name} {row[name]:.4f}"
                 )
         print(f"\r\033[K{text}" if sys.stdout.isatty() else text, flush=True)
-        self._write_csv(progress.history)
+        self.write_csv(progress.history)
         with self._writer.as_default(step=row["epoch"]):
             for name, value in row.items():
                 if isinstance(value, float):
                     tf.summary.scalar(f"{self._stage}/{name}", value)
         self._writer.flush()
 
-    def _write_csv(self, rows: list[dict]):
+    def write_csv(self, rows: list[dict]):
         """All epochs of this stage, after those of the stages before it."""
+        if self._run is None:
+            return
         file = self._run / "history.csv"
         before = []
         if file.exists():
             with file.open(newline="") as stream:
-                before = [row for row in csv.DictReader(stream) if row["stage"] != self._stage]
+                # a damaged file is mended as far as it can be
+                rows_before = csv.DictReader(stream)
+                before = [row for row in rows_before if row.get("stage") and None not in row]
+            before = [row for row in before if row["stage"] != self._stage]
         columns = dict.fromkeys(name for row in [*before, *rows] for name in row)
         text = io.StringIO()
         writer = csv.DictWriter(text, columns)

@@ -88,6 +88,8 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes:
         print(f"stage {stage.name}: {done:g} of {stage.epochs} epochs are done already", flush=True)
     chief = is_chief(strategy)
     history = History(stage.name, stage.epochs, run if chief else None)
+    if progress.history:
+        history.write_csv(progress.history)
     step, validate = train_step(stage, strategy), _validation(stage, strategy)
     saved, stopping = time.monotonic(), False
     with store_errors_unwrapped(), _stop_signal() as stopped:

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Literal
 
-import jsonargparse
 import yaml
 
 from fstcn_keras.presets import PATHS, PRESETS, SCL_NAMES
@@ -268,7 +267,7 @@ def read_config(file: Path, options_class: type = FitOptions):
         raise UserError(f"{file.parent} is not the folder of a training run: no {file.name}")
     try:
         return parse(options_class, ["--config", str(file)])
-    except (jsonargparse.ArgumentError, UnicodeDecodeError) as error:
+    except (UserError, UnicodeDecodeError) as error:
         raise UserError(f"{file} does not hold the options of a run: {error}") from error
 
 

@@ -56,6 +56,9 @@ def main(options: PredictOptions):
     draws = options.annotate or options.timeline
     if draws and len(videos) > 1:
         raise UserError(f"--annotate and --timeline take one video, got {len(videos)}")
+    copy = options.annotate
+    if copy is not None and copy.exists() and copy.samefile(videos[0]):
+        raise UserError(f"--annotate would replace {videos[0]} itself: name another file")
     classifier = load_classifier(run, views=options.views)
     describe = json_line if options.json else table
     bad = 0

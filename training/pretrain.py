@@ -29,7 +29,7 @@ from training.distribution import (
     sum_over_workers,
     with_precision,
 )
-from training.fit import open_run
+from training.fit import alone, open_run
 from training.locks import locked
 from training.loop import Stage, train
 from training.options import FitOptions
@@ -101,9 +101,14 @@ def main(options: PretrainOptions):
     tf.config.experimental.enable_op_determinism()
     strategy = device_strategy(batch_size=options.stage_options().batch_size)
     options = with_precision(options)
-    stage_options = options.stage_options()
     run = open_run(options)
-    weights = run / WEIGHTS
+    with alone(run, strategy):
+        pretrain(options, run, strategy)
+
+
+def pretrain(options: PretrainOptions, run: Path, strategy: tf.distribute.Strategy):
+    """Trains in the run folder, unless it is finished."""
+    stage_options, weights = options.stage_options(), run / WEIGHTS
     if weights.exists():
         print(f"{weights} is finished already")
         return
@@ -151,7 +156,7 @@ def open_images(options: PretrainOptions, run: Path) -> TrainingVideos:
     folder, config = options.images, PRESETS[options.preset]
     if not folder.is_dir():
         raise UserError(f"--images {folder} is not a folder")
-    with locked(run):
+    with locked(run, "prepares"):
         facts = index_images(folder, run / INDEX, short_side=config.short_side)
         write_rejected(run / "rejected.csv", facts.values())
         usable = [path for path, image in facts.items() if image.num_frames]

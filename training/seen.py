@@ -26,7 +26,7 @@ def record_seen(run: Path, *, train: Sequence[Video], held_out: Sequence[Video])
         held_out: that choose the best epoch.
 
     Raises:
-        UserError: if training has begun with other videos.
+        UserError: if training has begun with other videos, or nobody knows with which.
     """
     seen = {"train": _paths(train), "held out": _paths(held_out)}
     before = _seen(run)
@@ -43,7 +43,7 @@ def check_unseen(run: Path, videos: Iterable[Video]):
     """Makes sure that none of the videos was there in training.
 
     Raises:
-        UserError: if one was.
+        UserError: if one was, or nobody knows.
     """
     seen = {path for paths in _seen(run).values() for path in paths}
     if known := sorted(seen & set(_paths(videos))):
@@ -80,4 +80,10 @@ def _paths(videos: Iterable[Video]) -> list[str]:
 
 def _seen(run: Path) -> dict[str, list[str]]:
     file = run / SEEN
-    return json.loads(file.read_text()) if file.exists() else {}
+    try:
+        return json.loads(file.read_text()) if file.exists() else {}
+    except ValueError as error:
+        raise UserError(
+            f"{file} is damaged ({error}): without it nobody knows what the run was trained on; "
+            "train anew with another --out"
+        ) from error

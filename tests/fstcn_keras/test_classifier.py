@@ -1,5 +1,6 @@
 """Views, their scores and whole videos, with networks simple enough to follow."""
 
+import dataclasses
 import weakref
 
 import keras
@@ -123,6 +124,34 @@ def test_load_says_which_file_is_lacking(tmp_path, lacking):
     (tmp_path / lacking).unlink()
     with pytest.raises(FileNotFoundError, match=lacking):
         ActionClassifier.load(tmp_path)
+
+
+def test_load_names_the_runs_in_a_folder_of_several(tmp_path):
+    for split in ("split1", "split2"):
+        linear_classifier().save(tmp_path / split)
+    with pytest.raises(FileNotFoundError, match=r"lacks views\.json; name one of the .*/split2$"):
+        ActionClassifier.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("views.json", "{", "is damaged: Expecting"),
+        ("views.json", '{"num_clips": 3}', "is damaged: .* missing"),
+        ("model.keras", "PK", "is damaged: it is no whole zip archive"),
+    ],
+)
+def test_load_says_which_file_is_damaged(tmp_path, name, content, message):
+    linear_classifier().save(tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=rf"{name} {message}"):
+        ActionClassifier.load(tmp_path)
+
+
+@pytest.mark.parametrize("value", [0, -3, 2.5, "x"])
+def test_a_plan_of_impossible_sizes(value):
+    with pytest.raises(ValueError, match="`short_side` must be a positive integer"):
+        dataclasses.replace(PLAN, short_side=value)
 
 
 def test_rejects_class_names_that_do_not_fit_the_model():

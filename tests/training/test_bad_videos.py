@@ -14,6 +14,7 @@ import pytest
 from tests.bad_videos import CASES, CLOCKWISE, QUARTERS
 from tests.videos import noise, write_video
 from training import cli, fit
+from training.cli import UserError
 from training.data import datasets
 from training.data.preparation import prepare_store
 from training.evaluate import check_test_videos
@@ -111,6 +112,20 @@ def test_a_file_without_permission(tmp_path):
     store = prepare_store(tmp_path / "store", tmp_path, ["c/closed.avi"], short_side=24)
     assert store.videos["c/closed.avi"].num_frames == 0
     assert store.videos["c/closed.avi"].reason == "cannot be read: Permission denied"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    (tmp_path / "c").mkdir()
+    os.mkfifo(tmp_path / "c" / "pipe.avi")
+    store = prepare_store(tmp_path / "store", tmp_path, ["c/pipe.avi"], short_side=24)
+    assert store.videos["c/pipe.avi"].reason == "cannot be read: it is not a regular file"
+
+
+def test_a_class_name_of_two_lines(tmp_path):
+    for name in ("one", "two\nlines"):
+        write_video(tmp_path / name / "0.avi", noise(2))
+    with pytest.raises(UserError, match=r"'two\\nlines' has a name of two lines: rename it"):
+        datasets.folder(tmp_path)
 
 
 def arguments(collection: Path, folder: Path, *more: str) -> list[str]:

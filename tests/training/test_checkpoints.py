@@ -54,6 +54,16 @@ def test_the_newest_of_two_kept_is_restored_with_every_variable(checkpoints):
     assert any(v.name == "seed_generator_state" for v in model.variables)
 
 
+def test_a_variable_that_is_not_finite_is_never_saved(checkpoints):
+    model, optimizer = filled(1)
+    model.get_layer("fc").bias.assign([1, np.inf, 1])
+    with pytest.raises(
+        UserError, match=r"1 of \d+ variables are not finite after step 12, e\.g\. m"
+    ):
+        checkpoints.save(model, optimizer, Progress(step=12))
+    assert files(checkpoints) == ["global-00000005.npz", "global-00000009.npz"]
+
+
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
 def test_a_damaged_checkpoint_is_never_taken_for_whole(checkpoints, capsys, damage):
     file = checkpoints._folder / "global-00000009.npz"

@@ -104,6 +104,25 @@ def test_a_damaged_config_of_a_run(capsys, tmp_path, content):
     assert "config.yaml does not hold the options of a run" in error
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--epochs", "foo"), "error: --epochs: expected int. Got value: foo"),
+        (("--learning-rate", "nan"), "error: --learning-rate: expected float. Got value: nan"),
+        (("--scales", "1", "a"), "error: --scales element 2: expected float. Got value: a"),
+    ],
+)
+def test_values_of_the_wrong_type(capsys, tmp_path, arguments, error):
+    assert fit_error(capsys, tmp_path, *arguments) == error
+
+
+def test_a_config_that_is_none_is_not_printed(capsys, tmp_path):
+    (tmp_path / "letter.txt").write_text("Dear reader\n" * 100)
+    error = fit_error(capsys, tmp_path, "--config", tmp_path / "letter.txt")
+    assert error.startswith("error: --config: the file is not YAML")
+    assert "Dear" not in error
+
+
 def test_a_cache_folder_that_cannot_be_written(capsys, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

@@ -234,6 +234,26 @@ def test_a_stop_between_new_scores_and_metrics_leaves_none(run, tmp_path, monkey
     assert not (copy / "metrics.json").exists()
 
 
+def test_damaged_metrics_are_named(data, run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    for content in ("", '{"video": 3}'):
+        (tmp_path / "run" / "metrics.json").write_text(content)
+        error = error_of(capsys, fit.main, FitOptions, *arguments(data, tmp_path / "run"))
+        assert "metrics.json is damaged" in error
+        assert f"'python -m training.evaluate {tmp_path / 'run'}' makes it anew" in error
+
+
+def test_a_damaged_history_is_mended(data, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    (tmp_path / "run" / "history.csv").write_text("a,b\n1\nx,y,z")
+    cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run"))
+    lines = (run / "history.csv").read_text().splitlines()
+    assert (tmp_path / "run" / "history.csv").read_text().splitlines() == [
+        line for line in lines if not line.startswith("auxiliary")
+    ]
+
+
 def test_single_fusion_is_the_centre_crop_of_the_middle_clip(run):
     scores = np.load(run / "scores.npz")["scores"]
     np.testing.assert_array_equal(fusion.fuse(scores, "single"), scores[:, 1, 4])

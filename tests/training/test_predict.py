@@ -113,6 +113,17 @@ def test_the_annotated_video_plays_in_a_browser_and_shows_the_scores(run, videos
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_the_annotated_video_never_replaces_the_video(run, videos, tmp_path, capsys):
+    shutil.copy(videos / "red.avi", tmp_path / "red.mp4")
+    before = (tmp_path / "red.mp4").read_bytes()
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "red.mp4")
+    for target in ("red.mp4", "link.mp4"):
+        arguments = (run, tmp_path / "red.mp4", "--annotate", tmp_path / target)
+        error = error_of(capsys, predict.main, predict.PredictOptions, *arguments)
+        assert f"would replace {tmp_path / 'red.mp4'} itself: name another file" in error
+    assert (tmp_path / "red.mp4").read_bytes() == before
+
+
 def test_the_figure_over_time(run, videos, tmp_path, capsys):
     target = tmp_path / "seen.svg"
     predicted(capsys, run, videos / "all.avi", "--timeline", target)

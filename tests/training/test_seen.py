@@ -27,3 +27,9 @@ def test_no_video_of_training_is_tested(tmp_path):
     for seen in ("c", "\udc80"):
         with pytest.raises(UserError, match="was trained on 1 of the test videos"):
             check_unseen(tmp_path, videos("b", seen))
+
+
+def test_a_damaged_list_of_videos_says_so(tmp_path):
+    (tmp_path / "training_videos.json").write_text("{")
+    with pytest.raises(UserError, match=r"training_videos\.json is damaged .* train anew"):
+        check_unseen(tmp_path, videos("a"))

@@ -205,6 +205,8 @@ def _dataset(name, split, data_dir, subfolders, classes, listed) -> Dataset:
     for class_name in classes:
         if class_name != class_name.encode("utf-8", "replace").decode():
             raise UserError(f"{root}: folder {class_name!r} is not named in UTF-8: rename it")
+        if len(class_name.splitlines()) > 1:  # the names are kept in a file, one a line
+            raise UserError(f"{root}: folder {class_name!r} has a name of two lines: rename it")
     if not classes:
         raise UserError(
             f"no video of {name} found in {root}: expected folders named after the classes with "

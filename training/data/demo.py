@@ -32,7 +32,7 @@ VIDEO_NAME = re.compile(rf"demo(\d+)_({'|'.join(APPEARANCES)})_({'|'.join(MOTION
 def prepare_demo(data_dir: Path):
     """Renders the demo videos and split files in HMDB-51's layout, unless they are there."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    with locked(data_dir):
+    with locked(data_dir, "prepares"):
         if not (data_dir / SPLITS_FOLDER).is_dir():
             _write_all(data_dir)
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def prepare_store(
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder):
+        with locked(folder, "prepares"):
             _check_settings(folder, settings)
             videos = _prepare_missing(folder, root, paths, short_side, encoding)
             write_rejected(folder / "rejected.csv", videos.values())
@@ -166,6 +167,8 @@ def _store_video(job: _Job, write: Callable) -> StoredVideo:
 def _source_facts(path: str, source: Path) -> StoredVideo:
     try:
         status = source.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+            raise VideoError("cannot be read: it is not a regular file")
         return StoredVideo(path, status.st_size, status.st_mtime_ns, _sha256(source))
     except OSError as error:
         raise VideoError(f"cannot be read: {error.strerror}") from error

@@ -1,0 +1,28 @@
+"""Files that are whole or not there."""
+
+import errno
+
+import pytest
+
+from fstcn_keras.files import aside, write_aside
+
+
+def write_half(file, error: Exception):
+    with aside(file) as partial:
+        partial.write_text("half")
+        raise error
+
+
+def test_a_failure_leaves_what_was_there(tmp_path):
+    file = tmp_path / "a.txt"
+    write_aside(file, "before")
+    with pytest.raises(ZeroDivisionError):
+        write_half(file, ZeroDivisionError())
+    assert file.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.npz'"):
+        write_half(tmp_path / "a.npz", full)
