@@ -17,7 +17,7 @@ from sklearn.svm import SVC
 from tqdm import tqdm
 
 from benchmarks.report import print_table, write_csv
-from fstcn_keras import PRESETS, ViewPlan, auxiliary_classifier, clips
+from fstcn_keras import ViewPlan, auxiliary_classifier, clips
 from fstcn_keras.scl import SCLS, lower_scls
 from fstcn_keras.view_scoring import for_any_size
 from training import cli
@@ -48,13 +48,12 @@ def main(options: LinearOptions):
     """Prints and writes the table."""
     networks, known, rows = pooled_networks(options), {}, []
     for of_split in options.each_split():
-        short_side = PRESETS[options.preset].short_side
-        dataset, store = open_data(of_split, options.store, short_side=short_side)
+        dataset, store = open_data(of_split, options.store, short_side=options.short_side)
         sides = {
             side: [v for v in dataset.side(side) if store.videos[v.path].num_frames]
             for side in ("train", "test")
         }
-        plan = ViewPlan.of(PRESETS[options.preset], num_clips=options.num_clips)
+        plan = ViewPlan.of(options.config(), num_clips=options.num_clips)
         for video in tqdm([*sides["train"], *sides["test"]], "features", disable=None):
             if video.path not in known:
                 known[video.path] = video_features(video, store, plan, networks)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers, ops
 
+from fstcn_keras.initializers import MeanOverPlaces, NearIdentity
 from fstcn_keras.layers import (
     CeilMaxPooling2D,
     FoldedTimeDistributed,
@@ -140,10 +141,15 @@ def _lower_scls(config: FSTCNConfig) -> keras.Model:
 def _spatial_path(x, config: FSTCNConfig):
     """Parallel SCL and its two FCs: (batch, h, w, f) -> (batch, path_units[1])."""
     filters = round(512 * config.width)
-    x = convolution_relu(filters, 3, "parallel_scl", _weight_decay(config))(x)
-    x = CeilMaxPooling2D(3, 2, name="parallel_pool")(x)
+    passes_on = config.initialization == "mean" and x.shape[-1] == filters
+    initializer = NearIdentity() if passes_on else "he_normal"
+    scl = convolution_relu(
+        filters, 3, "parallel_scl", _weight_decay(config), initializer=initializer
+    )
+    x = CeilMaxPooling2D(3, 2, name="parallel_pool")(scl(x))
+    places = x.shape[1] * x.shape[2]
     x = layers.Flatten(name="spatial_flatten")(x)
-    x = _fully_connected(x, config.path_units[0], "spatial_fc", config)
+    x = _fully_connected(x, config.path_units[0], "spatial_fc", config, places=places)
     return _fully_connected(x, config.path_units[1], "spatial_features", config)
 
 
@@ -163,16 +169,19 @@ def _temporal_path(x, config: FSTCNConfig, temporal_kernels: Sequence[int]):
         kernel_regularizer=regularizer,
         name="tcl",
     )(x)  # (batch, l_t, f', maps)
+    moments = x.shape[1]
     x = layers.Flatten(name="temporal_flatten")(x)
-    x = _fully_connected(x, config.path_units[0], "temporal_fc", config)
+    x = _fully_connected(x, config.path_units[0], "temporal_fc", config, places=moments)
     return _fully_connected(x, config.path_units[1], "temporal_features", config)
 
 
-def _fully_connected(x, units: int, name: str, config: FSTCNConfig):
+def _fully_connected(x, units: int, name: str, config: FSTCNConfig, *, places: int | None = None):
+    """Dense, ReLU and dropout; `places` says of how many the flattened features are."""
+    averages = places is not None and config.initialization == "mean"
     x = layers.Dense(
         units,
         activation="relu",
-        kernel_initializer="he_normal",
+        kernel_initializer=MeanOverPlaces(places) if averages else "he_normal",
         kernel_regularizer=_weight_decay(config),
         name=name,
     )(x)

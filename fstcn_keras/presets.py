@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 PATHS = ("spatial", "temporal")
+INITIALIZATIONS = ("he", "mean")
 SCL_NAMES = (
     "vgg_m",
     "squeezenet",
@@ -32,6 +33,9 @@ class FSTCNConfig:
         joint_units: nodes of the fully-connected layer over both paths.
         dropout: dropout probability after each fully-connected layer and TCL branch.
         weight_decay: `wd` in the gradient term `wd * w` of every kernel.
+        initialization: how what follows the lower SCLs starts: `"he"`, at random; `"mean"`, so
+            that the parallel SCL passes on its input, and the first FC of each path is one over
+            the mean of all places, or moments (`fstcn_keras.initializers`).
     """
 
     crop_size: int = 204
@@ -45,6 +49,7 @@ class FSTCNConfig:
     joint_units: int = 2048
     dropout: float = 0.5
     weight_decay: float = 5e-4
+    initialization: str = "he"
 
     def timing(self) -> dict[str, int]:
         """What the functions of `clips` take."""
@@ -67,6 +72,11 @@ class FSTCNConfig:
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must lie in [0, 1). Received: {self.dropout}")
+        if self.initialization not in INITIALIZATIONS:
+            raise ValueError(
+                f"`initialization` must be one of {INITIALIZATIONS}. "
+                f"Received: {self.initialization!r}"
+            )
         if self.weight_decay < 0:
             raise ValueError(f"`weight_decay` must not be negative. Received: {self.weight_decay}")
 

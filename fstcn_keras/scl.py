@@ -120,15 +120,16 @@ def convolution_relu(
     strides: int = 1,
     padding: str = "same",
     layer: type[layers.Conv2D] = layers.Conv2D,
+    initializer: str | keras.Initializer = "he_normal",
 ) -> layers.Conv2D:
-    """Conv(filters, size, strides) with a ReLU, and He's initialisation for it."""
+    """Conv(filters, size, strides) with a ReLU, and He's initialisation for it by default."""
     return layer(
         filters,
         size,
         strides=strides,
         padding=padding,
         activation="relu",
-        kernel_initializer="he_normal",
+        kernel_initializer=initializer,
         kernel_regularizer=regularizer,
         data_format="channels_last",
         name=name,

@@ -14,7 +14,6 @@ from pathlib import Path
 import tensorflow as tf
 
 from fstcn_keras import ActionClassifier, ViewPlan
-from fstcn_keras.presets import PRESETS
 from training import cli, evaluate, figures, splits
 from training.cli import UserError
 from training.data.datasets import Dataset, Video
@@ -87,7 +86,7 @@ def _fit_run(options: FitOptions, run: Path, strategy: tf.distribute.Strategy):
         print(f"{run} is finished already:")
         evaluate.print_metrics(run)
         return
-    config, weights = PRESETS[options.preset], options.scl_weights
+    config, weights = options.config(), options.scl_weights
     if isinstance(weights, Path) and not weights.is_file():
         raise UserError(f"--scl-weights must be a file, got {weights}")
     dataset, store = open_data(options, options.store, short_side=config.short_side)

@@ -9,7 +9,14 @@ from typing import Literal
 
 import yaml
 
-from fstcn_keras.presets import PATHS, PRESETS, SCL_NAMES
+from fstcn_keras.presets import (
+    INITIALIZATIONS,
+    PATHS,
+    PRESETS,
+    SCL_NAMES,
+    FSTCNConfig,
+    preset_config,
+)
 from training.cli import UserError, option, parse
 from training.data import datasets
 from training.data.datasets import Dataset
@@ -20,6 +27,7 @@ from training.data.store import ENCODINGS, FrameStore
 from training.recipes import RECIPES
 
 SPLITS = (1, 2, 3)  # the official ones of every collection
+OF_PRESET = ("scl", "short_side", "initialization")  # options that change the preset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +63,14 @@ class FitOptions(CollectionOptions):
         None,
         "HDF5 file of pre-trained weights, of the lower SCLs or the auxiliary classifier; "
         "imagenet: those of Keras Applications, downloaded",
+    )
+    short_side: int | None = option(
+        None, "of the frames, pixels: a crop sees the more, the less (default: the preset's)"
+    )
+    initialization: Literal[INITIALIZATIONS] | None = option(
+        None,
+        "of what follows the lower SCLs: he, at random, or mean, as a classifier of features "
+        "averaged over places and moments (default: the preset's)",
     )
     recipe: Literal["paper", "modern"] | None = option(
         None, "defaults of what follows (default: paper for preset paper, else modern)"
@@ -110,13 +126,16 @@ class FitOptions(CollectionOptions):
     out: Path | None = option(None, "run folder (default: runs/DATASET-SPLIT-PRESET)")
 
     def __post_init__(self):
-        if self.scl is None:
-            self._fill("scl", PRESETS[self.preset].scl)
+        for name in OF_PRESET:
+            if getattr(self, name) is None:
+                self._fill(name, getattr(PRESETS[self.preset], name))
         if self.recipe is None:
             self._fill("recipe", "paper" if self.preset == "paper" else "modern")
         for name, value in dataclasses.asdict(RECIPES[self.recipe, self.preset]).items():
             if getattr(self, name) is None:
                 self._fill(name, value)
+        crop = PRESETS[self.preset].crop_size
+        self._check("short_side", self.short_side >= crop, f"be {crop} or more, as a crop is")
         rates = "learning_rate", "auxiliary_rate", "head_rate"
         for name in ("epochs", "batch_size", "num_clips", *rates):
             self._check(name, getattr(self, name) > 0, "be positive")
@@ -140,17 +159,22 @@ class FitOptions(CollectionOptions):
 
     def network(self) -> dict:
         """What the network is built with; the weight decay is the optimiser's."""
-        return {
-            "preset": self.preset,
-            "scl": self.scl,
-            "dropout": self.dropout,
-            "weight_decay": 0.0,
-        }
+        chosen = {name: getattr(self, name) for name in ("preset", *OF_PRESET, "dropout")}
+        return {**chosen, "weight_decay": 0.0}
+
+    def config(self) -> FSTCNConfig:
+        """The configuration of the network."""
+        return preset_config(**self.network())
 
     def preset_text(self) -> str:
-        """The preset, and the lower SCLs if they are not its own."""
-        own = self.scl == PRESETS[self.preset].scl
-        return self.preset if own else f"{self.preset} with {self.scl}"
+        """The preset, and what of it the command changed."""
+        own = PRESETS[self.preset]
+        changed = [
+            f"{name} {getattr(self, name)}"
+            for name in OF_PRESET
+            if getattr(self, name) != getattr(own, name)
+        ]
+        return f"{self.preset}{' with ' if changed else ''}{', '.join(changed)}"
 
     def warmup(self, epochs: int) -> float:
         """Epochs of warm-up of a stage of so many epochs."""

@@ -20,7 +20,6 @@ import tensorflow as tf
 from fstcn_keras import auxiliary_classifier, fstcn
 from fstcn_keras.files import write_aside
 from fstcn_keras.model import CLASSIFIER
-from fstcn_keras.presets import PRESETS
 from fstcn_keras.scl import lower_scls, scale_features
 from fstcn_keras.weights import (
     WeightsReport,
@@ -105,7 +104,7 @@ def auxiliary_stage(
     return _stage(
         name,
         model,
-        Frames(PRESETS[options.preset]),
+        Frames(options.config()),
         options,
         videos,
         run,
@@ -148,7 +147,7 @@ def clip_stage(
     return _stage(
         name,
         model,
-        ClipPairs(PRESETS[options.preset]),
+        ClipPairs(options.config()),
         options,
         videos,
         run,

@@ -69,6 +69,7 @@ def test_wrong_layout(capsys, tmp_path, dataset):
         ("--seed", -1),
         ("--scl-rate", -1),
         ("--weight-decay", ".inf"),
+        ("--short-side", 107),
         ("--seed", 2**31),
         ("--temporal-kernels", 0),
     ],

@@ -275,7 +275,7 @@ def test_a_table_names_lower_scls_that_are_not_the_presets(tmp_path):
     options = finished_runs(tmp_path, "table2", "--scl", "resnet50v2", "--warmup-epochs", "1")
     experiments.main(options)
     text = (tmp_path / "table2.md").read_text()
-    assert "preset small with resnet50v2; recipe modern with warmup_epochs 1.0" in text
+    assert "preset small with scl resnet50v2; recipe modern with warmup_epochs 1.0" in text
     assert "seed 0; in auto" in text
 
 

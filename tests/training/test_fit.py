@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from keras import ops
 
 from fstcn_keras import fusion
 from tests.training.test_cli import error_of
@@ -221,6 +222,19 @@ def test_scl_weights_may_go_once_a_run_is_finished(data, tmp_path, capsys):
     error = error_of(capsys, fit.main, FitOptions, *options)
     assert f"--scl-weights must be a file, got {tmp_path / 'gone.h5'}" in error
     assert read_config(tmp_path / "new" / "config.yaml").scl_weights == tmp_path / "gone.h5"
+
+
+def test_what_changes_the_preset_reaches_the_network_and_its_views(data, tmp_path):
+    more = ("--short-side", "110", "--initialization", "mean", "--paths", "spatial")
+    more += ("--auxiliary-epochs", "0", "--epochs", "1", "--learning-rate", "1e-6")
+    cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run", *more))
+    assert json.loads((tmp_path / "run" / "views.json").read_text())["short_side"] == 110
+    classifier = evaluate.load_classifier(tmp_path / "run")
+    kernel = ops.convert_to_numpy(classifier.model.get_layer("spatial_fc").kernel)
+    each = kernel.reshape(9, -1, kernel.shape[-1])  # 3x3 places
+    assert np.abs(each - each[:1]).max() < 0.1 * each.std()
+    text = read_config(tmp_path / "run" / "config.yaml").preset_text()
+    assert text == "small with short_side 110, initialization mean"
 
 
 def test_a_stop_between_new_scores_and_metrics_leaves_none(run, tmp_path, monkeypatch):

@@ -1,0 +1,62 @@
+"""What new layers pass on at the start: against NumPy's means and the identity."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from fstcn_keras import fstcn
+from fstcn_keras.initializers import MeanOverPlaces, NearIdentity
+from tests.networks import TINY
+
+
+def test_a_layer_over_places_starts_as_one_over_their_mean():
+    x = np.random.default_rng(0).standard_normal((5, 2, 3, 200)).astype(np.float32)
+    layer = layers.Dense(100, kernel_initializer=MeanOverPlaces(6, seed=1))
+    found = ops.convert_to_numpy(layer(x.reshape(5, -1)))
+    kernel = ops.convert_to_numpy(layer.kernel).reshape(6, 200, 100)
+    shared = kernel.sum(axis=0)
+    np.testing.assert_allclose(found, x.mean(axis=(1, 2)) @ shared, atol=1e-5)
+    for place in kernel[1:]:
+        np.testing.assert_array_equal(place, kernel[0])
+    assert shared.std() == pytest.approx((2 / 200) ** 0.5, rel=0.02)  # of 200 features, not 1200
+    assert np.abs(shared.mean()) < 0.003
+
+
+def test_places_that_do_not_divide_the_inputs():
+    with pytest.raises(ValueError, match=r"7 places must divide the inputs\. Received: \(20, 3\)"):
+        MeanOverPlaces(7)((20, 3))
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_a_convolution_that_starts_near_the_identity(size):
+    x = np.random.default_rng(0).random((2, 8, 8, 64)).astype(np.float32)
+    layer = layers.Conv2D(64, size, padding="same", kernel_initializer=NearIdentity(seed=1))
+    found = ops.convert_to_numpy(layer(x))
+    rest = ops.convert_to_numpy(layer.kernel).copy()
+    for feature in range(64):
+        rest[size // 2, size // 2, feature, feature] -= 1
+    assert rest.std() == pytest.approx(0.1 * (2 / (size * size * 64)) ** 0.5, rel=0.05)
+    assert np.abs(found - x).max() < 0.6
+    assert np.corrcoef(found.ravel(), x.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("initializer", [MeanOverPlaces(3, seed=4), NearIdentity(seed=4)])
+def test_an_initializer_survives_its_configuration(initializer):
+    copy = keras.initializers.deserialize(keras.initializers.serialize(initializer))
+    shape = (6, 2) if isinstance(initializer, MeanOverPlaces) else (3, 3, 2, 2)
+    np.testing.assert_array_equal(*(ops.convert_to_numpy(i(shape)) for i in (initializer, copy)))
+
+
+def test_only_the_first_fc_of_each_path_averages(tmp_path):
+    model = fstcn(num_classes=4, **TINY | {"initialization": "mean"})
+    places = int(np.prod(model.get_layer("parallel_pool").output.shape[1:3]))
+    for name, count in {"spatial_fc": places, "temporal_fc": TINY["clip_length"]}.items():
+        kernel = ops.convert_to_numpy(model.get_layer(name).kernel)
+        each = kernel.reshape(count, -1, kernel.shape[-1])
+        np.testing.assert_array_equal(each, np.broadcast_to(each[:1], each.shape), err_msg=name)
+        assert each[0].std() > 0
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
