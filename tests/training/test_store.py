@@ -9,6 +9,7 @@ import pytest
 from fstcn_keras.video import VideoReader
 from tests.videos import grey_ramp, noise, write_video
 from training.cli import UserError
+from training.data import preparation
 from training.data.preparation import prepare_store
 from training.data.store import StoreError
 from training.evaluate import report_rejected
@@ -142,15 +143,28 @@ def test_a_file_cut_short_is_decoded_again(tmp_path):
     assert file.read_bytes() == content
 
 
-def test_a_touched_source_with_the_same_bytes_is_not_decoded_again(tmp_path):
+def test_a_touched_source_with_the_same_bytes_is_read_once_and_not_decoded(tmp_path, monkeypatch):
     source = write_video(tmp_path / "c" / "a.avi", grey_ramp(6))
     prepare_store(tmp_path / "store", tmp_path, ["c/a.avi"], short_side=24)
     (file,) = (tmp_path / "store" / "videos").glob("*/*")
-    before = file.stat().st_mtime_ns
-    os.utime(source)
-    store = prepare_store(tmp_path / "store", tmp_path, ["c/a.avi"], short_side=24)
-    assert file.stat().st_mtime_ns == before
+    before = file.stat().st_ino
+    read = []
+
+    def counted(path, hash_of=preparation._sha256):
+        read.append(path)
+        return hash_of(path)
+
+    monkeypatch.setattr(preparation, "_sha256", counted)
+    for times in (1, 2):
+        os.utime(source)
+        for _ in range(3):
+            store = prepare_store(tmp_path / "store", tmp_path, ["c/a.avi"], short_side=24)
+        assert read == [source] * times
+    assert file.stat().st_ino == before
     assert store.videos["c/a.avi"].num_frames == 6
+    source.write_bytes(source.read_bytes()[:-1] + b"x")
+    prepare_store(tmp_path / "store", tmp_path, ["c/a.avi"], short_side=24)
+    assert file.stat().st_ino != before
 
 
 def test_a_store_that_cannot_be_written(tmp_path):

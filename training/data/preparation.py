@@ -82,7 +82,7 @@ def _prepare_missing(
     videos = {
         path: stored
         for path, stored in found.items()
-        if stored is not None and _is_current(stored, root / path)
+        if stored is not None and _is_current(stored, root / path, record_file(folder, path))
     }
     waiting = [
         _Job(folder, root, path, short_side, encoding) for path in paths if path not in videos
@@ -112,15 +112,21 @@ def _check_settings(folder: Path, settings: dict):
         )
 
 
-def _is_current(stored: StoredVideo, source: Path) -> bool:
-    """Whether the source is the one that was decoded; read only if its time has changed."""
+def _is_current(stored: StoredVideo, source: Path, record: Path) -> bool:
+    """Whether the source is the one that was decoded; read only if its time has changed.
+
+    One that was only touched or copied is read once: its new time becomes that of the record.
+    """
     try:
         status = source.stat()
         if stored.source_bytes != status.st_size:
             return False
-        return stored.source_mtime_ns == status.st_mtime_ns or (
-            stored.source_sha256 != "" and stored.source_sha256 == _sha256(source)
-        )
+        if status.st_mtime_ns in (stored.source_mtime_ns, record.stat().st_mtime_ns):
+            return True
+        if stored.source_sha256 != _sha256(source):
+            return False
+        os.utime(record, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        return True
     except OSError:
         return False
 
