@@ -64,9 +64,11 @@ class NearIdentity(keras.initializers.Initializer):
 
     def __call__(self, shape, dtype=None):
         """The kernel, `(height, width, features, filters)`."""
+        dtype = keras.backend.standardize_dtype(dtype)
         height, width, features, filters = shape
         middle = ops.reshape(ops.arange(height * width) == height * width // 2, (height, width))
-        identity = ops.einsum("hw,io->hwio", ops.cast(middle, dtype), ops.eye(features, filters))
+        same = ops.eye(features, filters, dtype=dtype)
+        identity = ops.einsum("hw,io->hwio", ops.cast(middle, dtype), same)
         return identity + 0.1 * self._he(shape, dtype)
 
     def get_config(self):

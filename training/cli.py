@@ -45,13 +45,17 @@ def _in_our_words(error: str) -> str:
     """What the parser has to say, without its classes and without a file's whole content."""
     if error.startswith("Unexpected config:"):
         return "--config: the file is not YAML with a line 'name: value' for each option"
-    union = r"Does not validate against any of the Union subtypes.*? Errors: (.*?) Given value"
-    error = re.sub(rf"{union} type: .*? Given value:", r"\1. Got value:", error)
-    error = re.sub(r"(^| )- (Expected a <class 'NoneType'>|(Expected))", r"\1\3", error)
+    union = r"Does not validate against any of the Union subtypes.* Errors: - (.*) Given value type"
+    error = re.sub(rf"{union}: .* Given value:", _of_union, error)
     error = re.sub(r"Expected a typing.Literal\[(.*?)\]", r"expected one of \1", error)
     error = re.sub(r"Expected a <class '(\w+)'>", r"expected \1", error)
     error = re.sub(r'Parser key "(\w+)"', lambda key: "--" + key[1].replace("_", "-"), error)
-    return re.sub(r" +(?=[ .])", "", error)
+    return error
+
+
+def _of_union(errors: re.Match) -> str:
+    expected = [one for one in errors[1].split(" - ") if "NoneType" not in one]
+    return f"{' or '.join(expected)}. Got value:"
 
 
 def _line(error: Exception) -> str:

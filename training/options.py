@@ -65,7 +65,7 @@ class FitOptions(CollectionOptions):
         "imagenet: those of Keras Applications, downloaded",
     )
     short_side: int | None = option(
-        None, "of the frames, pixels: a crop sees the more, the less (default: the preset's)"
+        None, "of the frames, pixels; a crop sees the more of smaller ones (default: the preset's)"
     )
     initialization: Literal[INITIALIZATIONS] | None = option(
         None,
