@@ -1,26 +1,26 @@
 """Initialisations by which new layers pass on what pre-trained layers below them see."""
 
 import keras
+import numpy as np
 from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class MeanOverPlaces(keras.initializers.Initializer):
-    """Kernel of a fully-connected layer that starts as one over the mean of all places.
+    """Kernel that starts the same at all places, as one over their mean.
 
-    The layer's input is the flattened `(places, features)`, its kernel `K`. With `V` drawn as He
-    et al. 2015 do it for `features` inputs, every place starts with the same share of it:
+    The inputs of the layer, of a convolution its channels, are the features of one place after
+    those of another. With `V` drawn as He et al. 2015 do it for the features of one place,
 
     ```
-    K[i * features + c, u] = V[c, u] / places,    so that    x @ K = mean_i(x[i]) @ V
+    K[..., i * features + c, u] = V[..., c, u] / places,    so that    x @ K = mean_i(x[i]) @ V
     ```
 
-    Each place has weights of its own, which training tells apart where that pays. From He's
-    initialisation of all weights it learns arrangements of places by heart where videos are few
-    (`python -m benchmarks.recipe`).
+    Each place has weights of its own, which training tells apart where that pays. From weights
+    that are all random the layer learns arrangements of places by heart where videos are few.
 
     Args:
-        places: number of places, or of moments; it must divide the layer's inputs.
+        places: number of places, or of moments; it must divide the inputs.
         seed: of `V`.
     """
 
@@ -29,16 +29,16 @@ class MeanOverPlaces(keras.initializers.Initializer):
         self._he = keras.initializers.HeNormal(seed)
 
     def __call__(self, shape, dtype=None):
-        """The kernel, `(places * features, units)`.
+        """The kernel, `(inputs, units)` or `(height, width, inputs, filters)`.
 
         Raises:
             ValueError: if the places do not divide the inputs.
         """
-        inputs, units = shape
+        *size, inputs, units = shape
         if inputs % self.places:
             raise ValueError(f"{self.places} places must divide the inputs. Received: {shape}")
-        shared = self._he((inputs // self.places, units), dtype)
-        return ops.tile(shared / self.places, (self.places, 1))
+        shared = self._he((*size, inputs // self.places, units), dtype)
+        return ops.tile(shared / self.places, (*[1] * len(size), self.places, 1))
 
     def get_config(self):
         return {"places": self.places, "seed": self._he.get_config()["seed"]}
@@ -46,14 +46,14 @@ class MeanOverPlaces(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class NearIdentity(keras.initializers.Initializer):
-    """Kernel of a convolution of odd size that starts by passing its input on.
+    """Kernel that starts by passing inputs on, of fewer outputs a choice in equal steps.
 
     ```
-    K[a, b, i, o] = [a and b in the middle and i = o] + 0.1 H[a, b, i, o]
+    K[a, b, i, o] = [(a, b) is the middle and i = floor(o * inputs / outputs)] + 0.1 H[a, b, i, o]
     ```
 
-    with `H` drawn as He et al. 2015 do it. Over features that are not negative, a ReLU changes
-    little of them.
+    with `H` drawn as He et al. 2015 do it. Features that are not negative pass a ReLU after it
+    nearly as they were. A sum of many with random weights is nearly the same for all videos.
 
     Args:
         seed: of `H`.
@@ -63,13 +63,13 @@ class NearIdentity(keras.initializers.Initializer):
         self._he = keras.initializers.HeNormal(seed)
 
     def __call__(self, shape, dtype=None):
-        """The kernel, `(height, width, features, filters)`."""
+        """The kernel, `(inputs, outputs)` or `(height, width, inputs, outputs)`."""
         dtype = keras.backend.standardize_dtype(dtype)
-        height, width, features, filters = shape
-        middle = ops.reshape(ops.arange(height * width) == height * width // 2, (height, width))
-        same = ops.eye(features, filters, dtype=dtype)
-        identity = ops.einsum("hw,io->hwio", ops.cast(middle, dtype), same)
-        return identity + 0.1 * self._he(shape, dtype)
+        *size, inputs, outputs = shape
+        same = np.zeros(shape)
+        output = np.arange(outputs)
+        same[(*(side // 2 for side in size), output * inputs // outputs, output)] = 1
+        return ops.convert_to_tensor(same, dtype) + 0.1 * self._he(shape, dtype)
 
     def get_config(self):
         return {"seed": self._he.get_config()["seed"]}

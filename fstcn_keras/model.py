@@ -141,10 +141,8 @@ def _lower_scls(config: FSTCNConfig) -> keras.Model:
 def _spatial_path(x, config: FSTCNConfig):
     """Parallel SCL and its two FCs: (batch, h, w, f) -> (batch, path_units[1])."""
     filters = round(512 * config.width)
-    passes_on = config.initialization == "mean" and x.shape[-1] == filters
-    initializer = NearIdentity() if passes_on else "he_normal"
     scl = convolution_relu(
-        filters, 3, "parallel_scl", _weight_decay(config), initializer=initializer
+        filters, 3, "parallel_scl", _weight_decay(config), initializer=_passing_on(config)
     )
     x = CeilMaxPooling2D(3, 2, name="parallel_pool")(scl(x))
     places = x.shape[1] * x.shape[2]
@@ -157,15 +155,21 @@ def _temporal_path(x, config: FSTCNConfig, temporal_kernels: Sequence[int]):
     """SCL, T-P operator, TCL and two FCs: (batch, l_t, h, w, f) -> (batch, path_units[1])."""
     filters = round(128 * config.width)
     regularizer = _weight_decay(config)
-    scl = convolution_relu(filters, 3, "temporal_scl", regularizer)
+    scl = convolution_relu(filters, 3, "temporal_scl", regularizer, initializer=_passing_on(config))
     x = FoldedTimeDistributed(scl, name="time_distributed_temporal_scl")(x)
     pool = CeilMaxPooling2D(3, 3, name="temporal_pool")
     x = FoldedTimeDistributed(pool, name="time_distributed_temporal_pool")(x)
-    x = TPOperator(filters, kernel_regularizer=regularizer, name="tp_operator")(x)
+    x = TPOperator(
+        filters,
+        kernel_initializer=None if config.initialization == "he" else NearIdentity(),
+        kernel_regularizer=regularizer,
+        name="tp_operator",
+    )(x)
     x = TemporalConvolution(
         round(32 * config.width),
         kernel_sizes=temporal_kernels,
         dropout=config.dropout,
+        kernel_initializer=_over_places(x.shape[-1], config),
         kernel_regularizer=regularizer,
         name="tcl",
     )(x)  # (batch, l_t, f', maps)
@@ -175,13 +179,22 @@ def _temporal_path(x, config: FSTCNConfig, temporal_kernels: Sequence[int]):
     return _fully_connected(x, config.path_units[1], "temporal_features", config)
 
 
-def _fully_connected(x, units: int, name: str, config: FSTCNConfig, *, places: int | None = None):
+def _passing_on(config: FSTCNConfig) -> str | keras.Initializer:
+    """How a convolution over pre-trained features starts."""
+    return "he_normal" if config.initialization == "he" else NearIdentity()
+
+
+def _over_places(places: int, config: FSTCNConfig) -> str | keras.Initializer:
+    """How a layer starts whose inputs are the features of so many places or moments."""
+    return "he_normal" if config.initialization == "he" else MeanOverPlaces(places)
+
+
+def _fully_connected(x, units: int, name: str, config: FSTCNConfig, *, places: int = 1):
     """Dense, ReLU and dropout; `places` says of how many the flattened features are."""
-    averages = places is not None and config.initialization == "mean"
     x = layers.Dense(
         units,
         activation="relu",
-        kernel_initializer=MeanOverPlaces(places) if averages else "he_normal",
+        kernel_initializer="he_normal" if places == 1 else _over_places(places, config),
         kernel_regularizer=_weight_decay(config),
         name=name,
     )(x)

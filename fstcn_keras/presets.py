@@ -34,8 +34,8 @@ class FSTCNConfig:
         dropout: dropout probability after each fully-connected layer and TCL branch.
         weight_decay: `wd` in the gradient term `wd * w` of every kernel.
         initialization: how what follows the lower SCLs starts: `"he"`, at random; `"mean"`, so
-            that the parallel SCL passes on its input, and the first FC of each path is one over
-            the mean of all places, or moments (`fstcn_keras.initializers`).
+            that SCLs and the T-P operator pass on features, and the TCL and the first FC of
+            each path are over their mean in all places, or moments (`fstcn_keras.initializers`).
     """
 
     crop_size: int = 204

@@ -17,6 +17,7 @@ class TemporalConvolution(keras.layers.Layer):
         filters: number of maps of each branch.
         kernel_sizes: side of each branch's kernel, in steps of time and of feature channel.
         dropout: dropout probability after each ReLU.
+        kernel_initializer: initialiser of the kernels.
         kernel_regularizer: regulariser of the kernels.
         seed: seed of the first branch's dropout, the others count on from it; `None` takes one
             from Keras' global seed.
@@ -40,6 +41,7 @@ class TemporalConvolution(keras.layers.Layer):
         *,
         kernel_sizes: Sequence[int] = (3, 5),
         dropout: float = 0.5,
+        kernel_initializer="he_normal",
         kernel_regularizer=None,
         seed: int | None = None,
         **kwargs,
@@ -54,6 +56,9 @@ class TemporalConvolution(keras.layers.Layer):
         self.filters = filters
         self.kernel_sizes = tuple(kernel_sizes)
         self.dropout = dropout
+        if isinstance(kernel_initializer, keras.Initializer):  # each branch makes its own
+            kernel_initializer = keras.initializers.serialize(kernel_initializer)
+        self.kernel_initializer = kernel_initializer
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.seed = seed
         self.convolutions = [
@@ -62,7 +67,7 @@ class TemporalConvolution(keras.layers.Layer):
                 size,
                 padding="same",
                 activation="relu",
-                kernel_initializer="he_normal",
+                kernel_initializer=self.kernel_initializer,
                 kernel_regularizer=self.kernel_regularizer,
                 data_format="channels_last",
                 dtype=self.dtype_policy,
@@ -97,6 +102,7 @@ class TemporalConvolution(keras.layers.Layer):
             "filters": self.filters,
             "kernel_sizes": self.kernel_sizes,
             "dropout": self.dropout,
+            "kernel_initializer": self.kernel_initializer,
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "seed": self.seed,
         }

@@ -2,6 +2,7 @@
 
 import keras
 from keras import ops
+from keras.initializers import RandomNormal
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
@@ -16,10 +17,12 @@ class TPOperator(keras.layers.Layer):
     y[b, t, j, s] = sum_i x[b, t, s // w, s % w, i] * P[i, j]
     ```
 
-    `P` has shape `(f, filters)`, no bias, and starts from N(0, 1/f), which keeps the variance.
+    `P` has shape `(f, filters)`, no bias, and by default starts from N(0, 1/f), which keeps the
+    variance.
 
     Args:
         filters: number of feature channels after the permutation, the paper's `f'`.
+        kernel_initializer: initialiser of `P`, instead of the Gaussian.
         kernel_regularizer: regulariser of `P`.
 
     Input shape:
@@ -36,11 +39,12 @@ class TPOperator(keras.layers.Layer):
         project's choice, the paper gives none.
     """
 
-    def __init__(self, filters: int, *, kernel_regularizer=None, **kwargs):
+    def __init__(self, filters: int, *, kernel_initializer=None, kernel_regularizer=None, **kwargs):
         super().__init__(**kwargs)
         if filters < 1:
             raise ValueError(f"`filters` must be positive. Received: filters={filters}")
         self.filters = filters
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.input_spec = keras.layers.InputSpec(ndim=5)
 
@@ -49,7 +53,7 @@ class TPOperator(keras.layers.Layer):
         self.P = self.add_weight(
             name="P",
             shape=(features, self.filters),
-            initializer=keras.initializers.RandomNormal(stddev=features**-0.5),
+            initializer=self.kernel_initializer or RandomNormal(stddev=features**-0.5),
             regularizer=self.kernel_regularizer,
         )
 
@@ -67,5 +71,6 @@ class TPOperator(keras.layers.Layer):
         return {
             **super().get_config(),
             "filters": self.filters,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }

@@ -23,6 +23,19 @@ def test_a_layer_over_places_starts_as_one_over_their_mean():
     assert np.abs(shared.mean()) < 0.003
 
 
+def test_a_convolution_whose_channels_are_places_starts_as_one_over_their_mean():
+    x = np.random.default_rng(0).standard_normal((2, 5, 20, 16)).astype(np.float32)
+    layer = layers.Conv2D(8, 3, padding="same", kernel_initializer=MeanOverPlaces(16, seed=1))
+    found = ops.convert_to_numpy(layer(x))
+    taps = ops.convert_to_numpy(layer.kernel).sum(axis=2)  # (3, 3, 8)
+    mean = np.pad(x.mean(axis=-1), ((0, 0), (1, 1), (1, 1)))
+    expected = sum(
+        mean[:, a : a + 5, b : b + 20, None] * taps[a, b] for a in range(3) for b in range(3)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert taps.std() == pytest.approx((2 / 9) ** 0.5, rel=0.2)  # of 9 taps on one mean, not 144
+
+
 def test_places_that_do_not_divide_the_inputs():
     with pytest.raises(ValueError, match=r"7 places must divide the inputs\. Received: \(20, 3\)"):
         MeanOverPlaces(7)((20, 3))
@@ -41,6 +54,17 @@ def test_a_convolution_that_starts_near_the_identity(size):
     assert np.corrcoef(found.ravel(), x.ravel())[0, 1] > 0.9
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), [(64, 16), (16, 64), (20, 8)])
+def test_fewer_or_more_outputs_than_inputs(inputs, outputs):
+    """The permutation P, a matrix, and what it passes on."""
+    kernel = ops.convert_to_numpy(NearIdentity(seed=1)((inputs, outputs)))
+    for output, column in enumerate(kernel.T):
+        source = int(output * inputs / outputs)
+        assert np.argmax(column) == source
+        assert column[source] == pytest.approx(1, abs=0.4)
+    assert np.median(np.abs(kernel)) < 0.1
+
+
 @pytest.mark.parametrize("initializer", [MeanOverPlaces(3, seed=4), NearIdentity(seed=4)])
 def test_an_initializer_survives_its_configuration(initializer):
     copy = keras.initializers.deserialize(keras.initializers.serialize(initializer))
@@ -48,7 +72,7 @@ def test_an_initializer_survives_its_configuration(initializer):
     np.testing.assert_array_equal(*(ops.convert_to_numpy(i(shape)) for i in (initializer, copy)))
 
 
-def test_only_the_first_fc_of_each_path_averages(tmp_path):
+def test_what_follows_the_lower_scls_passes_on_and_averages(tmp_path):
     model = fstcn(num_classes=4, **TINY | {"initialization": "mean"})
     places = int(np.prod(model.get_layer("parallel_pool").output.shape[1:3]))
     for name, count in {"spatial_fc": places, "temporal_fc": TINY["clip_length"]}.items():
@@ -56,6 +80,12 @@ def test_only_the_first_fc_of_each_path_averages(tmp_path):
         each = kernel.reshape(count, -1, kernel.shape[-1])
         np.testing.assert_array_equal(each, np.broadcast_to(each[:1], each.shape), err_msg=name)
         assert each[0].std() > 0
+    for convolution in model.get_layer("tcl").convolutions:
+        kernel = ops.convert_to_numpy(convolution.kernel)
+        np.testing.assert_array_equal(kernel, np.broadcast_to(kernel[:, :, :1], kernel.shape))
+        assert kernel.std() > 0
+    permutation = ops.convert_to_numpy(model.get_layer("tp_operator").P)
+    assert (permutation.argmax(axis=0) == np.arange(16)).all()
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
