@@ -69,8 +69,8 @@ class FitOptions(CollectionOptions):
     )
     initialization: Literal[INITIALIZATIONS] | None = option(
         None,
-        "of what follows the lower SCLs: he, at random, or mean, as a classifier of features "
-        "averaged over places and moments (default: the preset's)",
+        "of what follows the lower SCLs: he, at random, or mean, which passes their features on "
+        "and averages them over places and moments (default: the preset's)",
     )
     recipe: Literal["paper", "modern"] | None = option(
         None, "defaults of what follows (default: paper for preset paper, else modern)"
