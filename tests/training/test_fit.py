@@ -226,6 +226,7 @@ def test_scl_weights_may_go_once_a_run_is_finished(data, tmp_path, capsys):
 
 def test_what_changes_the_preset_reaches_the_network_and_its_views(data, tmp_path):
     more = ("--short-side", "110", "--initialization", "mean", "--paths", "spatial")
+    more += ("--store", str(tmp_path / "store"))  # of frames of another size
     more += ("--auxiliary-epochs", "0", "--epochs", "1", "--learning-rate", "1e-6")
     cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run", *more))
     assert json.loads((tmp_path / "run" / "views.json").read_text())["short_side"] == 110
