@@ -74,8 +74,8 @@ def finished(store: Path) -> int:
 def fail(process: subprocess.Popen) -> str:
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
-    (line,) = errors.splitlines()
-    return line
+    assert len(errors.splitlines()) == 1, errors
+    return errors.rstrip("\n")
 
 
 def test_what_it_prints(whole):
