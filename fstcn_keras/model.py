@@ -194,7 +194,7 @@ def _fully_connected(x, units: int, name: str, config: FSTCNConfig, *, places: i
     x = layers.Dense(
         units,
         activation="relu",
-        kernel_initializer="he_normal" if places == 1 else _over_places(places, config),
+        kernel_initializer=_over_places(places, config),
         kernel_regularizer=_weight_decay(config),
         name=name,
     )(x)
