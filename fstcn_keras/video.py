@@ -111,6 +111,8 @@ class VideoReader:
         if isinstance(source, str | os.PathLike):
             if Path(source).is_dir():
                 raise VideoError("is a folder, not a video file")
+            if Path(source).exists() and not Path(source).is_file():
+                raise VideoError("is not a regular file")  # a pipe would be waited for without end
             source = f"file:{os.fspath(source)}"  # whatever the name looks like, no address
         else:
             source.seek(0)

@@ -22,6 +22,7 @@ from fstcn_keras.serving.requests import V2Request
 from fstcn_keras.serving.workers import Workers
 
 RETRY_AFTER_S = 1
+KEEP_ALIVE_S = 65  # as KServe has it: longer than clients and proxies keep idle connections
 _CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
 _CONTENT_POLICY += "connect-src 'self'; media-src blob:; img-src data:"
 
@@ -85,7 +86,11 @@ def http_server(app: FastAPI, *, drain_s: float) -> uvicorn.Server:
             return contextlib.nullcontext()
 
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=drain_s
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=drain_s,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     return Server(config)
 

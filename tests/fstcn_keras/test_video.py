@@ -1,6 +1,7 @@
 """Reading frames by number, from paths, file objects and arrays."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -94,6 +95,12 @@ def test_a_file_object_that_cannot_seek():
 
     with pytest.raises(ValueError, match="able to seek"):
         open_frames(Pipe(b"RIFF"))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.avi")
+    with pytest.raises(VideoError, match="^is not a regular file$"):
+        list(VideoReader(tmp_path / "pipe.avi"))
 
 
 def test_a_name_is_never_an_address(path, monkeypatch):

@@ -1,5 +1,6 @@
 """Image folders: which images are usable, what is decoded of them, frames written as images."""
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -97,6 +98,12 @@ def test_files_that_are_no_images(tmp_path):
     assert "10000 x 9000 pixels, more than 50,000,000" in reason(png_that_claims(10000, 9000))
     assert "exceeds limit" in reason(png_that_claims(100000, 90000))
     assert reason(png_that_claims(20, 20))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "i.jpg")
+    with pytest.raises(ImageError, match="^not a regular file$"):
+        read_image(tmp_path / "i.jpg", short_side=120)
 
 
 @pytest.fixture

@@ -74,8 +74,10 @@ def finished(store: Path) -> int:
 def fail(process: subprocess.Popen) -> str:
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert len(errors.splitlines()) == 1, errors
-    return errors.rstrip("\n")
+    # On a machine that is busy the work takes long enough for lines of progress.
+    lines = [line for line in errors.splitlines() if not line.startswith("decoding videos: ")]
+    assert len(lines) == 1, errors
+    return lines[0]
 
 
 def test_what_it_prints(whole):

@@ -69,6 +69,8 @@ def read_image(file: Path, *, short_side: int) -> np.ndarray:
     Raises:
         ImageError: if that fails, or the file claims more than `MAX_PIXELS`.
     """
+    if file.exists() and not file.is_file():
+        raise ImageError("not a regular file")  # a pipe would be waited for without end
     try:
         with Image.open(file, formats=("JPEG", "PNG")) as image:
             width, height = image.size

@@ -137,6 +137,15 @@ def test_a_client_that_leaves_frees_its_place(server, client):
     server.wait_for_requests(0)
 
 
+def test_an_idle_connection_is_not_closed_under_a_client_that_keeps_it(server):
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        for idle_s in (0, httpx.Limits().keepalive_expiry + 0.5):
+            time.sleep(idle_s)
+            connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
 def statuses_until_ready(url: str, path: str) -> list[int]:
     """Of liveness, readiness and a model's metadata and answer, from the first answer on."""
     deadline = time.monotonic() + START_S
