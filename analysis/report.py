@@ -20,7 +20,7 @@ from training import cli
 from training.cli import UserError
 from training.scores import RunScores, read_scores, summarised
 from training.splits import ROWS
-from training.tables import percent, recipe_text
+from training.tables import percent, training_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ def main(options: FigureOptions):
     run = chosen_run(options.run)
     fit_options = read_options(run)
     scores = read_scores(run)
-    sections = [training_section(run, recipe_text(fit_options))]
+    sections = [training_section(run, training_text(fit_options))]
     folder = figures_folder(run, options.out)
     sections += [section for topic in TOPICS for section in topic_sections(topic, scores, folder)]
     file = folder / "report.html"

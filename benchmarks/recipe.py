@@ -20,6 +20,7 @@ from training.scores import RunResult, check_same_videos, read_result
 
 CHANGES = {
     "default": {},
+    "from-scratch": {"scl_weights": None},
     "two-stages": {"auxiliary_epochs": 20},
     "head-first": {"head_epochs": 10, "epochs": 10},
     "label-smoothing": {"label_smoothing": 0.1},
@@ -39,6 +40,7 @@ class RecipeOptions(FitOptions):
     seeds: tuple[int, ...] = option(
         (0, 1, 2), "the recipe as it is is trained from each, a change from the first"
     )
+    name: str = option("recipe", "of the table in benchmarks/results")
     out: Path | None = option(None, "folder of the runs (default: runs/recipe-DATASET-PRESET)")
 
     def __post_init__(self):
@@ -61,7 +63,7 @@ def main(options: RecipeOptions):
     if fit_runs(list(runs.values())):
         rows = compared({key: read_result(run.run_folder()) for key, run in runs.items()})
         print_table(rows)
-        write_csv("recipe", rows)
+        write_csv(options.name, rows)
 
 
 def planned(options: RecipeOptions) -> dict[tuple[str, int], FitOptions]:

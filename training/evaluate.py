@@ -174,7 +174,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore, *, views: str | Non
         fusion.fuse(scores).argmax(axis=-1),
         dataset.classes,
         caption=f"{dataset.name} split {dataset.split}: {len(videos)} test videos, "
-        f"{scores.shape[1]} clips x {scores.shape[2]} crops, SCI fusion",
+        f"{views_text(metrics['protocol'])}, SCI fusion",
     )
     figures.save_figure(confusion, run / "confusion.png")
     write_aside(run / "metrics.json", json.dumps(metrics, indent=1))

@@ -168,19 +168,24 @@ class FitOptions(CollectionOptions):
 
     def preset_text(self) -> str:
         """The preset, and what of it the command changed."""
-        own = PRESETS[self.preset]
-        changed = [
-            f"{name} {getattr(self, name)}"
-            for name in OF_PRESET
-            if getattr(self, name) != getattr(own, name)
-        ]
-        return f"{self.preset}{' with ' if changed else ''}{', '.join(changed)}"
+        own = {name: getattr(PRESETS[self.preset], name) for name in OF_PRESET}
+        return self._with_changes(self.preset, own)
+
+    def recipe_text(self) -> str:
+        """The recipe, and what of it the command changed."""
+        own = dataclasses.asdict(RECIPES[self.recipe, self.preset])
+        return self._with_changes(self.recipe, {**own, "warmup_epochs": None})
 
     def warmup(self, epochs: int) -> float:
         """Epochs of warm-up of a stage of so many epochs."""
         if self.warmup_epochs is None:
             return min(2.0, epochs / 10)
         return min(self.warmup_epochs, epochs / 2)
+
+    def _with_changes(self, name: str, own: dict) -> str:
+        chosen = {field: getattr(self, field) for field in own}
+        changed = [f"{field} {chosen[field]}" for field in own if chosen[field] != own[field]]
+        return f"{name} with {', '.join(changed)}" if changed else name
 
     def _fill(self, name: str, value):
         object.__setattr__(self, name, value)  # frozen: the one place that fills in defaults

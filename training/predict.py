@@ -16,7 +16,7 @@ from fstcn_keras.views import VIEWS
 from training import annotation, cli, figures
 from training.cli import UserError, option, positional
 from training.evaluate import VIEWS_HELP, load_classifier
-from training.scores import made_text
+from training.scores import views_text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,11 +76,8 @@ def main(options: PredictOptions):
 
 def table(video: Path, prediction: Prediction, top_k: int) -> str:
     """The best classes of a video, for people."""
-    num_clips, num_crops = prediction.sci.shape
-    lines = [
-        f"{video}: {prediction.num_frames} frames, {num_clips} clips x {num_crops} crops"
-        f"{made_text(prediction.protocol)}, SCI fusion"
-    ]
+    views = views_text(prediction.protocol)
+    lines = [f"{video}: {prediction.num_frames} frames, {views}, SCI fusion"]
     best = zip(prediction.classes[:top_k], prediction.scores, strict=False)
     return "\n".join(lines + [f"  {score:6.3f}  {name}" for name, score in best])
 

@@ -120,7 +120,8 @@ def summarised(scores: RunScores) -> RunResult:
 
 def views_text(protocol: dict) -> str:
     """How many views of a video there are, and how they are made if not exactly."""
-    text = f"{protocol['num_clips']} clips x {protocol['num_crops']} crops"
+    plural = "s" if protocol["num_clips"] > 1 else ""
+    text = f"{protocol['num_clips']} clip{plural} x {protocol['num_crops']} crops"
     return text + made_text(protocol)
 
 

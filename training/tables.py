@@ -3,15 +3,14 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fstcn_keras.presets import PATHS
 from training.options import FitOptions
-from training.recipes import RECIPES
-from training.scores import RunResult, made_text
+from training.scores import RunResult, made_text, views_text
 from training.splits import deviation
 
 
@@ -141,7 +140,7 @@ def record(
         "paths": " ".join(row.paths),
         "temporal_kernels": _kernels_text(row, options),
         "preset": options.preset_text(),
-        "recipe": recipe_text(options),
+        "recipe": training_text(options),
         "precision": protocol["precision"],
         "run": name,
     }
@@ -151,20 +150,14 @@ def _kernels_text(row: Row, options: FitOptions) -> str:
     return " ".join(map(str, row.kernels(options))) if "temporal" in row.paths else ""
 
 
-def recipe_text(options: FitOptions) -> str:
-    """The recipe, what the command changed of it, where the weights started, seed, precision."""
-    defaults = asdict(RECIPES[options.recipe, options.preset])
-    changed = [
-        f"{name} {getattr(options, name)}"
-        for name, value in defaults.items()
-        if getattr(options, name) != value
-    ]
-    if options.warmup_epochs is not None:
-        changed.append(f"warmup_epochs {options.warmup_epochs}")
+def training_text(options: FitOptions) -> str:
+    """The recipe with its changes, where the weights started, seed and precision."""
     start = "random weights" if options.scl_weights is None else Path(options.scl_weights).name
-    text = f"recipe {options.recipe}{' with ' if changed else ''}{', '.join(changed)}"
     held_out = f", {options.val_fraction:g} held out" if options.val_fraction else ""
-    return f"{text}; from {start}{held_out}; seed {options.seed}; in {options.precision}"
+    return (
+        f"recipe {options.recipe_text()}; from {start}{held_out}; seed {options.seed}; "
+        f"in {options.precision}"
+    )
 
 
 def to_csv(records: Sequence[dict]) -> str:
@@ -238,7 +231,8 @@ def _views_text(entry: dict) -> str:
     if entry["fusion"] == "single":
         return f"1 clip, centre crop{made_text(entry)}"
     fusion = {"average": "averaged", "sci": "SCI fusion"}[entry["fusion"]]
-    return f"{entry['clips']} clips x {entry['crops']} crops{made_text(entry)}, {fusion}"
+    views = {"num_clips": entry["clips"], "num_crops": entry["crops"], "views": entry["views"]}
+    return f"{views_text(views)}, {fusion}"
 
 
 def _network_text(entry: dict) -> str:

@@ -99,7 +99,7 @@ def test_a_file_object_that_cannot_seek():
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.avi")
-    with pytest.raises(VideoError, match="^is not a regular file$"):
+    with pytest.raises(VideoError, match=r"^is not a regular file$"):
         list(VideoReader(tmp_path / "pipe.avi"))
 
 

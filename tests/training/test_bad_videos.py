@@ -175,7 +175,7 @@ def test_a_run_judges_by_every_test_video_that_decodes(finished):
     )
     assert (
         f"folder split 1: {len(usable) + 2} test videos of 2 classes (1 listed but missing, "
-        f"{len(rejected)} could not be decoded), 1 clips x 18 crops"
+        f"{len(rejected)} could not be decoded), 1 clip x 18 crops"
     ) in printed.splitlines()
 
 

@@ -16,7 +16,7 @@ from training import cli, evaluate, experiments, fit
 from training.data import datasets
 from training.experiments import ExperimentOptions, networks
 from training.options import FitOptions, write_config
-from training.tables import recipe_text
+from training.tables import training_text
 
 # rows of Table 2 as the paper prints them: UCF-101, HMDB-51; and what of ours stands beside
 TABLE_2 = {
@@ -280,5 +280,5 @@ def test_a_table_names_lower_scls_that_are_not_the_presets(tmp_path):
 
 
 def test_a_recipe_names_what_the_weights_started_from():
-    assert "from imagenet; seed 3" in recipe_text(FitOptions(scl_weights="imagenet", seed=3))
-    assert "from random weights; seed 0" in recipe_text(FitOptions())
+    assert "from imagenet; seed 3" in training_text(FitOptions(scl_weights="imagenet", seed=3))
+    assert "from random weights; seed 0" in training_text(FitOptions())

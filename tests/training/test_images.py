@@ -102,7 +102,7 @@ def test_files_that_are_no_images(tmp_path):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "i.jpg")
-    with pytest.raises(ImageError, match="^not a regular file$"):
+    with pytest.raises(ImageError, match=r"^not a regular file$"):
         read_image(tmp_path / "i.jpg", short_side=120)
 
 
