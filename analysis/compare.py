@@ -1,11 +1,13 @@
 """Which of several runs is better: python -m analysis.compare RUN RUN [...]
 
 Prints a table of their accuracies and, for every pair, whether the difference is more than
-chance: McNemar's exact test and a bootstrap interval, both on the same test videos. Runs that
-were scored on other videos are refused. With --out the tables are written to compare.md as well.
+chance: an exact test and a bootstrap interval on the same test videos, which take the sources that
+the videos were cut from for what chance has drawn. Runs that were scored on other videos are
+refused. With --out the tables are written to compare.md as well.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,10 +15,10 @@ from typing import Literal
 import numpy as np
 
 from analysis.runs import network_text, read_options
-from analysis.statistics import Difference, Share, holm, paired_difference, wilson
+from analysis.statistics import Difference, Share, holm, paired_difference, share_of
 from analysis.style import FUSIONS
 from fstcn_keras.files import write_aside
-from fstcn_keras.fusion import METHODS, fuse
+from fstcn_keras.fusion import METHODS
 from training import cli
 from training.cli import UserError, option, positional
 from training.scores import RunScores, check_same_videos, read_scores, summarised, views_text
@@ -55,7 +57,11 @@ def main(options: CompareOptions):
         raise UserError("each run can be named once")
     runs = [read_scores(run) for run in options.runs]
     check_same_videos([summarised(scores) for scores in runs])
-    comparison = compare(np.stack([right_videos(scores, options.fusion) for scores in runs]))
+    orders = [np.argsort(scores.paths) for scores in runs]
+    comparison = compare(
+        [scores.right(options.fusion)[order] for scores, order in zip(runs, orders, strict=True)],
+        np.array(runs[0].sources)[orders[0]],
+    )
     text = to_markdown(comparison, runs, options)
     print(text)
     if options.out is not None:
@@ -64,22 +70,17 @@ def main(options: CompareOptions):
         print(f"results in {options.out / 'compare.md'}")
 
 
-def right_videos(scores: RunScores, method: str) -> np.ndarray:
-    """Whether each video is right, bool `(V,)`, in the order of their paths."""
-    right = fuse(scores.scores, method).argmax(axis=-1) == scores.labels
-    return right[np.argsort(scores.paths)]
-
-
-def compare(right: np.ndarray) -> Comparison:
+def compare(right: Sequence[np.ndarray], sources: np.ndarray) -> Comparison:
     """Accuracies and all pairs.
 
     Args:
-        right: whether each run has each video right, bool `(runs, V)`.
+        right: of each run whether it has each video right, bool `(V,)`.
+        sources: of the videos, `(V,)`.
     """
     return Comparison(
-        shares=[wilson(int(row.sum()), len(row)) for row in right],
+        shares=[share_of(of_run, sources) for of_run in right],
         pairs=[
-            (one, other, paired_difference(right[one], right[other], seed=SEED))
+            (one, other, paired_difference(right[one], right[other], sources, seed=SEED))
             for one, other in itertools.combinations(range(len(right)), 2)
         ],
     )
@@ -91,15 +92,18 @@ def to_markdown(comparison: Comparison, runs: list[RunScores], options: CompareO
     lines = [
         f"{protocol['dataset']} split {protocol['split']}: top-1 accuracy on "
         f"{protocol['videos']} test videos of {protocol['num_classes']} classes, "
-        f"{FUSIONS[options.fusion]}",
+        f"{FUSIONS[options.fusion]}; they are cut from {comparison.shares[0].sources} sources, as "
+        "their names tell",
         "",
         *accuracy_table(comparison, runs),
         "",
         *difference_table(comparison, [str(scores.run) for scores in runs]),
         "",
-        "A difference is the first named run less the second. The bootstrap draws the videos "
-        f"anew, with seed {SEED}. Only the choice of videos is taken for chance here: another "
-        "seed of training gives another network.",
+        "A difference is the first named run less the second. Intervals of accuracies are "
+        "Wilson's, for as many independent videos as the sources are worth; the bootstrap draws "
+        f"the sources anew, with seed {SEED}; the test swaps the two runs' answers to whole "
+        "sources, which with one video of each is McNemar's exact test. Only the choice of the "
+        "sources is taken for chance here: another seed of training gives another network.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -116,7 +120,7 @@ def accuracy_table(comparison: Comparison, runs: list[RunScores]) -> list[str]:
         ]
         for scores, share in zip(runs, comparison.shares, strict=True)
     ]
-    return markdown_table(["run", "top-1", "95 % interval (Wilson)", "views", "network"], rows)
+    return markdown_table(["run", "top-1", "95 % interval", "views", "network"], rows)
 
 
 def difference_table(comparison: Comparison, names: list[str]) -> list[str]:
@@ -134,7 +138,7 @@ def difference_table(comparison: Comparison, names: list[str]) -> list[str]:
         for (earlier, later, difference), p in zip(comparison.pairs, adjusted, strict=True)
     ]
     headings = ["difference", "points", "95 % interval (bootstrap)", "videos right in one alone"]
-    headings += ["p (McNemar, exact)", f"p among {len(rows)} (Holm)"]
+    headings += ["p (exact)", f"p among {len(rows)} (Holm)"]
     return markdown_table(headings, rows)
 
 

@@ -1,7 +1,7 @@
 """What a run gets wrong: python -m analysis.errors [RUN]
 
 From the scores of all test videos: the confusion matrix, similar classes side by side; the
-accuracy of each class with its Wilson interval; frames of the worst mistakes; how far the scores
+accuracy of each class with its interval; frames of the worst mistakes; how far the scores
 can be taken as probabilities; accuracy against the number of views. Writes confusion.png,
 class_accuracy.png, mistakes.jpg, reliability.png, views.png and errors.json into RUN/figures.
 """
@@ -18,7 +18,7 @@ from analysis.calibration import Reliability, draw_reliability, reliability
 from analysis.confusion import confused_pairs, similarity_order, soft_confusion
 from analysis.contact_sheet import Entry, draw_contact_sheet
 from analysis.runs import FigureOptions, figures_folder, open_run, protocol_text, read_options
-from analysis.statistics import Share, wilson
+from analysis.statistics import Share, share_of
 from analysis.style import FUSIONS, PALETTE
 from analysis.view_counts import OF_MANY, TopOnes, accuracy_by_views, draw_views
 from fstcn_keras import fusion
@@ -76,13 +76,17 @@ def find_errors(scores: RunScores, caption: str) -> Errors:
     """Counts the mistakes of a run in every way."""
     labels = scores.labels
     fused = {method: fusion.fuse(scores.scores, method) for method in OF_MANY}
-    right = {method: values.argmax(axis=-1) == labels for method, values in fused.items()}
+    right = {method: scores.right(method) for method in OF_MANY}
+    sources = np.array(scores.sources)
     present = np.unique(labels)
     return Errors(
         caption=caption,
         weights_sha256=scores.protocol["weights_sha256"],
-        top1={method: share_of(values) for method, values in right.items()},
-        classes={scores.classes[c]: share_of(right["sci"][labels == c]) for c in present},
+        top1={method: share_of(values, sources) for method, values in right.items()},
+        classes={
+            scores.classes[c]: share_of(right["sci"][labels == c], sources[labels == c])
+            for c in present
+        },
         pairs=[
             (scores.classes[true], scores.classes[predicted], videos)
             for true, predicted, videos in confused_pairs(labels, fused["sci"].argmax(axis=-1))
@@ -90,11 +94,6 @@ def find_errors(scores: RunScores, caption: str) -> Errors:
         calibration={method: reliability(values, labels) for method, values in fused.items()},
         views=accuracy_by_views(scores.scores, labels),
     )
-
-
-def share_of(right: np.ndarray) -> Share:
-    """The share of videos that are right, of bool `(V,)`."""
-    return wilson(int(right.sum()), len(right))
 
 
 def _plain(value):
@@ -125,7 +124,7 @@ def draw_class_accuracy(errors: Errors) -> Figure:
     figure = Figure(figsize=(7.5, 1.8 + 0.24 * len(classes)), layout="constrained")
     axes = figure.subplots()
     places = range(len(classes))
-    axes.hlines(places, *ends, color=PALETTE[5], linewidth=4, label="Wilson interval, 95 %")
+    axes.hlines(places, *ends, color=PALETTE[5], linewidth=4, label="interval, 95 %")
     axes.plot(values, places, "o", color=PALETTE[0], label="accuracy")
     whole = errors.top1["sci"]
     axes.axvline(whole.share, color="grey", linestyle="--", label=f"all videos: {whole.share:.1%}")

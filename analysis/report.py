@@ -14,7 +14,7 @@ from pathlib import Path
 from analysis.features import FEATURES
 from analysis.page import embedded_file, write_page
 from analysis.runs import FigureOptions, figures_folder, protocol_text, read_options
-from analysis.statistics import wilson
+from analysis.statistics import share_of
 from fstcn_keras.runs import chosen_run
 from training import cli
 from training.cli import UserError
@@ -131,13 +131,12 @@ def main(options: FigureOptions):
 def accuracy_table(scores: RunScores) -> list[list[str]]:
     """Accuracies at both levels by every fusion, with the interval of those of videos."""
     accuracies = summarised(scores).accuracies
-    rows = [["", "top-1", "95 % interval (Wilson)", "top-5", "mean class"]]
+    rows = [["", "top-1", "95 % interval", "top-5", "mean class"]]
     for name, (level, method) in ROWS.items():
         values = accuracies[level][method]
         interval = ""  # clips of one video are no independent samples
         if level == "video":
-            videos = len(scores.labels)
-            share = wilson(round(values["top1"] * videos), videos)
+            share = share_of(scores.right(method), scores.sources)
             interval = f"{percent(share.low)} to {percent(share.high)}"
         rows.append(
             [name, percent(values["top1"]), interval]

@@ -11,7 +11,7 @@ from training.cli import UserError, option, positional
 from training.data.datasets import Dataset, Video
 from training.data.store import FrameStore
 from training.evaluate import check_network_classes, check_test_videos, load_classifier
-from training.options import FitOptions, open_data, read_config
+from training.options import CONFIG, FitOptions, open_data, read_config
 from training.scores import RunScores, views_text
 
 
@@ -64,7 +64,7 @@ def read_options(run: Path) -> FitOptions:
     Raises:
         UserError: if the folder is no run, or one of `fit --split all`.
     """
-    options = dataclasses.replace(read_config(run / "config.yaml"), out=run)
+    options = dataclasses.replace(read_config(run / CONFIG), out=run)
     if options.split == "all":
         each = ", ".join(str(one.run_folder()) for one in options.each_split())
         raise UserError(f"{run} holds a run for each split: name one of {each}")

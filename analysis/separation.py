@@ -1,11 +1,11 @@
 """How well features tell classes apart, in numbers, in the space where they lie."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.cluster import KMeans
-from sklearn.metrics import silhouette_score, v_measure_score
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.metrics import pairwise_distances, silhouette_score, v_measure_score
 from threadpoolctl import threadpool_limits
 
 NEIGHBOURS = 5
@@ -18,8 +18,8 @@ class Separation:
 
     Attributes:
         neighbours: k of the next one, at most `NEIGHBOURS` and one less than the smallest class.
-        knn: share of the videos whose class is the most frequent among their k nearest other
-            videos (leave one out).
+        knn: share of the videos whose class is the most frequent among the k videos nearest to
+            them that were cut from other sources, of equally frequent ones the first.
         silhouette: mean over the videos of `(b - a) / max(a, b)`, -1 to 1: a is the mean distance
             to the others of the class, b that to the nearest other class.
         v_measure: harmonic mean of homogeneity and completeness, 0 to 1, of the clusters that
@@ -33,21 +33,41 @@ class Separation:
 
 
 @threadpool_limits.wrap(limits=1, user_api="openmp")  # as in `embedding.embed`
-def separation(features: np.ndarray, labels: np.ndarray, *, seed: int) -> Separation:
+def separation(
+    features: np.ndarray, labels: np.ndarray, sources: Sequence[str], *, seed: int
+) -> Separation:
     """Measures how well the classes are apart.
 
     Args:
         features: `(V, units)`.
         labels: int `(V,)`, two classes or more, each of two videos or more.
+        sources: that each video was cut from, `V` names.
         seed: of the starts of k-means.
     """
     _, counts = np.unique(labels, return_counts=True)
     neighbours = min(NEIGHBOURS, counts.min() - 1)
-    classifier = KNeighborsClassifier(neighbours).fit(features, labels)
+    right = nearest_classes(features, labels, np.asarray(sources), neighbours) == labels
     clusters = KMeans(len(counts), n_init=KMEANS_STARTS, random_state=seed).fit_predict(features)
     return Separation(
         neighbours=int(neighbours),
-        knn=float(np.mean(classifier.predict(None) == labels)),  # None: each without itself
+        knn=float(np.mean(right)),
         silhouette=float(silhouette_score(features, labels)),
         v_measure=float(v_measure_score(labels, clusters)),
     )
+
+
+def nearest_classes(
+    features: np.ndarray, labels: np.ndarray, sources: np.ndarray, neighbours: int
+) -> np.ndarray:
+    """The most frequent class of the nearest videos of other sources, int `(V,)`.
+
+    Videos of one source look alike, whatever the features tell of their class. Where there are no
+    others it is -1.
+    """
+    distances = pairwise_distances(features)
+    distances[sources[:, None] == sources] = np.inf
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :neighbours]
+    others = np.isfinite(np.take_along_axis(distances, nearest, axis=1))
+    votes = np.zeros((len(labels), labels.max() + 1))
+    np.add.at(votes, (np.arange(len(labels))[:, None], labels[nearest]), others)
+    return np.where(others.any(axis=1), votes.argmax(axis=1), -1)

@@ -1,21 +1,29 @@
-"""How sure an accuracy is, and the difference of two, on the same videos."""
+"""How sure an accuracy is, and the difference of two, on the same videos.
 
+Videos that were cut from one source, a film or a shot, are right or wrong together: what was drawn
+at random are the sources. With every video from a source of its own all of this is as usual.
+"""
+
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import norm
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
+_AT_A_TIME = 1000  # resamples; bounds the memory
 
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """A share of some videos with its Wilson interval of confidence 95 %.
+    """A share of some videos with its interval of confidence 95 %.
 
     Attributes:
         right: videos that count.
         videos: all videos, at least one.
+        sources: what the videos were cut from.
         share: `right / videos`.
         low: lower end of the interval.
         high: upper end.
@@ -23,24 +31,50 @@ class Share:
 
     right: int
     videos: int
+    sources: int
     share: float
     low: float
     high: float
 
 
-def wilson(right: int, videos: int) -> Share:
-    """The share of the videos that are right, and its interval (Wilson 1927).
+def share_of(right: np.ndarray, sources: Sequence[str]) -> Share:
+    """The share of the videos that are right, and its interval.
 
-    With `p` the share, `n` the videos and `z = 1.96`, the interval is
-    `(p + z^2 / 2n ± z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)`.
+    Wilson's interval (1927), with `p` the share and `z = 1.96`, is
+    `(p + z^2 / 2n ± z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)`. In the place of the
+    number of videos `V` stands the effective one, `n = V / max(d, 1)`, with the design effect `d`
+    of G sources (Kish 1965; Korn and Graubard 1998), where `e_g` is the number of right videos of
+    source g beyond the `p` of them that was to be expected:
+
+    ```
+    d = G / (G - 1) * (V - 1) / V * sum_g e_g^2 / (V p (1 - p))
+    ```
+
+    Where all videos are right, or none, or all are of one source, `n = G`.
+
+    Args:
+        right: bool `(V,)`.
+        sources: that each video was cut from, `V` names.
     """
-    interval = binomtest(right, videos).proportion_ci(CONFIDENCE, method="wilson")
+    number = len(right)
+    share = float(np.mean(right))
+    beyond = _sums(right - share, sources)
+    groups = len(beyond)
+    effective = float(groups)
+    if 0 < share < 1 and groups > 1:
+        small = groups / (groups - 1) * (number - 1) / number
+        effect = small * float(np.sum(beyond**2)) / (number * share * (1 - share))
+        effective = number / max(effect, 1)
+    z = float(norm.ppf((1 + CONFIDENCE) / 2))
+    middle = share + z**2 / (2 * effective)
+    half = z * math.sqrt(share * (1 - share) / effective + z**2 / (4 * effective**2))
     return Share(
-        right=right,
-        videos=videos,
-        share=right / videos,
-        low=float(interval.low),
-        high=float(interval.high),
+        right=int(np.sum(right)),
+        videos=number,
+        sources=groups,
+        share=share,
+        low=max((middle - half) / (1 + z**2 / effective), 0.0),
+        high=min((middle + half) / (1 + z**2 / effective), 1.0),
     )
 
 
@@ -54,8 +88,9 @@ class Difference:
         difference: accuracy of the second less that of the first.
         low: lower end of the difference's bootstrap interval of confidence 95 %.
         high: upper end.
-        p: two-sided probability of a split of the `only_first + only_second` videos as uneven as
-            this or more, were both networks equally good (McNemar's exact test).
+        p: two-sided probability of a difference as large as this or larger, if of each source it
+            were chance which network gave which of the two networks' answers; exact. With every
+            video from a source of its own this is McNemar's exact test.
     """
 
     only_first: int
@@ -66,32 +101,53 @@ class Difference:
     p: float
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray, *, seed: int) -> Difference:
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, sources: Sequence[str], *, seed: int
+) -> Difference:
     """Compares which videos two networks have right.
 
-    The bootstrap draws all videos anew, with replacement, `RESAMPLES` times; the interval is
+    The bootstrap draws all sources anew, with replacement, `RESAMPLES` times; the interval is
     from the 2.5th to the 97.5th percentile of the differences.
 
     Args:
         first: bool `(V,)`, whether the first network has each video right.
         second: bool `(V,)`, the same videos.
+        sources: that each video was cut from, `V` names.
         seed: of the bootstrap.
     """
-    losses, gains = int(np.sum(first & ~second)), int(np.sum(second & ~first))
-    videos = len(first)
-    shares = np.array([losses, gains, videos - losses - gains]) / videos
-    # drawing V videos and counting what they are is one draw from the multinomial distribution
-    drawn = np.random.default_rng(seed).multinomial(videos, shares, RESAMPLES)
+    gains = _sums(second.astype(int) - first.astype(int), sources)
+    sizes = _sums(np.ones(len(first)), sources)
+    generator = np.random.default_rng(seed)
+    even = np.full(len(gains), 1 / len(gains))
+    drawn = []
+    for _ in range(RESAMPLES // _AT_A_TIME):
+        times = generator.multinomial(len(gains), even, _AT_A_TIME)
+        drawn.append(times @ gains / (times @ sizes))
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / videos, [tail, 1 - tail])
+    low, high = np.quantile(drawn, [tail, 1 - tail])
     return Difference(
-        only_first=losses,
-        only_second=gains,
-        difference=(gains - losses) / videos,
+        only_first=int(np.sum(first & ~second)),
+        only_second=int(np.sum(second & ~first)),
+        difference=float(np.sum(gains)) / len(first),
         low=float(low),
         high=float(high),
-        p=float(binomtest(losses, losses + gains).pvalue) if losses + gains else 1.0,
+        p=_sign_flip(np.round(gains).astype(int)),
     )
+
+
+def _sign_flip(gains: np.ndarray) -> float:
+    """Chance that the gains, each with a sign by a fair coin, add up to as much as they do."""
+    chances = np.ones(1)  # of each sum of the gains whose coins show heads
+    for gain in np.abs(gains[gains != 0]):
+        chances = np.convolve(chances, np.r_[0.5, np.zeros(gain - 1), 0.5])
+    totals = 2 * np.arange(len(chances)) - (len(chances) - 1)  # heads less tails
+    return min(1.0, float(chances[np.abs(totals) >= abs(gains.sum())].sum()))
+
+
+def _sums(values: np.ndarray, sources: Sequence[str]) -> np.ndarray:
+    """Sum over the videos of each source."""
+    _, place = np.unique(np.asarray(sources), return_inverse=True)
+    return np.bincount(place, weights=values)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

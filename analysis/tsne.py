@@ -27,6 +27,7 @@ from fstcn_keras.files import write_aside
 from fstcn_keras.runs import chosen_run
 from training import cli
 from training.cli import UserError, option
+from training.data.groups import group_of
 from training.evaluate import weights_sha256
 from training.figures import add_caption, save_figure
 from training.scores import views_text
@@ -62,11 +63,12 @@ def main(options: TsneOptions):
     videos = video_features(run, options.split)
     labels = choose_classes(options.classes, run.dataset.classes, videos)
     shown = of_classes(videos, labels)
+    sources = [group_of(path) for path in shown.paths]
     panels = [
         Panel(
             layer=layer,
             map=embed(features, seeds=SEEDS),
-            separation=separation(features, shown.labels, seed=SEEDS[0]),
+            separation=separation(features, shown.labels, sources, seed=SEEDS[0]),
         )
         for layer, features in shown.features.items()
     ]
@@ -140,7 +142,8 @@ def caption_text(run: OpenRun, shown: VideoFeatures, side: str, panels: list[Pan
         f"features are means over {views_text(views)}; "
         f"{network_text(run.options)}. PCA to at most {COMPONENTS} dimensions, then t-SNE of "
         f"perplexity {panels[0].map.perplexity:.3g}, from {len(SEEDS)} random seeds ({SEEDS[0]} "
-        f"to {SEEDS[-1]}) the one of lowest divergence (seeds {seeds})."
+        f"to {SEEDS[-1]}) the one of lowest divergence (seeds {seeds}). k-NN: of the videos cut "
+        "from other sources."
     )
 
 

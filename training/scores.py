@@ -10,6 +10,7 @@ import numpy as np
 
 from fstcn_keras import fusion
 from training.cli import UserError
+from training.data.groups import group_of
 
 Accuracies = dict[str, dict[str, dict[str, float]]]  # by level, method of fusion and measure
 
@@ -60,6 +61,15 @@ class RunScores(_ScoredRun):
     paths: tuple[str, ...]
     labels: np.ndarray
     scores: np.ndarray
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What each video was cut from, as its name tells."""
+        return tuple(map(group_of, self.paths))
+
+    def right(self, method: str) -> np.ndarray:
+        """Whether each video is right by a method of `fusion.fuse`, bool `(V,)`."""
+        return fusion.fuse(self.scores, method).argmax(axis=-1) == self.labels
 
 
 def read_scores(run: Path) -> RunScores:

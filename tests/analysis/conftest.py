@@ -7,6 +7,7 @@ from fstcn_keras import PRESETS, ActionClassifier, ViewPlan
 from tests.videos import write_video
 from training.evaluate import evaluate_again
 from training.options import FitOptions, write_config
+from training.seen import record_seen
 from training.stages import initial_network
 
 TEST_VIDEOS = {"blue <b>": 4, "green": 4, "red": 4, "single": 1}
@@ -43,6 +44,7 @@ def make_run(run, data, **changes):
     )
     run.mkdir()
     write_config(options, run / "config.yaml")
+    record_seen(run, train=[], held_out=[])
     classifier = ActionClassifier(
         initial_network(options, num_classes=len(TEST_VIDEOS)),
         classes=list(TEST_VIDEOS),

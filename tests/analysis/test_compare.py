@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import yaml
 
 from analysis import compare
 from analysis.compare import CompareOptions
 from tests.training.test_cli import error_of
 from tests.training.test_scores import change, write_run
 from training import cli
+from training.options import FitOptions, write_config
 
 
 def run_of(folder, predicted: list[int]):
@@ -17,7 +17,7 @@ def run_of(folder, predicted: list[int]):
     scores = np.eye(2, dtype=np.float32)[predicted]
     views = np.broadcast_to(scores[:, None, None], (20, 2, 18, 2))
     change(run, scores=views, labels=np.zeros(20, int))
-    (run / "config.yaml").write_text(yaml.safe_dump({"dataset": "demo", "seed": 7}))
+    write_config(FitOptions(seed=7), run / "config.yaml")
     return run
 
 

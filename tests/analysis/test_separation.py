@@ -6,11 +6,12 @@ import pytest
 from analysis.separation import separation
 
 
-def loop_knn(features, labels, k) -> float:
+def loop_knn(features, labels, sources, k) -> float:
     right = 0
     for i in range(len(features)):
         distance = [
-            np.inf if j == i else np.sum((features[i] - x) ** 2) for j, x in enumerate(features)
+            np.inf if sources[j] == sources[i] else np.sum((features[i] - x) ** 2)
+            for j, x in enumerate(features)
         ]
         nearest = labels[np.argsort(distance)[:k]]
         right += np.bincount(nearest).argmax() == labels[i]
@@ -58,9 +59,10 @@ def test_measures_against_loops():
     labels = np.repeat([3, 0, 7], [12, 9, 15])
     centres = {0: (0, 0, 0), 3: (3, 1, 0), 7: (0, 3, 1)}
     features = generator.normal(size=(36, 3)) + np.array([centres[label] for label in labels])
-    measured = separation(features, labels, seed=0)
+    sources = list("aabcdefghijk" + "lmnopqrst" + "uuvvwwxxyyzzABC")
+    measured = separation(features, labels, sources, seed=0)
     assert measured.neighbours == 5
-    assert measured.knn == pytest.approx(loop_knn(features, labels, 5))
+    assert measured.knn == pytest.approx(loop_knn(features, labels, sources, 5))
     assert measured.silhouette == pytest.approx(loop_silhouette(features, labels))
     assert measured.v_measure == pytest.approx(loop_v_measure(features, labels))
     assert 0.2 < measured.v_measure < 0.95  # neither trivial
@@ -69,9 +71,18 @@ def test_measures_against_loops():
 def test_two_far_pairs_by_hand():
     """Distances 1 within and 10 to 11 between: a = 1, b = 10.5 or (10 + 11) / 2 on each side."""
     features = np.array([[0.0], [1.0], [11.0], [12.0]])
-    measured = separation(features, np.array([0, 0, 1, 1]), seed=0)
+    measured = separation(features, np.array([0, 0, 1, 1]), list("abcd"), seed=0)
     outer, inner = (11.5 - 1) / 11.5, (10.5 - 1) / 10.5
     assert measured.neighbours == 1
     assert measured.knn == 1.0
     assert measured.silhouette == pytest.approx((outer + inner) / 2)
     assert measured.v_measure == pytest.approx(1.0)
+
+
+def test_copies_of_one_source_are_no_evidence():
+    """Each class is two sources of four copies; next to each lies one of the other class."""
+    features = np.repeat([0.0, 10.0, 4.0, 14.0], 4)[:, None] + 0.01 * np.arange(16)[:, None]
+    labels = np.repeat([0, 1], 8)
+    assert separation(features, labels, list("abcdefghijklmnop"), seed=0).knn == 1.0
+    assert separation(features, labels, list("aaaabbbbccccdddd"), seed=0).knn == 0.0
+    assert separation(features, labels, ["a"] * 16, seed=0).knn == 0.0  # there are no others

@@ -1,11 +1,22 @@
 """Intervals and tests against formulas, sums over all cases and published examples."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from analysis.statistics import holm, paired_difference, wilson
+from analysis.statistics import holm, paired_difference, share_of
+
+
+def alone(videos: int) -> list[str]:
+    """Each video from a source of its own."""
+    return [f"source {video}" for video in range(videos)]
+
+
+def repeated(values: np.ndarray, times: int) -> np.ndarray:
+    """Each video as often as this, as if a source had been cut into equal videos."""
+    return np.repeat(values, times)
 
 
 @pytest.mark.parametrize(("right", "videos"), [(0, 10), (9, 10), (10, 10), (133, 257)])
@@ -13,10 +24,39 @@ def test_wilson_by_its_formula(right, videos):
     z, p = 1.959963984540054, right / videos
     middle = (p + z**2 / (2 * videos)) / (1 + z**2 / videos)
     half = z * math.sqrt(p * (1 - p) / videos + z**2 / (4 * videos**2)) / (1 + z**2 / videos)
-    share = wilson(right, videos)
-    assert share.share == p
+    share = share_of(np.arange(videos) < right, alone(videos))
+    assert (share.right, share.videos, share.sources) == (right, videos, videos)
+    assert share.share == pytest.approx(p)
     assert share.low == pytest.approx(middle - half, abs=1e-12)
     assert share.high == pytest.approx(middle + half, abs=1e-12)
+
+
+@pytest.mark.parametrize(("right", "sources"), [(0, 10), (9, 10), (10, 10), (64, 123)])
+def test_videos_that_are_copies_tell_no_more_than_their_sources(right, sources):
+    once = np.arange(sources) < right
+    expected = share_of(once, alone(sources))
+    found = share_of(repeated(once, 4), repeated(np.array(alone(sources)), 4))
+    assert (found.videos, found.sources) == (4 * sources, sources)
+    slack = 0.002 if 0 < right < sources else 1e-12  # G - 1 degrees of freedom on both sides
+    assert found.low == pytest.approx(expected.low, abs=slack * 10)
+    assert found.high == pytest.approx(expected.high, abs=slack * 10)
+
+
+def test_the_design_effect_by_hand():
+    """Sources of 2, 2 and 1 videos, 3 of 5 right: e = 0.8, -1.2 + 1, -0.6."""
+    right, sources = np.array([True, True, True, False, False]), list("aabbc")
+    beyond = np.array([2 - 1.2, 1 - 1.2, 0 - 0.6])
+    effect = 3 / 2 * 4 / 5 * np.sum(beyond**2) / (5 * 0.6 * 0.4)
+    assert effect == pytest.approx(1.04)
+    number, z = 5 / effect, 1.959963984540054
+    middle = (0.6 + z**2 / (2 * number)) / (1 + z**2 / number)
+    half = z * math.sqrt(0.24 / number + z**2 / (4 * number**2)) / (1 + z**2 / number)
+    share = share_of(right, sources)
+    assert (share.low, share.high) == pytest.approx((middle - half, middle + half))
+
+
+def test_one_source_is_worth_one_video():
+    assert share_of(np.array([True, True, False]), ["a"] * 3).low < 0.1
 
 
 def outcomes(both: int, first: int, second: int, none: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +73,8 @@ def binomial_tail(losses: int, gains: int) -> float:
 
 @pytest.mark.parametrize(("losses", "gains"), [(2, 9), (9, 2), (5, 5), (0, 6), (121, 59)])
 def test_mcnemar_by_counting(losses, gains):
-    found = paired_difference(*outcomes(30, losses, gains, 7), seed=0)
+    both = outcomes(30, losses, gains, 7)
+    found = paired_difference(*both, alone(len(both[0])), seed=0)
     assert (found.only_first, found.only_second) == (losses, gains)
     assert found.p == pytest.approx(binomial_tail(losses, gains))
     assert found.difference == pytest.approx((gains - losses) / (37 + losses + gains))
@@ -41,23 +82,42 @@ def test_mcnemar_by_counting(losses, gains):
 
 def test_mcnemar_by_hand():
     """Six videos of which only the second is right: 2 / 2^6."""
-    assert paired_difference(*outcomes(3, 0, 6, 1), seed=0).p == pytest.approx(1 / 32)
+    assert paired_difference(*outcomes(3, 0, 6, 1), alone(10), seed=0).p == pytest.approx(1 / 32)
 
 
 def test_networks_that_agree_everywhere():
-    found = paired_difference(*outcomes(5, 0, 0, 3), seed=0)
+    found = paired_difference(*outcomes(5, 0, 0, 3), alone(8), seed=0)
     assert (found.difference, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
 
 
 def test_the_interval_is_that_of_a_bootstrap_of_videos():
     first, second = outcomes(100, 20, 45, 35)
-    found = paired_difference(first, second, seed=0)
+    found = paired_difference(first, second, alone(200), seed=0)
     generator = np.random.default_rng(1)
     gain = second.astype(int) - first.astype(int)
     means = [gain[generator.integers(0, 200, 200)].mean() for _ in range(4000)]
     assert found.low == pytest.approx(np.quantile(means, 0.025), abs=0.008)
     assert found.high == pytest.approx(np.quantile(means, 0.975), abs=0.008)
-    assert found == paired_difference(first, second, seed=0)
+    assert found == paired_difference(first, second, alone(200), seed=0)
+
+
+def test_swapped_sources_by_counting_all_swaps():
+    """Gains of 3, -1, 2, 1 and 0 videos: as many as 5 or -5 of 16 sums of signs."""
+    first = np.array([0, 0, 0, 1, 0, 0, 0, 1], bool)
+    second = np.array([1, 1, 1, 0, 1, 1, 1, 1], bool)
+    sources = list("aaabccde")
+    signs = itertools.product([1, -1], repeat=4)
+    sums = [abs(3 * a - b + 2 * c + d) for a, b, c, d in signs]
+    assert paired_difference(first, second, sources, seed=0).p == sum(s >= 5 for s in sums) / 16
+
+
+def test_a_source_cut_into_copies_changes_nothing_but_the_counts():
+    first, second = outcomes(30, 4, 12, 7)
+    once = paired_difference(first, second, alone(53), seed=0)
+    sources = repeated(np.array(alone(53)), 3)
+    found = paired_difference(repeated(first, 3), repeated(second, 3), sources, seed=0)
+    assert (found.only_first, found.only_second) == (12, 36)
+    assert (found.low, found.high, found.p) == pytest.approx((once.low, once.high, once.p))
 
 
 def test_holm_by_hand():
