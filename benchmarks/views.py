@@ -20,7 +20,7 @@ from fstcn_keras.views import VIEWS
 from training import cli
 from training.cli import option
 from training.evaluate import check_test_videos, load_classifier, score_video
-from training.options import open_data, read_config
+from training.options import CONFIG, open_data, read_config
 
 ROUNDS = 5
 
@@ -81,7 +81,7 @@ def every_view(model, plan: ViewPlan, clips: list[Clip]) -> np.ndarray:
 
 def accuracies(run: Path) -> list[dict]:
     """Top-1 of both kinds of views on the test videos, and how often they agree."""
-    options = dataclasses.replace(read_config(run / "config.yaml"), out=run)
+    options = dataclasses.replace(read_config(run / CONFIG), out=run)
     plan = load_classifier(run).plan
     dataset, store = open_data(options, options.store, short_side=plan.short_side)
     videos = check_test_videos(dataset, store, run)

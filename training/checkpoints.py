@@ -96,9 +96,15 @@ class Checkpoints:
             )
         return Progress()
 
-    def save_best(self, model: keras.Model):
-        """Writes the network of the best epoch."""
-        self._write(f"best-{self._stage}.npz", _arrays("model", model.variables))
+    def save_best(self, model: keras.Model, step: int):
+        """Writes the network of the best epoch, after so many steps.
+
+        Raises:
+            UserError: if a variable is not finite; the best one before stays.
+        """
+        arrays = _arrays("model", model.variables)
+        _check_finite(arrays, step)
+        self._write(f"best-{self._stage}.npz", arrays)
 
     def restore_best(self, model: keras.Model):
         """Sets the network's variables to those of the best epoch."""

@@ -1,6 +1,7 @@
 """Command lines from typed dataclasses, and the exit codes of every command."""
 
 import dataclasses
+import io
 import re
 import signal
 import sys
@@ -31,6 +32,9 @@ def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
     stderr; 130 after Ctrl-C; 143 after SIGTERM.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be of any bytes
     try:
         main(parse(options_class, argv, description=sys.modules[main.__module__].__doc__))
     except (UserError, OSError) as error:

@@ -23,7 +23,8 @@ from training.cli import UserError, option, positional
 from training.data.datasets import Dataset, Video
 from training.data.preparation import write_rejected
 from training.data.store import FrameStore
-from training.options import FitOptions, open_data, read_config
+from training.locks import locked
+from training.options import CONFIG, FitOptions, open_data, read_config
 from training.scores import all_accuracies, views_text
 from training.seen import check_unseen
 
@@ -43,7 +44,7 @@ class EvaluateOptions:
 def main(options: EvaluateOptions):
     """Repeats the evaluation of a run, or of one run for each split."""
     run = chosen_run(options.run)
-    fit_options = read_config(run / "config.yaml")
+    fit_options = read_config(run / CONFIG)
     fit_options = dataclasses.replace(fit_options, out=run)  # it may have been moved
     for run_options in fit_options.each_split():
         evaluate_again(run_options, options.views)
@@ -56,8 +57,9 @@ def evaluate_again(options: FitOptions, views: str | None = None):
     run = options.run_folder()
     plan = load_classifier(run).plan
     dataset, store = open_data(options, options.store, short_side=plan.short_side)
-    report_rejected(store, run)
-    evaluate(run, dataset, store, views=views)
+    with locked(run, "trains"):  # a training writes the same files
+        report_rejected(store, run)
+        evaluate(run, dataset, store, views=views)
     print_metrics(run)
 
 

@@ -17,7 +17,7 @@ from fstcn_keras.presets import PATHS
 from training import cli
 from training.cli import UserError, option, positional
 from training.fit import fit_runs
-from training.options import SPLITS, FitOptions, differences, read_config, split_folder
+from training.options import CONFIG, SPLITS, FitOptions, differences, read_config, split_folder
 from training.scores import RunResult, check_same_protocol, check_same_videos, read_result
 from training.tables import TABLES, Row, record, to_csv, to_markdown
 
@@ -126,7 +126,7 @@ def collected_rows(folder: Path) -> list[dict]:
     for file in sorted(folder.glob("**/metrics.json")):
         run = file.parent
         of_split = run != folder and run.name in map(split_folder, SPLITS)
-        options = dataclasses.replace(read_config(run / "config.yaml"), out=run)
+        options = dataclasses.replace(read_config(run / CONFIG), out=run)
         if set(options.paths) == set(PATHS):
             found.setdefault(run.parent if of_split else run, []).append(options)
     if not found:

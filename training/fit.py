@@ -17,7 +17,7 @@ from fstcn_keras import ActionClassifier, ViewPlan
 from training import cli, evaluate, figures, splits
 from training.cli import UserError
 from training.data.datasets import Dataset, Video
-from training.data.groups import hold_out
+from training.data.groups import check_held_out, hold_out
 from training.data.store import FrameStore
 from training.distribution import (
     describe,
@@ -26,8 +26,9 @@ from training.distribution import (
     sum_over_workers,
     with_precision,
 )
-from training.locks import locked
+from training.locks import is_locked, locked
 from training.options import (
+    CONFIG,
     FitOptions,
     differences,
     load_dataset,
@@ -42,7 +43,9 @@ from training.stages import TrainingVideos, train_stages
 
 def main(options: FitOptions):
     """Trains and evaluates one run, or with `--split all` one for each split."""
-    folder = open_run(options)
+    folder = open_run(options)  # at once, before devices and data are looked at
+    if options.split == "all":
+        claim_run(options, folder)
     chief = fit_runs(options.each_split())
     if options.split == "all" and chief:
         splits.summarise(folder)
@@ -75,17 +78,18 @@ def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
 
     Another process that does so in the same folder is waited for.
     """
-    options = with_precision(options)
     run = open_run(options)
     with alone(run, strategy):
-        _fit_run(options, run, strategy)
+        if not is_finished(run):
+            _fit_run(with_precision(options), run, strategy)
+            return
+        check_options(options, run)
+    print(f"{run} is finished already:")
+    evaluate.print_metrics(run)
 
 
 def _fit_run(options: FitOptions, run: Path, strategy: tf.distribute.Strategy):
-    if is_finished(run):
-        print(f"{run} is finished already:")
-        evaluate.print_metrics(run)
-        return
+    claim_run(options, run)
     config, weights = options.config(), options.scl_weights
     if isinstance(weights, Path) and not weights.is_file():
         raise UserError(f"--scl-weights must be a file, got {weights}")
@@ -137,28 +141,54 @@ def open_run(options: FitOptions) -> Path:
     """Makes the run folder, or checks that it is a run of the same options.
 
     Raises:
-        UserError: if it cannot be written or holds another run.
+        UserError: if it cannot be written, or holds another run or one that has just begun.
     """
     run = options.run_folder()
-    config_file = run / "config.yaml"
-    begun = ("checkpoints", "images.csv", "model.keras", "metrics.json")
     try:
         run.mkdir(parents=True, exist_ok=True)
         # in this order, as another worker may be writing the first file
-        if any(run.iterdir()) and not config_file.exists():
+        others = [path for path in run.iterdir() if path.suffix != ".lock"]
+        if others and not (run / CONFIG).exists():
             raise UserError(f"{run} is not empty and not the folder of a training run")
         folders = (run, *run.glob("split[123]"))
-        if any((folder / name).exists() for folder in folders for name in begun):
-            if changed := differences(read_config(config_file, type(options)), options):
-                raise UserError(
-                    f"{run} holds a run with other options ({'; '.join(changed)}): "
-                    "name another folder with --out, or remove it"
-                )
-        else:
-            write_config(options, config_file)
+        if any(has_begun(folder) or is_locked(folder, "trains") for folder in folders):
+            check_options(options, run)
     except OSError as error:
         raise UserError(f"the run folder {run} cannot be written: {error.strerror}") from error
     return run
+
+
+def claim_run(options: FitOptions, run: Path):
+    """Writes the options into the run folder; once the run has begun, compares them.
+
+    Raises:
+        UserError: if it holds another run.
+    """
+    with locked(run, "prepares"):  # other workers do the same
+        if any(has_begun(folder) for folder in (run, *run.glob("split[123]"))):
+            check_options(options, run)
+        else:
+            write_config(options, run / CONFIG)
+
+
+def check_options(options: FitOptions, run: Path):
+    """Makes sure that the run folder is of these options, where it tells.
+
+    Raises:
+        UserError: if it holds another run.
+    """
+    file = run / CONFIG
+    if file.exists() and (changed := differences(read_config(file, type(options)), options)):
+        raise UserError(
+            f"{run} holds a run with other options ({'; '.join(changed)}): "
+            "name another folder with --out, or remove it"
+        )
+
+
+def has_begun(run: Path) -> bool:
+    """Whether there is anything in the run folder that its options have made."""
+    begun = ("checkpoints", "images.csv", "model.keras", "metrics.json")
+    return any((run / name).exists() for name in begun)
 
 
 def check_splits(runs: Sequence[FitOptions]):
@@ -182,7 +212,7 @@ def split_training(
     """The usable training videos: those to train on, and those held out.
 
     Raises:
-        UserError: if nothing is left to train on.
+        UserError: if nothing is left to train on, or nothing held out.
     """
     usable = [v for v in dataset.side("train") if store.videos[v.path].num_frames]
     # a group may bear the name of a video: look-alikes of two classes are drawn once
@@ -190,6 +220,7 @@ def split_training(
     items = [(v.path, names.get(v.group, names[v.path]), v.group) for v in usable]
     held = hold_out(items, fraction=options.val_fraction, salt=f"validation {options.seed}")
     train = [video for video in usable if video.path not in held]
+    check_held_out(options.val_fraction, len(held))
     trained = {video.label for video in train}
     if untrained := [name for n, name in enumerate(dataset.classes) if n not in trained]:
         print(f"{len(untrained)} classes have no video to train on, e.g. {untrained[0]}")

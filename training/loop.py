@@ -211,7 +211,7 @@ def _end_epoch(
         if row["val_top1"] >= best:
             progress.best_epoch = epoch
             if checkpoints is not None:
-                checkpoints.save_best(stage.model)
+                checkpoints.save_best(stage.model, progress.step)
     row["learning_rate"] = float(stage.optimizer.learning_rate)
     progress.history.append(row)
     progress.sums = Progress().sums

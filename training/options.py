@@ -9,6 +9,7 @@ from typing import Literal
 
 import yaml
 
+from fstcn_keras.files import write_aside
 from fstcn_keras.presets import (
     INITIALIZATIONS,
     PATHS,
@@ -24,8 +25,9 @@ from training.data.demo import DEMO_VERSION, prepare_demo
 from training.data.duplicates import clusters, near_duplicates
 from training.data.preparation import FORMAT, prepare_store
 from training.data.store import ENCODINGS, FrameStore
-from training.recipes import RECIPES
+from training.recipes import RECIPES, Recipe
 
+CONFIG = "config.yaml"  # of a run folder: its options
 SPLITS = (1, 2, 3)  # the official ones of every collection
 OF_PRESET = ("scl", "short_side", "initialization")  # options that change the preset
 
@@ -102,7 +104,8 @@ class FitOptions(CollectionOptions):
         None, "stage 3: rate of layers loaded by --scl-weights, relative to the rest; 0: fixed"
     )
     warmup_epochs: float | None = option(
-        None, "epochs of linear warm-up of each stage (default: 2, at most a tenth of the stage)"
+        None,
+        "epochs of linear warm-up of each stage, half of it at most (default: 2, a tenth at most)",
     )
     label_smoothing: float | None = option(None, "share of the target spread over all classes")
     scales: tuple[float, ...] | None = option(
@@ -149,8 +152,8 @@ class FitOptions(CollectionOptions):
             self._check(name, 0 <= getattr(self, name) < 1, "lie in [0, 1)")
         self._check("scales", all(0 < scale <= 1 for scale in self.scales), "lie in (0, 1]")
         if self.warmup_epochs is not None:
-            fine = 0 <= self.warmup_epochs < self.epochs
-            self._check("warmup_epochs", fine, "lie in [0, epochs)")
+            fine = 0 <= self.warmup_epochs <= self.epochs / 2
+            self._check("warmup_epochs", fine, "be at most half of --epochs and not negative")
         self._check("paths", len(set(self.paths)) == len(self.paths), "name each path once")
         self._check("temporal_kernels", min(self.temporal_kernels) > 0, "be positive")
         self._check("checkpoint_minutes", self.checkpoint_minutes >= 0, "not be negative")
@@ -283,7 +286,7 @@ def cache_folder() -> Path:
 
 def write_config(options: FitOptions, file: Path):
     """The options as YAML; `python -m training.fit --config FILE` repeats the run."""
-    file.write_text(yaml.safe_dump(_plain(options), sort_keys=False))
+    write_aside(file, yaml.safe_dump(_plain(options), sort_keys=False))
 
 
 def read_config(file: Path, options_class: type = FitOptions):
@@ -295,9 +298,23 @@ def read_config(file: Path, options_class: type = FitOptions):
     if not file.is_file():
         raise UserError(f"{file.parent} is not the folder of a training run: no {file.name}")
     try:
-        return parse(options_class, ["--config", str(file)])
+        options = parse(options_class, ["--config", str(file)])
+        written = yaml.safe_load(file.read_text())
     except (UserError, UnicodeDecodeError) as error:
         raise UserError(f"{file} does not hold the options of a run: {error}") from error
+    lacking = sorted(_filled_in(options_class) - set(written))
+    if lacking:  # today's preset and recipe may be others than those it was trained by
+        raise UserError(
+            f"{file} is of an older version and lacks {', '.join(lacking)}: add what the run was "
+            "trained with, or train anew"
+        )
+    return options
+
+
+def _filled_in(options_class: type) -> set[str]:
+    """Options whose defaults are those of the preset and the recipe."""
+    names = {field.name for field in dataclasses.fields(options_class)}
+    return names & {*OF_PRESET, *(field.name for field in dataclasses.fields(Recipe))}
 
 
 def differences(options: FitOptions, other: FitOptions) -> list[str]:

@@ -19,7 +19,7 @@ from fstcn_keras.weights import save_weights
 from training import cli, figures
 from training.cli import UserError, option
 from training.data.datasets import Video
-from training.data.groups import hold_out
+from training.data.groups import check_held_out, hold_out
 from training.data.images import ImageFolder, index_images, source_of, video_of
 from training.data.preparation import write_rejected
 from training.distribution import (
@@ -29,7 +29,7 @@ from training.distribution import (
     sum_over_workers,
     with_precision,
 )
-from training.fit import alone, open_run
+from training.fit import alone, check_options, claim_run, open_run
 from training.locks import locked
 from training.loop import Stage, train
 from training.options import FitOptions
@@ -100,18 +100,19 @@ def main(options: PretrainOptions):
     """Trains on the images and writes the weights."""
     tf.config.experimental.enable_op_determinism()
     strategy = device_strategy(batch_size=options.stage_options().batch_size)
-    options = with_precision(options)
     run = open_run(options)
     with alone(run, strategy):
-        pretrain(options, run, strategy)
+        if not (run / WEIGHTS).exists():
+            pretrain(with_precision(options), run, strategy)
+            return
+        check_options(options, run)
+    print(f"{run / WEIGHTS} is finished already")
 
 
 def pretrain(options: PretrainOptions, run: Path, strategy: tf.distribute.Strategy):
-    """Trains in the run folder, unless it is finished."""
+    """Trains in the run folder."""
+    claim_run(options, run)
     stage_options, weights = options.stage_options(), run / WEIGHTS
-    if weights.exists():
-        print(f"{weights} is finished already")
-        return
     images = open_images(options, run)
     print(
         f"pre-training preset {options.preset} by recipe {stage_options.recipe} on "
@@ -175,6 +176,7 @@ def open_images(options: PretrainOptions, run: Path) -> TrainingVideos:
     images = [Video(path, labels[path.split("/")[0]], "train", source_of(path)) for path in usable]
     items = [(image.path, classes[image.label], image.group) for image in images]
     held = hold_out(items, fraction=options.val_fraction, salt=f"validation {options.seed}")
+    check_held_out(options.val_fraction, len(held))
     return TrainingVideos(
         store=ImageFolder(folder, facts, short_side=config.short_side),
         train=[image for image in images if image.path not in held],

@@ -30,7 +30,7 @@ def record_seen(run: Path, *, train: Sequence[Video], held_out: Sequence[Video])
     """
     seen = {"train": _paths(train), "held out": _paths(held_out)}
     before = _seen(run)
-    if before and (run / "checkpoints").exists() and before != seen:
+    if before and before != seen:
         changed = sorted({path for side in seen for path in set(seen[side]) ^ set(before[side])})
         raise UserError(
             f"{run} was trained on other videos than there are now: {len(changed)} came, went or "
@@ -79,11 +79,15 @@ def _paths(videos: Iterable[Video]) -> list[str]:
 
 
 def _seen(run: Path) -> dict[str, list[str]]:
+    """What was written, or nothing while there are neither checkpoints nor a network."""
+    if not any((run / name).exists() for name in ("checkpoints", "model.keras")):
+        return {}
     file = run / SEEN
     try:
-        return json.loads(file.read_text()) if file.exists() else {}
-    except ValueError as error:
+        return json.loads(file.read_text())
+    except (FileNotFoundError, ValueError) as error:
+        wrong = "is missing" if isinstance(error, FileNotFoundError) else f"is damaged ({error})"
         raise UserError(
-            f"{file} is damaged ({error}): without it nobody knows what the run was trained on; "
+            f"{file} {wrong}: without it nobody knows what the run was trained on; "
             "train anew with another --out"
         ) from error

@@ -61,6 +61,8 @@ def test_a_variable_that_is_not_finite_is_never_saved(checkpoints):
         UserError, match=r"1 of \d+ variables are not finite after step 12, e\.g\. m"
     ):
         checkpoints.save(model, optimizer, Progress(step=12))
+    with pytest.raises(UserError, match=r"1 of \d+ variables are not finite after step 12"):
+        checkpoints.save_best(model, 12)
     assert files(checkpoints) == ["global-00000005.npz", "global-00000009.npz"]
 
 

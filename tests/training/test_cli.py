@@ -1,6 +1,7 @@
 """What commands print and return for input that is at fault: one line, exit code 2."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from training import cli, evaluate, fit, predict
+from training.cli import UserError
+from training.fit import claim_run, open_run
+from training.locks import locked
 from training.options import FitOptions, read_config, write_config
 
 
@@ -78,11 +82,29 @@ def test_numbers_out_of_range(capsys, tmp_path, argument, value):
     assert argument in fit_error(capsys, tmp_path, argument, value)
 
 
+def test_a_warm_up_is_half_of_a_stage_at_most():
+    assert FitOptions(epochs=10, warmup_epochs=5).warmup(10) == 5
+    assert FitOptions(epochs=10, warmup_epochs=5).warmup(4) == 2
+    with pytest.raises(UserError, match="--warmup-epochs must be at most half of --epochs"):
+        FitOptions(epochs=10, warmup_epochs=6)
+
+
 def test_run_folder_of_another_configuration(capsys, tmp_path):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     write_config(FitOptions(out=tmp_path / "run", seed=3), tmp_path / "run" / "config.yaml")
     error = fit_error(capsys, tmp_path, "--seed", 4)
     assert "other options (seed: 3, 4)" in error
+
+
+def test_another_command_does_not_take_over_a_run_that_has_just_begun(capsys, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    with locked(run, "trains"):
+        write_config(FitOptions(out=run, seed=3), run / "config.yaml")
+        assert "other options (seed: 3, 4)" in fit_error(capsys, tmp_path, "--seed", 4)
+    assert read_config(run / "config.yaml").seed == 3
+    claim_run(FitOptions(out=run, seed=4), open_run(FitOptions(out=run, seed=4)))
+    assert read_config(run / "config.yaml").seed == 4
 
 
 def test_run_folder_that_is_something_else(capsys, tmp_path):
@@ -96,6 +118,14 @@ def test_run_folder_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "file").touch()
     error = error_of(capsys, fit.main, FitOptions, "--out", tmp_path / "file" / "run")
     assert "cannot be written" in error
+
+
+def test_a_run_of_before_an_option_of_the_preset_was_there(tmp_path):
+    file = tmp_path / "config.yaml"
+    write_config(FitOptions(), file)
+    file.write_text(re.sub(r"^(short_side|epochs): .*\n", "", file.read_text(), flags=re.MULTILINE))
+    with pytest.raises(UserError, match=r"older version and lacks epochs, short_side: add what"):
+        read_config(file)
 
 
 @pytest.mark.parametrize("content", ["{ not yaml", "preset: huge", "epochs: many", "nothing: 1"])

@@ -8,7 +8,7 @@ import pytest
 
 from training.cli import UserError
 from training.data import datasets
-from training.data.groups import group_of, hold_out
+from training.data.groups import check_held_out, group_of, hold_out
 
 SHARED_SPLITS = Path(__file__).parents[3] / "shared" / "data" / "splits"
 
@@ -158,6 +158,8 @@ def test_a_large_and_a_small_group_hold_out_the_small_one():
     for salt in "abcdef":
         assert hold_out(items, fraction=0.3, salt=salt) == {"0.avi"}
     assert hold_out(items[1:], fraction=0.3, salt="a") == set()
+    with pytest.raises(UserError, match=r"--val-fraction 0\.3 holds nothing out"):
+        check_held_out(0.3, 0)
 
 
 def test_a_class_that_cannot_be_tested_is_named(tmp_path):

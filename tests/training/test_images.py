@@ -16,8 +16,16 @@ from training.cli import UserError
 from training.data.datasets import Video
 from training.data.draws import CenterDraws, Frames, TrainingDraws
 from training.data.groups import hold_out
-from training.data.images import ImageError, ImageFolder, index_images, read_image, source_of
-from training.data.store import StoreError
+from training.data.images import (
+    ImageError,
+    ImageFolder,
+    index_images,
+    read_image,
+    source_of,
+    write_frames,
+)
+from training.data.preparation import prepare_store
+from training.data.store import StoreError, record_file
 
 RED = (200, 30, 20)
 
@@ -182,6 +190,18 @@ def test_frames_of_the_training_videos_as_an_image_folder(tmp_path, capsys, fram
     with pytest.raises(SystemExit):
         cli.run(prepare.main, prepare.PrepareOptions, list(map(str, options)))
     assert f"{out} is not empty" in capsys.readouterr().err
+
+
+def test_frames_are_written_all_or_none(tmp_path):
+    paths = ["a/1.avi", "a/2.avi"]
+    for path in paths:
+        write_video(tmp_path / "data" / path, grey_ramp(5))
+    store = prepare_store(tmp_path / "store", tmp_path / "data", paths, short_side=24)
+    record_file(store.folder, paths[1]).unlink()
+    out = tmp_path / "out"
+    with pytest.raises(StoreError):
+        write_frames(store, [Video(path, 0, "train", path) for path in paths], out, step=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "store"]
 
 
 def test_frames_of_one_video_are_held_out_together():

@@ -23,13 +23,18 @@ def test_videos_that_change_after_training_has_begun(tmp_path):
 def test_no_video_of_training_is_tested(tmp_path):
     check_unseen(tmp_path, videos("a"))
     record_seen(tmp_path, train=videos("a", "\udc80"), held_out=videos("c"))
+    check_unseen(tmp_path, videos("a"))  # nothing is trained yet
+    (tmp_path / "checkpoints").mkdir()
     check_unseen(tmp_path, videos("b", "d"))
     for seen in ("c", "\udc80"):
         with pytest.raises(UserError, match="was trained on 1 of the test videos"):
             check_unseen(tmp_path, videos("b", seen))
 
 
-def test_a_damaged_list_of_videos_says_so(tmp_path):
+def test_a_trained_run_whose_list_of_videos_is_damaged_or_gone_says_so(tmp_path):
+    (tmp_path / "model.keras").touch()
+    with pytest.raises(UserError, match=r"training_videos\.json is missing: .* train anew"):
+        check_unseen(tmp_path, videos("a"))
     (tmp_path / "training_videos.json").write_text("{")
     with pytest.raises(UserError, match=r"training_videos\.json is damaged .* train anew"):
         check_unseen(tmp_path, videos("a"))

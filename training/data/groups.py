@@ -5,6 +5,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
+from training.cli import UserError
+
 _UCF_GROUP = re.compile(r"^(v_.+_g\d+)_c\d+$")
 _HMDB_SOURCE = re.compile(r"^(.+)_(?:f|u|h|l)_(?:cm|nm)_np\d+_(?:fr|ba|le|ri)_(?:goo|med|bad)_\d+$")
 
@@ -46,6 +48,19 @@ def hold_out(items: Iterable[tuple[str, str, str]], *, fraction: float, salt: st
                 held.update(groups[group])
                 taken = after
     return held
+
+
+def check_held_out(fraction: float, count: int):
+    """Makes sure that something is held out where a share of it is asked for.
+
+    Raises:
+        UserError: if nothing is: no class has a source that is small enough.
+    """
+    if fraction and not count:
+        raise UserError(
+            f"--val-fraction {fraction:g} holds nothing out: every source has more than that of "
+            "its class; give a larger one, or 0"
+        )
 
 
 def _digest(text: str) -> str:

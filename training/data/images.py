@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -196,7 +197,7 @@ def write_frames(store: FrameStore, videos: Iterable[Video], folder: Path, *, st
     Args:
         store: holds the frames.
         videos: whose frames to write; those that could not be decoded are passed over.
-        folder: empty, or not there yet.
+        folder: empty, or not there yet; it gets all frames or none.
         step: frames between two that are written. The first is number `step // 2`, or of a
             shorter video the middle one.
 
@@ -208,18 +209,28 @@ def write_frames(store: FrameStore, videos: Iterable[Video], folder: Path, *, st
         StoreError: if a video's file is damaged or gone.
     """
     check_empty(folder)
+    partial = folder.with_name(f"partial-{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
     written = 0
-    for video in videos:
-        count = store.videos[video.path].num_frames
-        if not count:
-            continue
-        indices = range(min(step // 2, count // 2), count, step)
-        target = folder / video.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for index, jpeg in zip(indices, _jpegs(store, video.path, indices), strict=True):
-            target.with_name(f"{target.name}-frame{index:06d}.jpg").write_bytes(jpeg)
-        written += len(indices)
+    try:
+        partial.mkdir(parents=True)
+        for video in videos:
+            if store.videos[video.path].num_frames:
+                written += _write_frames_of(video.path, store, partial, step)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return written
+
+
+def _write_frames_of(path: str, store: FrameStore, folder: Path, step: int) -> int:
+    count = store.videos[path].num_frames
+    indices = range(min(step // 2, count // 2), count, step)
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for index, jpeg in zip(indices, _jpegs(store, path, indices), strict=True):
+        target.with_name(f"{target.name}-frame{index:06d}.jpg").write_bytes(jpeg)
+    return len(indices)
 
 
 def _jpegs(store: FrameStore, path: str, indices: Sequence[int]) -> Iterable[bytes]:

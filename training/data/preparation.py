@@ -119,7 +119,7 @@ def _is_current(stored: StoredVideo, source: Path, record: Path) -> bool:
     """
     try:
         status = source.stat()
-        if stored.source_bytes != status.st_size:
+        if not stat.S_ISREG(status.st_mode) or stored.source_bytes != status.st_size:
             return False
         if status.st_mtime_ns in (stored.source_mtime_ns, record.stat().st_mtime_ns):
             return True
