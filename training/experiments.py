@@ -111,7 +111,8 @@ def compared_rows(options: ExperimentOptions) -> list[dict]:
     for row in TABLES[options.table].rows:
         name = network_name(row, options)
         of_row = [results[name, split] for split in splits]
-        records.append(record(row, name, runs[name, splits[0]], of_row))
+        trained = read_config(of_row[0].run / CONFIG)  # with the precision that auto meant
+        records.append(record(row, name, trained, of_row))
     return records
 
 

@@ -271,12 +271,14 @@ def table2(out: Path) -> list[str]:
     return ["table2", "--split", "all", "--out", str(out)]
 
 
-def test_a_table_names_lower_scls_that_are_not_the_presets(tmp_path):
+def test_a_table_names_lower_scls_that_are_not_the_presets_and_what_auto_meant(tmp_path):
     options = finished_runs(tmp_path, "table2", "--scl", "resnet50v2", "--warmup-epochs", "1")
+    for run in networks(options).values():
+        write_config(dataclasses.replace(run, precision="mixed_bfloat16"), run.out / "config.yaml")
     experiments.main(options)
     text = (tmp_path / "table2.md").read_text()
     assert "preset small with scl resnet50v2; recipe modern with warmup_epochs 1.0" in text
-    assert "seed 0; in auto" in text
+    assert "seed 0; in mixed_bfloat16" in text
 
 
 def test_a_recipe_names_what_the_weights_started_from():
