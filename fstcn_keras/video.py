@@ -18,6 +18,10 @@ class VideoError(Exception):
     """A video that cannot be used; the message says why, in one line."""
 
 
+class VideoTooLarge(VideoError):
+    """A video with more frames, or larger ones, than the reader takes."""
+
+
 class VideoReader:
     """Decodes the frames of a video file one after another, around damaged packets.
 
@@ -42,6 +46,7 @@ class VideoReader:
 
     Raises:
         VideoError: if the source is no readable video, or no frame of it can be decoded.
+        VideoTooLarge: beyond `max_pixels` or `max_frames`, or with a side of more than `MAX_SIDE`.
     """
 
     def __init__(
@@ -97,10 +102,12 @@ class VideoReader:
                     self.damaged_packets += 1
                     continue
                 for frame in frames:
+                    shown = f"frame {self.decoded_frames} has"
+                    self._check_pixels(shown, frame.width, frame.height)
                     if self.decoded_frames == 0:
                         self._size = self._resized(frame)
                     if self.decoded_frames == self._max_frames:
-                        raise VideoError(f"has more than {self._max_frames} frames")
+                        raise VideoTooLarge(f"has more than {self._max_frames} frames")
                     self.decoded_frames += 1
                     yield frame
         if self.decoded_frames == 0:
@@ -129,14 +136,16 @@ class VideoReader:
         context = stream.codec_context
         if context is None:
             raise VideoError("its video codec is not supported")
-        if context.width * context.height > self._max_pixels:
-            raise VideoError(
-                f"claims {context.width}x{context.height} pixels; "
-                f"at most {self._max_pixels} are read"
-            )
+        self._check_pixels("claims", context.width, context.height)
         self.fps = float(stream.average_rate or 0)
         self.expected_frames = stream.frames
         return stream
+
+    def _check_pixels(self, where: str, width: int, height: int):
+        if width * height > self._max_pixels:
+            raise VideoTooLarge(
+                f"{where} {width}x{height} pixels; at most {self._max_pixels} are read"
+            )
 
     def _packets(self, container, stream):
         packets = container.demux(stream)
@@ -158,7 +167,7 @@ class VideoReader:
                 clips.resized_length(side, shorter, self.short_side) for side in (height, width)
             )
         if max(height, width) > MAX_SIDE or height * width > self._max_pixels:
-            raise VideoError(
+            raise VideoTooLarge(
                 f"{frame.width}x{frame.height} pixels would become {width}x{height}; "
                 f"at most {MAX_SIDE} a side are read"
             )

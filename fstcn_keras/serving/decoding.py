@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from fstcn_keras.frames import ArrayFrames, FrameReader, read_resized
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
 from fstcn_keras.serving.requests import EncodedFrames, EncodedVideo, Request, Video, read_request
-from fstcn_keras.video import VideoError, VideoReader
+from fstcn_keras.video import VideoError, VideoReader, VideoTooLarge
 from fstcn_keras.views import ViewPlan
 
 CONTAINERS = ("asf", "avi", "flv", "matroska", "webm", "mov", "mp4", "mpeg", "mpegts", "ogg")
@@ -62,7 +62,8 @@ def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedR
     """Reads a request and decodes the frames of its videos that their views need.
 
     Raises:
-        BadRequest: if it cannot be read, holds no video, or is beyond the limits.
+        BadRequest: if it cannot be read, or holds no video.
+        TooLarge: beyond the limits.
     """
     videos, request_id = read_request(request, limits)
     return DecodedRequest(tuple(_decode(video, plan, limits) for video in videos), request_id)
@@ -74,6 +75,8 @@ def _decode(video: Video, plan: ViewPlan, limits: Limits) -> DecodedFrames:
         num_frames = reader.count()
         numbers = plan.frame_numbers(num_frames)
         images = tuple(read_resized(reader, numbers, plan.short_side))
+    except VideoTooLarge as error:
+        raise TooLarge(f"the video: {error}") from error
     except VideoError as error:
         raise BadRequest(f"the video: {error}") from error
     return DecodedFrames(num_frames, numbers, images)

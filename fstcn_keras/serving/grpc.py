@@ -1,9 +1,12 @@
 """The gRPC side: KServe's inference service (V2)."""
 
+import asyncio
+import contextlib
 import logging
+from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
-from grpc import StatusCode, aio, unary_unary_rpc_method_handler
+from grpc import StatusCode, aio, stream_unary_rpc_method_handler
 from kserve.errors import ModelNotFound, ModelNotReady
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
@@ -18,6 +21,7 @@ _STATUS = {  # of each error, and what is said instead of its own text
     BadRequest: (StatusCode.INVALID_ARGUMENT, None),
     DecodeError: (StatusCode.INVALID_ARGUMENT, "not a message of this protocol"),
     Overloaded: (StatusCode.RESOURCE_EXHAUSTED, None),
+    TimeoutError: (StatusCode.DEADLINE_EXCEEDED, "the message did not come in time"),
     ModelNotFound: (StatusCode.NOT_FOUND, "unknown model"),
     ModelNotReady: (StatusCode.UNAVAILABLE, "the model is warming up"),
     Exception: (StatusCode.INTERNAL, "internal error"),
@@ -29,30 +33,31 @@ def grpc_server(plane: ClassifierDataPlane, workers: Workers) -> aio.Server:
     limits = workers.limits
     options = [("grpc.max_receive_message_length", limits.request_bytes), ("grpc.so_reuseport", 0)]
     server = aio.server(
-        interceptors=[_Errors()],
+        interceptors=[_Calls(workers)],
         options=options,
         maximum_concurrent_rpcs=_concurrent_rpcs(limits),
     )
-    service.add_GRPCInferenceServiceServicer_to_server(_Servicer(plane, workers), server)
+    service.add_GRPCInferenceServiceServicer_to_server(_Servicer(plane), server)
     return server
 
 
 def _concurrent_rpcs(limits: Limits) -> int:
-    """More than the requests in work, so that health can be asked for meanwhile."""
+    """More than the requests in work, so that health can be asked for meanwhile.
+
+    Inference calls whose message has not come are among the requests in work.
+    """
     return 2 * limits.waiting
 
 
 class _Servicer(InferenceServicer):
     """KServe's, but tensors go to the decoding processes unread."""
 
-    def __init__(self, plane: ClassifierDataPlane, workers: Workers):
+    def __init__(self, plane: ClassifierDataPlane):
         super().__init__(plane, FixedRepository(plane.model_registry))
         self._plane = plane
-        self._workers = workers
 
     async def ModelInfer(self, request: ModelInferRequest, context) -> ModelInferResponse:
-        with self._workers.admitted():
-            response = await self._plane.infer_v2(request.model_name, _tensor(request))
+        response = await self._plane.infer_v2(request.model_name, _tensor(request))
         answer = response.to_grpc()
         answer.id = request.id
         return answer
@@ -70,23 +75,44 @@ def _tensor(request: ModelInferRequest) -> Tensor:
     return Tensor(given.name, given.datatype, list(given.shape), data)
 
 
-class _Errors(aio.ServerInterceptor):
-    """Errors to status codes; the text never repeats what was sent."""
+class _Calls(aio.ServerInterceptor):
+    """Admits calls, reads their message within bounds of time, and turns errors to status codes.
+
+    gRPC itself would wait for the message of a unary call without end, so the calls are answered
+    as streams of one message; clients cannot tell the difference. Inference takes its place among
+    the requests in work before its message is read. The text of an error never repeats what was
+    sent.
+    """
+
+    def __init__(self, workers: Workers):
+        self._workers = workers
 
     async def intercept_service(self, continuation, handler_call_details):
         handler = await continuation(handler_call_details)
         if handler is None:  # no such method
             return None
 
-        async def answer(message: bytes, context):
+        is_inference = handler_call_details.method.endswith("/ModelInfer")
+        place = self._workers.admitted if is_inference else contextlib.nullcontext
+
+        async def answer(_, context):
             try:
-                return await handler.unary_unary(handler.request_deserializer(message), context)
+                with place():
+                    request = await self._request(handler.request_deserializer, context)
+                    return await handler.unary_unary(request, context)
             except Exception as error:
                 status, text = next(v for kind, v in _STATUS.items() if isinstance(error, kind))
                 if status is StatusCode.INTERNAL:
                     logging.getLogger(__name__).exception("internal error")
                 await context.abort(status, text or str(error))
 
-        return unary_unary_rpc_method_handler(
+        return stream_unary_rpc_method_handler(
             answer, response_serializer=handler.response_serializer
         )
+
+    async def _request(self, deserialize: Callable, context):
+        async with asyncio.timeout(self._workers.limits.seconds):
+            message = await context.read()
+        if message is aio.EOF:
+            raise BadRequest("the call ended without a message")
+        return deserialize(message)

@@ -3,6 +3,8 @@
 import dataclasses
 from dataclasses import dataclass
 
+_INT_MAX = 2**31 - 1  # gRPC's options are C's ints
+
 
 class BadRequest(Exception):
     """A request that cannot be answered; the message says what is wrong with it: HTTP 400."""
@@ -25,10 +27,10 @@ class Limits:
     """Bounds on every request; the metadata of each field says what it bounds.
 
     Raises:
-        ValueError: if one of them is not positive.
+        ValueError: if one of them is not positive, or `request_bytes` is 2^31 or more.
     """
 
-    request_bytes: int = _limit(64 * 2**20, "bytes of a request's body")
+    request_bytes: int = _limit(64 * 2**20, "bytes of a request's body, below 2^31")
     videos: int = _limit(8, "videos of a request")
     frames: int = _limit(20_000, "frames of a video")
     pixels: int = _limit(4096 * 2304, "height times width of a frame")
@@ -39,3 +41,7 @@ class Limits:
         for name, value in dataclasses.asdict(self).items():
             if not value > 0:
                 raise ValueError(f"`{name}` must be positive. Received: {value}")
+        if self.request_bytes > _INT_MAX:
+            raise ValueError(
+                f"`request_bytes` must be at most {_INT_MAX}. Received: {self.request_bytes}"
+            )

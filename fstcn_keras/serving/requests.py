@@ -84,6 +84,7 @@ def read_request(request: Request, limits: Limits) -> tuple[list[Video], str]:
 
     Raises:
         BadRequest: saying what is wrong with it, without a word of what was sent.
+        TooLarge: the same, beyond the limits.
     """
     if isinstance(request, Tensor):
         return [_tensor_video(request, limits)], ""
@@ -157,9 +158,7 @@ def _from_base64(text: str, where: str) -> bytes:
 def _v2_tensor(request: V2Request) -> tuple[Tensor, str]:
     length = len(request.body)
     if request.json_length is not None:
-        if not request.json_length.isdecimal() or int(request.json_length) > length:
-            raise BadRequest("Inference-Header-Content-Length is no length within the body")
-        length = int(request.json_length)
+        length = _length_within(length, request.json_length)
     match _json(request.body[:length]):
         case {
             "inputs": [{"name": str(name), "datatype": str(kind), "shape": [*shape]} as given],
@@ -170,6 +169,14 @@ def _v2_tensor(request: V2Request) -> tuple[Tensor, str]:
             if isinstance(data, bytes | list) and isinstance(request_id, str):
                 return Tensor(name, kind, shape, data), request_id
     raise BadRequest(f"expected {V2_FORM}")
+
+
+def _length_within(limit: int, text: str) -> int:
+    digits = text.lstrip("0") or "0"
+    # int() raises for thousands of digits
+    if not text.isdecimal() or len(digits) > len(str(limit)) or int(digits) > limit:
+        raise BadRequest("Inference-Header-Content-Length is no length within the body")
+    return int(digits)
 
 
 def _tensor_video(tensor: Tensor, limits: Limits) -> Video:

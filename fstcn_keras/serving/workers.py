@@ -1,6 +1,7 @@
 """Where requests wait, are decoded and scored: bounded in number and time."""
 
 import asyncio
+import atexit
 import contextlib
 import logging
 import multiprocessing
@@ -35,6 +36,7 @@ class Workers:
             raise ValueError(f"`decoders` must be positive. Received: {decoders}")
         self.limits = limits
         self._in_work = 0
+        self._closed = False
         self._scorer = ThreadPoolExecutor(1, thread_name_prefix="scorer")
         self._callers = ThreadPoolExecutor(decoders, thread_name_prefix="decoder")
         self._decoders = {_Decoder() for _ in range(decoders)}
@@ -104,16 +106,18 @@ class Workers:
         return await asyncio.get_running_loop().run_in_executor(self._scorer, function, *arguments)
 
     def close(self):
-        """Ends the processes and the thread, whatever they do."""
+        """Ends the processes and the thread, whatever they do; no process is started any more."""
+        self._closed = True
         for decoder in self._decoders:
             decoder.kill()
         self._callers.shutdown()
         self._scorer.shutdown(wait=False, cancel_futures=True)
 
     def _alive(self, decoder: "_Decoder") -> "_Decoder":
-        """The decoder, or a fresh one in its place if it has died."""
-        if decoder.is_alive():
+        """The decoder, or a fresh one in its place if it has died before `close`."""
+        if self._closed or decoder.is_alive():
             return decoder
+        decoder.kill()  # it is dead: this takes it off the list of what is to be ended
         self._decoders.remove(decoder)
         fresh = _Decoder()
         self._decoders.add(fresh)
@@ -133,6 +137,7 @@ class _Decoder:
         self._process = context.Process(target=_run_calls, args=(pipe,), daemon=True)
         self._process.start()
         pipe.close()
+        atexit.register(self.kill)  # comes before multiprocessing's, whose SIGTERM is ignored
 
     def is_alive(self) -> bool:
         """Whether it can take a call."""
@@ -160,10 +165,13 @@ class _Decoder:
         """Ends the process, whatever it does; a call in it raises EOFError or OSError."""
         self._process.kill()
         self._process.join()
+        atexit.unregister(self.kill)
 
 
 def _run_calls(pipe: Connection):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to answer
+    # Ctrl-C, systemd and `timeout` send them to all processes: they are the server's to answer
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     logging.disable()  # libraries log pieces of what they read
     while True:
         try:

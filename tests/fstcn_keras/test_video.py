@@ -2,14 +2,18 @@
 
 import io
 import os
+from fractions import Fraction
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from keras import ops
+from PIL import Image
 
 from fstcn_keras.frames import open_frames, read_resized
 from fstcn_keras.resizing import resize, short_side_weights
-from fstcn_keras.video import VideoError, VideoReader
+from fstcn_keras.video import VideoError, VideoReader, VideoTooLarge
 from tests.videos import noise, write_video
 
 FRAMES = noise(9, height=30, width=40)
@@ -61,6 +65,45 @@ def test_a_file_that_lost_frames_between_two_passes(path):
 def test_too_long_and_narrow():
     with pytest.raises(VideoError, match="2x400 pixels would become 24000 on the long side"):
         list(read_resized(open_frames(np.zeros((1, 400, 2, 3), np.uint8)), [0], 120))
+
+
+def write_growing(path: Path, sides: list[int]) -> Path:
+    """JPEGs of these sides, square, in a container that claims the first."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height = stream.width = sides[0]
+        stream.pix_fmt = "yuvj420p"
+        for number, side in enumerate(sides):
+            jpeg = io.BytesIO()
+            Image.new("RGB", (side, side)).save(jpeg, "jpeg")
+            packet = av.Packet(jpeg.getvalue())
+            packet.stream = stream
+            packet.pts = packet.dts = number
+            packet.time_base = Fraction(1, 25)
+            container.mux(packet)
+    return path
+
+
+def test_no_frame_may_be_larger_than_allowed(tmp_path):
+    """A container may claim the size of its first frame alone."""
+    growing = write_growing(tmp_path / "growing.avi", [16, 16, 64])
+    assert VideoReader(growing, max_pixels=64 * 64).count() == 3
+    reader = VideoReader(growing, max_pixels=64 * 64 - 1)
+    with pytest.raises(VideoTooLarge, match="frame 2 has 64x64 pixels; at most 4095"):
+        reader.count()
+    assert reader.decoded_frames == 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"max_pixels": 1199}, "claims 40x30 pixels; at most 1199"),
+        ({"max_frames": 8}, "more than 8 frames"),
+    ],
+)
+def test_beyond_the_limits_of_size(path, limits, reason):
+    with pytest.raises(VideoTooLarge, match=reason):
+        VideoReader(path, **limits).count()
 
 
 @pytest.mark.parametrize(

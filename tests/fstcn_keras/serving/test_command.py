@@ -43,6 +43,11 @@ def test_a_limit_of_nothing(run):
     assert "`frames` must be positive. Received: 0" in fails(str(run), "--max-frames", "0")
 
 
+def test_a_limit_beyond_what_grpc_takes(run):
+    expected = "error: `request_bytes` must be at most 2147483647. Received: 2147483648"
+    assert fails(str(run), "--max-request-bytes", "2147483648") == expected
+
+
 @pytest.mark.parametrize("side", ["http", "grpc"])
 def test_a_port_that_is_taken(run, side):
     with socket.create_server(("127.0.0.1", 0)) as taken:

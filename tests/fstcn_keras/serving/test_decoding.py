@@ -123,7 +123,7 @@ def test_limits_of_images(limits, reason):
 )
 def test_limits_of_videos(tmp_path, limits, reason):
     video = write_video(tmp_path / "a.avi", noise(5)).read_bytes()
-    with pytest.raises(BadRequest, match=reason):
+    with pytest.raises(TooLarge, match=reason):
         decode_request(V1Request(video, "video/x"), PLAN, Limits(**limits))
 
 

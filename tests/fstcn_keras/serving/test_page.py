@@ -144,6 +144,32 @@ def test_a_visitor_chooses_a_video_and_sees_the_bars(browser, server, classifier
     assert_quiet(browser, server.url)
 
 
+def test_a_video_chosen_meanwhile_takes_the_place_of_the_first(browser, server, tmp_path):
+    first, second = (
+        write_video(tmp_path / f"{name}.avi", noise(9)) for name in ("first", "second")
+    )
+    browser.call("Page.navigate", url=f"{server.url}/")
+    browser.wait_for("document.readyState == 'complete' && !!document.getElementById('file')")
+    browser.value(
+        "shown = []; new MutationObserver(() => shown.push(document.getElementById('sent')."
+        "textContent)).observe(document.getElementById('sent'), {childList: true})"
+    )
+    decoders = server.decoders()
+    for decoder in decoders:
+        decoder.suspend()
+    browser.choose(first)
+    server.wait_for_requests(1)
+    browser.choose(second)
+    for decoder in decoders:
+        decoder.resume()
+    browser.wait_for("document.getElementById('state').textContent == 'second.avi'")
+    server.wait_for_requests(0)
+    (shown,) = browser.value("shown")
+    assert shown.startswith("second.avi")
+    assert browser.value("document.getElementById('error').hidden")
+    assert_quiet(browser, server.url)
+
+
 def test_a_file_that_is_no_video(browser, server, tmp_path):
     text = tmp_path / "text.mp4"
     text.write_text("not a video\n" * 100)

@@ -68,6 +68,35 @@ def posted(server, video, *, number: int = 1):
         yield [threads.submit(client.post, V1, files={"video": video}) for _ in range(number)]
 
 
+@contextlib.contextmanager
+def idle_calls(server, method: str, *, number: int):
+    """So many calls over gRPC whose message does not come."""
+    never = threading.Event()
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        call = channel.stream_unary(f"/inference.GRPCInferenceService/{method}")
+        try:
+            yield [call.future(iter(never.wait, True)) for _ in range(number)]
+        finally:
+            never.set()
+
+
+def ends(calls) -> set[tuple[grpc.StatusCode, str]]:
+    """What the calls are told in the end."""
+    errors = [call.exception(timeout=3 * SECONDS) for call in calls]
+    return {(error.code(), error.details()) for error in errors}
+
+
+def lives(server) -> bool:
+    """Whether health answers over gRPC."""
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        return stub.ServerLive(messages.ServerLiveRequest(), timeout=SECONDS / 2).live
+
+
+LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, "the message did not come in time")
+BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, "2 requests are in work already: try again later")
+
+
 def test_a_saved_model_answers_as_the_keras_path(client, classifier, video, frames):
     response = client.post(V1, files={"video": video})
     assert is_expected(from_v1(response), classifier.predict_video(frames))
@@ -128,6 +157,29 @@ def test_a_body_that_does_not_come(server, client):
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
+def test_inference_calls_without_a_message_leave_room_for_health(server, client):
+    with idle_calls(server, "ModelInfer", number=WAITING) as waiting:
+        server.wait_for_requests(WAITING)
+        with idle_calls(server, "ModelInfer", number=2 * WAITING) as refused:
+            assert ends(refused) == {BUSY}
+        assert lives(server)
+        assert ends(waiting) == {LATE}
+
+
+def test_no_call_without_a_message_lasts(server, client):
+    with idle_calls(server, "ServerLive", number=2 * WAITING) as calls:
+        assert ends(calls) == {LATE}
+        assert lives(server)
+
+
+def test_a_call_that_ends_without_a_message(server):
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        call = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+        with pytest.raises(grpc.RpcError, match="ended without a message") as raised:
+            call(iter([]), timeout=SECONDS)
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_a_client_that_leaves_frees_its_place(server, client):
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
@@ -150,7 +202,7 @@ def statuses_until_ready(url: str, path: str) -> list[int]:
     """Of liveness, readiness and a model's metadata and answer, from the first answer on."""
     deadline = time.monotonic() + START_S
     first = []
-    with httpx.Client(base_url=url, trust_env=False) as client:
+    with httpx.Client(base_url=url, trust_env=False, timeout=START_S) as client:
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.ConnectError):
                 asked = [client.get(f"/v2/health/{kind}") for kind in ("live", "ready")]

@@ -15,6 +15,8 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from PIL import Image
 
+from tests.videos import noise, write_video
+
 SECRET = "raw-bytes-of-a-request"  # must turn up nowhere
 V1 = "/v1/models/tiny run:predict"
 V2 = "/v2/models/tiny run/infer"
@@ -301,6 +303,15 @@ BAD = {
         400,
         "no length within the body",
     ),
+    "endless header length": (
+        {
+            "url": V2,
+            "content": b"{}",
+            "headers": {"Inference-Header-Content-Length": "9" * 5000},
+        },
+        400,
+        "no length within the body",
+    ),
     "raw data cut": (
         {
             "url": V2,
@@ -334,6 +345,13 @@ def test_bad_requests_are_told_what_was_wrong(client, log, name):
     for text in (response.text, log.read_text()):
         assert SECRET not in text
         assert "Traceback" not in text
+
+
+def test_a_video_beyond_the_limits_is_too_large(client, tmp_path):
+    video = write_video(tmp_path / "a.avi", noise(91, height=8, width=8)).read_bytes()
+    response = client.post(V1, files={"video": video})
+    assert response.status_code == 413
+    assert "more than 90 frames" in response.json()["error"]
 
 
 GRPC_BAD = {

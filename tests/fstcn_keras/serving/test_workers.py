@@ -2,6 +2,10 @@
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -41,6 +45,42 @@ def test_a_call_that_kills_its_decoder_is_not_tried_again(pool, tmp_path):
         run(pool, (die, tmp_path / "calls"))
     assert (tmp_path / "calls").read_text() == "1"
     assert run(pool, (abs, -3)) == [3]
+
+
+def test_sigterm_to_the_whole_group_stops_no_decoder(pool):
+    (decoder,) = pool._decoders
+    assert run(pool, (terminate_oneself,), (abs, -3)) == ["went on", 3]
+    assert pool._decoders == {decoder}
+
+
+def test_no_decoder_is_started_after_the_end(pool):
+    async def end_in_the_middle():
+        await pool.decode(abs, -3)
+        call = asyncio.create_task(pool.decode(time.sleep, 60))
+        await asyncio.sleep(0.1)
+        pool.close()
+        return await asyncio.gather(call, return_exceptions=True)
+
+    (error,) = asyncio.run(end_in_the_middle())
+    assert isinstance(error, BadRequest | RuntimeError)
+    assert [decoder.is_alive() for decoder in pool._decoders] == [False]
+
+
+def test_the_interpreter_ends_though_nothing_closed_the_decoders():
+    code = "import asyncio\n"
+    code += "from fstcn_keras.serving.limits import Limits\n"
+    code += "from fstcn_keras.serving.workers import Workers\n"
+    code += "pool = Workers(Limits(), decoders=2)\n"
+    code += "print([asyncio.run(pool.decode(abs, -n)) for n in (3, 4)])\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("[3, 4]\n", "", 0)
+
+
+def terminate_oneself() -> str:
+    os.kill(os.getpid(), signal.SIGTERM)
+    return "went on"
 
 
 def die(file):
