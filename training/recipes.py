@@ -86,7 +86,7 @@ RECIPES = {
         auxiliary_epochs=0,
         auxiliary_rate=1e-4,
         auxiliary_scl_rate=0.1,
-        epochs=30,
+        epochs=15,
         learning_rate=1e-4,
         scl_rate=0.1,
     ),
