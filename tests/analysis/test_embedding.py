@@ -25,7 +25,7 @@ def test_separable_features_are_apart_in_the_map():
     result = embed(features, seeds=range(2))
     assert result.points.shape == (60, 2)
     assert nearest_share(result.points, labels) == 1.0
-    assert separation(result.points, labels, seed=0).silhouette > 0.5
+    assert separation(result.points, labels, range(len(labels)), seed=0).silhouette > 0.5
     assert result.trustworthiness > 0.8
     assert result.perplexity == pytest.approx(59 / 3)
 
