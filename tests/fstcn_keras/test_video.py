@@ -9,7 +9,6 @@ import av
 import numpy as np
 import pytest
 from keras import ops
-from PIL import Image
 
 from fstcn_keras.frames import open_frames, read_resized
 from fstcn_keras.resizing import resize, short_side_weights
@@ -67,6 +66,17 @@ def test_too_long_and_narrow():
         list(read_resized(open_frames(np.zeros((1, 400, 2, 3), np.uint8)), [0], 120))
 
 
+def grey_jpeg(side: int) -> bytes:
+    """A square JPEG."""
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width = encoder.height = side
+    encoder.pix_fmt = "yuvj420p"
+    encoder.time_base = Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(np.full((side, side, 3), 128, np.uint8))
+    packets = [*encoder.encode(frame.reformat(format="yuvj420p")), *encoder.encode(None)]
+    return b"".join(map(bytes, packets))
+
+
 def write_growing(path: Path, sides: list[int]) -> Path:
     """JPEGs of these sides, square, in a container that claims the first."""
     with av.open(path, "w") as container:
@@ -74,9 +84,7 @@ def write_growing(path: Path, sides: list[int]) -> Path:
         stream.height = stream.width = sides[0]
         stream.pix_fmt = "yuvj420p"
         for number, side in enumerate(sides):
-            jpeg = io.BytesIO()
-            Image.new("RGB", (side, side)).save(jpeg, "jpeg")
-            packet = av.Packet(jpeg.getvalue())
+            packet = av.Packet(grey_jpeg(side))
             packet.stream = stream
             packet.pts = packet.dts = number
             packet.time_base = Fraction(1, 25)
