@@ -76,7 +76,7 @@ def find_errors(scores: RunScores, caption: str) -> Errors:
     """Counts the mistakes of a run in every way."""
     labels = scores.labels
     fused = {method: fusion.fuse(scores.scores, method) for method in OF_MANY}
-    right = {method: scores.right(method) for method in OF_MANY}
+    right = {method: values.argmax(axis=-1) == labels for method, values in fused.items()}
     sources = np.array(scores.sources)
     present = np.unique(labels)
     return Errors(

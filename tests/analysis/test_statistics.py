@@ -14,11 +14,6 @@ def alone(videos: int) -> list[str]:
     return [f"source {video}" for video in range(videos)]
 
 
-def repeated(values: np.ndarray, times: int) -> np.ndarray:
-    """Each video as often as this, as if a source had been cut into equal videos."""
-    return np.repeat(values, times)
-
-
 @pytest.mark.parametrize(("right", "videos"), [(0, 10), (9, 10), (10, 10), (133, 257)])
 def test_wilson_by_its_formula(right, videos):
     z, p = 1.959963984540054, right / videos
@@ -35,7 +30,7 @@ def test_wilson_by_its_formula(right, videos):
 def test_videos_that_are_copies_tell_no_more_than_their_sources(right, sources):
     once = np.arange(sources) < right
     expected = share_of(once, alone(sources))
-    found = share_of(repeated(once, 4), repeated(np.array(alone(sources)), 4))
+    found = share_of(np.repeat(once, 4), np.repeat(alone(sources), 4))
     assert (found.videos, found.sources) == (4 * sources, sources)
     slack = 0.002 if 0 < right < sources else 1e-12  # G - 1 degrees of freedom on both sides
     assert found.low == pytest.approx(expected.low, abs=slack * 10)
@@ -114,8 +109,8 @@ def test_swapped_sources_by_counting_all_swaps():
 def test_a_source_cut_into_copies_changes_nothing_but_the_counts():
     first, second = outcomes(30, 4, 12, 7)
     once = paired_difference(first, second, alone(53), seed=0)
-    sources = repeated(np.array(alone(53)), 3)
-    found = paired_difference(repeated(first, 3), repeated(second, 3), sources, seed=0)
+    sources = np.repeat(alone(53), 3)
+    found = paired_difference(np.repeat(first, 3), np.repeat(second, 3), sources, seed=0)
     assert (found.only_first, found.only_second) == (12, 36)
     assert (found.low, found.high, found.p) == pytest.approx((once.low, once.high, once.p))
 
