@@ -147,11 +147,11 @@ def open_run(options: FitOptions) -> Path:
     try:
         run.mkdir(parents=True, exist_ok=True)
         # in this order, as another worker may be writing the first file
-        others = [path for path in run.iterdir() if path.suffix != ".lock"]
+        unfinished = f"partial-{CONFIG}"  # another is writing it, or was killed over it
+        others = [p for p in run.iterdir() if p.suffix != ".lock" and p.name != unfinished]
         if others and not (run / CONFIG).exists():
             raise UserError(f"{run} is not empty and not the folder of a training run")
-        folders = (run, *run.glob("split[123]"))
-        if any(has_begun(folder) or is_locked(folder, "trains") for folder in folders):
+        if has_begun(run) or any(is_locked(folder, "trains") for folder in _folders(run)):
             check_options(options, run)
     except OSError as error:
         raise UserError(f"the run folder {run} cannot be written: {error.strerror}") from error
@@ -165,7 +165,7 @@ def claim_run(options: FitOptions, run: Path):
         UserError: if it holds another run.
     """
     with locked(run, "prepares"):  # other workers do the same
-        if any(has_begun(folder) for folder in (run, *run.glob("split[123]"))):
+        if has_begun(run):
             check_options(options, run)
         else:
             write_config(options, run / CONFIG)
@@ -186,9 +186,14 @@ def check_options(options: FitOptions, run: Path):
 
 
 def has_begun(run: Path) -> bool:
-    """Whether there is anything in the run folder that its options have made."""
+    """Whether the run folder, or one of its splits, holds anything that its options have made."""
     begun = ("checkpoints", "images.csv", "model.keras", "metrics.json")
-    return any((run / name).exists() for name in begun)
+    return any((folder / name).exists() for folder in _folders(run) for name in begun)
+
+
+def _folders(run: Path) -> list[Path]:
+    """The run folder, and those of its splits if it is one of `--split all`."""
+    return [run, *run.glob("split[123]")]
 
 
 def check_splits(runs: Sequence[FitOptions]):

@@ -107,6 +107,14 @@ def test_another_command_does_not_take_over_a_run_that_has_just_begun(capsys, tm
     assert read_config(run / "config.yaml").seed == 4
 
 
+def test_a_run_folder_whose_first_file_was_not_written_to_its_end(tmp_path):
+    (tmp_path / "partial-config.yaml").write_text("dataset: de")
+    options = FitOptions(out=tmp_path, seed=4)
+    claim_run(options, open_run(options))
+    assert read_config(tmp_path / "config.yaml").seed == 4
+    assert not (tmp_path / "partial-config.yaml").exists()
+
+
 def test_run_folder_that_is_something_else(capsys, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").touch()
