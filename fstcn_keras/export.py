@@ -88,6 +88,8 @@ def export(
 def _export_network(model, file: Path, format: str):
     import keras
 
+    from fstcn_keras.layers import execution
+
     named = keras.Model(model.input, {"probabilities": model.output})
     signature = [
         {
@@ -95,7 +97,7 @@ def _export_network(model, file: Path, format: str):
             for name, x in model.input.items()
         }
     ]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), execution.portable():
         warnings.simplefilter("ignore", FutureWarning)  # of Keras, about NumPy
         named.export(file, format=format, input_signature=signature, verbose=False)
 

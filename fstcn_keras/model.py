@@ -12,6 +12,7 @@ from fstcn_keras.layers import (
     FrameChoice,
     TemporalConvolution,
     TPOperator,
+    WinogradConvolution2D,
 )
 from fstcn_keras.presets import PATHS, FSTCNConfig, preset_config
 from fstcn_keras.scl import SCLS, build_scl, convolution_relu
@@ -141,10 +142,8 @@ def _lower_scls(config: FSTCNConfig) -> keras.Model:
 def _spatial_path(x, config: FSTCNConfig):
     """Parallel SCL and its two FCs: (batch, h, w, f) -> (batch, path_units[1])."""
     filters = round(512 * config.width)
-    scl = convolution_relu(
-        filters, 3, "parallel_scl", _weight_decay(config), initializer=_passing_on(config)
-    )
-    x = CeilMaxPooling2D(3, 2, name="parallel_pool")(scl(x))
+    x = _upper_scl(filters, "parallel_scl", config)(x)
+    x = CeilMaxPooling2D(3, 2, name="parallel_pool")(x)
     places = x.shape[1] * x.shape[2]
     x = layers.Flatten(name="spatial_flatten")(x)
     x = _fully_connected(x, config.path_units[0], "spatial_fc", config, places=places)
@@ -155,7 +154,7 @@ def _temporal_path(x, config: FSTCNConfig, temporal_kernels: Sequence[int]):
     """SCL, T-P operator, TCL and two FCs: (batch, l_t, h, w, f) -> (batch, path_units[1])."""
     filters = round(128 * config.width)
     regularizer = _weight_decay(config)
-    scl = convolution_relu(filters, 3, "temporal_scl", regularizer, initializer=_passing_on(config))
+    scl = _upper_scl(filters, "temporal_scl", config)
     x = FoldedTimeDistributed(scl, name="time_distributed_temporal_scl")(x)
     pool = CeilMaxPooling2D(3, 3, name="temporal_pool")
     x = FoldedTimeDistributed(pool, name="time_distributed_temporal_pool")(x)
@@ -179,9 +178,16 @@ def _temporal_path(x, config: FSTCNConfig, temporal_kernels: Sequence[int]):
     return _fully_connected(x, config.path_units[1], "temporal_features", config)
 
 
-def _passing_on(config: FSTCNConfig) -> str | keras.Initializer:
-    """How a convolution over pre-trained features starts."""
-    return "he_normal" if config.initialization == "he" else NearIdentity()
+def _upper_scl(filters: int, name: str, config: FSTCNConfig) -> layers.Conv2D:
+    """Conv(filters, 3, 1) with a ReLU, a path's own."""
+    return convolution_relu(
+        filters,
+        3,
+        name,
+        _weight_decay(config),
+        layer=WinogradConvolution2D,
+        initializer="he_normal" if config.initialization == "he" else NearIdentity(),
+    )
 
 
 def _over_places(places: int, config: FSTCNConfig) -> str | keras.Initializer:

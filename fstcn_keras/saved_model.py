@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from fstcn_keras import clips
 from fstcn_keras.classifier import ActionClassifier, load_description
+from fstcn_keras.layers import execution
 from fstcn_keras.model import FEATURES, layer_outputs
 from fstcn_keras.resizing import resize, short_side_weights
 from fstcn_keras.runs import saved_model_version
@@ -20,6 +21,7 @@ DESCRIPTION = "assets.extra"  # folder of a SavedModel that TensorFlow leaves to
 _BASE = 2**31  # above every frame number
 
 
+@execution.portable()
 def write_saved_model(classifier: ActionClassifier, folder: Path):
     """Writes the SavedModel of a classifier, its class names and view plan in `assets.extra`.
 

@@ -18,6 +18,7 @@ from fstcn_keras.layers import (
     LocalResponseNormalization,
     PixelConvolution2D,
     PixelNormalization,
+    WinogradConvolution2D,
 )
 
 NAME = "scl"  # of the lower SCLs as a model
@@ -65,6 +66,7 @@ def vgg_m(x, width: float, regularizer):
     """
 
     def convolution(filters, size, name, **kwargs):
+        kwargs = {"layer": WinogradConvolution2D, **kwargs}
         return convolution_relu(round(width * filters), size, name, regularizer, **kwargs)
 
     x = convolution(96, 7, "conv1", **_OF_PIXELS)(x)

@@ -19,42 +19,42 @@ def outputs(layer, x: np.ndarray, **kwargs) -> np.ndarray:
     return ops.convert_to_numpy(layer(x, **kwargs))
 
 
-def gradients(layer, x: np.ndarray, cotangent: np.ndarray) -> list[np.ndarray]:
+def gradients(layer, x: np.ndarray, cotangent: np.ndarray, **kwargs) -> list[np.ndarray]:
     """Gradients of `sum(layer(x) * cotangent)`: of `x` first, then of each trainable weight."""
     x = ops.convert_to_tensor(x)
     layer(x)  # builds it
     weights = [variable.value for variable in layer.trainable_variables]
     derive = {"tensorflow": _by_tape, "jax": _by_stateless_call, "torch": _by_autograd}
-    found = derive[keras.backend.backend()](layer, x, weights, cotangent)
+    found = derive[keras.backend.backend()](layer, x, weights, cotangent, kwargs)
     return [ops.convert_to_numpy(gradient) for gradient in found]
 
 
-def _by_tape(layer, x, weights, cotangent):
+def _by_tape(layer, x, weights, cotangent, kwargs):
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
         tape.watch(x)
-        total = ops.sum(layer(x) * cotangent)
+        total = ops.sum(layer(x, **kwargs) * cotangent)
     return tape.gradient(total, [x, *weights])
 
 
-def _by_stateless_call(layer, x, weights, cotangent):
+def _by_stateless_call(layer, x, weights, cotangent, kwargs):
     import jax
 
     state = [variable.value for variable in layer.non_trainable_variables]
 
     def total(x, weights):
-        return ops.sum(layer.stateless_call(weights, state, x)[0] * cotangent)
+        return ops.sum(layer.stateless_call(weights, state, x, **kwargs)[0] * cotangent)
 
     of_x, of_weights = jax.grad(total, argnums=(0, 1))(x, weights)
     return [of_x, *of_weights]
 
 
-def _by_autograd(layer, x, weights, cotangent):
+def _by_autograd(layer, x, weights, cotangent, kwargs):
     import torch
 
     x.requires_grad_(True)
-    total = ops.sum(layer(x) * ops.convert_to_tensor(cotangent))
+    total = ops.sum(layer(x, **kwargs) * ops.convert_to_tensor(cotangent))
     return torch.autograd.grad(total, [x, *weights])
 
 

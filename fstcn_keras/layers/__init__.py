@@ -9,6 +9,7 @@ from fstcn_keras.layers.pixel_convolution import PixelConvolution2D
 from fstcn_keras.layers.pixel_normalization import PixelNormalization
 from fstcn_keras.layers.temporal_convolution import TemporalConvolution
 from fstcn_keras.layers.tp_operator import TPOperator
+from fstcn_keras.layers.winograd_convolution import WinogradConvolution2D
 
 __all__ = [
     "CeilMaxPooling2D",
@@ -20,4 +21,5 @@ __all__ = [
     "PixelNormalization",
     "TPOperator",
     "TemporalConvolution",
+    "WinogradConvolution2D",
 ]

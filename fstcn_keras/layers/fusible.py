@@ -1,12 +1,13 @@
-"""Operations made of what XLA fuses, for the JAX backend.
+"""Operations made of what XLA fuses.
 
 On a GPU XLA computes the gradient of a maximum pooling by a scatter, the sum of the LRN by a
 product of its own, and convolutions of three channels without the matrix units; each costs several
-passes over the largest maps of the network. Under other backends the layers use Keras' own.
+passes over the largest maps of the network. Where XLA is not at hand the layers use Keras' own.
 """
 
-import keras
 from keras import ops
+
+from fstcn_keras.layers import execution
 
 
 def max_pool(x, size: int, strides: int):
@@ -89,37 +90,75 @@ def _of_maxima(grads, places, size: int, strides: int, blocks: tuple[int, int]):
     return ops.reshape(ops.stack(rows, axis=2), (batch, high * strides, wide * strides, features))
 
 
-def local_response_normalization(x, *, depth: int, bias: float, alpha: float, beta: float):
-    """See the layer `LocalResponseNormalization`.
+class Normalization:
+    """The computation of the layer `LocalResponseNormalization` in few passes over the maps.
 
-    With `s = bias + alpha / depth * sum x^2` and the gradient `g` of the outputs, that of `x` is
+    With `s = bias + alpha / depth * sum x^2`, `y = x s^-beta` and the gradient `g` of `y`, that of
+    `x` is
 
     ```
-    g s^-beta - 2 beta alpha / depth x sum(g x s^(-beta - 1))
+    g s^-beta - 2 beta alpha / depth x sum(g y / s)
     ```
 
-    both sums over neighbouring channels. Computes in float32.
+    both sums over neighbouring channels. Computes in float32; for the gradient `s^(-1/2)` is kept
+    in the format of `x`.
+
+    Args:
+        depth, bias, alpha, beta: as those of the layer.
     """
-    dtype, share = x.dtype, alpha / depth
 
-    def neighbours(x):
-        padded = ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(depth // 2, depth // 2)])
-        return sum(padded[..., first : first + x.shape[-1]] for first in range(depth))
+    def __init__(self, *, depth: int, bias: float, alpha: float, beta: float):
+        self.depth = depth
+        self.bias = bias
+        self.share = alpha / depth
+        self.beta = beta
+        self._outputs = execution.compiled(lambda x: self._outputs_and_root(x)[0])
+        self._kept = execution.compiled(self._outputs_and_root)
+        self._gradient = execution.compiled(self._gradient_of_inputs)
 
-    @ops.custom_gradient
-    def normalize(x):
-        wide = ops.cast(x, "float32")
-        energy = bias + share * neighbours(ops.square(wide))
-        scale = ops.exp(-beta * ops.log(energy))
+    def __call__(self, x, *, training: bool):
+        """`y`; outside training TensorFlow, which keeps every custom gradient, finds its own."""
+        if not (training or execution.under_jax()):
+            return self._outputs(x)
 
-        def gradient(*args, upstream=None):
-            grads = ops.cast(args[0] if upstream is None else upstream, "float32")
-            spread = neighbours(grads * wide * scale / energy)
-            return ops.cast(grads * scale - 2 * beta * share * wide * spread, dtype)
+        @ops.custom_gradient
+        def normalize(x):
+            outputs, root = self._kept(x)
 
-        return ops.cast(wide * scale, dtype), gradient
+            def gradient(*args, upstream=None):
+                grads = args[0] if upstream is None else upstream
+                return self._gradient(x, outputs, root, grads)
 
-    return normalize(x)
+            return outputs, gradient
+
+        return normalize(x)
+
+    def _outputs_and_root(self, x):
+        (values,) = _float32(x)
+        root = ops.rsqrt(self.bias + self.share * self._sum(ops.square(values)))
+        return ops.cast(values * self._power(root), x.dtype), ops.cast(root, x.dtype)
+
+    def _gradient_of_inputs(self, x, outputs, root, grads):
+        values, y, root, g = _float32(x, outputs, root, grads)
+        spread = self._sum(g * y * ops.square(root))
+        own = g * self._power(root)
+        return ops.cast(own - 2 * self.beta * self.share * values * spread, x.dtype)
+
+    def _sum(self, x):
+        """Over neighbouring channels."""
+        half, channels = self.depth // 2, x.shape[-1]
+        padded = ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(half, half)])
+        return sum(padded[..., first : first + channels] for first in range(self.depth))
+
+    def _power(self, root):
+        """`s^-beta` from `s^(-1/2)`."""
+        if self.beta == 0.75:
+            return root * ops.sqrt(root)
+        return ops.exp(2 * self.beta * ops.log(root))
+
+
+def _float32(*maps):
+    return [ops.cast(x, "float32") for x in maps]
 
 
 def strided_convolution(images, kernel, strides: int):
@@ -158,8 +197,3 @@ def strided_convolution(images, kernel, strides: int):
     images = ops.pad(images, [(0, 0), (0, 0), (0, 0), (0, lacking)])
     kernel = ops.pad(kernel, [(0, 0), (0, 0), (0, lacking), (0, 0)])
     return ops.conv(images, kernel, strides=1, padding="valid", data_format="channels_last")
-
-
-def used() -> bool:
-    """Whether layers use these operations: under JAX."""
-    return keras.backend.backend() == "jax"

@@ -1,10 +1,12 @@
 """Local response normalisation across feature channels."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
 
-from fstcn_keras.layers import fusible
+from fstcn_keras.layers import execution, fusible
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
@@ -15,7 +17,8 @@ class LocalResponseNormalization(keras.layers.Layer):
     y[..., i] = x[..., i] / (bias + alpha / depth * sum_{|j - i| <= depth // 2} x[..., j]^2) ^ beta
     ```
 
-    Channels outside the range count as zero. The sum over channels is one product with a banded
+    Channels outside the range count as zero. Where XLA compiles it, see `execution.compiles`, maps
+    of known size take one pass. Elsewhere the sum over channels is one product with a banded
     matrix. Squares of activations overflow float16: under that policy the sum runs in float32, as
     the power does under every one.
 
@@ -57,10 +60,9 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.alpha = alpha
         self.beta = beta
 
-    def call(self, x):
-        if fusible.used():
-            settings = {name: getattr(self, name) for name in ("depth", "bias", "alpha", "beta")}
-            return fusible.local_response_normalization(x, **settings)
+    def call(self, x, training=None):
+        if execution.compiles() and None not in x.shape[1:]:  # a program for every size of maps
+            return self._fused(x, training=bool(training))
         channels = np.arange(x.shape[-1])
         band = np.abs(channels[:, None] - channels[None, :]) <= self.depth // 2
         squares = ops.square(ops.cast(x, "float32") if self.compute_dtype == "float16" else x)
@@ -68,6 +70,11 @@ class LocalResponseNormalization(keras.layers.Layer):
         scale = self.bias + ops.cast(ops.matmul(squares, band), "float32")
         # exp(-beta * log(scale)): the gradient of a general power is three times slower
         return x * ops.cast(ops.exp(-self.beta * ops.log(scale)), x.dtype)
+
+    @functools.cached_property
+    def _fused(self) -> fusible.Normalization:
+        settings = {name: getattr(self, name) for name in ("depth", "bias", "alpha", "beta")}
+        return fusible.Normalization(**settings)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -2,7 +2,7 @@
 
 import keras
 
-from fstcn_keras.layers import fusible
+from fstcn_keras.layers import execution, fusible
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
@@ -21,6 +21,6 @@ class PixelConvolution2D(keras.layers.Conv2D):
         return square and kind == ("valid", "channels_last", (1, 1), 1)
 
     def convolution_op(self, inputs, kernel):
-        if fusible.used() and self._is_plain():
+        if execution.under_jax() and self._is_plain():
             return fusible.strided_convolution(inputs, kernel, self.strides[0])
         return super().convolution_op(inputs, kernel)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras import ActionClassifier, ViewPlan, clips, fstcn, fusion
+from fstcn_keras.layers import execution
 from fstcn_keras.presets import preset_config
 
 tf = pytest.importorskip("tensorflow")
@@ -19,6 +20,7 @@ if keras.backend.backend() != "tensorflow":
     pytest.skip("a SavedModel needs Keras on TensorFlow", allow_module_level=True)
 
 from PIL import Image  # noqa: E402
+from tensorflow.core.protobuf import saved_model_pb2  # noqa: E402
 
 from fstcn_keras import saved_model  # noqa: E402
 
@@ -53,6 +55,19 @@ def folder(classifier, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def signatures(folder):
     return tf.saved_model.load(folder).signatures
+
+
+def compiles(graph) -> bool:
+    """Whether a graph has a part that XLA must compile."""
+    return any(function.attr["_XlaMustCompile"].b for function in graph.library.function)
+
+
+def test_needs_no_compiler(classifier, folder):
+    written = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    assert not compiles(written.meta_graphs[0].graph_def)
+    pair = {x.name: tf.TensorSpec(x.shape, x.dtype) for x in classifier.model.inputs}
+    function = tf.function(lambda pair: classifier.model(pair)).get_concrete_function(pair)
+    assert compiles(function.graph.as_graph_def()) == execution.compiles()
 
 
 def blocks(num_frames: int, width: int, height: int) -> np.ndarray:

@@ -15,11 +15,11 @@ from training.options import FitOptions, write_config
 from training.stages import dtype_policy
 
 
-def gradients(precision: str) -> list[np.ndarray]:
-    keras.utils.set_random_seed(0)
+def gradients(precision: str, seed: int) -> list[np.ndarray]:
+    keras.utils.set_random_seed(seed)
     with dtype_policy(precision):
         model = fstcn(num_classes=4, preset="small", dropout=0.0, weight_decay=0.0)
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     coarse = generator.integers(0, 256, (4, 5, 12, 12, 3), dtype=np.uint8)
     clip = coarse.repeat(9, axis=2).repeat(9, axis=3)
     with tf.GradientTape() as tape:
@@ -30,12 +30,17 @@ def gradients(precision: str) -> list[np.ndarray]:
 
 
 def test_bfloat16_gradients_point_where_float32_ones_do():
-    found, expected = gradients("mixed_bfloat16"), gradients("float32")
-    assert len(found) == len(expected) == 29
-    for one, other in zip(found, expected, strict=True):
-        assert cosine(one, other) > 0.95
-        assert np.linalg.norm(one) == pytest.approx(np.linalg.norm(other), rel=0.15)
-    assert cosine(np.concatenate(found), np.concatenate(expected)) > 0.985
+    cosines, norms, whole = [], [], []
+    for seed in range(4):  # one alone is luck: by a few hundredths better or worse
+        found, expected = (gradients(name, seed) for name in ("mixed_bfloat16", "float32"))
+        assert len(found) == len(expected) == 29
+        pairs = list(zip(found, expected, strict=True))
+        cosines.append([cosine(*pair) for pair in pairs])
+        norms.append([np.linalg.norm(one) / np.linalg.norm(other) for one, other in pairs])
+        whole.append(cosine(np.concatenate(found), np.concatenate(expected)))
+    assert np.mean(cosines, axis=0).min() > 0.95
+    np.testing.assert_allclose(np.mean(norms, axis=0), 1, atol=0.1)
+    assert np.mean(whole) > 0.98
 
 
 def cosine(one: np.ndarray, other: np.ndarray) -> float:

@@ -4,28 +4,22 @@ import numpy as np
 import pytest
 from keras import ops
 
-from fstcn_keras.layers import CeilMaxPooling2D, LocalResponseNormalization, fusible
+from fstcn_keras.layers import CeilMaxPooling2D, execution, fusible
 from tests.contracts import gradients, normal, outputs
 from tests.fstcn_keras.layers import test_ceil_max_pooling as pooling
-from tests.fstcn_keras.layers import test_local_response_normalization as normalization
+from tests.fstcn_keras.layers.loops import convolution_by_loop
 
 
 @pytest.fixture(autouse=True)
 def _used(monkeypatch):
-    monkeypatch.setattr(fusible, "used", lambda: True)
+    monkeypatch.setattr(execution, "under_jax", lambda: True)
 
 
 class TestPooling(pooling.TestContract):
     """The layer's own tests."""
 
 
-class TestNormalization(normalization.TestContract):
-    """The layer's own tests."""
-
-
 test_pooling_equals_a_loop = pooling.test_equals_a_loop
-test_normalization_equals_a_loop = normalization.test_equals_a_loop
-test_squares_beyond_the_range_of_float16 = normalization.test_squares_beyond_the_range_of_float16
 
 
 def gradient_by_loop(x: np.ndarray, size: int, stride: int, g: np.ndarray) -> np.ndarray:
@@ -59,31 +53,6 @@ def test_pooling_hands_nan_on():
     x = normal((1, 5, 5, 1))
     x[0, 2, 2] = np.nan  # of all four windows
     assert np.isnan(outputs(CeilMaxPooling2D(3, 2), x)).all()
-
-
-def test_gradient_of_normalization_equals_finite_differences():
-    settings = {"depth": 3, "bias": 1.2, "alpha": 3.0, "beta": 0.6}
-    x, g = 2 * normal((2, 3, 5)), np.random.default_rng(1).normal(size=(2, 3, 5))
-    expected, step = np.empty_like(g), 1e-5
-    for place in np.ndindex(x.shape):
-        two = [x.astype("float64"), x.astype("float64")]
-        two[0][place] -= step
-        two[1][place] += step
-        low, high = (np.sum(g * normalization.lrn_by_loop(y, **settings)) for y in two)
-        expected[place] = (high - low) / (2 * step)
-    layer = LocalResponseNormalization(**settings)
-    (found,) = gradients(layer, x, g.astype("float32"))
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
-def convolution_by_loop(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
-    size = len(kernel)
-    rows, columns = ((length - size) // stride + 1 for length in x.shape[1:3])
-    y = np.empty((len(x), rows, columns, kernel.shape[-1]))
-    for i, j in np.ndindex(rows, columns):
-        window = x[:, i * stride :, j * stride :][:, :size, :size]
-        y[:, i, j] = np.einsum("bijc,ijcf->bf", window.astype("float64"), kernel)
-    return y
 
 
 @pytest.mark.parametrize(("size", "stride"), [(7, 2), (3, 2), (4, 2), (2, 2), (5, 3), (1, 1)])

@@ -1,11 +1,22 @@
 """The normalisation against a loop over channels."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from keras import ops
 
-from fstcn_keras.layers import LocalResponseNormalization
-from tests.contracts import LayerContract, normal, outputs
+from fstcn_keras.layers import LocalResponseNormalization, execution
+from tests.contracts import LayerContract, gradients, normal, outputs
+
+
+@pytest.fixture(autouse=True, params=["as here", "portable", "as under JAX"])
+def _form(request, monkeypatch):
+    """Every way in which the layer computes."""
+    if request.param == "as under JAX":
+        monkeypatch.setattr(execution, "under_jax", lambda: True)
+    with execution.portable() if request.param == "portable" else contextlib.nullcontext():
+        yield
 
 
 def lrn_by_loop(x: np.ndarray, depth: int, bias: float, alpha: float, beta: float) -> np.ndarray:
@@ -59,3 +70,32 @@ def test_squares_beyond_the_range_of_float16(policy, rtol):
 def test_rejects(arguments, message):
     with pytest.raises(ValueError, match=message):
         LocalResponseNormalization(**arguments)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("beta", [0.6, 0.75])
+def test_gradient_equals_finite_differences(beta, training):
+    settings = {"depth": 3, "bias": 1.2, "alpha": 3.0, "beta": beta}
+    x, g = 2 * normal((2, 3, 5)), np.random.default_rng(1).normal(size=(2, 3, 5))
+    expected, step = np.empty_like(g), 1e-5
+    for place in np.ndindex(x.shape):
+        two = [x.astype("float64"), x.astype("float64")]
+        two[0][place] -= step
+        two[1][place] += step
+        low, high = (np.sum(g * lrn_by_loop(y, **settings)) for y in two)
+        expected[place] = (high - low) / (2 * step)
+    layer = LocalResponseNormalization(**settings)
+    (found,) = gradients(layer, x, g.astype("float32"), training=training)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_rounds_to_bfloat16_as_its_inputs_are(training):
+    x, g = 30 * normal((2, 3, 40)), normal((2, 3, 40), seed=1)
+    x, g = (ops.convert_to_numpy(ops.cast(ops.cast(y, "bfloat16"), "float32")) for y in (x, g))
+    expected = gradients(LocalResponseNormalization(), x, g)[0]
+    layer = LocalResponseNormalization(dtype="mixed_bfloat16")
+    y = ops.convert_to_numpy(ops.cast(layer(x, training=training), "float32"))
+    np.testing.assert_allclose(y, lrn_by_loop(x, 5, 2.0, 5e-4, 0.75), rtol=2**-7)
+    found = gradients(layer, x, g, training=training)[0].astype("float32")
+    assert np.abs(found - expected).max() < 0.01 * np.abs(expected).max()

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from fstcn_keras.layers import PixelConvolution2D, fusible
+from fstcn_keras.layers import PixelConvolution2D, execution
 from tests.contracts import LayerContract, normal, outputs
-from tests.fstcn_keras.layers.test_fusible import convolution_by_loop
+from tests.fstcn_keras.layers.loops import convolution_by_loop
 
 
 class TestContract(LayerContract):
@@ -41,7 +41,7 @@ def test_padding_is_as_in_conv2d():
     ],
 )
 def test_what_is_not_plain_is_as_in_conv2d(monkeypatch, arguments):
-    monkeypatch.setattr(fusible, "used", lambda: True)
+    monkeypatch.setattr(execution, "under_jax", lambda: True)
     x = normal((1, 9, 10, 4))
     layer, kerass = PixelConvolution2D(4, **arguments), keras.layers.Conv2D(4, **arguments)
     expected = outputs(kerass, x)

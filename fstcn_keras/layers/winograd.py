@@ -1,0 +1,143 @@
+"""Convolutions with fewer products, by Winograd's minimal filtering (Lavin and Gray 2016).
+
+Along one axis, `m` outputs of a kernel of 3 take `n = m + 2` products instead of `3 m`, between
+linear transforms of the inputs, the kernel and the outputs; along two axes `n^2` instead of
+`9 m^2`: for `m = 4` 4 times fewer. Here every transform is a product with one small matrix, and
+the products for all tiles of all images are `n^2` products of matrices.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+
+TAPS = 3  # of a kernel per stride: what the tiles below are for
+_POINTS = {3: (0, 1, -1, 2), 4: (0, 1, -1, 2, -2)}  # where polynomials are evaluated, per `m`
+
+
+def suits(size: int, strides: int) -> bool:
+    """Whether a kernel of that size has `TAPS` taps for every one of the strides' phases."""
+    return -(-size // strides) == TAPS
+
+
+def convolution(images, kernel, *, strides: int, padding: str):
+    """The convolution of `keras.ops.conv`, in float32.
+
+    The phases of the strides, such as odd and even rows, become channels of their own.
+
+    Args:
+        images: `(batch, h, w, channels)`, static but for the batch.
+        kernel: `(size, size, channels, filters)`, of a size that `suits` the strides.
+        strides: step of the convolution, pixels.
+        padding: `"valid"`, or `"same"` for strides of 1.
+
+    Returns:
+        `(batch, h', w', filters)`, float32.
+    """
+    (_, *lengths, channels), filters = images.shape, kernel.shape[-1]
+    size = kernel.shape[0]
+    rows, columns = (_axis(length, size, strides, padding) for length in lengths)
+    points = rows.points * columns.points
+
+    # of every tile, phase and image the values that the kernel is multiplied with
+    x = ops.reshape(ops.cast(images, "float32"), (-1, lengths[0], lengths[1] * channels))
+    x = ops.reshape(ops.matmul(rows.of_inputs, x), (-1, lengths[1], channels))
+    x = ops.matmul(columns.of_inputs, x)
+    x = ops.reshape(x, (-1, *rows.grid, *columns.grid, channels))
+    x = ops.transpose(x, (1, 4, 0, 2, 5, 3, 6, 7))  # points, batch and tiles, phases, channels
+    x = ops.reshape(x, (points, -1, strides * strides * channels))
+
+    of_kernel = np.einsum("ixr,jyc->ijxyrc", rows.of_kernel, columns.of_kernel)
+    k = ops.reshape(ops.cast(kernel, "float32"), (size * size, channels * filters))
+    k = ops.matmul(of_kernel.reshape(-1, size * size), k)
+    k = ops.reshape(k, (points, strides * strides * channels, filters))
+
+    y = ops.reshape(
+        ops.matmul(x, k),
+        (rows.points, columns.points, -1, rows.tiles, columns.tiles * filters),
+    )
+    y = ops.transpose(y, (2, 0, 3, 1, 4))
+    y = ops.reshape(y, (-1, columns.points * columns.tiles, filters))
+    y = ops.reshape(
+        ops.matmul(columns.of_outputs, y), (-1, rows.points * rows.tiles, columns.outputs * filters)
+    )
+    return ops.reshape(ops.matmul(rows.of_outputs, y), (-1, rows.outputs, columns.outputs, filters))
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The transforms along one axis, float32.
+
+    Attributes:
+        outputs: length of the axis in the outputs.
+        points: `n`.
+        tiles: of `m` outputs each, the last one perhaps of fewer.
+        strides: phases of the inputs.
+        of_inputs: `(points * tiles * strides, length)`.
+        of_kernel: `(points, strides, size)`.
+        of_outputs: `(outputs, points * tiles)`.
+    """
+
+    outputs: int
+    points: int
+    tiles: int
+    strides: int
+    of_inputs: np.ndarray
+    of_kernel: np.ndarray
+    of_outputs: np.ndarray
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """What the rows of `of_inputs` are."""
+        return self.points, self.tiles, self.strides
+
+
+@functools.lru_cache(maxsize=64)
+def _axis(length: int, size: int, strides: int, padding: str) -> _Axis:
+    before, after = ((size - 1) // 2, size // 2) if padding == "same" else (0, 0)
+    outputs = (length + before + after - size) // strides + 1
+    m = min(sorted(_POINTS, reverse=True), key=lambda m: (m + TAPS - 1) * -(-outputs // m))
+    of_tile, of_taps, of_sums = minimal_filtering(m)
+    n, tiles = len(of_tile), -(-outputs // m)
+
+    of_inputs = np.zeros((n, tiles, strides, length + before + after))
+    of_outputs = np.zeros((tiles * m, n, tiles))
+    for tile in range(tiles):
+        first = tile * m * strides
+        for phase in range(strides):
+            seen = of_inputs[:, tile, phase, first + phase :: strides][:, :n]
+            seen[...] = of_tile[:, : seen.shape[1]]  # beyond the edge no output needs them
+        of_outputs[tile * m : (tile + 1) * m, :, tile] = of_sums
+    of_kernel = np.zeros((n, strides, size))
+    for phase in range(strides):
+        taps = of_kernel[:, phase, phase::strides]
+        taps[...] = of_taps[:, : taps.shape[1]]
+    return _Axis(
+        outputs=outputs,
+        points=n,
+        tiles=tiles,
+        strides=strides,
+        of_inputs=_float32(of_inputs[..., before : before + length].reshape(-1, length)),
+        of_kernel=_float32(of_kernel),
+        of_outputs=_float32(of_outputs[:outputs].reshape(outputs, -1)),
+    )
+
+
+def minimal_filtering(m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The matrices `B^T` `(n, n)`, `G` `(n, 3)` and `A^T` `(m, n)` of `A^T ((G g) * (B^T d))`.
+
+    The transposed algorithm of Toom and Cook: polynomials are multiplied by their values at
+    `n - 1` points and at infinity, which are the rows of Vandermonde matrices.
+    """
+
+    def values(degree: int) -> np.ndarray:
+        finite = np.vander(np.array(_POINTS[m], "float64"), degree, increasing=True)
+        return np.concatenate([finite, np.eye(degree)[-1:]])
+
+    n = m + TAPS - 1
+    return np.linalg.inv(values(n)).T, values(TAPS), values(m).T
+
+
+def _float32(matrix: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(matrix, "float32")
