@@ -16,6 +16,12 @@ from fstcn_keras.files import write_aside
 from fstcn_keras.processor import vector_instructions
 
 RESULTS = Path(__file__).parent / "results"
+LIMITS = (  # environment variables that keep libraries from a processor's wider instructions
+    "ONEDNN_MAX_CPU_ISA",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ATEN_CPU_CAPABILITY",
+    "XLA_FLAGS",
+)
 PACKAGES = ("tensorflow", "keras", "torch", "jax", "numpy", "av", "array_record")
 
 
@@ -44,7 +50,9 @@ def circumstances() -> str:
     """Processor, cores, versions, date and command, in one line."""
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     arguments = ["DIR" if os.path.isabs(argument) else argument for argument in sys.argv[1:]]
-    command = " ".join([f"python -m benchmarks.{Path(sys.argv[0]).stem}", *arguments])
+    limits = [f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ]
+    module = f"benchmarks.{Path(sys.argv[0]).stem}"
+    command = " ".join([*limits, "python", "-m", module, *arguments])
     processor = f"{_processor()}, {os.cpu_count()} cores, {vector_instructions()}"
     python = f"Python {platform.python_version()}"
     return f"{processor}; {python}, {versions}; {datetime.date.today()}; {command}"

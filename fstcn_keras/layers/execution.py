@@ -6,7 +6,7 @@ be faster. Layers ask here while a network is traced.
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -45,9 +45,14 @@ def multiplies_matrices(dtype: str) -> bool:
     return dtype == "bfloat16" and "amx_bf16" in instructions()
 
 
-def compiles() -> bool:
-    """Whether a layer is to compile parts of itself by `compiled`: measured on Linux alone."""
-    return under_jax() or (on_processor() and sys.platform == "linux")
+def compiles(shape: Sequence[int | None]) -> bool:
+    """Whether a layer is to compile what it does with such inputs by `compiled`.
+
+    Under TensorFlow every size of them takes a program of its own: their size must be known, but
+    for the batch. Measured on Linux alone.
+    """
+    on_linux = on_processor() and sys.platform == "linux"
+    return under_jax() or (on_linux and None not in shape[1:])
 
 
 def compiled(function: Callable) -> Callable:

@@ -23,6 +23,20 @@ def test_the_first_line_of_flags_counts(monkeypatch, cpuinfo, widest, bfloat16):
     processor.instructions.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("limit", "widest"),
+    [
+        ("AVX2", "avx2"),
+        ("avx512_core", "avx512f"),
+        ("AVX512_CORE_AMX", "avx512_bf16"),
+        ("ALL", "avx512_bf16"),
+    ],
+)
+def test_what_onednn_may_not_use_does_not_count(monkeypatch, limit, widest):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    test_the_first_line_of_flags_counts(monkeypatch, GENOA, widest, widest == "avx512_bf16")
+
+
 def test_systems_without_that_file(monkeypatch):
     processor.instructions.cache_clear()
     monkeypatch.setattr(Path, "exists", lambda _: False)

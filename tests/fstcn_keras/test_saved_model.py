@@ -67,7 +67,7 @@ def test_needs_no_compiler(classifier, folder):
     assert not compiles(written.meta_graphs[0].graph_def)
     pair = {x.name: tf.TensorSpec(x.shape, x.dtype) for x in classifier.model.inputs}
     function = tf.function(lambda pair: classifier.model(pair)).get_concrete_function(pair)
-    assert compiles(function.graph.as_graph_def()) == execution.compiles()
+    assert compiles(function.graph.as_graph_def()) == execution.compiles((None, 60, 60, 3))
 
 
 def blocks(num_frames: int, width: int, height: int) -> np.ndarray:
@@ -200,7 +200,8 @@ def test_a_classifier_of_a_saved_model_scores_as_the_one_it_was_made_of(classifi
         assert (loaded.classes, loaded.plan) == (classifier.classes, classifier.plan)
         found = loaded.predict_video(frames)
         assert found.classes == expected.classes
-        np.testing.assert_allclose(found.view_probabilities, expected.view_probabilities, atol=1e-6)
+        scores = found.view_probabilities  # of other operations, hence rounded otherwise
+        np.testing.assert_allclose(scores, expected.view_probabilities, atol=1e-5)
 
 
 def test_the_last_version_is_loaded(folder, tmp_path):
