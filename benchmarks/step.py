@@ -3,9 +3,9 @@
 The presets in Keras on TensorFlow, by the step that `training.fit` trains with; the same networks
 in PyTorch, plain and tuned (channels last, banded LRN, `torch.compile`, fused update, and like
 `training.fit` in a process that keeps freed memory); R(2+1)D-18 and C3D, tuned, on clips of as
-many pixels. All with the same batch, in float32 and, where the processor multiplies it, bfloat16,
-each in a process of its own, in turn with products of large square matrices, whose rate is the
-machine's peak. The peers take turns with `squeeze` and with `small`. PyTorch comes with
+many pixels, beside networks that leave memory for them. All with the same batch, in float32 and,
+where the processor multiplies it, bfloat16, each in a process of its own, in turn with products of
+large square matrices, whose rate is the machine's peak. PyTorch comes with
 `pip install -e '.[bench]'`; without it Keras is measured alone.
 """
 
@@ -39,6 +39,9 @@ class StepOptions:
 
     presets: tuple[Literal["paper", "small", "squeeze"], ...] = option(
         ("paper", "small", "squeeze"), "which networks"
+    )
+    peers_beside: tuple[Literal["small", "squeeze"], ...] = option(
+        ("small", "squeeze"), "networks that R(2+1)D-18 and C3D take turns with"
     )
     batch: int = option(8, "clips of a step")
     rounds: int = option(5, "turns of each")
@@ -85,7 +88,7 @@ def all_cases(
 ) -> Iterable[Case]:
     """What takes turns: the matrix products, the preset and the peers."""
     crop_size = PRESETS[preset].crop_size
-    peers = () if preset == "paper" else PEERS  # beside five copies of `paper` no memory is left
+    peers = PEERS if preset in options.peers_beside else ()
     for framework, precision in itertools.product(frameworks, precisions):
         yield Case(
             labels=_labels(PRODUCT, options.matrix, framework, "", precision, ""),

@@ -4,12 +4,12 @@ import functools
 import os
 from pathlib import Path
 
-VECTORS = {  # the widest first, as Linux and as oneDNN call them
-    "amx_bf16": "AVX512_CORE_AMX",
-    "avx512_bf16": "AVX512_CORE_BF16",
-    "avx512_vnni": "AVX512_CORE_VNNI",
-    "avx512f": "AVX512_CORE",
-    "avx2": "AVX2",
+VECTORS = {  # the widest first, as Linux calls them, and oneDNN what has them and no wider ones
+    "amx_bf16": ("AVX512_CORE_AMX", "AVX10_1_512_AMX"),
+    "avx512_bf16": ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX10_1_512"),
+    "avx512_vnni": ("AVX512_CORE_VNNI",),
+    "avx512f": ("AVX512_CORE",),
+    "avx2": ("AVX2", "AVX2_VNNI", "AVX2_VNNI_2"),
 }
 BFLOAT16 = {"amx_bf16", "avx512_bf16"}
 
@@ -23,10 +23,14 @@ def instructions() -> frozenset[str]:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     flags = (line.split(":", 1)[1] for line in lines if line.startswith("flags"))
-    limits = list(VECTORS.values())
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
-    beyond = list(VECTORS)[: limits.index(limit)] if limit in limits else []
-    return frozenset(next(flags, "").split()) - {*beyond}
+    return frozenset(next(flags, "").split()) - _beyond(os.environ.get("ONEDNN_MAX_CPU_ISA", ""))
+
+
+def _beyond(limit: str) -> set[str]:
+    """The `VECTORS` wider than what oneDNN calls by that name; none for another name."""
+    names = list(VECTORS.values())
+    found = next((number for number, some in enumerate(names) if limit.upper() in some), 0)
+    return {*list(VECTORS)[:found]}
 
 
 def vector_instructions() -> str:

@@ -21,7 +21,6 @@ DESCRIPTION = "assets.extra"  # folder of a SavedModel that TensorFlow leaves to
 _BASE = 2**31  # above every frame number
 
 
-@execution.portable()
 def write_saved_model(classifier: ActionClassifier, folder: Path):
     """Writes the SavedModel of a classifier, its class names and view plan in `assets.extra`.
 
@@ -119,10 +118,15 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
     for scorer in (probabilities, features):
         for part in (*scorer.convolutions, scorer.head):
             archive.track(part)
-    archive.add_endpoint("serving_default", serving_default, input_signature=pair)
-    archive.add_endpoint("classify_video", classify_video, input_signature=[frames])
-    archive.add_endpoint("classify_jpegs", classify_jpegs, input_signature=[jpegs])
-    archive.add_endpoint("embed", embed, input_signature=[frames])
+    endpoints = {
+        serving_default: pair,
+        classify_video: [frames],
+        classify_jpegs: [jpegs],
+        embed: [frames],
+    }
+    for function, signature in endpoints.items():
+        traced = execution.portable()(function)  # when it is written
+        archive.add_endpoint(function.__name__, traced, input_signature=signature)
     return archive
 
 

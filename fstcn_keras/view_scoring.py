@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from fstcn_keras import clips
+from fstcn_keras.layers import execution
 from fstcn_keras.scl import lower_scls
 from fstcn_keras.views import ViewPlan
 
@@ -113,7 +114,8 @@ class ViewScorer:
             crops = clips.crops(images, size)  # (C, images, size, size, 3)
             maps = network.predict_on_batch(crops.reshape(-1, *crops.shape[2:]))
             return maps.reshape(*crops.shape[:2], *maps.shape[1:]).swapaxes(0, 1)
-        whole = network.predict_on_batch(np.concatenate([images, images[:, :, ::-1]]))
+        with execution.portable():  # else the first size of images would have its own operations
+            whole = network.predict_on_batch(np.concatenate([images, images[:, :, ::-1]]))
         both = whole.reshape(2, len(images), *whole.shape[1:])
         corners = clips.crop_grid(*images.shape[1:3], size)
         return [

@@ -5,6 +5,7 @@ be faster. Layers ask here while a network is traced.
 """
 
 import contextlib
+import contextvars
 import sys
 from collections.abc import Callable, Sequence
 
@@ -12,21 +13,20 @@ import keras
 
 from fstcn_keras.processor import instructions
 
-_portable = False
+_portable = contextvars.ContextVar("portable", default=False)
 
 
 @contextlib.contextmanager
 def portable():
-    """Networks traced within are of Keras' own operations, for whatever may run them later.
+    """What TensorFlow traces within is of Keras' own operations, whatever may run it later.
 
     TensorFlow Serving, for one, may have no compiler, and other machines other processors.
     """
-    global _portable
-    before, _portable = _portable, True
+    before = _portable.set(True)
     try:
         yield
     finally:
-        _portable = before
+        _portable.reset(before)
 
 
 def under_jax() -> bool:
@@ -35,9 +35,10 @@ def under_jax() -> bool:
 
 
 def on_processor() -> bool:
-    """Whether TensorFlow computes on this machine's processor, and on nothing else."""
-    tensorflow = keras.backend.backend() == "tensorflow" and not _portable
-    return tensorflow and not keras.distribution.list_devices("gpu")
+    """Whether TensorFlow computes on this machine's processor, on nothing else: not `portable`."""
+    if keras.backend.backend() != "tensorflow" or _portable.get():
+        return False
+    return all(name.startswith("cpu") for name in keras.distribution.list_devices())
 
 
 def multiplies_matrices(dtype: str) -> bool:
@@ -45,20 +46,20 @@ def multiplies_matrices(dtype: str) -> bool:
     return dtype == "bfloat16" and "amx_bf16" in instructions()
 
 
-def compiles(shape: Sequence[int | None]) -> bool:
+def may_compile(shape: Sequence[int | None]) -> bool:
     """Whether a layer is to compile what it does with such inputs by `compiled`.
 
-    Under TensorFlow every size of them takes a program of its own: their size must be known, but
-    for the batch. Measured on Linux alone.
+    Under TensorFlow every shape of them takes a program of its own, which takes some tenths of a
+    second: it must be known, but for the batch. Measured on Linux alone.
     """
     on_linux = on_processor() and sys.platform == "linux"
     return under_jax() or (on_linux and None not in shape[1:])
 
 
 def compiled(function: Callable) -> Callable:
-    """The function as one XLA program under TensorFlow; under JAX, which compiles all, itself."""
-    if under_jax():
+    """The function as an XLA program under TensorFlow; under JAX, which compiles all, itself."""
+    if keras.backend.backend() != "tensorflow":
         return function
     import tensorflow as tf
 
-    return tf.function(function, autograph=False, jit_compile=True)
+    return tf.function(function, autograph=False, jit_compile=True, reduce_retracing=True)

@@ -17,8 +17,8 @@ class LocalResponseNormalization(keras.layers.Layer):
     y[..., i] = x[..., i] / (bias + alpha / depth * sum_{|j - i| <= depth // 2} x[..., j]^2) ^ beta
     ```
 
-    Channels outside the range count as zero. Where XLA compiles it, see `execution.compiles`, maps
-    of known size take one pass. Elsewhere the sum over channels is one product with a banded
+    Channels outside the range count as zero. Where XLA compiles it, see `execution.may_compile`, it
+    takes one pass over the maps. Elsewhere the sum over channels is one product with a banded
     matrix. Squares of activations overflow float16: under that policy the sum runs in float32, as
     the power does under every one.
 
@@ -61,20 +61,19 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.beta = beta
 
     def call(self, x, training=None):
-        if execution.compiles(x.shape):
+        if execution.may_compile(x.shape) and self.compute_dtype != "float64":
             return self._fused(x, training=bool(training))
         channels = np.arange(x.shape[-1])
         band = np.abs(channels[:, None] - channels[None, :]) <= self.depth // 2
         squares = ops.square(ops.cast(x, "float32") if self.compute_dtype == "float16" else x)
         band = ops.convert_to_tensor(self.alpha / self.depth * band, squares.dtype)
         scale = self.bias + ops.cast(ops.matmul(squares, band), "float32")
-        # exp(-beta * log(scale)): the gradient of a general power is three times slower
-        return x * ops.cast(ops.exp(-self.beta * ops.log(scale)), x.dtype)
+        return x * ops.cast(fusible.power(ops.rsqrt(scale), self.beta), x.dtype)
 
     @functools.cached_property
-    def _fused(self) -> fusible.Normalization:
+    def _fused(self) -> fusible.ResponseNormalization:
         settings = {name: getattr(self, name) for name in ("depth", "bias", "alpha", "beta")}
-        return fusible.Normalization(**settings)
+        return fusible.ResponseNormalization(**settings)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -7,18 +7,20 @@ the products for all tiles of all images are `n^2` products of matrices.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from keras import ops
 
 TAPS = 3  # of a kernel per stride: what the tiles below are for
+LONGEST = 64  # axis, pixels: the transforms grow with the square of it
 _POINTS = {3: (0, 1, -1, 2), 4: (0, 1, -1, 2, -2)}  # where polynomials are evaluated, per `m`
 
 
-def suits(size: int, strides: int) -> bool:
-    """Whether a kernel of that size has `TAPS` taps for every one of the strides' phases."""
-    return -(-size // strides) == TAPS
+def suits(lengths: Sequence[int], size: int, strides: int) -> bool:
+    """Whether a kernel of that size has `TAPS` taps for a phase of the strides, on such maps."""
+    return -(-size // strides) == TAPS and max(lengths) <= LONGEST
 
 
 def convolution(images, kernel, *, strides: int, padding: str):
@@ -28,7 +30,7 @@ def convolution(images, kernel, *, strides: int, padding: str):
 
     Args:
         images: `(batch, h, w, channels)`, static but for the batch.
-        kernel: `(size, size, channels, filters)`, of a size that `suits` the strides.
+        kernel: `(size, size, channels, filters)`, of a size that `suits` maps and strides.
         strides: step of the convolution, pixels.
         padding: `"valid"`, or `"same"` for strides of 1.
 

@@ -10,20 +10,21 @@ class WinogradConvolution2D(keras.layers.Conv2D):
     """A `Conv2D` of many channels that is faster on a processor.
 
     Arguments, weights and numbers are those of `keras.layers.Conv2D`, rounding apart. Where
-    TensorFlow runs on a processor alone, maps of known size are convolved in float32 by Winograd's
-    minimal filtering if the kernel has three taps on each axis, see `winograd.convolution`; not in
-    bfloat16 if the processor multiplies matrices of that. Elsewhere Keras' own convolution is used.
+    TensorFlow runs on a processor alone, maps of a known shape are convolved in float32 by
+    Winograd's minimal filtering if `winograd.suits` them; not in bfloat16 if the processor
+    multiplies matrices of that, nor in float64. Elsewhere Keras' own convolution is used.
     """
 
     def _suits(self, shape) -> bool:
         """Whether the convolution of such maps is one that `winograd.convolution` does."""
-        if None in shape[1:3] or len({*self.kernel_size}) > 1 or len({*self.strides}) > 1:
+        if None in shape[1:] or len({*self.kernel_size}) > 1 or len({*self.strides}) > 1:
             return False
         kind = self.data_format, tuple(self.dilation_rate), self.groups
         return (
             kind == ("channels_last", (1, 1), 1)
             and (self.strides[0] == 1 or self.padding == "valid")
-            and winograd.suits(self.kernel_size[0], self.strides[0])
+            and self.compute_dtype != "float64"
+            and winograd.suits(shape[1:3], self.kernel_size[0], self.strides[0])
         )
 
     def convolution_op(self, inputs, kernel):

@@ -30,6 +30,7 @@ def test_the_first_line_of_flags_counts(monkeypatch, cpuinfo, widest, bfloat16):
         ("avx512_core", "avx512f"),
         ("AVX512_CORE_AMX", "avx512_bf16"),
         ("ALL", "avx512_bf16"),
+        ("AVX10_1_512", "avx512_bf16"),
     ],
 )
 def test_what_onednn_may_not_use_does_not_count(monkeypatch, limit, widest):

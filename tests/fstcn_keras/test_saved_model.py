@@ -63,11 +63,12 @@ def compiles(graph) -> bool:
 
 
 def test_needs_no_compiler(classifier, folder):
+    classifier.predict_video(blocks(30, 64, 48))  # traces the network in its own way
     written = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     assert not compiles(written.meta_graphs[0].graph_def)
     pair = {x.name: tf.TensorSpec(x.shape, x.dtype) for x in classifier.model.inputs}
     function = tf.function(lambda pair: classifier.model(pair)).get_concrete_function(pair)
-    assert compiles(function.graph.as_graph_def()) == execution.compiles((None, 60, 60, 3))
+    assert compiles(function.graph.as_graph_def()) == execution.may_compile((None, 60, 60, 3))
 
 
 def blocks(num_frames: int, width: int, height: int) -> np.ndarray:
@@ -139,7 +140,7 @@ def test_serving_default_is_the_network(classifier, signatures):
     found = signatures["serving_default"](**views)
     assert list(found) == ["probabilities"]
     expected = classifier.model.predict_on_batch(views)
-    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-6)
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)  # other operations
 
 
 def test_embed_gives_means_over_all_views(classifier, signatures):

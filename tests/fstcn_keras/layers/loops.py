@@ -4,6 +4,7 @@ import numpy as np
 
 
 def convolution_by_loop(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
+    """A "valid" convolution of `(b, h, w, c)` by `(size, size, c, f)`, float64 `(b, h', w', f)`."""
     size = len(kernel)
     rows, columns = ((length - size) // stride + 1 for length in x.shape[1:3])
     y = np.empty((len(x), rows, columns, kernel.shape[-1]))

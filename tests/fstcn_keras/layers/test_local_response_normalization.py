@@ -2,6 +2,7 @@
 
 import contextlib
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -99,3 +100,16 @@ def test_rounds_to_bfloat16_as_its_inputs_are(training):
     np.testing.assert_allclose(y, lrn_by_loop(x, 5, 2.0, 5e-4, 0.75), rtol=2**-7)
     found = gradients(layer, x, g, training=training)[0].astype("float32")
     assert np.abs(found - expected).max() < 0.01 * np.abs(expected).max()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's graphs")
+def test_compiles_no_program_for_every_size_of_maps():
+    import tensorflow as tf
+
+    def parts(shape) -> list[str]:
+        function = tf.function(LocalResponseNormalization(), input_signature=[tf.TensorSpec(shape)])
+        return [node.op for node in function.get_concrete_function().graph.as_graph_def().node]
+
+    assert "PartitionedCall" not in " ".join(parts((None, None, None, 6)))
+    compiled = execution.may_compile((None, 5, 5, 6)) and not execution.under_jax()
+    assert ("PartitionedCall" in " ".join(parts((None, 5, 5, 6)))) == compiled

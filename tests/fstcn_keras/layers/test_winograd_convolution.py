@@ -101,12 +101,21 @@ def test_gradients_are_those_of_conv2d(monkeypatch, arguments):
         {"kernel_size": 3, "groups": 5},
         {"kernel_size": (3, 5)},
         {"kernel_size": 5, "strides": (1, 2)},
+        {"kernel_size": 3, "dtype": "float64"},
     ],
 )
 def test_what_does_not_suit_is_as_in_conv2d(monkeypatch, arguments):
     monkeypatch.setattr(winograd, "convolution", None)
     x = normal((1, 9, 10, 5))
     ours, kerass = pair(x.shape, **arguments)
+    np.testing.assert_array_equal(outputs(ours, x), outputs(kerass, x))
+
+
+@pytest.mark.usefixtures("on_processor")
+def test_maps_too_long_for_it_are_convolved_as_in_conv2d(monkeypatch):
+    monkeypatch.setattr(winograd, "convolution", None)
+    x = normal((1, 4, winograd.LONGEST + 1, 5))
+    ours, kerass = pair(x.shape, kernel_size=3)
     np.testing.assert_array_equal(outputs(ours, x), outputs(kerass, x))
 
 
@@ -137,6 +146,7 @@ def test_bfloat16_is_computed_in_float32():
     np.testing.assert_allclose(rounded(y), exact, rtol=2**-7, atol=1e-4)  # the output's rounding
 
 
+@pytest.mark.usefixtures("on_processor")
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's graphs")
 def test_maps_of_any_size_are_convolved_as_in_conv2d(monkeypatch):
     import tensorflow as tf
