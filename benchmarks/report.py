@@ -19,7 +19,6 @@ RESULTS = Path(__file__).parent / "results"
 LIMITS = (  # environment variables that keep libraries from a processor's wider instructions
     "ONEDNN_MAX_CPU_ISA",
     "MKL_ENABLE_INSTRUCTIONS",
-    "ATEN_CPU_CAPABILITY",
     "XLA_FLAGS",
 )
 PACKAGES = ("tensorflow", "keras", "torch", "jax", "numpy", "av", "array_record")
