@@ -38,6 +38,7 @@ WARMUP, STEPS, PROFILED, LARGEST = 3, 20, 3, 10
 LENGTH = 90  # of the scored video, frames
 SCOPES = ("gradient_tape", "convolution", "mul", "add", "sub", "truediv")  # no layers
 INPUT = ("PyFuncStateless", "DecodeAndCropJpeg")  # operations of `training.data.pipeline`
+_PROGRAM = re.compile(r"^a_inference_+(?P<name>\w+?)_\d+__")  # XLA's name of a function of ours
 _EVENT = re.compile(r"^(?P<path>[\w/.]+):_?(?P<operation>[A-Z]\w+)$")  # op:Type, as TensorFlow does
 
 
@@ -130,9 +131,20 @@ def operation_seconds(call: Callable[[], object]) -> collections.Counter:
         for line in plane.lines:
             for event in line.events:
                 found = _EVENT.match(plane.event_metadata[event.metadata_id].name)
-                if found:
-                    seconds[describe(**found.groupdict())] += event.duration_ps / 1e12
+                what = describe(**found.groupdict()) if found else compiled_function(plane, event)
+                if what:
+                    seconds[what] += event.duration_ps / 1e12
     return seconds
+
+
+def compiled_function(plane: xplane_pb2.XPlane, event: xplane_pb2.XEvent) -> str | None:
+    """The function of `execution.compiled` that an event of XLA is part of."""
+    for stat in event.stats:
+        if plane.stat_metadata[stat.metadata_id].name == "hlo_module":
+            module = stat.str_value or plane.stat_metadata[stat.ref_value].name
+            found = _PROGRAM.match(module)
+            return f"compiled {found['name']}" if found else None
+    return None
 
 
 def describe(path: str, operation: str) -> str:

@@ -112,9 +112,9 @@ class ResponseNormalization:
         self.bias = bias
         self.share = alpha / depth
         self.beta = beta
-        self._outputs = execution.compiled(lambda x: self._outputs_and_root(x)[0])
-        self._kept = execution.compiled(self._outputs_and_root)
-        self._gradient = execution.compiled(self._gradient_of_inputs)
+        self._outputs = execution.compiled(self._lrn)
+        self._outputs_and_root = execution.compiled(self._lrn_and_root)
+        self._gradient = execution.compiled(self._lrn_gradient)
 
     def __call__(self, x, *, training: bool):
         """`y`; outside training TensorFlow, which keeps every custom gradient, finds its own."""
@@ -123,7 +123,7 @@ class ResponseNormalization:
 
         @ops.custom_gradient
         def normalize(x):
-            outputs, root = self._kept(x)
+            outputs, root = self._outputs_and_root(x)
 
             def gradient(*args, upstream=None):
                 grads = args[0] if upstream is None else upstream
@@ -133,12 +133,15 @@ class ResponseNormalization:
 
         return normalize(x)
 
-    def _outputs_and_root(self, x):
+    def _lrn(self, x):
+        return self._lrn_and_root(x)[0]
+
+    def _lrn_and_root(self, x):
         (values,) = _float32(x)
         root = ops.rsqrt(self.bias + self.share * self._sum(ops.square(values)))
         return ops.cast(values * power(root, self.beta), x.dtype), ops.cast(root, x.dtype)
 
-    def _gradient_of_inputs(self, x, outputs, root, grads):
+    def _lrn_gradient(self, x, outputs, root, grads):
         values, y, root, g = _float32(x, outputs, root, grads)
         spread = self._sum(g * y * ops.square(root))
         own = g * power(root, self.beta)

@@ -53,9 +53,9 @@ class PixelNormalization(keras.layers.Layer):
     def call(self, x):
         if execution.may_compile(x.shape):
             return self._in_one_pass(x)
-        return self._normalize(x)
+        return self._normalize_pixels(x)
 
-    def _normalize(self, x):
+    def _normalize_pixels(self, x):
         x = (ops.cast(x, "float32") - ops.array(self.mean)) / ops.array(self.std)
         if self.channel_order == "bgr":
             x = ops.flip(x, axis=-1)
@@ -63,7 +63,7 @@ class PixelNormalization(keras.layers.Layer):
 
     @functools.cached_property
     def _in_one_pass(self) -> Callable:
-        return execution.compiled(self._normalize)
+        return execution.compiled(self._normalize_pixels)
 
     def compute_output_shape(self, input_shape):
         return input_shape

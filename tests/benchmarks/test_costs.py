@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import costs
+from fstcn_keras.layers import execution
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,14 @@ def test_the_operations_of_a_call_are_timed():
     call()
     seconds = costs.operation_seconds(lambda: [call() for _ in range(50)])
     assert 0 < seconds["dense, forward"] < 60
+
+
+def test_compiled_functions_are_timed():
+    def square_root(x):
+        return tf.sqrt(x)
+
+    numbers = tf.random.uniform((1000, 1000))
+    call = execution.compiled(square_root)
+    call(numbers)
+    seconds = costs.operation_seconds(lambda: [call(numbers) for _ in range(50)])
+    assert 0 < seconds["compiled square_root"] < 60
