@@ -62,4 +62,4 @@ def compiled(function: Callable) -> Callable:
         return function
     import tensorflow as tf
 
-    return tf.function(function, autograph=False, jit_compile=True, reduce_retracing=True)
+    return tf.function(function, autograph=False, jit_compile=True)

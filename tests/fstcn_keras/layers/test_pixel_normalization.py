@@ -38,6 +38,17 @@ def test_the_mean_is_subtracted_before_the_precision_drops():
     np.testing.assert_allclose(y, [[0.03] * 3], rtol=1e-3)
 
 
+def test_one_layer_takes_images_and_clips():
+    layer = PixelNormalization(MEAN, STD, "bgr")
+    clips = np.arange(2 * 3 * 4 * 5 * 3, dtype="uint8").reshape(2, 3, 4, 5, 3)
+    expected = ((clips - np.array(MEAN)) / np.array(STD))[..., ::-1]
+    for number in (2, 1):
+        np.testing.assert_allclose(outputs(layer, clips[:number]), expected[:number], rtol=1e-5)
+        np.testing.assert_allclose(
+            outputs(layer, clips[:number, 0]), expected[:number, 0], rtol=1e-5
+        )
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
