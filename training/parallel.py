@@ -14,6 +14,8 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
+# What a killed worker leaves behind is cleared away, and no news for the user.
+_TRACKER = "ignore::UserWarning:joblib.externals.loky.backend.resource_tracker"
 SECONDS_BETWEEN_LINES = 10
 
 
@@ -57,6 +59,8 @@ def _finished(
 
     A pool is one process with one job at a time: when it dies, it is known of which job.
     """
+    if _TRACKER not in sys.warnoptions:  # what the tracker's process is started with
+        sys.warnoptions.append(_TRACKER)
     waiting = collections.deque(jobs)
     running = {}  # future: its pool and its job
     with contextlib.ExitStack() as stack:

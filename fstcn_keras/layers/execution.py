@@ -58,7 +58,7 @@ def may_compile(shape: Sequence[int | None]) -> bool:
 
 def compiled(function: Callable) -> Callable:
     """The function as an XLA program under TensorFlow; under JAX, which compiles all, itself."""
-    if keras.backend.backend() != "tensorflow":
+    if under_jax() or keras.backend.backend() != "tensorflow":
         return function
     import tensorflow as tf
 

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 
 import pytest
 
@@ -191,11 +192,14 @@ def test_a_client_that_leaves_frees_its_place(server, client):
 
 def test_an_idle_connection_is_not_closed_under_a_client_that_keeps_it(server):
     host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as connection:
+    with contextlib.closing(HTTPConnection(host, int(port))) as connection:
+        connection.connect()
+        connection.auto_open = False  # what is closed stays closed
         for idle_s in (0, httpx.Limits().keepalive_expiry + 0.5):
             time.sleep(idle_s)
-            connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+            connection.request("GET", "/v2/health/live")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b'{"live":true}')
 
 
 def statuses_until_ready(url: str, path: str) -> list[int]:
