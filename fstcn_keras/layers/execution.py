@@ -41,6 +41,13 @@ def on_processor() -> bool:
     return all(name.startswith("cpu") for name in keras.distribution.list_devices())
 
 
+def is_plain(convolution: keras.layers.Conv2D) -> bool:
+    """Whether a convolution has square kernels and strides, and neither dilation nor groups."""
+    square = len({*convolution.kernel_size}) == len({*convolution.strides}) == 1
+    kind = convolution.data_format, tuple(convolution.dilation_rate), convolution.groups
+    return square and kind == ("channels_last", (1, 1), 1)
+
+
 def multiplies_matrices(dtype: str) -> bool:
     """Whether the processor has units for whole matrices of the format, as for bfloat16 by AMX."""
     return dtype == "bfloat16" and "amx_bf16" in instructions()

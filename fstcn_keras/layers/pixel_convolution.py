@@ -14,13 +14,7 @@ class PixelConvolution2D(keras.layers.Conv2D):
     than the three of an image.
     """
 
-    def _is_plain(self) -> bool:
-        """Whether it is square, and neither padded, dilated nor grouped."""
-        square = len({*self.kernel_size}) == len({*self.strides}) == 1
-        kind = self.padding, self.data_format, tuple(self.dilation_rate), self.groups
-        return square and kind == ("valid", "channels_last", (1, 1), 1)
-
     def convolution_op(self, inputs, kernel):
-        if execution.under_jax() and self._is_plain():
+        if execution.under_jax() and self.padding == "valid" and execution.is_plain(self):
             return fusible.strided_convolution(inputs, kernel, self.strides[0])
         return super().convolution_op(inputs, kernel)

@@ -17,11 +17,9 @@ class WinogradConvolution2D(keras.layers.Conv2D):
 
     def _suits(self, shape) -> bool:
         """Whether the convolution of such maps is one that `winograd.convolution` does."""
-        if None in shape[1:] or len({*self.kernel_size}) > 1 or len({*self.strides}) > 1:
-            return False
-        kind = self.data_format, tuple(self.dilation_rate), self.groups
         return (
-            kind == ("channels_last", (1, 1), 1)
+            None not in shape[1:]
+            and execution.is_plain(self)
             and (self.strides[0] == 1 or self.padding == "valid")
             and self.compute_dtype != "float64"
             and winograd.suits(shape[1:3], self.kernel_size[0], self.strides[0])

@@ -40,7 +40,7 @@ def test_bfloat16_gradients_point_where_float32_ones_do():
         whole.append(cosine(np.concatenate(found), np.concatenate(expected)))
     assert np.mean(cosines, axis=0).min() > 0.95
     np.testing.assert_allclose(np.mean(norms, axis=0), 1, atol=0.1)
-    assert np.mean(whole) > 0.98
+    assert np.mean(whole) > 0.985
 
 
 def cosine(one: np.ndarray, other: np.ndarray) -> float:
