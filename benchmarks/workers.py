@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from multiprocessing import connection
 
 from benchmarks.report import alternate
-from fstcn_keras.allocation import keep_freed_memory
+from fstcn_keras.allocation import set_up_allocation
 
 NUM_CLASSES = 51  # of every network that is timed, as in HMDB-51
 
@@ -172,7 +172,7 @@ def _start(environment: Mapping[str, str], keep_memory: bool):
     os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if keep_memory:
-        keep_freed_memory()
+        set_up_allocation()
 
 
 def _end_with_parent():

@@ -10,6 +10,7 @@ from fstcn_keras.layers import (
     CeilMaxPooling2D,
     FoldedTimeDistributed,
     FrameChoice,
+    LargeDense,
     TemporalConvolution,
     TPOperator,
     WinogradConvolution2D,
@@ -197,7 +198,7 @@ def _over_places(places: int, config: FSTCNConfig) -> str | keras.Initializer:
 
 def _fully_connected(x, units: int, name: str, config: FSTCNConfig, *, places: int = 1):
     """Dense, ReLU and dropout; `places` says of how many the flattened features are."""
-    x = layers.Dense(
+    x = LargeDense(
         units,
         activation="relu",
         kernel_initializer=_over_places(places, config),

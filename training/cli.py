@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 import jsonargparse
 
+from fstcn_keras.allocation import set_up_allocation
+
 
 class UserError(Exception):
     """The user's input is at fault; the message is the one line that says how."""
@@ -31,6 +33,7 @@ def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
     Exit codes: 0 done; 2 the user's input or a file system is at fault, with one line on
     stderr; 130 after Ctrl-C; 143 after SIGTERM.
     """
+    set_up_allocation()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -18,7 +18,6 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from fstcn_keras.allocation import keep_freed_memory
 from training.checkpoints import Checkpoints, Progress
 from training.cli import UserError
 from training.cluster import WorkerLost
@@ -80,7 +79,6 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes:
         SystemExit: 143 after SIGTERM, 130 after Ctrl-C.
         WorkerLost: if another worker is stopped.
     """
-    keep_freed_memory()
     checkpoints = Checkpoints(run / "checkpoints", stage.name)
     progress = _restore(stage, strategy, checkpoints)
     if progress.step:
