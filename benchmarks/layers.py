@@ -3,8 +3,9 @@
 Times a training step of the lower SCLs of `small` and of `paper` on clips of five frames, as they
 are and with one of their forms changed: Keras' own convolutions instead of Winograd's, LRN as one
 banded product or as a sum of shifted slices instead of one compiled pass, stock TimeDistributed
-instead of the folded one; in float32 and, where the processor multiplies it, bfloat16. The
-variants run in turn; a step returns its loss as a number, so nothing is left running.
+instead of the folded one. Then one of the fully connected layers, side by side, as they are and as
+Keras' own. In float32 and, where the processor multiplies it, bfloat16. The variants run in turn; a
+step returns its loss as a number, so nothing is left running.
 """
 
 from collections.abc import Callable
@@ -18,9 +19,10 @@ from keras import ops
 from benchmarks.keras_steps import POLICIES
 from benchmarks.report import alternate, print_table, write_csv
 from benchmarks.step import native_precisions
-from fstcn_keras import PRESETS
+from fstcn_keras import PRESETS, fstcn
 from fstcn_keras.layers import (
     FoldedTimeDistributed,
+    LargeDense,
     LocalResponseNormalization,
     WinogradConvolution2D,
     execution,
@@ -58,12 +60,17 @@ class Variant:
     wrapper: type = FoldedTimeDistributed
 
 
-VARIANTS = {
-    "as it is": Variant(),
+AS_IT_IS = "as it is"
+LOWER_SCLS = {
+    AS_IT_IS: Variant(),
     "Conv2D": Variant(classes={WinogradConvolution2D: keras.layers.Conv2D}),
     "LRN, banded": Variant(classes={LocalResponseNormalization: BandedLRN}),
     "LRN, slices": Variant(classes={LocalResponseNormalization: SliceLRN}),
     "TimeDistributed": Variant(wrapper=keras.layers.TimeDistributed),
+}
+FULLY_CONNECTED = {
+    AS_IT_IS: Variant(),
+    "Dense": Variant(classes={LargeDense: keras.layers.Dense}),
 }
 
 
@@ -78,26 +85,31 @@ class LayersOptions:
 
 def main(options: LayersOptions):
     """Prints and writes the table."""
+    parts = {
+        "lower SCLs": (LOWER_SCLS, lower_scls),
+        "fully connected": (FULLY_CONNECTED, fully_connected),
+    }
     rows = []
     for preset in options.presets:
-        for precision in native_precisions():
-            steps = {
-                name: training_step(network(variant, preset, precision), options.batch)
-                for name, variant in VARIANTS.items()
-            }
-            seconds = alternate(steps, rounds=options.rounds)
-            for name, value in seconds.items():
-                row = {"preset": preset, "precision": precision, "variant": name}
-                ratio = value / seconds["as it is"]
-                rows.append({**row, "step_s": f"{value:.4f}", "times as long": f"{ratio:.2f}"})
+        for part, (variants, build) in parts.items():
+            for precision in native_precisions():
+                keras.config.set_dtype_policy(POLICIES[precision])
+                steps = {
+                    name: training_step(build(variant, preset), options.batch)
+                    for name, variant in variants.items()
+                }
+                seconds = alternate(steps, rounds=options.rounds)
+                for name, value in seconds.items():
+                    row = {"preset": preset, "part": part, "precision": precision, "variant": name}
+                    ratio = value / seconds[AS_IT_IS]
+                    rows.append({**row, "step_s": f"{value:.4f}", "times as long": f"{ratio:.2f}"})
     print_table(rows)
     write_csv("layers", rows)
 
 
-def network(variant: Variant, preset: str, precision: str) -> keras.Model:
+def lower_scls(variant: Variant, preset: str) -> keras.Model:
     """The lower SCLs of a clip and a layer above them, `(batch, l_t, h, w, 3)` to `(batch, 8)`."""
     config = PRESETS[preset]
-    keras.config.set_dtype_policy(POLICIES[precision])
     scl = build_scl(config.scl, size=config.crop_size, width=config.width, regularizer=None)
     scl = keras.models.clone_model(scl, clone_function=lambda layer: _copy(layer, variant))
     inputs = keras.Input((config.clip_length, config.crop_size, config.crop_size, 3))
@@ -105,13 +117,27 @@ def network(variant: Variant, preset: str, precision: str) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(8, dtype="float32")(x))
 
 
+def fully_connected(variant: Variant, preset: str) -> keras.Model:
+    """The large layers of the preset, each on inputs of its own, and a layer above them all."""
+    layer = variant.classes.get(LargeDense, LargeDense)
+    network = fstcn(num_classes=8, preset=preset)
+    shapes = [one.kernel.shape for one in network.layers if isinstance(one, LargeDense)]
+    inputs = [keras.Input((length,)) for length, _ in shapes]
+    features = [
+        layer(units, activation="relu")(x) for x, (_, units) in zip(inputs, shapes, strict=True)
+    ]
+    x = keras.layers.Concatenate()(features)
+    return keras.Model(inputs, keras.layers.Dense(8, dtype="float32")(x))
+
+
 def training_step(model: keras.Model, batch: int) -> Callable[[], float]:
     """A function that does one training step and returns its loss."""
     model.compile("sgd", "mean_squared_error", jit_compile=False)
     generator = np.random.default_rng(0)
-    images = generator.normal(size=(batch, *model.input.shape[1:])).astype(np.float32)
+    inputs = [generator.normal(size=(batch, *x.shape[1:])).astype("float32") for x in model.inputs]
     targets = generator.normal(size=(batch, 8)).astype(np.float32)
-    return lambda: float(model.train_on_batch(images, targets))
+    inputs = inputs if len(inputs) > 1 else inputs[0]
+    return lambda: float(model.train_on_batch(inputs, targets))
 
 
 def _copy(layer: keras.Layer, variant: Variant) -> keras.Layer:

@@ -1,8 +1,9 @@
 """What the settings of a training process save a step: python -m benchmarks.settings
 
 Keras on TensorFlow, by the step that `training.fit` trains with, in a process with its settings
-and in one that lacks one of them, in turn: memory that a step frees is kept for the next
-(`fstcn_keras/allocation.py`), TensorFlow computes with oneDNN (`fstcn_keras/imports.py`).
+and in one that lacks one of them, in turn: memory that a step frees is kept for the next, and lies
+in huge pages (`fstcn_keras/allocation.py`), TensorFlow computes with oneDNN
+(`fstcn_keras/imports.py`).
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from training.cli import option
 
 WITH_ALL = "all"
 LACKING = {  # what a worker is given that lacks the setting
-    "freed memory kept": {"keep_memory": False},
+    "freed memory kept, huge pages": {"keep_memory": False},
     "oneDNN": {"environment": {"TF_ENABLE_ONEDNN_OPTS": "0"}},
 }
 

@@ -5,6 +5,7 @@ product of its own, and convolutions of three channels without the matrix units;
 passes over the largest maps of the network. TensorFlow on a processor uses the LRN alone.
 """
 
+import keras
 from keras import ops
 
 from fstcn_keras.layers import execution
@@ -139,7 +140,7 @@ class ResponseNormalization:
     def _lrn_and_root(self, x):
         (values,) = _float32(x)
         root = ops.rsqrt(self.bias + self.share * self._sum(ops.square(values)))
-        return ops.cast(values * power(root, self.beta), x.dtype), ops.cast(root, x.dtype)
+        return cast(values * power(root, self.beta), x.dtype), cast(root, x.dtype)
 
     def _lrn_gradient(self, x, outputs, root, grads):
         values, y, root, g = _float32(x, outputs, root, grads)
@@ -163,6 +164,22 @@ def power(root, beta: float):
 
 def _float32(*maps):
     return [ops.cast(x, "float32") for x in maps]
+
+
+def cast(x, dtype):
+    """`ops.cast` of float32, in a program that XLA compiles.
+
+    On a processor XLA rounds to bfloat16 number by number; what is added here to the bits that are
+    cut off, a half less one and the last bit that stays, rounds many at once, to the nearest and
+    of two to the even one as well.
+    """
+    if keras.backend.backend() != "tensorflow" or dtype != "bfloat16":
+        return ops.cast(x, dtype)
+    bits = ops.view(x, "uint32")
+    one, half, length = (ops.cast(n, "uint32") for n in (1, 2**15, 16))
+    last = ops.bitwise_and(ops.right_shift(bits, length), one)
+    rounded = ops.right_shift(bits + (half - one) + last, length)
+    return ops.view(ops.cast(rounded, "uint16"), dtype)
 
 
 def strided_convolution(images, kernel, strides: int):

@@ -15,12 +15,17 @@ from keras import ops
 
 TAPS = 3  # of a kernel per stride: what the tiles below are for
 LONGEST = 64  # axis, pixels: the transforms grow with the square of it
+MANY = 256  # filters: with strides there are as many more channels to transform
 _POINTS = {3: (0, 1, -1, 2), 4: (0, 1, -1, 2, -2)}  # where polynomials are evaluated, per `m`
 
 
-def suits(lengths: Sequence[int], size: int, strides: int) -> bool:
-    """Whether a kernel of that size has `TAPS` taps for a phase of the strides, on such maps."""
-    return -(-size // strides) == TAPS and max(lengths) <= LONGEST
+def suits(lengths: Sequence[int], *, size: int, strides: int, filters: int) -> bool:
+    """Whether maps of such lengths are convolved faster here.
+
+    A kernel has `TAPS` taps for a phase of the strides, and each phase filters enough.
+    """
+    of_phases = strides == 1 or filters >= MANY
+    return -(-size // strides) == TAPS and max(lengths) <= LONGEST and of_phases
 
 
 def convolution(images, kernel, *, strides: int, padding: str):

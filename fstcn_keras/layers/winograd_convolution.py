@@ -22,7 +22,12 @@ class WinogradConvolution2D(keras.layers.Conv2D):
             and execution.is_plain(self)
             and (self.strides[0] == 1 or self.padding == "valid")
             and self.compute_dtype != "float64"
-            and winograd.suits(shape[1:3], self.kernel_size[0], self.strides[0])
+            and winograd.suits(
+                shape[1:3],
+                size=self.kernel_size[0],
+                strides=self.strides[0],
+                filters=self.filters,
+            )
         )
 
     def convolution_op(self, inputs, kernel):

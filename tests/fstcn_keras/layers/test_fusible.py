@@ -1,5 +1,6 @@
 """The operations that layers use under JAX, tried under every backend."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from keras import ops
@@ -63,3 +64,12 @@ def test_convolution_equals_a_loop(height, width, channels, size, stride):
     y = fusible.strided_convolution(ops.convert_to_tensor(x), ops.convert_to_tensor(kernel), stride)
     expected = convolution_by_loop(x, kernel, stride)
     np.testing.assert_allclose(ops.convert_to_numpy(y), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_numbers_are_rounded_to_the_nearest_and_of_two_to_the_even_one():
+    halfway = [1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8]
+    x = np.float32([0, -0.0, *halfway, np.inf, -np.inf, np.nan, 3.4e38, 1e-40])
+    x = np.concatenate([x, normal((1000,))])
+    expected = x.astype(ml_dtypes.bfloat16).astype("float32")
+    found = fusible.cast(ops.convert_to_tensor(x), "bfloat16")
+    np.testing.assert_array_equal(ops.convert_to_numpy(ops.cast(found, "float32")), expected)

@@ -18,6 +18,7 @@ def on_processor(monkeypatch):
     """The layer takes its own way, whatever runs the tests."""
     monkeypatch.setattr(execution, "on_processor", lambda: True)
     monkeypatch.setattr(execution, "multiplies_matrices", lambda dtype: False)
+    monkeypatch.setattr(winograd, "MANY", 4)
 
 
 @pytest.mark.usefixtures("on_processor")
@@ -109,6 +110,13 @@ def test_what_does_not_suit_is_as_in_conv2d(monkeypatch, arguments):
     x = normal((1, 9, 10, 5))
     ours, kerass = pair(x.shape, **arguments)
     np.testing.assert_array_equal(outputs(ours, x), outputs(kerass, x))
+
+
+def test_with_strides_many_filters_are_faster():
+    sizes = {"size": 5, "strides": 2}
+    assert not winograd.suits((25, 25), **sizes, filters=winograd.MANY - 1)
+    assert winograd.suits((25, 25), **sizes, filters=winograd.MANY)
+    assert winograd.suits((12, 12), size=3, strides=1, filters=1)
 
 
 @pytest.mark.usefixtures("on_processor")
