@@ -175,11 +175,19 @@ def cast(x, dtype):
     """
     if keras.backend.backend() != "tensorflow" or dtype != "bfloat16":
         return ops.cast(x, dtype)
-    bits = ops.view(x, "uint32")
-    one, half, length = (ops.cast(n, "uint32") for n in (1, 2**15, 16))
-    last = ops.bitwise_and(ops.right_shift(bits, length), one)
-    rounded = ops.right_shift(bits + (half - one) + last, length)
-    return ops.view(ops.cast(rounded, "uint16"), dtype)
+
+    @ops.custom_gradient
+    def rounded(x):
+        def gradient(*args, upstream=None):
+            return ops.cast(args[0] if upstream is None else upstream, x.dtype)
+
+        bits = ops.view(x, "uint32")
+        one, half, length = (ops.cast(n, "uint32") for n in (1, 2**15, 16))
+        last = ops.bitwise_and(ops.right_shift(bits, length), one)
+        high = ops.right_shift(bits + (half - one) + last, length)
+        return ops.view(ops.cast(high, "uint16"), dtype), gradient
+
+    return rounded(x)
 
 
 def strided_convolution(images, kernel, strides: int):

@@ -1,5 +1,6 @@
 """The operations that layers use under JAX, tried under every backend."""
 
+import keras
 import ml_dtypes
 import numpy as np
 import pytest
@@ -66,6 +67,11 @@ def test_convolution_equals_a_loop(height, width, channels, size, stride):
     np.testing.assert_allclose(ops.convert_to_numpy(y), expected, rtol=1e-4, atol=1e-4)
 
 
+class Rounded(keras.layers.Layer):
+    def call(self, x):
+        return ops.cast(fusible.cast(x, "bfloat16"), "float32")
+
+
 def test_numbers_are_rounded_to_the_nearest_and_of_two_to_the_even_one():
     halfway = [1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8]
     x = np.float32([0, -0.0, *halfway, np.inf, -np.inf, np.nan, 3.4e38, 1e-40])
@@ -73,3 +79,9 @@ def test_numbers_are_rounded_to_the_nearest_and_of_two_to_the_even_one():
     expected = x.astype(ml_dtypes.bfloat16).astype("float32")
     found = fusible.cast(ops.convert_to_tensor(x), "bfloat16")
     np.testing.assert_array_equal(ops.convert_to_numpy(ops.cast(found, "float32")), expected)
+
+
+def test_the_gradient_of_rounding_is_that_of_a_cast():
+    g = normal((6,), seed=1)
+    (found,) = gradients(Rounded(), normal((6,)), g)
+    np.testing.assert_allclose(found, g, rtol=2**-8)
