@@ -89,22 +89,40 @@ def main(options: LayersOptions):
         "lower SCLs": (LOWER_SCLS, lower_scls),
         "fully connected": (FULLY_CONNECTED, fully_connected),
     }
-    rows = []
-    for preset in options.presets:
-        for part, (variants, build) in parts.items():
-            for precision in native_precisions():
-                keras.config.set_dtype_policy(POLICIES[precision])
-                steps = {
-                    name: training_step(build(variant, preset), options.batch)
-                    for name, variant in variants.items()
-                }
-                seconds = alternate(steps, rounds=options.rounds)
-                for name, value in seconds.items():
-                    row = {"preset": preset, "part": part, "precision": precision, "variant": name}
-                    ratio = value / seconds[AS_IT_IS]
-                    rows.append({**row, "step_s": f"{value:.4f}", "times as long": f"{ratio:.2f}"})
+    rows = [
+        {"preset": preset, "part": part, "precision": precision, **row}
+        for preset in options.presets
+        for part, (variants, build) in parts.items()
+        for precision in native_precisions()
+        for row in compared(variants, build, preset=preset, precision=precision, options=options)
+    ]
     print_table(rows)
     write_csv("layers", rows)
+
+
+def compared(
+    variants: dict[str, Variant],
+    build: Callable[[Variant, str], keras.Model],
+    *,
+    preset: str,
+    precision: str,
+    options: LayersOptions,
+) -> list[dict[str, str]]:
+    """One row for each variant of a part of the network."""
+    keras.config.set_dtype_policy(POLICIES[precision])
+    steps = {
+        name: training_step(build(variant, preset), options.batch)
+        for name, variant in variants.items()
+    }
+    seconds = alternate(steps, rounds=options.rounds)
+    return [
+        {
+            "variant": name,
+            "step_s": f"{value:.4f}",
+            "times as long": f"{value / seconds[AS_IT_IS]:.2f}",
+        }
+        for name, value in seconds.items()
+    ]
 
 
 def lower_scls(variant: Variant, preset: str) -> keras.Model:

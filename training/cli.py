@@ -28,7 +28,7 @@ def positional(help: str, *, default=dataclasses.MISSING):
 
 
 def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
-    """Parses the command line, calls `main(options)` and exits.
+    """Sets the memory up, parses the command line, calls `main(options)` and exits.
 
     Exit codes: 0 done; 2 the user's input or a file system is at fault, with one line on
     stderr; 130 after Ctrl-C; 143 after SIGTERM.
