@@ -36,7 +36,7 @@ def step(*, network: str, precision: str, phase: str, batch: int) -> Work:
             training_call(model, optimizer, strategy, batch=batch),
             batch * flops.training_flops(model),
         )
-    inputs = _random_clips(model, batch)
+    inputs = {name: tf.constant(pixels) for name, pixels in _random_clips(model, batch).items()}
     return Work(lambda: model.predict_on_batch(inputs), batch * flops.inference_flops(model))
 
 

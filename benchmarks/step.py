@@ -60,7 +60,7 @@ def main(options: StepOptions):
         with contextlib.ExitStack() as stack:
             workers = {name: stack.enter_context(Worker(MODULES[name])) for name in frameworks}
             if "PyTorch" in frameworks:
-                plain = Worker(MODULES["PyTorch"], keep_memory=False)
+                plain = Worker(MODULES["PyTorch"], allocation=None)
                 workers[PLAIN] = stack.enter_context(plain)
             rows += table(measure(cases, workers, rounds=options.rounds), options.batch)
         write_csv(options.name, rows)  # what is measured stays if the next one is cut short

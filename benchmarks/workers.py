@@ -78,13 +78,12 @@ class Measured:
 class Worker:
     """A process that prepares work, and does it when told to.
 
-
     Args:
         module: name of the module, imported there only, whose functions give `Work`. Its
             `reason(error)` says in one line why the machine cannot do a work that raised the
             error, or gives `None` if the error is one of the program.
         environment: of the process, beside what this one has.
-        keep_memory: whether it keeps freed memory, as `training.fit` does.
+        allocation: sets up how it allocates memory; by default as `training.fit` does.
     """
 
     def __init__(
@@ -92,14 +91,14 @@ class Worker:
         module: str,
         environment: Mapping[str, str] | None = None,
         *,
-        keep_memory: bool = True,
+        allocation: Callable[[], object] | None = set_up_allocation,
     ):
         self._module = module
         self._pool = ProcessPoolExecutor(
             max_workers=1,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(dict(environment or {}), keep_memory),
+            initargs=(dict(environment or {}), allocation),
         )
 
     def __enter__(self) -> "Worker":
@@ -168,11 +167,11 @@ def measure(cases: list[Case], workers: Mapping[str, Worker], *, rounds: int) ->
     ]
 
 
-def _start(environment: Mapping[str, str], keep_memory: bool):
+def _start(environment: Mapping[str, str], allocation: Callable[[], object] | None):
     os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if keep_memory:
-        set_up_allocation()
+    if allocation is not None:
+        allocation()
 
 
 def _end_with_parent():

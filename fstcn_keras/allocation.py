@@ -12,20 +12,30 @@ HUGE = 2**21  # bytes of a huge page
 def set_up_allocation():
     """Has the C library keep what is freed, in huge pages, for all later blocks of this process.
 
+    Huge pages, where Linux has them for those who ask, take fewer translations of addresses: what
+    reads whole matrices is faster. Does nothing where the C library is another one than glibc.
+    """
+    library = keep_freed_memory()
+    if library is not None:
+        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        _ask_for_huge_pages(library, size)
+
+
+def keep_freed_memory() -> ctypes.CDLL | None:
+    """Has the C library keep what is freed; gives it, or `None` if it is another one than glibc.
+
     By default glibc takes each large block from the system and gives it back when it is freed.
     Every training step frees and takes the same blocks, and the system clears each of their
-    pages again. Huge pages, where Linux has them for those who ask, take fewer translations of
-    addresses: what reads whole matrices is faster. Does nothing where the C library is another
-    one.
+    pages again.
     """
     try:
         library = ctypes.CDLL(None)
         mallopt = library.mallopt
     except (AttributeError, OSError, TypeError):  # none of that name; no library to ask
-        return
+        return None
     mallopt(M_MMAP_MAX, NONE)
     mallopt(M_TRIM_THRESHOLD, NEVER)
-    _ask_for_huge_pages(library, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    return library
 
 
 def _ask_for_huge_pages(library: ctypes.CDLL, size: int):

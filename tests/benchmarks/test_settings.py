@@ -5,6 +5,7 @@ import csv
 import pytest
 
 from benchmarks import report, settings, step
+from training.cli import UserError
 
 
 def test_the_ratio_is_of_the_two_times(monkeypatch, tmp_path):
@@ -14,6 +15,7 @@ def test_the_ratio_is_of_the_two_times(monkeypatch, tmp_path):
     rows = list(csv.DictReader((tmp_path / "settings.csv").read_text().splitlines()[1:]))
     found = [(row["preset"], row["precision"], row["setting"]) for row in rows]
     assert found == [
+        ("small", "float32", "huge pages"),
         ("small", "float32", "freed memory kept, huge pages"),
         ("small", "float32", "oneDNN"),
     ]
@@ -21,3 +23,9 @@ def test_the_ratio_is_of_the_two_times(monkeypatch, tmp_path):
         times = float(row["without, s"]) / float(row["with, s"])
         assert float(row["times as fast"]) == pytest.approx(times, abs=0.01)
         assert not row["not measured"]
+
+
+@pytest.mark.parametrize("name", ["batch", "rounds"])
+def test_nothing_to_time_is_an_error(name):
+    with pytest.raises(UserError, match=f"--{name} must be positive, got 0"):
+        settings.main(settings.SettingsOptions(**{name: 0}))
