@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from fstcn_keras.processor import instructions
+
 
 class _Finder(importlib.abc.MetaPathFinder):
     def __init__(self, package: str, context: Callable[[], AbstractContextManager]):
@@ -44,7 +46,8 @@ def set_up_tensorflow():
 
     By itself TensorFlow uses oneDNN only on processors with AVX-512 VNNI or wider instructions;
     on others too its convolutions are faster (`python -m benchmarks.settings`). What the
-    environment sets already stays as it is. If TensorFlow's import fails, its log is printed.
+    environment sets already stays as it is. If TensorFlow's import fails, its log is printed; it
+    is not held back at all on processors that TensorFlow aborts on.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -55,18 +58,26 @@ def set_up_tensorflow():
 def _native_stderr_held_back():
     """Keeps off the terminal what TensorFlow's C++ prints before its log level is read.
 
-    If the import fails, everything held back is printed after all.
+    If the import fails, everything held back is printed after all. Nothing is held back where
+    there is no place for it, nor on processors without AVX: TensorFlow prints why and aborts.
     """
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
+    with contextlib.ExitStack() as stack:
+        try:
+            terminal = os.dup(2)
+            stack.callback(os.close, terminal)
+            held_back = stack.enter_context(tempfile.TemporaryFile())
+        except OSError:  # standard error is closed, or no folder can be written to
+            held_back = None
+        if held_back is None or "avx" not in (instructions() or {"avx"}):
+            yield
+            return
+        if sys.stderr is not None:
+            sys.stderr.flush()
         os.dup2(held_back.fileno(), 2)
+        stack.callback(os.dup2, terminal, 2)
         try:
             yield
         except BaseException:
             held_back.seek(0)
             os.write(terminal, held_back.read())
             raise
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)

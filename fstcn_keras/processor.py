@@ -11,6 +11,7 @@ VECTORS = {  # the widest first, as Linux calls them, and oneDNN what has them a
     "avx512f": ("AVX512_CORE",),
     "avx2": ("AVX2", "AVX2_VNNI", "AVX2_VNNI_2"),
 }
+NARROWER = ("AVX", "SSE41")  # what oneDNN calls those that have none of them
 BFLOAT16 = {"amx_bf16", "avx512_bf16"}
 
 
@@ -28,7 +29,7 @@ def instructions() -> frozenset[str]:
 
 def _beyond(limit: str) -> set[str]:
     """The `VECTORS` wider than what oneDNN calls by that name; none for another name."""
-    names = list(VECTORS.values())
+    names = [*VECTORS.values(), NARROWER]
     found = next((number for number, some in enumerate(names) if limit.upper() in some), 0)
     return {*list(VECTORS)[:found]}
 

@@ -18,7 +18,7 @@ _portable = contextvars.ContextVar("portable", default=False)
 
 @contextlib.contextmanager
 def portable():
-    """What TensorFlow traces within is of Keras' own operations, whatever may run it later.
+    """What this thread traces within is of Keras' own operations, whatever may run it later.
 
     TensorFlow Serving, for one, may have no compiler, and other machines other processors.
     """

@@ -5,7 +5,8 @@ from keras import ops
 
 from fstcn_keras.layers import execution
 
-FEW = 128  # rows of inputs: reading the kernel takes longer than multiplying by it
+FEW = 32  # rows of inputs: converting the kernel takes longer than multiplying by it
+SOME = 128  # rows of inputs: reading the kernel takes longer than multiplying by it
 LARGE = 2**23  # weights that no cache holds
 SLICE = 1024  # inputs whose part of a large kernel is multiplied at a time
 
@@ -16,19 +17,19 @@ class LargeDense(keras.layers.Dense):
 
     Arguments, weights and numbers are those of `keras.layers.Dense`, rounding apart. For few rows
     of inputs the time is that of moving the kernel through memory. So where TensorFlow runs on a
-    processor alone they are multiplied in float32 in mixed precision too, without a copy of the
-    kernel in another format, and a large kernel is taken by slices: TensorFlow rearranges a matrix
-    before it multiplies by it, and a slice stays in the cache meanwhile.
+    processor alone up to `FEW` are multiplied in float32 in mixed precision too, without a copy of
+    the kernel in another format. In float32 up to `SOME`, or a number that is not known, take a
+    large kernel by slices: TensorFlow rearranges a matrix before it multiplies by it, and a slice
+    stays in the cache meanwhile.
     """
 
     def add_weight(self, *args, **kwargs):
         return super().add_weight(*args, autocast=False, **kwargs)  # `call` knows the format
 
     def call(self, inputs, training=None):
-        by_memory = execution.on_processor() and _are_few(inputs.shape)
-        dtype = "float32" if by_memory and self.compute_dtype != "float64" else self.compute_dtype
+        dtype = self._dtype_of_product(inputs.shape)
         x, kernel = ops.cast(inputs, dtype), ops.cast(self.kernel, dtype)
-        if by_memory and _is_large(kernel):
+        if dtype == "float32" and _suits_slices(x.shape, kernel.shape):
             x = sliced_product(x, kernel, training=training)
         else:
             x = ops.matmul(x, kernel)
@@ -38,16 +39,18 @@ class LargeDense(keras.layers.Dense):
             x = self.activation(x)
         return ops.cast(x, self.compute_dtype)
 
+    def _dtype_of_product(self, shape) -> str:
+        few = len(shape) == 2 and shape[0] is not None and shape[0] <= FEW
+        if few and execution.on_processor() and self.compute_dtype != "float64":
+            return "float32"
+        return self.compute_dtype
 
-def _are_few(shape) -> bool:
-    """Whether inputs of such a shape are `FEW` rows, or of a number that is not known."""
-    return len(shape) == 2 and (shape[0] is None or shape[0] <= FEW)
 
-
-def _is_large(kernel) -> bool:
-    """Whether the kernel is of several slices, and of `LARGE` weights."""
-    inputs, units = kernel.shape
-    return inputs % SLICE == 0 and inputs * units >= LARGE
+def _suits_slices(inputs, kernel) -> bool:
+    """Whether matrices of such shapes are multiplied faster by slices, in float32."""
+    some = len(inputs) == 2 and (inputs[0] is None or inputs[0] <= SOME)
+    large = kernel[0] % SLICE == 0 and kernel[0] * kernel[1] >= LARGE
+    return some and large and execution.on_processor()
 
 
 def sliced_product(x, kernel, *, training: bool | None):
@@ -72,8 +75,11 @@ def sliced_product(x, kernel, *, training: bool | None):
         parts = ops.transpose(ops.reshape(x, (-1, slices, SLICE)), (1, 0, 2))
         return ops.sum(ops.matmul(parts, of_slices(kernel)), axis=0)
 
+    if not training:
+        return product(x, kernel)
+
     @ops.custom_gradient
-    def product_in_training(x, kernel):
+    def product_with_gradient(x, kernel):
         def gradient(*args, upstream=None):
             grads = args[0] if upstream is None else upstream
             parts = ops.matmul(grads[None], ops.transpose(of_slices(kernel), (0, 2, 1)))
@@ -82,4 +88,4 @@ def sliced_product(x, kernel, *, training: bool | None):
 
         return product(x, kernel), gradient
 
-    return (product_in_training if training else product)(x, kernel)
+    return product_with_gradient(x, kernel)

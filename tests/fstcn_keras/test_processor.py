@@ -26,6 +26,7 @@ def test_the_first_line_of_flags_counts(monkeypatch, cpuinfo, widest, bfloat16):
 @pytest.mark.parametrize(
     ("limit", "widest"),
     [
+        ("SSE41", ""),
         ("AVX2", "avx2"),
         ("avx512_core", "avx512f"),
         ("AVX512_CORE_AMX", "avx512_bf16"),

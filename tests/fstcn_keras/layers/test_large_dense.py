@@ -57,9 +57,16 @@ def test_equals_a_product_and_its_gradients(sliced, training):
 
 @pytest.mark.usefixtures("on_processor")
 @pytest.mark.parametrize(
-    "shape", [(large_dense.FEW + 1, INPUTS), (ROWS, INPUTS + 1), (2, ROWS, INPUTS)]
+    ("shape", "large"),
+    [
+        ((large_dense.SOME + 1, INPUTS), 1),
+        ((ROWS, INPUTS + 1), 1),
+        ((2, ROWS, INPUTS), 1),
+        ((ROWS, INPUTS), INPUTS * UNITS + 1),
+    ],
 )
-def test_what_does_not_suit_is_as_in_dense(sliced, shape):
+def test_what_does_not_suit_is_as_in_dense(monkeypatch, sliced, shape, large):
+    monkeypatch.setattr(large_dense, "LARGE", large)
     ours, kerass = LargeDense(UNITS), keras.layers.Dense(UNITS)
     ours.build(shape)
     kerass.build(shape)
@@ -80,7 +87,27 @@ def test_few_rows_are_computed_in_float32():
     np.testing.assert_allclose(found, np.maximum(exact, 0), rtol=2**-8, atol=1e-6)
 
 
-def formats_of_products(monkeypatch, policy: str) -> set[str]:
+def test_outside_training_there_is_no_gradient_to_keep(monkeypatch):
+    monkeypatch.setattr(large_dense.ops, "custom_gradient", None)
+    x, kernel = normal((ROWS, INPUTS)), normal((INPUTS, UNITS))
+    monkeypatch.setattr(large_dense, "SLICE", 4)
+    y = large_dense.sliced_product(*map(ops.convert_to_tensor, (x, kernel)), training=False)
+    np.testing.assert_allclose(ops.convert_to_numpy(y), x @ kernel, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("on_processor")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's graphs")
+@pytest.mark.parametrize(("policy", "times"), [("float32", 1), ("mixed_bfloat16", 0)])
+def test_an_unknown_number_of_rows_is_not_converted(sliced, policy, times):
+    import tensorflow as tf
+
+    layer = LargeDense(UNITS, dtype=policy)
+    layer.build((None, INPUTS))
+    tf.function(layer, input_signature=[tf.TensorSpec((None, INPUTS))]).get_concrete_function()
+    assert len(sliced) == times
+
+
+def formats_of_products(monkeypatch, policy: str, *, rows: int = ROWS) -> set[str]:
     """The formats that the layer multiplies in."""
     formats = set()
 
@@ -89,8 +116,15 @@ def formats_of_products(monkeypatch, policy: str) -> set[str]:
         return ops.tensordot(*matrices, axes=1)
 
     monkeypatch.setattr(large_dense.ops, "matmul", matmul)
-    LargeDense(UNITS, dtype=policy)(normal((ROWS, INPUTS)))
+    LargeDense(UNITS, dtype=policy)(normal((rows, INPUTS)))
     return formats
+
+
+@pytest.mark.parametrize(("more", "expected"), [(0, {"float32"}), (1, {"bfloat16"})])
+def test_only_few_rows_are_worth_float32(monkeypatch, more, expected):
+    monkeypatch.setattr(execution, "on_processor", lambda: True)
+    rows = large_dense.FEW + more
+    assert formats_of_products(monkeypatch, "mixed_bfloat16", rows=rows) == expected
 
 
 def test_elsewhere_the_format_is_that_of_dense(monkeypatch):
