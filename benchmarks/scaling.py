@@ -26,6 +26,7 @@ import numpy as np
 import tensorflow as tf
 from array_record.python.array_record_module import ArrayRecordWriter
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from benchmarks.keras_steps import training_call
 from benchmarks.report import RESULTS, circumstances, write_csv
@@ -198,25 +199,26 @@ def verdict(name: str, rows: list[dict]) -> str:
 
 
 def draw(rows: list[dict]) -> Figure:
-    """Time and memory against size, a panel for each quantity, with a proportional line."""
+    """Time and memory, as multiples of those of the first size, a panel for each quantity."""
     figure = Figure(figsize=(13, 7), layout="constrained")
     for axes, (name, quantity) in zip(figure.subplots(2, 3).flat, QUANTITIES.items(), strict=True):
         of_name = [row for row in rows if row["quantity"] == name]
         sizes = [row["size"] for row in of_name]
-        seconds = [row["s"] for row in of_name]
-        axes.loglog(sizes, seconds, "o-", color=PALETTE[0], label="seconds")
-        line = [seconds[-1] * size / sizes[-1] for size in sizes]
-        axes.loglog(sizes, line, ":", color="grey", label="proportional")
-        axes.set(title=name, xlabel=quantity.unit, ylabel="seconds")
-        axes.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=8)
-        axes.set_yticks(seconds, [f"{value:.2g}" for value in seconds], fontsize=8)
+        axes.set_prop_cycle(color=PALETTE)
+        for unit, (kind, scale), line in zip(
+            ("s", "GB"), {"s": 1, "mb": 1024}.items(), ("o-", "s--"), strict=True
+        ):
+            costs = [row[kind] / scale for row in of_name]
+            text = f"{costs[0]:.2g} to {costs[-1]:.2g} {unit}"
+            axes.loglog(sizes, [cost / costs[0] for cost in costs], line, label=text)
+        proportional = [size / sizes[0] for size in sizes]
+        axes.loglog(sizes, proportional, ":", color="grey", label="proportional")
+        axes.set(title=name, xlabel=quantity.unit, ylabel="times the first")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
-        memory = axes.twinx()
-        memory.plot(sizes, [row["mb"] / 1024 for row in of_name], "s--", color=PALETTE[1])
-        memory.set_ylabel("highest resident memory, GB", color=PALETTE[1])
-        memory.set_ylim(bottom=0)
-        memory.tick_params(labelsize=8)
-        axes.legend(fontsize=8, loc="lower right")
+        axes.legend(loc="upper left")
     add_caption(figure, circumstances())
     return figure
 
