@@ -41,10 +41,13 @@ def run_and_files(arguments: Sequence[Path]) -> tuple[Path, list[Path]]:
     """Tells a command's `[RUN] FILE...` apart: a folder that comes first is the run.
 
     Raises:
-        FileNotFoundError: see `newest_run`.
+        FileNotFoundError: see `newest_run`; or the first does not exist, and has no suffix as files
+            have: a run whose name is mistyped, in whose place no other one is taken.
     """
     if arguments and arguments[0].is_dir():
         return arguments[0], list(arguments[1:])
+    if arguments and not arguments[0].suffix and not arguments[0].exists():
+        raise FileNotFoundError(f"{arguments[0]}: there is no such run, nor such a file")
     return chosen_run(None), list(arguments)
 
 

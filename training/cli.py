@@ -7,6 +7,7 @@ import signal
 import sys
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import jsonargparse
 
@@ -76,16 +77,19 @@ def parse(options_class: type, argv: Sequence[str] | None = None, *, description
         UserError: for an unknown option, or a value of the wrong type or out of range.
     """
     parser = jsonargparse.ArgumentParser(exit_on_error=False, description=description)
-    hints = typing.get_type_hints(options_class)
+    hints, fields = typing.get_type_hints(options_class), dataclasses.fields(options_class)
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
-    for field in dataclasses.fields(options_class):
+    for field in fields:
         _add_argument(parser, field, hints[field.name])
     try:
         values = parser.parse_args(argv).as_dict()
     except jsonargparse.ArgumentError as error:
-        raise UserError(_in_our_words(_line(error))) from error
-    names = [field.name for field in dataclasses.fields(options_class)]
-    return options_class(**{name: _tuple(values[name]) for name in names})
+        message = _in_our_words(_line(error))
+        files = any(_is_tuple(hints[field.name]) for field in fields if _is_positional(field))
+        if files and re.match(r"unrecognized arguments: (?!--\w)", message):
+            message += "; files stand together, before all options or after '--'"
+        raise UserError(message) from error
+    return options_class(**{field.name: _tuple(values[field.name]) for field in fields})
 
 
 def _add_argument(parser, field, hint):
@@ -93,10 +97,12 @@ def _add_argument(parser, field, hint):
     several = next((h for h in (hint, *typing.get_args(hint)) if _is_tuple(h)), None)
     if several is not None:
         nargs = "+" if several is hint else "*"  # an optional one may be empty
-        keywords |= {"type": typing.get_args(several)[0], "nargs": nargs}
+        of_one = typing.get_args(several)[0]
+        # names of files may be of any bytes, which the parser's own type for them does not take
+        keywords |= {"type": _path if of_one is Path else of_one, "nargs": nargs}
     if hint is bool:
         parser.add_argument(f"--{field.name}", action="store_true", help=field.metadata["help"])
-    elif field.metadata.get("positional"):
+    elif _is_positional(field):
         if field.default is not dataclasses.MISSING:
             keywords |= {"nargs": "?", "default": field.default}
         parser.add_argument(field.name, **keywords)
@@ -104,6 +110,14 @@ def _add_argument(parser, field, hint):
         name = "--" + field.name.replace("_", "-")
         default = list(field.default) if isinstance(field.default, tuple) else field.default
         parser.add_argument(name, default=default, **keywords)
+
+
+def _path(text: str) -> Path:
+    return Path(text)
+
+
+def _is_positional(field: dataclasses.Field) -> bool:
+    return field.metadata.get("positional", False)
 
 
 def _is_tuple(hint) -> bool:

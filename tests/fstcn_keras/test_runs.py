@@ -59,3 +59,11 @@ def test_a_folder_that_comes_first_is_the_run(runs):
     assert run_and_files([runs / "killed", *videos]) == (runs / "killed", videos)
     assert run_and_files(videos) == (runs / "table1/tcl-3/split2", videos)
     assert run_and_files([]) == (runs / "table1/tcl-3/split2", [])
+
+
+def test_no_other_run_is_taken_for_one_whose_name_is_mistyped(runs, capsys):
+    with pytest.raises(FileNotFoundError, match="runs/odl: there is no such run, nor such a file"):
+        run_and_files([runs / "odl", Path("a.avi")])
+    assert capsys.readouterr().err == ""
+    (runs / "file").touch()
+    assert run_and_files([runs / "file"]) == (runs / "table1/tcl-3/split2", [runs / "file"])

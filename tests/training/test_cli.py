@@ -186,6 +186,27 @@ def test_predict_with_a_folder_that_is_no_run(capsys, tmp_path):
     assert "holds no trained network" in error
 
 
+@pytest.mark.parametrize("stray", ["b.avi", "-b.avi"])
+def test_files_apart_are_told_where_they_belong(capsys, stray):
+    error = error_of(capsys, predict.main, predict.PredictOptions, "a.avi", "--json", stray)
+    assert error == (
+        f"error: unrecognized arguments: {stray}; files stand together, before all options or "
+        "after '--'"
+    )
+    options = cli.parse(predict.PredictOptions, ["--json", "--", "a.avi", stray])
+    assert options.paths == (Path("a.avi"), Path(stray))
+
+
+def test_an_unknown_option_is_no_file(capsys):
+    error = error_of(capsys, predict.main, predict.PredictOptions, "a.avi", "--jsn")
+    assert error == "error: unrecognized arguments: --jsn"
+
+
+def test_names_of_files_may_be_of_any_bytes():
+    name = os.fsdecode(b"bad\xff.avi")
+    assert cli.parse(predict.PredictOptions, ["a.avi", name]).paths == (Path("a.avi"), Path(name))
+
+
 def test_config_file_repeats_the_options(tmp_path):
     options = FitOptions(
         dataset="hmdb51",
