@@ -223,7 +223,7 @@ def _videos_text(entry: dict) -> str:
         if any(count != "0" for count in entry[name].split()):
             text += f", {entry[name].replace(' ', ' + ')} {what}"
     if entry["absent_classes"]:
-        text += f", {entry['absent_classes']} listed classes without videos"
+        text += f", {entry['absent_classes']} classes without videos"
     return text
 
 

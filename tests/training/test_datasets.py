@@ -35,7 +35,7 @@ def test_hmdb51_flags_labels_missing_and_absent_classes(hmdb):
     dataset = datasets.hmdb51(hmdb, split=2)
     assert dataset.classes == ("clap", "wave")
     assert dataset.absent_classes == ("jump",)
-    assert "1 of 3 listed classes have no video, e.g. jump" in str(dataset)
+    assert "1 of 3 classes have no video, e.g. jump" in str(dataset)
     found = {video.path: (video.label, video.side) for video in dataset.videos}
     assert found == {
         "clap/e_clap.avi": (0, "test"),
@@ -218,6 +218,8 @@ def test_folder_counts_what_it_leaves_out(tmp_path):
     assert dataset.left_out == tuple(sorted(left_out))
     assert "; 1 files are in no list" in str(dataset)  # b/2.MP4
     dataset = datasets.folder(tmp_path)
+    assert dataset.absent_classes == ("lists", "only_nested")
+    assert "2 of 4 classes have no video, e.g. lists" in str(dataset)
     assert [video.path for video in dataset.videos] == ["a/1.avi", "b/2.MP4"]
     assert dataset.left_out == tuple(sorted([*left_out, "lists/a_test_split1.txt"]))
     assert str(dataset).endswith(

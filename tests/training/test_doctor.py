@@ -48,6 +48,8 @@ def test_a_healthy_collection(collection, capsys):
 def test_one_of_everything(collection, capsys):
     videos = collection / "data" / "videos"
     shutil.copyfile(videos / "a" / "0.avi", videos / "a" / "5.avi")  # training and test
+    shutil.copyfile(videos / "a" / "1.avi", videos / "b" / "0.avi")  # two labels
+    write_video(videos / "b" / "5.avi", pattern(2) // 8 * 7)  # near a/2.avi, training and test
     changed = pattern(11).copy()
     changed[:, :8, :8] //= 2
     write_video(videos / "b" / "2.avi", changed)  # near b/1.avi, both training
@@ -61,6 +63,16 @@ def test_one_of_everything(collection, capsys):
         "1 groups of identical videos ACROSS training and test": (
             "error",
             "train a/0.avi  =  test a/5.avi",
+        ),
+        "1 groups of identical videos in SEVERAL CLASSES": ("error", "a/1.avi  =  b/0.avi"),
+        "1 groups of identical videos within one side": ("warning", "train a/1.avi, b/0.avi"),
+        "1 groups of near-duplicate videos ACROSS training and test": (
+            "error",
+            "train a/2.avi  =  test b/5.avi",
+        ),
+        "1 groups of near-duplicate videos in SEVERAL CLASSES": (
+            "warning",
+            "a/2.avi  =  b/5.avi",
         ),
         "1 groups of near-duplicate videos within one side": (
             "warning",
@@ -77,4 +89,4 @@ def test_one_of_everything(collection, capsys):
         assert len(finding["examples"]) == 1
         assert finding["examples"][0].startswith(example)
     assert findings == {}
-    assert "verdict: not fit for an honest figure (3 errors, 3 warnings)" in capsys.readouterr().out
+    assert "verdict: not fit for an honest figure (5 errors, 5 warnings)" in capsys.readouterr().out

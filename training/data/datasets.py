@@ -42,7 +42,7 @@ class Dataset:
         root: folder that the videos' paths start from.
         classes: class names in the order of the labels.
         videos: the listed videos whose files exist.
-        absent_classes: listed classes without any training or test video; they have no label.
+        absent_classes: those without any training or test video; they have no label.
         missing: listed videos of the other classes without a file.
         unlisted: number of video files that no list names.
         left_out: files of a `folder` that are no candidates: of other kinds, loose in the root or
@@ -74,7 +74,7 @@ class Dataset:
         if self.absent_classes:
             text += (
                 f"; {len(self.absent_classes)} of "
-                f"{len(self.classes) + len(self.absent_classes)} listed classes have no video, "
+                f"{len(self.classes) + len(self.absent_classes)} classes have no video, "
                 f"e.g. {self.absent_classes[0]}"
             )
         tested = {video.label for video in self.side("test")}
@@ -152,7 +152,8 @@ def folder(data_dir: Path, *, splits_dir: Path | None = None, split: int = 1) ->
         dataset = read(data_dir, splits_dir=splits_dir, split=split)
     else:
         listed = [(path, path.split("/")[0], "train") for path in sorted(_video_files(data_dir))]
-        classes = sorted({name for _, name, _ in listed})
+        folders = (path for path in data_dir.iterdir() if path.is_dir())
+        classes = sorted(path.name for path in folders if not path.name.startswith("."))
         dataset = _dataset("folder", split, data_dir, (), classes, listed)
     left_out = _left_out(dataset.root, besides=splits_dir)
     return dataclasses.replace(dataset, name="folder", left_out=left_out)

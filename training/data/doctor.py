@@ -119,10 +119,16 @@ def _duplicates(dataset: Dataset, store: FrameStore) -> list[Finding]:
     identical = [paths for paths in same.values() if len(paths) > 1]
     near = [paths for paths in alike.values() if len({usable[p].source_sha256 for p in paths}) > 1]
     sides = {video.path: video.side for video in dataset.videos}
+    labels = {video.path: video.label for video in dataset.videos}
     findings = []
-    for kind, groups in (("identical", identical), ("near-duplicate", near)):
-        across, within = [], []
+    for kind, groups, severity in (
+        ("identical", identical, "error"),
+        ("near-duplicate", near, "warning"),
+    ):
+        across, within, several = [], [], []
         for paths in groups:
+            if len({labels[path] for path in paths}) > 1:
+                several.append("  =  ".join(sorted(paths)))
             on_sides = sorted({sides[path] for path in paths}, reverse=True)  # train, then test
             parts = [
                 f"{side} {', '.join(path for path in sorted(paths) if sides[path] == side)}"
@@ -131,6 +137,7 @@ def _duplicates(dataset: Dataset, store: FrameStore) -> list[Finding]:
             (within if len(parts) == 1 else across).append("  =  ".join(parts))
         findings += [
             _finding("error", f"groups of {kind} videos ACROSS training and test", sorted(across)),
+            _finding(severity, f"groups of {kind} videos in SEVERAL CLASSES", sorted(several)),
             _finding("warning", f"groups of {kind} videos within one side", sorted(within)),
         ]
     return findings
