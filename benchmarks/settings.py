@@ -1,9 +1,9 @@
-"""What the settings of a training process save a step: python -m benchmarks.settings
+"""What the settings of the commands' processes save: python -m benchmarks.settings
 
-Keras on TensorFlow, by the step that `training.fit` trains with, in a process with its settings
-and in one that lacks some of them, in turn: memory that a step frees is kept for the next, and
-lies in huge pages (`fstcn_keras/allocation.py`), TensorFlow computes with oneDNN
-(`fstcn_keras/imports.py`), without which bfloat16 is not worth timing.
+Keras on TensorFlow, by the step that `training.fit` trains with and in inference, in a process with
+all settings and in one that lacks one of them, in turn: memory lies in huge pages
+(`fstcn_keras/allocation.py`), TensorFlow computes with oneDNN (`fstcn_keras/imports.py`), without
+which bfloat16 is not worth timing.
 """
 
 import contextlib
@@ -11,21 +11,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.report import print_table, write_csv
-from benchmarks.step import MODULES, native_precisions
+from benchmarks.step import MODULES, PHASES, native_precisions
 from benchmarks.workers import Case, Measured, Worker, measure
-from fstcn_keras.allocation import keep_freed_memory
 from fstcn_keras.presets import PRESETS
 from training import cli
 from training.cli import UserError, option
 
 WITH_ALL = "all"
-HUGE_PAGES, ALLOCATION, ONEDNN = "huge pages", "freed memory kept, huge pages", "oneDNN"
 LACKING = {  # what a worker is given that lacks the setting
-    HUGE_PAGES: {"allocation": keep_freed_memory},
-    ALLOCATION: {"allocation": None},
-    ONEDNN: {"environment": {"TF_ENABLE_ONEDNN_OPTS": "0"}},
+    "huge pages": {"huge_pages": False},
+    "oneDNN": {"environment": {"TF_ENABLE_ONEDNN_OPTS": "0"}},
 }
-OF_PRECISION = {"float32": tuple(LACKING), "bfloat16": (HUGE_PAGES, ALLOCATION)}
+OF_PRECISION = {"float32": ("huge pages", "oneDNN"), "bfloat16": ("huge pages",)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,21 +49,21 @@ def main(options: SettingsOptions):
 
 
 def compared(preset: str, precision: str, options: SettingsOptions) -> list[dict]:
-    """One row for each setting."""
+    """One row for each phase and setting."""
     lacking = OF_PRECISION[precision]
-    arguments = {
-        "network": preset,
-        "precision": precision,
-        "phase": "training",
-        "batch": options.batch,
-    }
     cases = [
         Case(
-            labels={"preset": preset, "precision": precision, "settings": way},
+            labels={"preset": preset, "precision": precision, "phase": phase, "settings": way},
             worker=way,
             function="step",
-            arguments=arguments,
+            arguments={
+                "network": preset,
+                "precision": precision,
+                "phase": phase,
+                "batch": options.batch,
+            },
         )
+        for phase in PHASES
         for way in (WITH_ALL, *lacking)
     ]
     with contextlib.ExitStack() as stack:
@@ -74,23 +71,22 @@ def compared(preset: str, precision: str, options: SettingsOptions) -> list[dict
             way: stack.enter_context(Worker(MODULES["Keras"], **LACKING.get(way, {})))
             for way in (WITH_ALL, *lacking)
         }
-        with_all, *without = measure(cases, workers, rounds=options.rounds)
-    return [
-        {
-            "preset": preset,
-            "precision": precision,
-            "setting": way,
-            "without, s": f"{one.seconds:.4f}",
-            "with, s": f"{with_all.seconds:.4f}",
-            "times as fast": _ratio(one, with_all),
-            "not measured": one.reason or with_all.reason,
-        }
-        for way, one in zip(lacking, without, strict=True)
-    ]
+        measured = measure(cases, workers, rounds=options.rounds)
+    found = {(one.case.labels["phase"], one.case.worker): one for one in measured}
+    return [row(found[phase, way], found[phase, WITH_ALL]) for phase in PHASES for way in lacking]
 
 
-def _ratio(without: Measured, complete: Measured) -> str:
-    return f"{without.seconds / complete.seconds:.2f}" if complete.seconds else ""
+def row(without: Measured, with_all: Measured) -> dict:
+    """One line of the table."""
+    known = without.seconds and with_all.seconds
+    return {
+        **{name: without.case.labels[name] for name in ("preset", "precision", "phase")},
+        "setting": without.case.worker,
+        "without, s": f"{without.seconds:.4f}",
+        "with, s": f"{with_all.seconds:.4f}",
+        "times as fast": f"{without.seconds / with_all.seconds:.2f}" if known else "",
+        "not measured": without.reason or with_all.reason,
+    }
 
 
 if __name__ == "__main__":

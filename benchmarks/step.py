@@ -2,8 +2,8 @@
 
 The presets in Keras on TensorFlow, by the step that `training.fit` trains with; the same networks
 in PyTorch, plain and tuned (channels last, banded LRN, `torch.compile`, fused update, and like
-`training.fit` in a process that keeps freed memory); R(2+1)D-18 and C3D, tuned, on clips of as
-many pixels, beside networks that leave memory for them. All with the same batch, in float32 and,
+the commands here with its memory in huge pages); R(2+1)D-18 and C3D, tuned, on clips of as many
+pixels, beside networks that leave memory for them. All with the same batch, in float32 and,
 where the processor multiplies it, bfloat16, each in a process of its own, in turn with products of
 large square matrices, whose rate is the machine's peak. PyTorch comes with
 `pip install -e '.[bench]'`; without it Keras is measured alone.
@@ -60,7 +60,7 @@ def main(options: StepOptions):
         with contextlib.ExitStack() as stack:
             workers = {name: stack.enter_context(Worker(MODULES[name])) for name in frameworks}
             if "PyTorch" in frameworks:
-                plain = Worker(MODULES["PyTorch"], allocation=None)
+                plain = Worker(MODULES["PyTorch"], huge_pages=False)
                 workers[PLAIN] = stack.enter_context(plain)
             rows += table(measure(cases, workers, rounds=options.rounds), options.batch)
         write_csv(options.name, rows)  # what is measured stays if the next one is cut short

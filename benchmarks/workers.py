@@ -83,7 +83,7 @@ class Worker:
             `reason(error)` says in one line why the machine cannot do a work that raised the
             error, or gives `None` if the error is one of the program.
         environment: of the process, beside what this one has.
-        allocation: sets up how it allocates memory; by default as `training.fit` does.
+        huge_pages: whether its memory lies in huge pages and stays with it, as the commands' does.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class Worker:
         module: str,
         environment: Mapping[str, str] | None = None,
         *,
-        allocation: Callable[[], object] | None = set_up_allocation,
+        huge_pages: bool = True,
     ):
         self._module = module
         self._pool = ProcessPoolExecutor(
             max_workers=1,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(dict(environment or {}), allocation),
+            initargs=(dict(environment or {}), huge_pages),
         )
 
     def __enter__(self) -> "Worker":
@@ -167,11 +167,11 @@ def measure(cases: list[Case], workers: Mapping[str, Worker], *, rounds: int) ->
     ]
 
 
-def _start(environment: Mapping[str, str], allocation: Callable[[], object] | None):
+def _start(environment: Mapping[str, str], huge_pages: bool):
     os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if allocation is not None:
-        allocation()
+    if huge_pages:
+        set_up_allocation()
 
 
 def _end_with_parent():

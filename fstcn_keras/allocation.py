@@ -1,41 +1,45 @@
-"""Memory that a step frees is there for the next one, in pages that are large."""
+"""Memory in large pages."""
 
 import ctypes
 import os
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt(3)
 NEVER, NONE = -1, 0
 MADV_HUGEPAGE = 14  # advice of madvise(2)
 HUGE = 2**21  # bytes of a huge page
+STRICT = "2"  # Linux's accounting of memory in which addresses count that are not written to
 
 
 def set_up_allocation():
-    """Has the C library keep what is freed, in huge pages, for all later blocks of this process.
+    """Has the C library keep what is freed, and large blocks lie in huge pages.
 
     Huge pages, where Linux has them for those who ask, take fewer translations of addresses: what
-    reads whole matrices is faster. Does nothing where the C library is another one than glibc.
-    """
-    library = keep_freed_memory()
-    if library is not None:
-        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-        _ask_for_huge_pages(library, size)
-
-
-def keep_freed_memory() -> ctypes.CDLL | None:
-    """Has the C library keep what is freed; gives it, or `None` if it is another one than glibc.
-
-    By default glibc takes each large block from the system and gives it back when it is freed.
-    Every training step frees and takes the same blocks, and the system clears each of their
-    pages again.
+    reads whole maps and matrices is faster. They stay with the process, so that later blocks lie in
+    them too. TensorFlow takes its memory in a few large blocks; PyTorch, which the benchmarks
+    compare with, in many, which the system would otherwise clear again for every step. Does nothing
+    where the C library is another one than glibc, or where addresses alone cost something.
     """
     try:
         library = ctypes.CDLL(None)
         mallopt = library.mallopt
     except (AttributeError, OSError, TypeError):  # none of that name; no library to ask
-        return None
+        return
+    if not _addresses_are_free():
+        return
     mallopt(M_MMAP_MAX, NONE)
     mallopt(M_TRIM_THRESHOLD, NEVER)
-    return library
+    _ask_for_huge_pages(library, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+
+
+def _addresses_are_free() -> bool:
+    """Whether a process may take addresses at no cost, as long as it does not write to them."""
+    import resource  # not on all systems
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    accounting = Path("/proc/sys/vm/overcommit_memory")
+    strict = accounting.exists() and accounting.read_text().strip() == STRICT
+    return limit == resource.RLIM_INFINITY and not strict
 
 
 def _ask_for_huge_pages(library: ctypes.CDLL, size: int):

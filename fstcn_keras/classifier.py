@@ -25,6 +25,7 @@ class _Video:
 
     source: Any
     num_frames: int
+    incomplete: str
     pairs: np.ndarray  # (M, 2, l_t) frame numbers
     frames: np.ndarray  # (frames used, height, width, 3) uint8
     positions: np.ndarray  # (M, 2, l_t) in `frames`
@@ -203,13 +204,14 @@ class ActionClassifier:
 
     def _read(self, source) -> _Video:
         reader = open_frames(source)
-        num_frames = reader.count()
+        num_frames, incomplete = reader.count(), reader.incomplete
         pairs = self.plan.pair_indices(num_frames)
         numbers, positions = np.unique(pairs, return_inverse=True)
         frames = np.stack(list(read_resized(reader, numbers, self.plan.short_side)))
         return _Video(
             source=source,
             num_frames=num_frames,
+            incomplete=incomplete,
             pairs=pairs,
             frames=frames,
             positions=positions.reshape(pairs.shape),
@@ -241,6 +243,7 @@ class ActionClassifier:
             self.classes,
             pairs=video.pairs,
             num_frames=video.num_frames,
+            incomplete=video.incomplete,
             plan=self.plan,
         )
 
@@ -275,6 +278,8 @@ def load_description(folder: Path) -> tuple[list[str], ViewPlan]:
 def _existing(file: Path) -> Path:
     if file.is_file():
         return file
+    if not file.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {file.parent}")
     inner = sorted(str(other.parent) for other in file.parent.glob(f"*/{file.name}"))
     hint = f"; name one of the folders in it: {', '.join(inner)}" if inner else ""
     raise FileNotFoundError(f"{file.parent} lacks {file.name}{hint}")

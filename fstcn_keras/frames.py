@@ -16,6 +16,7 @@ class FrameReader(Protocol):
     """What reads the frames of a video by number, as `VideoReader` does."""
 
     fps: float
+    incomplete: str  # what was missing when all frames were counted, in one line, or empty
 
     def count(self) -> int:
         """Number of frames."""
@@ -32,6 +33,7 @@ class ArrayFrames:
 
     Attributes:
         fps: 0: an array does not tell.
+        incomplete: empty: all frames are there.
 
     Raises:
         ValueError: if it is of another shape or type, or has no pixel.
@@ -44,6 +46,7 @@ class ArrayFrames:
                 f"Received: {frames.shape} {frames.dtype}"
             )
         self.fps = 0.0
+        self.incomplete = ""
         self._frames = frames
 
     def count(self) -> int:

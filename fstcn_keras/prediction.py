@@ -17,12 +17,14 @@ class Prediction:
 
     Attributes:
         classes: all class names, best first.
-        scores: SCI-fused scores of the video (7), float `(N,)`.
+        scores: SCI-fused scores of the video (7), float `(N,)`; maxima over the clips, whose sum
+            is no 1.
         clip_scores: those of each clip (6), float `(M, N)`.
         view_probabilities: class probabilities of each crop of each clip, float32 `(M, C, N)`.
         sci: sparsity concentration index of each view (5), float `(M, C)`.
         pairs: numbers of the frames used, int64 `(M, 2, l_t)`: the clip's, and those subtracted.
         num_frames: frames of the video that were decoded.
+        incomplete: what could not be decoded, in one line; empty if all could.
         plan: the views.
 
     Reference:
@@ -36,6 +38,7 @@ class Prediction:
     sci: np.ndarray
     pairs: np.ndarray
     num_frames: int
+    incomplete: str
     plan: ViewPlan
 
     @classmethod
@@ -46,6 +49,7 @@ class Prediction:
         *,
         pairs: np.ndarray,
         num_frames: int,
+        incomplete: str,
         plan: ViewPlan,
     ) -> "Prediction":
         """Fuses `(M, C, N)` probabilities of classes in any order."""
@@ -60,6 +64,7 @@ class Prediction:
             sci=fusion.sci(probabilities),
             pairs=pairs,
             num_frames=num_frames,
+            incomplete=incomplete,
             plan=plan,
         )
 

@@ -71,6 +71,17 @@ class VideoReader:
             self._options["format_whitelist"] = ",".join(containers)
         self._size = None  # (height, width) of the first frame, kept if the stream changes it
 
+    @property
+    def incomplete(self) -> str:
+        """What was missing when the file was last read to its end, in one line; else empty."""
+        # XviD's packed frames end with an empty one, which the container counts
+        if self.damaged_packets or self.decoded_frames < self.expected_frames - 1:
+            return (
+                f"incomplete: {self.decoded_frames} of {self.expected_frames} frames decoded, "
+                f"{self.damaged_packets} damaged packets"
+            )
+        return ""
+
     def __iter__(self) -> Iterator[np.ndarray]:
         """Gives `(height, width, 3)` uint8 frames in order of display, all of one size."""
         return (self._rgb(frame) for frame in self._decoded())

@@ -21,9 +21,10 @@ def text(path: Path):
     path.write_text("this is not a video\n" * 50)
 
 
-def truncated(path: Path):
+def truncated(path: Path) -> Path:
     content = write_video(path, noise(40), codec="mpeg4").read_bytes()
     path.write_bytes(content[: len(content) // 2])
+    return path
 
 
 def damaged(path: Path):

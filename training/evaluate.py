@@ -1,8 +1,8 @@
 """Evaluate a run on its split's test videos: python -m training.evaluate RUN
 
 Scores M clips x 18 crops of every test video and fuses them (section 2.4 of the paper).
-Writes metrics.json, scores.npz and confusion.png into the run folder. Of a folder of
-`fit --split all` it evaluates the run of every split.
+Writes metrics.json, scores.npz and confusion.png into the run folder, in the place of those that
+are there. Of a folder of `fit --split all` it evaluates the run of every split.
 """
 
 import dataclasses
@@ -138,7 +138,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore, *, views: str | Non
     classifier = load_classifier(run, views=views)
     check_network_classes(classifier, dataset)
     videos = check_test_videos(dataset, store, run)
-    print(f"scoring {len(videos)} test videos", flush=True)
+    print(f"scoring {len(videos)} test videos{_instead(run, classifier.plan)}", flush=True)
     scores = np.stack(
         [
             score_video(classifier, store, video.path)
@@ -180,6 +180,15 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore, *, views: str | Non
     )
     figures.save_figure(confusion, run / "confusion.png")
     write_aside(run / "metrics.json", json.dumps(metrics, indent=1))
+
+
+def _instead(run: Path, plan: ViewPlan) -> str:
+    """Names the views of the results that the run has, if the new ones will be of others."""
+    try:
+        views = json.loads((run / "metrics.json").read_text())["protocol"]["views"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    return "" if views == plan.views else f"; the results replace those of {views} views"
 
 
 def weights_sha256(classifier: ActionClassifier) -> str:

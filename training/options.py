@@ -318,7 +318,7 @@ def _filled_in(options_class: type) -> set[str]:
 
 
 def differences(options: FitOptions, other: FitOptions) -> list[str]:
-    """The options in which two runs differ, as `name: value, other value`.
+    """The options in which two runs differ, as `name: value, not other value`.
 
     Where the run and the store lie makes no difference; the precision `auto` is like any other.
     """
@@ -327,7 +327,7 @@ def differences(options: FitOptions, other: FitOptions) -> list[str]:
     if "auto" in (one["precision"], two["precision"]):
         alike.add("precision")
     changed = [name for name in one if one[name] != two[name] and name not in alike]
-    return [f"{name}: {one[name]}, {two[name]}" for name in changed]
+    return [f"{name}: {one[name]}, not {two[name]}" for name in changed]
 
 
 def _plain(options: FitOptions) -> dict:

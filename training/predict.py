@@ -46,6 +46,8 @@ class PredictOptions:
                 raise UserError(f"--{name} must end in {' or '.join(suffixes)}, got {file}")
             if file is not None and not file.parent.is_dir():
                 raise UserError(f"--{name}: {file.parent} is not a folder")
+            if file is not None and file.is_dir():
+                raise UserError(f"--{name} must name a file, got the folder {file}")
 
 
 def main(options: PredictOptions):
@@ -67,6 +69,9 @@ def main(options: PredictOptions):
             bad += 1
             tqdm.write(f"error: {result.source}: {result.reason}", file=sys.stderr)
         else:
+            if result.prediction.incomplete:
+                warning = f"warning: {result.source}: {result.prediction.incomplete}"
+                tqdm.write(warning, file=sys.stderr)
             tqdm.write(describe(result.source, result.prediction, options.top_k))
     if bad:
         sys.exit(2)
@@ -88,6 +93,7 @@ def json_line(video: Path, prediction: Prediction, top_k: int) -> str:
         {
             "video": str(video),
             "num_frames": prediction.num_frames,
+            "incomplete": prediction.incomplete,
             "classes": prediction.classes[:top_k],
             "scores": prediction.scores[:top_k].tolist(),
             "clip_scores": prediction.clip_scores[:, :top_k].tolist(),

@@ -28,12 +28,14 @@ class DecodedFrames:
         num_frames: frames of the whole video.
         numbers: which of them are here, increasing.
         images: uint8 `(height, width, 3)` each, resized to the short side of the views.
+        incomplete: what could not be decoded, in one line; empty if all could.
         fps: 0: not known.
     """
 
     num_frames: int
     numbers: tuple[int, ...]
     images: tuple[np.ndarray, ...]
+    incomplete: str
     fps: float = 0.0
 
     def count(self) -> int:
@@ -72,14 +74,14 @@ def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedR
 def _decode(video: Video, plan: ViewPlan, limits: Limits) -> DecodedFrames:
     try:
         reader = _reader(video, limits)
-        num_frames = reader.count()
+        num_frames, incomplete = reader.count(), reader.incomplete
         numbers = plan.frame_numbers(num_frames)
         images = tuple(read_resized(reader, numbers, plan.short_side))
     except VideoTooLarge as error:
         raise TooLarge(f"the video: {error}") from error
     except VideoError as error:
         raise BadRequest(f"the video: {error}") from error
-    return DecodedFrames(num_frames, numbers, images)
+    return DecodedFrames(num_frames, numbers, images, incomplete)
 
 
 def _reader(video: Video, limits: Limits) -> FrameReader:
@@ -105,6 +107,7 @@ class ImageFrames:
 
     Attributes:
         fps: 0: not known.
+        incomplete: empty: all frames are there.
 
     Raises:
         BadRequest: if one is no JPEG or PNG, or of another size than the first.
@@ -114,7 +117,7 @@ class ImageFrames:
     def __init__(self, frames: EncodedFrames, limits: Limits):
         if len(frames.images) > limits.frames:
             raise TooLarge(f"{len(frames.images)} frames; at most {limits.frames} are taken")
-        self.fps = 0.0
+        self.fps, self.incomplete = 0.0, ""
         self._files = frames.images
         size = None
         for number, file in enumerate(frames.images):

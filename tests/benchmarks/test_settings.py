@@ -13,11 +13,11 @@ def test_the_ratio_is_of_the_two_times(monkeypatch, tmp_path):
     monkeypatch.setattr(step, "multiplies_bfloat16", lambda: False)
     settings.main(settings.SettingsOptions(presets=("small",), batch=2, rounds=1))
     rows = list(csv.DictReader((tmp_path / "settings.csv").read_text().splitlines()[1:]))
-    found = [(row["preset"], row["precision"], row["setting"]) for row in rows]
-    assert found == [
-        ("small", "float32", "huge pages"),
-        ("small", "float32", "freed memory kept, huge pages"),
-        ("small", "float32", "oneDNN"),
+    assert [(row["phase"], row["setting"]) for row in rows] == [
+        ("training", "huge pages"),
+        ("training", "oneDNN"),
+        ("inference", "huge pages"),
+        ("inference", "oneDNN"),
     ]
     for row in rows:
         times = float(row["without, s"]) / float(row["with, s"])

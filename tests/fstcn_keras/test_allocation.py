@@ -26,12 +26,14 @@ print(before, faults())
 """
 
 ADVICE = f"""
-import numpy as np
+import ctypes
 from fstcn_keras.allocation import set_up_allocation
 
 set_up_allocation()
-block = np.ones({SIZE}, np.uint8)
-address = block.ctypes.data + block.size // 2
+library = ctypes.CDLL(None)
+library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+address = library.malloc({SIZE}) + {SIZE} // 2
+ctypes.memset(address, 1, 1)
 for line in open("/proc/self/smaps"):
     name, *values = line.split()
     if "-" in name:
@@ -57,11 +59,33 @@ def test_large_blocks_ask_for_huge_pages():
     assert "hg" in flags.split()
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
-def test_less_memory_than_it_asks_for_is_no_failure():
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))"
-    setting = "from fstcn_keras.allocation import set_up_allocation; set_up_allocation()"
-    subprocess.run([sys.executable, "-c", f"{limit}; {setting}"], check=True)
+LIMITED = """
+import resource
+from pathlib import Path
+from fstcn_keras.allocation import set_up_allocation
+
+def addresses():
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+resource.setrlimit(resource.RLIMIT_AS, (2**40, 2**40))
+before = addresses()
+set_up_allocation()
+print(addresses() - before)
+"""
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="the system has no /proc")
+def test_where_addresses_are_limited_none_are_taken():
+    assert int(subprocess.check_output([sys.executable, "-c", LIMITED])) < 2**20
+
+
+@pytest.mark.parametrize(("accounting", "free"), [("0\n", True), ("2\n", False)])
+def test_where_addresses_count_as_memory_none_are_taken(monkeypatch, accounting, free):
+    from fstcn_keras import allocation
+
+    monkeypatch.setattr(Path, "exists", lambda _: True)
+    monkeypatch.setattr(Path, "read_text", lambda _: accounting)
+    assert allocation._addresses_are_free() == free
 
 
 def test_other_libraries_are_left_as_they_are(monkeypatch):

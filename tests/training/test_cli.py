@@ -93,7 +93,7 @@ def test_run_folder_of_another_configuration(capsys, tmp_path):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     write_config(FitOptions(out=tmp_path / "run", seed=3), tmp_path / "run" / "config.yaml")
     error = fit_error(capsys, tmp_path, "--seed", 4)
-    assert "other options (seed: 3, 4)" in error
+    assert "other options (seed: 3, not 4)" in error
 
 
 def test_another_command_does_not_take_over_a_run_that_has_just_begun(capsys, tmp_path):
@@ -101,7 +101,7 @@ def test_another_command_does_not_take_over_a_run_that_has_just_begun(capsys, tm
     run.mkdir()
     with locked(run, "trains"):
         write_config(FitOptions(out=run, seed=3), run / "config.yaml")
-        assert "other options (seed: 3, 4)" in fit_error(capsys, tmp_path, "--seed", 4)
+        assert "other options (seed: 3, not 4)" in fit_error(capsys, tmp_path, "--seed", 4)
     assert read_config(run / "config.yaml").seed == 3
     claim_run(FitOptions(out=run, seed=4), open_run(FitOptions(out=run, seed=4)))
     assert read_config(run / "config.yaml").seed == 4

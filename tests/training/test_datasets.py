@@ -218,14 +218,21 @@ def test_folder_counts_what_it_leaves_out(tmp_path):
     assert dataset.left_out == tuple(sorted(left_out))
     assert "; 1 files are in no list" in str(dataset)  # b/2.MP4
     dataset = datasets.folder(tmp_path)
-    assert dataset.absent_classes == ("lists", "only_nested")
-    assert "2 of 4 classes have no video, e.g. lists" in str(dataset)
     assert [video.path for video in dataset.videos] == ["a/1.avi", "b/2.MP4"]
     assert dataset.left_out == tuple(sorted([*left_out, "lists/a_test_split1.txt"]))
     assert str(dataset).endswith(
         "; 7 files of other kinds, loose or in nested folders left out, e.g. 'b/new\\nname.txt'"
     )
     assert "\n" not in str(dataset)
+
+
+def test_folder_names_classes_that_are_empty(tmp_path):
+    touch(tmp_path, "a/1.avi", "b/2.avi", "notes/1.txt")
+    (tmp_path / "c").mkdir()
+    (tmp_path / ".cache").mkdir()
+    dataset = datasets.folder(tmp_path)
+    assert (dataset.classes, dataset.absent_classes) == (("a", "b"), ("c",))
+    assert "1 of 3 classes have no video, e.g. c" in str(dataset)
 
 
 def test_folder_that_holds_nothing_else_says_nothing_of_it(tmp_path):

@@ -145,9 +145,12 @@ def test_evaluate_repeats_the_numbers(run, capsys):
 def test_shared_views_are_named_and_do_not_stay(run, capsys):
     before = (run / "metrics.json").read_text()
     cli.run(evaluate.main, evaluate.EvaluateOptions, [str(run), "--views", "shared"])
-    assert "2 clips x 18 crops (shared views)" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "; the results replace those of exact views\n" in printed
+    assert "2 clips x 18 crops (shared views)" in printed
     assert json.loads((run / "metrics.json").read_text())["protocol"]["views"] == "shared"
     cli.run(evaluate.main, evaluate.EvaluateOptions, [str(run)])
+    assert "; the results replace those of shared views\n" in capsys.readouterr().out
     assert (run / "metrics.json").read_text() == before
 
 

@@ -11,6 +11,7 @@ import pytest
 from keras import layers, ops
 
 from fstcn_keras import ActionClassifier, ViewPlan
+from tests.bad_videos import truncated
 from tests.training.test_cli import error_of
 from tests.videos import write_video
 from training import cli, predict
@@ -111,6 +112,23 @@ def test_the_annotated_video_plays_in_a_browser_and_shows_the_scores(run, videos
         change = np.abs(np.diff(bar.astype(int), axis=0)).sum(axis=-1)
         assert np.argmax(change) / 488 == pytest.approx(5 / 7, abs=0.02)  # the best score
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_video_that_is_cut_short_is_named(run, tmp_path, capsys):
+    video = truncated(tmp_path / "cut.avi")
+    cli.run(predict.main, predict.PredictOptions, [str(run), str(video), "--json"])
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert 10 <= found["num_frames"] < 30
+    assert found["incomplete"].startswith(f"incomplete: {found['num_frames']} of 40 frames decoded")
+    assert printed.err == f"warning: {video}: {found['incomplete']}\n"
+
+
+def test_what_is_drawn_is_no_folder(run, videos, tmp_path, capsys):
+    (tmp_path / "copy.mp4").mkdir()
+    arguments = run, videos / "red.avi", "--annotate", tmp_path / "copy.mp4"
+    error = error_of(capsys, predict.main, predict.PredictOptions, *arguments)
+    assert error == f"error: --annotate must name a file, got the folder {tmp_path / 'copy.mp4'}"
 
 
 def test_the_annotated_video_never_replaces_the_video(run, videos, tmp_path, capsys):

@@ -152,8 +152,7 @@ def folder(data_dir: Path, *, splits_dir: Path | None = None, split: int = 1) ->
         dataset = read(data_dir, splits_dir=splits_dir, split=split)
     else:
         listed = [(path, path.split("/")[0], "train") for path in sorted(_video_files(data_dir))]
-        folders = (path for path in data_dir.iterdir() if path.is_dir())
-        classes = sorted(path.name for path in folders if not path.name.startswith("."))
+        classes = sorted({*_empty_folders(data_dir), *(name for _, name, _ in listed)})
         dataset = _dataset("folder", split, data_dir, (), classes, listed)
     left_out = _left_out(dataset.root, besides=splits_dir)
     return dataclasses.replace(dataset, name="folder", left_out=left_out)
@@ -230,6 +229,12 @@ def _video_files(root: Path) -> set[str]:
         and not path.parent.name.startswith(".")
         and not path.name.startswith(".")
     }
+
+
+def _empty_folders(root: Path) -> set[str]:
+    """Classes whose videos are yet to come."""
+    folders = (path for path in root.iterdir() if path.is_dir() and not any(path.iterdir()))
+    return {path.name for path in folders if not path.name.startswith(".")}
 
 
 def _left_out(root: Path, *, besides: Path | None) -> tuple[str, ...]:

@@ -200,7 +200,7 @@ def _write_records(aside: Path, job: _Job, stored: StoredVideo) -> StoredVideo:
             width=width,
             fps=reader.fps,
             perceptual_hash=video_hash(hashes),
-            reason=_incomplete(reader),
+            reason=reader.incomplete,
         )
         writer.write(stored.to_json())
     return stored
@@ -268,16 +268,6 @@ def _without_leftovers(folder: Path):
         yield
     finally:
         remove()
-
-
-def _incomplete(reader: VideoReader) -> str:
-    # XviD's packed frames end with an empty one, which the container counts
-    if reader.damaged_packets or reader.decoded_frames < reader.expected_frames - 1:
-        return (
-            f"incomplete: {reader.decoded_frames} of {reader.expected_frames} frames decoded, "
-            f"{reader.damaged_packets} damaged packets"
-        )
-    return ""
 
 
 def write_rejected(file: Path, videos: Iterable[StoredVideo]):
