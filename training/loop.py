@@ -6,6 +6,7 @@ Keras' own `fit` neither trains on several machines nor starts in the middle of 
 import contextlib
 import itertools
 import math
+import re
 import signal
 import sys
 import time
@@ -75,7 +76,8 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes:
         minutes: between two checkpoints within an epoch.
 
     Raises:
-        UserError: if the loss is not finite any more, or no checkpoint can be read.
+        UserError: if the loss is not finite any more, no checkpoint can be read, or a batch takes
+            more memory than there is.
         SystemExit: 143 after SIGTERM, 130 after Ctrl-C.
         WorkerLost: if another worker is stopped.
     """
@@ -90,7 +92,7 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes:
         history.write_csv(progress.history)
     step, validate = train_step(stage, strategy), _validation(stage, strategy)
     saved, stopping = time.monotonic(), False
-    with store_errors_unwrapped(), _stop_signal() as stopped:
+    with store_errors_unwrapped(), _memory_errors_named(stage), _stop_signal() as stopped:
         for batch in _training_data(stage, strategy, start_step=progress.step):
             *sums, stopping = step(*batch, tf.constant(float(bool(stopped)))).numpy().tolist()
             if num_workers(strategy) == 1:
@@ -252,6 +254,18 @@ def _check_finite(loss: float, stage: Stage, step: int, run: Path):
         f"--learning-rate, or --precision float32; the checkpoint before stays in "
         f"{run / 'checkpoints'}; videos of the batch: {', '.join(paths)}"
     )
+
+
+@contextlib.contextmanager
+def _memory_errors_named(stage: Stage) -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        reason = re.sub(r"^{{.*?}} ", "", error.message.splitlines()[0])  # without the node
+        raise UserError(
+            f"a batch of {stage.batch_size} takes more memory than there is: try a lower "
+            f"--batch-size ({reason})"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from fstcn_keras import fusion
 from tests.training.test_cli import error_of
 from tests.videos import write_video
-from training import cli, evaluate, fit, predict
+from training import cli, evaluate, fit, loop, predict
 from training.options import FitOptions, read_config
 
 VIDEOS_PER_CLASS = 6
@@ -194,6 +195,21 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_videos(data, tmp_
     assert all((data / path).is_file() for path in named)
     steps = [int(file.stem[-8:]) for file in (tmp_path / "run/checkpoints").glob("global-*.npz")]
     assert max(steps) == int(match.group(2)) - 1
+
+
+def test_a_batch_that_takes_more_memory_than_there_is(data, tmp_path, capsys, monkeypatch):
+    def train_step(*_):
+        def step(*_):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nHint: much")
+
+        return step
+
+    monkeypatch.setattr(loop, "train_step", train_step)
+    error = error_of(capsys, fit.main, FitOptions, *arguments(data, tmp_path / "run"))
+    assert error == (
+        "error: a batch of 4 takes more memory than there is: try a lower --batch-size "
+        "(OOM when allocating)"
+    )
 
 
 def test_evaluate_without_a_run(tmp_path, capsys):
