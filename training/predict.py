@@ -76,7 +76,7 @@ def main(options: PredictOptions):
     if bad:
         sys.exit(2)
     if draws:
-        draw(classifier, videos[0], options)
+        draw(classifier, videos[0], options, answer=result.prediction.classes[0])
 
 
 def table(video: Path, prediction: Prediction, top_k: int) -> str:
@@ -104,15 +104,16 @@ def json_line(video: Path, prediction: Prediction, top_k: int) -> str:
     )
 
 
-def draw(classifier: ActionClassifier, video: Path, options: PredictOptions):
-    """Writes the annotated video and the figure over time."""
+def draw(classifier: ActionClassifier, video: Path, options: PredictOptions, *, answer: str):
+    """Writes the annotated video and the figure over time; `answer` is that of the whole video."""
     try:
         moments = list(classifier.timeline(video))
         if options.annotate:
             annotation.annotate(video, moments, options.annotate)
             print(f"wrote {options.annotate}", file=sys.stderr)
         if options.timeline:
-            figure = figures.draw_timeline(moments, title=video.name, top_k=options.top_k)
+            title = f"{video.name}, as a whole {answer}"
+            figure = figures.draw_timeline(moments, title=title, top_k=options.top_k)
             figures.save_figure(figure, options.timeline)
             print(f"wrote {options.timeline}", file=sys.stderr)
     except (VideoError, ValueError) as error:
