@@ -12,7 +12,8 @@ from fstcn_keras.layers import execution
 from fstcn_keras.scl import lower_scls
 from fstcn_keras.views import ViewPlan
 
-_IMAGES_AT_ONCE = {"exact": 1, "shared": 8}  # enough to keep the cores busy, no more memory
+# enough to keep the cores busy, no more memory; the 25 differences of five clips are three parts
+_IMAGES_AT_ONCE = {"exact": 1, "shared": 9}
 Clip = tuple[np.ndarray, np.ndarray]  # frames (n, h, w, 3) uint8, positions (2, l_t) in them
 
 
