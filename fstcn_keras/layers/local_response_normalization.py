@@ -62,14 +62,18 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     def call(self, x, training=None):
         if execution.may_compile(x.shape):
-            fused = _fused(self.depth, self.bias, self.alpha, self.beta)
-            return fused(x, training=bool(training))
+            return self._fused(x, training=bool(training))
         channels = np.arange(x.shape[-1])
         band = np.abs(channels[:, None] - channels[None, :]) <= self.depth // 2
         squares = ops.square(ops.cast(x, "float32") if self.compute_dtype == "float16" else x)
         band = ops.convert_to_tensor(self.alpha / self.depth * band, squares.dtype)
         scale = self.bias + ops.cast(ops.matmul(squares, band), "float32")
         return x * ops.cast(fusible.power(ops.rsqrt(scale), self.beta), x.dtype)
+
+    @functools.cached_property
+    def _fused(self) -> fusible.ResponseNormalization:
+        settings = {name: getattr(self, name) for name in ("depth", "bias", "alpha", "beta")}
+        return fusible.ResponseNormalization(**settings)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -82,9 +86,3 @@ class LocalResponseNormalization(keras.layers.Layer):
             "alpha": self.alpha,
             "beta": self.beta,
         }
-
-
-@functools.cache
-def _fused(depth: int, bias: float, alpha: float, beta: float) -> fusible.ResponseNormalization:
-    """One for all layers of these numbers: TensorFlow keeps what it compiles, with its gradient."""
-    return fusible.ResponseNormalization(depth=depth, bias=bias, alpha=alpha, beta=beta)

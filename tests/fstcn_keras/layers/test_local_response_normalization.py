@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from fstcn_keras.layers import LocalResponseNormalization, execution, fusible
-from fstcn_keras.layers import local_response_normalization as module
+from fstcn_keras.layers import LocalResponseNormalization, execution
 from tests.contracts import LayerContract, gradients, normal, outputs
 
 
@@ -17,10 +16,8 @@ def _form(request, monkeypatch):
     """Every way in which the layer computes."""
     if request.param == "as under JAX":
         monkeypatch.setattr(execution, "under_jax", lambda: True)
-    module._fused.cache_clear()  # what it has compiled is of another form
     with execution.portable() if request.param == "portable" else contextlib.nullcontext():
         yield
-    module._fused.cache_clear()
 
 
 def lrn_by_loop(x: np.ndarray, depth: int, bias: float, alpha: float, beta: float) -> np.ndarray:
@@ -99,16 +96,6 @@ def test_float64_stays_with_the_numbers_of_float32():
     y = ops.convert_to_numpy(LocalResponseNormalization(alpha=3.0, dtype="float64")(x))
     assert y.dtype == "float64"
     np.testing.assert_allclose(y, lrn_by_loop(x, 5, 2.0, 3.0, 0.75), rtol=1e-6)
-
-
-def test_layers_of_the_same_numbers_share_what_is_compiled(monkeypatch):
-    made, compiled = [], fusible.ResponseNormalization
-    monkeypatch.setattr(
-        fusible, "ResponseNormalization", lambda **numbers: made.append(1) or compiled(**numbers)
-    )
-    for _ in range(2):
-        LocalResponseNormalization()(normal((1, 5, 5, 6)))
-    assert len(made) == execution.may_compile((1, 5, 5, 6))
 
 
 @pytest.mark.parametrize("training", [False, True])
