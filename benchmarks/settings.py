@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.report import print_table, write_csv
-from benchmarks.step import MODULES, PHASES, native_precisions
+from benchmarks.step import MODULES, PHASES, check_positive, native_precisions
 from benchmarks.workers import Case, Measured, Worker, measure
 from fstcn_keras.presets import PRESETS
 from training import cli
-from training.cli import UserError, option
+from training.cli import option
 
 WITH_ALL = "all"
 LACKING = {  # what a worker is given that lacks the setting
@@ -36,9 +36,7 @@ class SettingsOptions:
 
 def main(options: SettingsOptions):
     """Prints and writes the table."""
-    for name in ("batch", "rounds"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} must be positive, got {getattr(options, name)}")
+    check_positive(options, "batch", "rounds")
     rows = []
     precisions = native_precisions()
     for preset in options.presets:

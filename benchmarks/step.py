@@ -51,9 +51,7 @@ class StepOptions:
 
 def main(options: StepOptions):
     """Prints and writes the table."""
-    for name in ("batch", "rounds", "matrix"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} must be positive, got {getattr(options, name)}")
+    check_positive(options, "batch", "rounds", "matrix")
     frameworks, precisions, rows = installed(), native_precisions(), []
     for preset in options.presets:
         cases = list(all_cases(preset, frameworks, precisions, options))
@@ -65,6 +63,17 @@ def main(options: StepOptions):
             rows += table(measure(cases, workers, rounds=options.rounds), options.batch)
         write_csv(options.name, rows)  # what is measured stays if the next one is cut short
     print_table(rows)
+
+
+def check_positive(options, *names: str):
+    """Makes sure that there is something to time.
+
+    Raises:
+        UserError: if one of the options is 0 or less.
+    """
+    for name in names:
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} must be positive, got {getattr(options, name)}")
 
 
 def installed() -> list[str]:

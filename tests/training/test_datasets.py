@@ -235,6 +235,24 @@ def test_folder_names_classes_that_are_empty(tmp_path):
     assert "1 of 3 classes have no video, e.g. c" in str(dataset)
 
 
+def test_folder_with_a_part_that_cannot_be_read(tmp_path, monkeypatch):
+    touch(tmp_path, "a/1.avi", "b/2.avi")
+    (tmp_path / "lost+found").mkdir()
+
+    def refusing(function):
+        def read(path="."):
+            if Path(path).name == "lost+found":
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path)
+
+        return read
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    dataset = datasets.folder(tmp_path)
+    assert (dataset.classes, dataset.absent_classes) == (("a", "b"), ())
+
+
 def test_folder_that_holds_nothing_else_says_nothing_of_it(tmp_path):
     touch(tmp_path, "a/1.avi", "b/2.mp4")
     assert datasets.folder(tmp_path).left_out == ()

@@ -232,9 +232,10 @@ def _video_files(root: Path) -> set[str]:
 
 
 def _empty_folders(root: Path) -> set[str]:
-    """Classes whose videos are yet to come."""
-    folders = (path for path in root.iterdir() if path.is_dir() and not any(path.iterdir()))
-    return {path.name for path in folders if not path.name.startswith(".")}
+    """Classes whose videos are yet to come; of a folder that cannot be read it is not known."""
+    names = (path.name for path in root.iterdir() if not path.name.startswith("."))
+    contents = {name: next(os.walk(root / name), None) for name in names}
+    return {name for name, found in contents.items() if found and not any(found[1:])}
 
 
 def _left_out(root: Path, *, besides: Path | None) -> tuple[str, ...]:
