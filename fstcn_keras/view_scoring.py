@@ -1,7 +1,7 @@
 """The views of videos through the network, no image more than once."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -15,6 +15,8 @@ from fstcn_keras.views import ViewPlan
 # enough to keep the cores busy, no more memory; the 25 differences of five clips are three parts
 _IMAGES_AT_ONCE = {"exact": 1, "shared": 9}
 Clip = tuple[np.ndarray, np.ndarray]  # frames (n, h, w, 3) uint8, positions (2, l_t) in them
+ImageKey = tuple[int, ...]  # which frames, and the positions of one or two in them
+Maps = dict[ImageKey, Sequence[np.ndarray]]  # of each image those of its `C` crops, (h, w, f)
 
 
 class ViewScorer:
@@ -59,6 +61,8 @@ class ViewScorer:
             )
         side = plan.crop_size if plan.views == "exact" else None
         self.convolutions = [_convolutions(model, path, side) for path in self.paths]
+        for network in self.convolutions:
+            network.make_predict_function()  # before several threads do
 
     def score(self, wanted: Sequence[Clip]):
         """Outputs for every crop of some clips, `(clips, C, ...)` each.
@@ -76,7 +80,13 @@ class ViewScorer:
         if not self.paths:
             each = [self._score_whole(*clip) for clip in wanted]
             return keras.tree.map_structure(lambda *x: np.stack(x), *each)
-        inputs = [self._path_inputs(number, wanted) for number in range(len(self.paths))]
+        videos = {id(frames): frames for frames, _ in wanted}
+        keys = [
+            [[(id(frames), *two) for two in path.images(pair)] for frames, pair in wanted]
+            for path in self.paths
+        ]
+        maps = self._maps(keys, videos)
+        inputs = [_path_inputs(*of_path) for of_path in zip(self.paths, keys, maps, strict=True)]
         shape = (len(wanted), clips.NUM_CROPS)
         return keras.tree.map_structure(
             lambda x: x.reshape(*shape, *x.shape[1:]), self.head.predict_on_batch(inputs)
@@ -85,31 +95,30 @@ class ViewScorer:
     def _score_whole(self, frames: np.ndarray, pair: np.ndarray):
         return self.head.predict_on_batch(self._plan.cut(frames[pair[0]], frames[pair[1]]))
 
-    def _path_inputs(self, number: int, wanted: Sequence[Clip]) -> np.ndarray:
-        """Maps of all clips, `(clips * C, h, w, f)` or `(clips * C, l_t, h, w, f)`."""
-        path = self.paths[number]
-        keys = [[(id(frames), *two) for two in path.images(pair)] for frames, pair in wanted]
-        frames_of = {id(frames): frames for frames, _ in wanted}
-        distinct = dict.fromkeys(key for of_clip in keys for key in of_clip)
-        images = [path.image(frames_of[video], *numbers) for video, *numbers in distinct]
-        maps = dict(zip(distinct, self._maps(number, images), strict=True))
-        shape = (len(wanted), clips.NUM_CROPS, len(keys[0]), *path.map_shape)
-        inputs = np.empty(shape, maps[keys[0][0]][0].dtype)
-        for clip, of_clip in enumerate(keys):
-            for image, key in enumerate(of_clip):
-                for crop, of_crop in enumerate(maps[key]):
-                    inputs[clip, crop, image] = of_crop
-        return inputs.reshape(-1, *path.output.shape[1:])
-
-    def _maps(self, number: int, images: Sequence[np.ndarray]) -> Iterator[Sequence[np.ndarray]]:
-        """The maps of each image, `C` arrays `(h, w, f)`; a few images of one size at a time."""
+    def _maps(
+        self, keys: Sequence[Sequence[Sequence[ImageKey]]], videos: dict[int, np.ndarray]
+    ) -> list[Maps]:
+        """What the convolutions of each path give for its images, those of each of its clips."""
         at_once = _IMAGES_AT_ONCE[self._plan.views]
-        for _, alike in itertools.groupby(images, np.shape):
-            while some := list(itertools.islice(alike, at_once)):
-                yield from self._crops(number, np.stack(some))
+        parts = []  # of one path, a few images of one size
+        for number, of_path in enumerate(keys):
+            distinct = dict.fromkeys(key for of_clip in of_path for key in of_clip)
+            for _, alike in itertools.groupby(distinct, lambda key: videos[key[0]].shape[1:]):
+                while some := list(itertools.islice(alike, at_once)):
+                    parts.append((number, some))
+
+        def crops(part: tuple[int, list[ImageKey]]) -> Iterable[Sequence[np.ndarray]]:
+            number, some = part
+            images = [self.paths[number].image(videos[video], *two) for video, *two in some]
+            return self._crops(number, np.stack(images))
+
+        maps = [{} for _ in keys]
+        for (number, some), found in zip(parts, execution.overlapped(crops, parts), strict=True):
+            maps[number].update(zip(some, found, strict=True))
+        return maps
 
     def _crops(self, number: int, images: np.ndarray) -> Iterable[Sequence[np.ndarray]]:
-        """`_maps` of images `(images, h, w, 3)`."""
+        """The maps of each of the images `(images, h, w, 3)`, `C` arrays `(h, w, f)`."""
         size, network = self._plan.crop_size, self.convolutions[number]
         if self._plan.views == "exact":
             crops = clips.crops(images, size)  # (C, images, size, size, 3)
@@ -172,6 +181,17 @@ def _image_paths(model: keras.Model) -> list[ImagePath]:
         for normalization, convolution in layers.items()
         if convolution in names
     ]
+
+
+def _path_inputs(path: ImagePath, keys: Sequence[Sequence[ImageKey]], maps: Maps) -> np.ndarray:
+    """Maps of all clips, `(clips * C, h, w, f)` or `(clips * C, l_t, h, w, f)`."""
+    shape = (len(keys), clips.NUM_CROPS, len(keys[0]), *path.map_shape)
+    inputs = np.empty(shape, maps[keys[0][0]][0].dtype)
+    for clip, of_clip in enumerate(keys):
+        for image, key in enumerate(of_clip):
+            for crop, of_crop in enumerate(maps[key]):
+                inputs[clip, crop, image] = of_crop
+    return inputs.reshape(-1, *path.output.shape[1:])
 
 
 def _convolutions(model: keras.Model, path: ImagePath, side: int | None) -> keras.Model:

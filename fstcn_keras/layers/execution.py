@@ -8,11 +8,13 @@ import contextlib
 import contextvars
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 
 from fstcn_keras.processor import instructions
 
+_CALLS_AT_ONCE = 3  # of `overlapped`: two keep two cores busy most of the time
 _portable = contextvars.ContextVar("portable", default=False)
 
 
@@ -70,3 +72,15 @@ def compiled(function: Callable) -> Callable:
     import tensorflow as tf
 
     return tf.function(function, autograph=False, jit_compile=True)
+
+
+def overlapped(function: Callable, arguments: Sequence) -> list:
+    """The results of a function for each of the arguments; under TensorFlow a few calls at once.
+
+    What Python does, and some operations, take one core: the others work on another call then.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return [function(argument) for argument in arguments]
+    contexts = [contextvars.copy_context() for _ in arguments]  # whether within `portable`
+    with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+        return list(pool.map(lambda context, x: context.run(function, x), contexts, arguments))
