@@ -12,7 +12,7 @@ from fstcn_keras.layers import execution
 from fstcn_keras.scl import lower_scls
 from fstcn_keras.views import ViewPlan
 
-# enough to keep the cores busy, no more memory; the 25 differences of five clips are three parts
+# enough to keep the cores busy, no more memory; at once in one of the calls that overlap
 _IMAGES_AT_ONCE = {"exact": 1, "shared": 9}
 Clip = tuple[np.ndarray, np.ndarray]  # frames (n, h, w, 3) uint8, positions (2, l_t) in them
 ImageKey = tuple[int, ...]  # which frames, and the positions of one or two in them
