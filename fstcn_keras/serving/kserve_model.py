@@ -70,8 +70,13 @@ class ClassifierModel(Model):
         predictions, request_id = await self.workers.within_time(self._predict(payload))
         if isinstance(payload, V1Request):
             return {"predictions": [_v1_answer(prediction) for prediction in predictions]}
-        outputs = _v2_outputs(predictions[0], raw=isinstance(payload, Tensor))
-        return InferResponse(response_id=request_id, model_name=self.name, infer_outputs=outputs)
+        (prediction,) = predictions
+        return InferResponse(
+            response_id=request_id,
+            model_name=self.name,
+            infer_outputs=_v2_outputs(prediction, raw=isinstance(payload, Tensor)),
+            parameters=_of_video(prediction),
+        )
 
     async def _predict(self, request: Request) -> tuple[list[Prediction], str]:
         classifier, workers = self._classifier, self.workers
@@ -156,8 +161,12 @@ def _v1_answer(prediction: Prediction) -> dict:
         "classes": list(prediction.classes),
         "scores": prediction.scores.tolist(),
         "sci": prediction.sci.tolist(),
-        "num_frames": prediction.num_frames,
+        **_of_video(prediction),
     }
+
+
+def _of_video(prediction: Prediction) -> dict:
+    return {"num_frames": prediction.num_frames, "incomplete": prediction.incomplete}
 
 
 def _v2_outputs(prediction: Prediction, *, raw: bool) -> list[InferOutput]:

@@ -15,6 +15,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from PIL import Image
 
+from tests.bad_videos import truncated
 from tests.videos import noise, write_video
 
 SECRET = "raw-bytes-of-a-request"  # must turn up nowhere
@@ -139,6 +140,25 @@ def test_v2_equals_the_keras_path_on_pixels(client, classifier, frames):
     short = frames[:3, :70, :80]
     body = tensor("frames", "UINT8", list(short.shape), data=short.ravel().tolist())
     assert is_expected(from_v2(client.post(V2, json=body)), classifier.predict_video(short))
+
+
+def test_answers_tell_of_a_video_that_decodes_in_part(client, stub, classifier, tmp_path):
+    file = truncated(tmp_path / "cut.avi")
+    expected = classifier.predict_video(file)
+    assert expected.incomplete
+    told = {"num_frames": expected.num_frames, "incomplete": expected.incomplete}
+    (answer,) = client.post(V1, files={"video": file.read_bytes()}).json()["predictions"]
+    assert is_expected(answer, expected)
+    assert {name: answer[name] for name in told} == told
+
+    body = tensor("video", "BYTES", [1], data=[base64_of(file.read_bytes())])
+    assert client.post(V2, json=body).json()["parameters"] == told
+    given = InferInput("video", [1], "BYTES")
+    given.set_data_from_numpy(np.array([file.read_bytes()], object))
+    request = InferRequest(model_name="tiny run", infer_inputs=[given])
+    parameters = stub.ModelInfer(request.to_grpc()).parameters
+    assert parameters["num_frames"].int64_param == expected.num_frames
+    assert parameters["incomplete"].string_param == expected.incomplete
 
 
 @pytest.mark.parametrize("name", ["frames", "video"])
