@@ -1,7 +1,8 @@
 """The views of videos through the network, no image more than once."""
 
+import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -61,8 +62,6 @@ class ViewScorer:
             )
         side = plan.crop_size if plan.views == "exact" else None
         self.convolutions = [_convolutions(model, path, side) for path in self.paths]
-        for network in self.convolutions:
-            network.make_predict_function()  # before several threads do
 
     def score(self, wanted: Sequence[Clip]):
         """Outputs for every crop of some clips, `(clips, C, ...)` each.
@@ -117,15 +116,19 @@ class ViewScorer:
             maps[number].update(zip(some, found, strict=True))
         return maps
 
+    @functools.cached_property
+    def _convolve(self) -> list[Callable[[np.ndarray], np.ndarray]]:
+        """`convolutions` as functions of batches of images."""
+        return [execution.inference(network) for network in self.convolutions]
+
     def _crops(self, number: int, images: np.ndarray) -> Iterable[Sequence[np.ndarray]]:
         """The maps of each of the images `(images, h, w, 3)`, `C` arrays `(h, w, f)`."""
-        size, network = self._plan.crop_size, self.convolutions[number]
+        size, convolve = self._plan.crop_size, self._convolve[number]
         if self._plan.views == "exact":
             crops = clips.crops(images, size)  # (C, images, size, size, 3)
-            maps = network.predict_on_batch(crops.reshape(-1, *crops.shape[2:]))
+            maps = convolve(crops.reshape(-1, *crops.shape[2:]))
             return maps.reshape(*crops.shape[:2], *maps.shape[1:]).swapaxes(0, 1)
-        with execution.portable():  # else the first size of images would have its own operations
-            whole = network.predict_on_batch(np.concatenate([images, images[:, :, ::-1]]))
+        whole = convolve(np.concatenate([images, images[:, :, ::-1]]))
         both = whole.reshape(2, len(images), *whole.shape[1:])
         corners = clips.crop_grid(*images.shape[1:3], size)
         return [

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
+import numpy as np
 
 from fstcn_keras.processor import instructions
 
@@ -74,6 +75,22 @@ def compiled(function: Callable) -> Callable:
     return tf.function(function, autograph=False, jit_compile=True)
 
 
+def inference(network: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """A network of one input as a function of batches, which several threads may call.
+
+    Under TensorFlow it is traced here, once: lengths that the input leaves open stay open.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return network.predict_on_batch
+    import tensorflow as tf
+
+    (x,) = network.inputs
+    signature = [tf.TensorSpec(x.shape, x.dtype)]
+    traced = tf.function(lambda x: network(x, training=False), input_signature=signature)
+    run = traced.get_concrete_function()
+    return lambda x: run(tf.constant(x)).numpy()
+
+
 def overlapped(function: Callable, arguments: Sequence) -> list:
     """The results of a function for each of the arguments; under TensorFlow a few calls at once.
 
@@ -81,6 +98,5 @@ def overlapped(function: Callable, arguments: Sequence) -> list:
     """
     if keras.backend.backend() != "tensorflow":
         return [function(argument) for argument in arguments]
-    contexts = [contextvars.copy_context() for _ in arguments]  # whether within `portable`
     with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
-        return list(pool.map(lambda context, x: context.run(function, x), contexts, arguments))
+        return list(pool.map(function, arguments))

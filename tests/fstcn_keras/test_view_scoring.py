@@ -88,13 +88,12 @@ def test_shared_views_are_cut_from_the_maps_next_to_their_places(monkeypatch):
     y, x = np.mgrid[:4, :7]
     places = np.stack([np.stack([y, x], -1), np.stack([y, 6 - x], -1)])  # the image, its mirror
 
-    class Places:
-        def predict_on_batch(self, images):
-            assert images.shape == (4, 84, 132, 3)
-            np.testing.assert_array_equal(images[2:], images[:2, :, ::-1])
-            return places.repeat(2, axis=0)
+    def convolve(images: np.ndarray) -> np.ndarray:
+        assert images.shape == (4, 84, 132, 3)
+        np.testing.assert_array_equal(images[2:], images[:2, :, ::-1])
+        return places.repeat(2, axis=0)
 
-    monkeypatch.setattr(scorer, "convolutions", [Places()])
+    monkeypatch.setattr(scorer, "_convolve", [convolve])
     crops, others = scorer._crops(0, video(84, 132)[:2])
     np.testing.assert_array_equal(crops, others)
     tops, lefts = (0, 0, 1), (0, 2, 4)

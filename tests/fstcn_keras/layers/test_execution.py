@@ -1,9 +1,10 @@
-"""Calls that overlap."""
+"""Networks as functions, and calls of them that overlap."""
 
 import threading
 import time
 
 import keras
+import numpy as np
 import pytest
 
 from fstcn_keras.layers import execution
@@ -23,16 +24,6 @@ def test_overlapped_results_come_in_the_order_of_the_arguments():
     assert execution.overlapped(square, []) == []
 
 
-def test_overlapped_calls_know_what_they_are_traced_for():
-    def on_processor(_) -> bool:
-        return execution.on_processor()
-
-    with execution.portable():
-        assert execution.overlapped(on_processor, range(5)) == [False] * 5
-    expected = execution.on_processor()
-    assert execution.overlapped(on_processor, range(5)) == [expected] * 5
-
-
 def test_an_error_of_an_overlapped_call_ends_the_rest():
     begun = []
 
@@ -45,3 +36,23 @@ def test_an_error_of_an_overlapped_call_ends_the_rest():
     with pytest.raises(ValueError, match="no 0"):
         execution.overlapped(fail, range(1000))
     assert len(begun) < 1000
+
+
+def test_inference_is_the_network_on_batches_of_any_size():
+    image = keras.Input((None, None, 2), dtype="uint8")
+    x = keras.layers.Dropout(0.5)(keras.layers.Rescaling(0.5)(image))
+    network = keras.Model(image, keras.layers.Conv2D(3, 2)(x))
+    run = execution.inference(network)
+    weights = network.layers[-1]
+    weights.set_weights([2 * weight for weight in weights.get_weights()])  # seen afterwards too
+    kernel, bias = weights.get_weights()
+    for shape in ((2, 3, 4, 2), (1, 6, 5, 2)):
+        images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        expected = np.zeros((shape[0], shape[1] - 1, shape[2] - 1, 3)) + bias
+        for y in range(2):
+            for x in range(2):
+                window = images[:, y : y + shape[1] - 1, x : x + shape[2] - 1]
+                expected += 0.5 * window @ kernel[y, x].astype("float64")
+        found = run(images)
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
