@@ -13,8 +13,8 @@ from fstcn_keras.layers import execution
 from fstcn_keras.scl import lower_scls
 from fstcn_keras.views import ViewPlan
 
-# enough to keep the cores busy, no more memory; at once in one of the calls that overlap
-_IMAGES_AT_ONCE = {"exact": 1, "shared": 9}
+# of a part: enough to keep the cores busy, no more memory
+_IMAGES_OF_PART = {"exact": 1, "shared": 9}
 Clip = tuple[np.ndarray, np.ndarray]  # frames (n, h, w, 3) uint8, positions (2, l_t) in them
 ImageKey = tuple[int, ...]  # which frames, and the positions of one or two in them
 Maps = dict[ImageKey, Sequence[np.ndarray]]  # of each image those of its `C` crops, (h, w, f)
@@ -29,6 +29,7 @@ class ViewScorer:
     image: the scores are those of the whole network on every view. With `"shared"` they run on the
     whole image and its mirror image, and the crops are cut from the feature maps, at the places
     next to theirs: a protocol of its own, as borders see what is beyond them instead of zeros.
+    Images go through the layers in parts, of which a few are in work at a time.
 
     A network without these layers, such as one of a SavedModel, runs whole on every view.
 
@@ -98,18 +99,20 @@ class ViewScorer:
         self, keys: Sequence[Sequence[Sequence[ImageKey]]], videos: dict[int, np.ndarray]
     ) -> list[Maps]:
         """What the convolutions of each path give for its images, those of each of its clips."""
-        at_once = _IMAGES_AT_ONCE[self._plan.views]
+        size = _IMAGES_OF_PART[self._plan.views]
+        convolve = self._convolve  # traced before threads need it
         parts = []  # of one path, a few images of one size
         for number, of_path in enumerate(keys):
             distinct = dict.fromkeys(key for of_clip in of_path for key in of_clip)
             for _, alike in itertools.groupby(distinct, lambda key: videos[key[0]].shape[1:]):
-                while some := list(itertools.islice(alike, at_once)):
+                while some := list(itertools.islice(alike, size)):
                     parts.append((number, some))
 
         def crops(part: tuple[int, list[ImageKey]]) -> Iterable[Sequence[np.ndarray]]:
             number, some = part
-            images = [self.paths[number].image(videos[video], *two) for video, *two in some]
-            return self._crops(number, np.stack(images))
+            path = self.paths[number]
+            images = [path.image(videos[video], *two) for video, *two in some]
+            return self._crops(path, convolve[number], np.stack(images))
 
         maps = [{} for _ in keys]
         for (number, some), found in zip(parts, execution.overlapped(crops, parts), strict=True):
@@ -121,9 +124,11 @@ class ViewScorer:
         """`convolutions` as functions of batches of images."""
         return [execution.inference(network) for network in self.convolutions]
 
-    def _crops(self, number: int, images: np.ndarray) -> Iterable[Sequence[np.ndarray]]:
+    def _crops(
+        self, path: "ImagePath", convolve: Callable[[np.ndarray], np.ndarray], images: np.ndarray
+    ) -> Iterable[Sequence[np.ndarray]]:
         """The maps of each of the images `(images, h, w, 3)`, `C` arrays `(h, w, f)`."""
-        size, convolve = self._plan.crop_size, self._convolve[number]
+        size = self._plan.crop_size
         if self._plan.views == "exact":
             crops = clips.crops(images, size)  # (C, images, size, size, 3)
             maps = convolve(crops.reshape(-1, *crops.shape[2:]))
@@ -131,9 +136,7 @@ class ViewScorer:
         whole = convolve(np.concatenate([images, images[:, :, ::-1]]))
         both = whole.reshape(2, len(images), *whole.shape[1:])
         corners = clips.crop_grid(*images.shape[1:3], size)
-        return [
-            _cut(maps, corners, self.paths[number].map_shape[:2]) for maps in both.swapaxes(0, 1)
-        ]
+        return [_cut(maps, corners, path.map_shape[:2]) for maps in both.swapaxes(0, 1)]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ be faster. Layers ask here while a network is traced.
 
 import contextlib
 import contextvars
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -76,18 +77,18 @@ def compiled(function: Callable) -> Callable:
 
 
 def inference(network: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """A network of one input as a function of batches, which several threads may call.
+    """A network of one input as a function of batches.
 
-    Under TensorFlow it is traced here, once: lengths that the input leaves open stay open.
+    Under TensorFlow it is traced here, once, with the lengths that the input leaves open left open,
+    and several threads may call it.
     """
     if keras.backend.backend() != "tensorflow":
         return network.predict_on_batch
     import tensorflow as tf
 
     (x,) = network.inputs
-    signature = [tf.TensorSpec(x.shape, x.dtype)]
-    traced = tf.function(lambda x: network(x, training=False), input_signature=signature)
-    run = traced.get_concrete_function()
+    traced = tf.function(functools.partial(network, training=False), autograph=False)
+    run = traced.get_concrete_function(tf.TensorSpec(x.shape, x.dtype))
     return lambda x: run(tf.constant(x)).numpy()
 
 

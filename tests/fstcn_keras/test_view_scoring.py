@@ -62,7 +62,7 @@ def test_an_image_of_several_clips_is_convolved_once(monkeypatch):
     convolved = []
     crops = scorer._crops
     monkeypatch.setattr(
-        scorer, "_crops", lambda path, images: convolved.extend(images) or crops(path, images)
+        scorer, "_crops", lambda *given: convolved.extend(given[-1]) or crops(*given)
     )
     scorer.score([(frames, pair) for pair in pairs])
     assert len(convolved) == 2 + 4  # two middle frames; differences from frames 0, 4, 8 and 12
@@ -82,7 +82,7 @@ def test_a_frame_no_higher_than_the_crop_is_cut_along_its_width_alone(height, wi
         assert np.ptp(columns, axis=2).max() > 1e-3
 
 
-def test_shared_views_are_cut_from_the_maps_next_to_their_places(monkeypatch):
+def test_shared_views_are_cut_from_the_maps_next_to_their_places():
     """Maps that hold their own places: 84x132 pixels give 4x7 of them, a crop takes 3x3."""
     scorer = ViewScorer(network(), SHARED)
     y, x = np.mgrid[:4, :7]
@@ -93,8 +93,7 @@ def test_shared_views_are_cut_from_the_maps_next_to_their_places(monkeypatch):
         np.testing.assert_array_equal(images[2:], images[:2, :, ::-1])
         return places.repeat(2, axis=0)
 
-    monkeypatch.setattr(scorer, "_convolve", [convolve])
-    crops, others = scorer._crops(0, video(84, 132)[:2])
+    crops, others = scorer._crops(scorer.paths[0], convolve, video(84, 132)[:2])
     np.testing.assert_array_equal(crops, others)
     tops, lefts = (0, 0, 1), (0, 2, 4)
     expected = [(top, left) for top in tops for left in lefts]
