@@ -21,6 +21,7 @@ pytest.importorskip("websocket")
 import httpx
 import websocket
 
+from tests.bad_videos import truncated
 from tests.videos import noise, write_video
 
 pytestmark = pytest.mark.slow
@@ -168,6 +169,17 @@ def test_a_video_chosen_meanwhile_takes_the_place_of_the_first(browser, server, 
     assert shown.startswith("second.avi")
     assert browser.value("document.getElementById('error').hidden")
     assert_quiet(browser, server.url)
+
+
+def test_a_video_that_decodes_in_part(browser, server, classifier, tmp_path):
+    video = truncated(tmp_path / "cut.avi")
+    browser.call("Page.navigate", url=f"{server.url}/")
+    browser.wait_for("document.readyState == 'complete' && !!document.getElementById('file')")
+    browser.choose(video)
+    browser.wait_for("!document.getElementById('request').hidden")
+    told = browser.value("document.getElementById('incomplete').textContent")
+    assert told == classifier.predict_video(video).incomplete != ""
+    browser.picture("incomplete")
 
 
 def test_a_file_that_is_no_video(browser, server, tmp_path):
