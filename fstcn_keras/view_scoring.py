@@ -16,7 +16,8 @@ from fstcn_keras.views import ViewPlan
 # of a part: enough to keep the cores busy, no more memory
 _IMAGES_OF_PART = {"exact": 1, "shared": 9}
 Clip = tuple[np.ndarray, np.ndarray]  # frames (n, h, w, 3) uint8, positions (2, l_t) in them
-ImageKey = tuple[int, ...]  # which frames, and the positions of one or two in them
+# which frames, and in them the position of one, or those of a difference's two
+ImageKey = tuple[int, ...]
 Maps = dict[ImageKey, Sequence[np.ndarray]]  # of each image those of its `C` crops, (h, w, f)
 
 
@@ -86,7 +87,10 @@ class ViewScorer:
             for path in self.paths
         ]
         maps = self._maps(keys, videos)
-        inputs = [_path_inputs(*of_path) for of_path in zip(self.paths, keys, maps, strict=True)]
+        inputs = [
+            _path_inputs(path, of_path, maps)
+            for path, of_path in zip(self.paths, keys, strict=True)
+        ]
         shape = (len(wanted), clips.NUM_CROPS)
         return keras.tree.map_structure(
             lambda x: x.reshape(*shape, *x.shape[1:]), self.head.predict_on_batch(inputs)
@@ -97,31 +101,29 @@ class ViewScorer:
 
     def _maps(
         self, keys: Sequence[Sequence[Sequence[ImageKey]]], videos: dict[int, np.ndarray]
-    ) -> list[Maps]:
-        """What the convolutions of each path give for its images, those of each of its clips."""
+    ) -> Maps:
+        """What the convolutions give for the images of each clip of each path."""
         size = _IMAGES_OF_PART[self._plan.views]
-        convolve = self._convolve  # traced before threads need it
         parts = []  # of one path, a few images of one size
-        for number, of_path in enumerate(keys):
+        for path, convolve, of_path in zip(self.paths, self._convolve, keys, strict=True):
             distinct = dict.fromkeys(key for of_clip in of_path for key in of_clip)
             for _, alike in itertools.groupby(distinct, lambda key: videos[key[0]].shape[1:]):
                 while some := list(itertools.islice(alike, size)):
-                    parts.append((number, some))
+                    parts.append((path, convolve, some))
 
-        def crops(part: tuple[int, list[ImageKey]]) -> Iterable[Sequence[np.ndarray]]:
-            number, some = part
-            path = self.paths[number]
-            images = [path.image(videos[video], *two) for video, *two in some]
-            return self._crops(path, convolve[number], np.stack(images))
+        def crops(part) -> Iterable[Sequence[np.ndarray]]:
+            path, convolve, some = part
+            images = [path.image(videos[video], *numbers) for video, *numbers in some]
+            return self._crops(path, convolve, np.stack(images))
 
-        maps = [{} for _ in keys]
-        for (number, some), found in zip(parts, execution.overlapped(crops, parts), strict=True):
-            maps[number].update(zip(some, found, strict=True))
+        maps = {}
+        for (*_, some), found in zip(parts, execution.overlapped(crops, parts), strict=True):
+            maps.update(zip(some, found, strict=True))
         return maps
 
     @functools.cached_property
     def _convolve(self) -> list[Callable[[np.ndarray], np.ndarray]]:
-        """`convolutions` as functions of batches of images."""
+        """`convolutions` as functions of batches of images, for threads to call."""
         return [execution.inference(network) for network in self.convolutions]
 
     def _crops(
