@@ -17,7 +17,7 @@ import numpy as np
 from analysis.runs import network_text, read_options
 from analysis.statistics import Difference, Share, holm, paired_difference, share_of
 from analysis.style import FUSIONS
-from fstcn_keras.files import write_aside
+from fstcn_keras.files import atomic_write_text
 from fstcn_keras.fusion import METHODS
 from training import cli
 from training.cli import UserError, option, positional
@@ -66,7 +66,7 @@ def main(options: CompareOptions):
     print(text)
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
-        write_aside(options.out / "compare.md", text)
+        atomic_write_text(options.out / "compare.md", text)
         print(f"results in {options.out / 'compare.md'}")
 
 

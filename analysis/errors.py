@@ -22,7 +22,7 @@ from analysis.statistics import Share, share_of
 from analysis.style import FUSIONS, PALETTE
 from analysis.view_counts import OF_MANY, TopOnes, accuracy_by_views, draw_views
 from fstcn_keras import fusion
-from fstcn_keras.files import write_aside
+from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import chosen_run
 from training import cli
 from training.cli import UserError
@@ -62,7 +62,7 @@ def main(options: FigureOptions):
     scores = read_scores(run)
     errors = find_errors(scores, protocol_text(scores, fit_options))
     folder = figures_folder(run, options.out)
-    write_aside(folder / "errors.json", json.dumps(errors, default=_plain, indent=1))
+    atomic_write_text(folder / "errors.json", json.dumps(errors, default=_plain, indent=1))
     save_figure(draw_ordered_confusion(scores, errors.caption), folder / "confusion.png")
     save_figure(draw_class_accuracy(errors), folder / "class_accuracy.png")
     save_figure(draw_reliability(errors.calibration, errors.caption), folder / "reliability.png")

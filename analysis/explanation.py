@@ -9,8 +9,8 @@ import numpy as np
 from analysis import sanity
 from analysis.attribution import METHODS, Attribution, Clip, ClipNetwork
 from fstcn_keras import ActionClassifier, clips, fusion
-from fstcn_keras.frames import read_resized
 from fstcn_keras.video import VideoReader
+from fstcn_keras.video.frames import read_resized
 from training.data import demo
 
 RANDOM_NETWORKS = 3

@@ -10,10 +10,10 @@ from tqdm import tqdm
 
 from analysis.runs import OpenRun
 from fstcn_keras import fusion
-from fstcn_keras.files import aside
+from fstcn_keras.files import atomic_write
 from fstcn_keras.model import CLASSIFIER, layer_outputs
-from fstcn_keras.view_scoring import ViewScorer
-from training.data.datasets import Video
+from fstcn_keras.views.scoring import ViewScorer
+from training.data.collections import Video
 from training.evaluate import stored_views, weights_sha256
 
 FEATURES = {
@@ -67,7 +67,7 @@ def video_features(run: OpenRun, side: str) -> VideoFeatures:
     arrays = _read(file, identity)
     if arrays is None:
         arrays = _compute(run, videos)
-        with aside(file) as partial, partial.open("wb") as stream:
+        with atomic_write(file) as partial, partial.open("wb") as stream:
             np.savez_compressed(stream, **identity, **arrays)
     return VideoFeatures(
         paths=tuple(video.path for video in videos),

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.runs import FigureOptions, figures_folder, network_text, read_options
-from fstcn_keras.files import write_aside
+from fstcn_keras.backbones.registry import SCLS, lower_scls
+from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import chosen_run
-from fstcn_keras.scl import SCLS, lower_scls
 from training import cli
 from training.evaluate import load_classifier, weights_sha256
 from training.figures import add_caption, save_figure
@@ -52,7 +52,7 @@ def main(options: FigureOptions):
         print(f"  P: {change_text(found['P'])}")
     else:
         print("  no P and no TCL: the run has no temporal path")
-    write_aside(folder / "kernels.json", json.dumps(found, indent=1))
+    atomic_write_text(folder / "kernels.json", json.dumps(found, indent=1))
     print(f"results in {folder}: kernels.json and the figures")
 
 

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from analysis.attribution import Attribution
 from analysis.explanation import ClipPixels, Explanation, PartChecks
 from analysis.style import PALETTE
-from fstcn_keras.files import aside
+from fstcn_keras.files import atomic_write
 from training.figures import add_caption
 
 BLUR = 1 / 80  # of a frame's short side: deviation of the Gaussian that maps are drawn through
@@ -84,7 +84,7 @@ def write_animation(file: Path, clips: Sequence[ClipPixels], attributions: Seque
     scale = max(1, round(ANIMATION_HEIGHT / height))
     size = (width * scale // 2 * 2, height * scale // 2 * 2)  # H.264 takes even sides alone
     frames = [Image.fromarray(tick).resize(size, Image.Resampling.NEAREST) for tick in ticks]
-    with aside(file) as partial:
+    with atomic_write(file) as partial:
         (_write_gif if file.suffix == ".gif" else _write_mp4)(partial, frames)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.markers import MarkerStyle
 from PIL import Image
 
-from fstcn_keras.files import write_aside
+from fstcn_keras.files import atomic_write_text
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("analysis"),
@@ -26,7 +26,7 @@ def write_page(file: Path, template: str, **values):
 
     All values are text to the page: what is special in HTML or scripts is escaped.
     """
-    write_aside(file, _TEMPLATES.get_template(template).render(**values))
+    atomic_write_text(file, _TEMPLATES.get_template(template).render(**values))
 
 
 def embedded_file(file: Path) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fstcn_keras import ActionClassifier
 from training.cli import UserError, option, positional
-from training.data.datasets import Dataset, Video
+from training.data.collections import Dataset, Video
 from training.data.store import FrameStore
 from training.evaluate import check_network_classes, check_test_videos, load_classifier
 from training.options import CONFIG, FitOptions, open_data, read_config

@@ -23,7 +23,7 @@ from analysis.explanation import Explainer, Explanation, PartChecks, VideoClips,
 from analysis.overlays import BLUR, draw_classes, draw_video, write_animation
 from analysis.runs import FigureOptions, figures_folder, network_text, read_options
 from fstcn_keras import ActionClassifier, fusion
-from fstcn_keras.files import write_aside
+from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import chosen_run, run_and_files
 from fstcn_keras.video import VideoError
 from training import cli
@@ -115,7 +115,7 @@ def main(options: SaliencyOptions):
         "method": {"name": options.method, **options.settings()},
         "videos": [as_json(one, classifier.classes) for one in explanations],
     }
-    write_aside(file.with_suffix(".json"), json.dumps(record, indent=1))
+    atomic_write_text(file.with_suffix(".json"), json.dumps(record, indent=1))
     print(f"{text}\nresults in {file} and {file.with_suffix('.json').name}")
 
 

@@ -23,7 +23,7 @@ from analysis.runs import FigureOptions, OpenRun, figures_folder, network_text, 
 from analysis.separation import Separation, separation
 from analysis.style import PALETTE, class_styles
 from fstcn_keras.clips import NUM_CROPS
-from fstcn_keras.files import write_aside
+from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import chosen_run
 from training import cli
 from training.cli import UserError, option
@@ -77,7 +77,7 @@ def main(options: TsneOptions):
     save_figure(
         draw(panels, shown, run.dataset.classes, caption), folder / "tsne.png", folder / "tsne.svg"
     )
-    write_aside(folder / "tsne.json", json.dumps(record(run, panels, caption), indent=1))
+    atomic_write_text(folder / "tsne.json", json.dumps(record(run, panels, caption), indent=1))
     write_map_page(folder / "tsne.html", run, shown, panels, caption)
     print_table(panels, caption)
     print(f"results in {folder / 'tsne'}.png, .svg, .json and .html")

@@ -24,7 +24,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 from benchmarks.report import write_csv
 from benchmarks.views import random_clips
 from fstcn_keras import PRESETS, ViewPlan, fstcn
-from fstcn_keras.view_scoring import ViewScorer
+from fstcn_keras.views.scoring import ViewScorer
 from training import cli
 from training.cli import option
 from training.data.pipeline import training_batches
@@ -138,7 +138,7 @@ def operation_seconds(call: Callable[[], object]) -> collections.Counter:
 
 
 def compiled_function(plane: xplane_pb2.XPlane, event: xplane_pb2.XEvent) -> str | None:
-    """The function of `execution.compiled` that an event of XLA is part of."""
+    """The function of `dispatch.compiled` that an event of XLA is part of."""
     for stat in event.stats:
         if plane.stat_metadata[stat.metadata_id].name == "hlo_module":
             module = stat.str_value or plane.stat_metadata[stat.ref_value].name

@@ -14,7 +14,7 @@ import importlib.util
 
 from benchmarks.report import print_table, write_csv
 from benchmarks.workers import Case, Measured, Worker, measure
-from fstcn_keras.presets import PRESETS
+from fstcn_keras.config import PRESETS
 
 PHASES = ("training", "inference")
 MODULES = {"Keras": "benchmarks.jax_steps", "PyTorch": "benchmarks.torch_steps"}

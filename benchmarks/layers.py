@@ -20,14 +20,14 @@ from benchmarks.keras_steps import POLICIES
 from benchmarks.report import alternate, print_table, write_csv
 from benchmarks.step import native_precisions
 from fstcn_keras import PRESETS, fstcn
+from fstcn_keras.acceleration import dispatch
+from fstcn_keras.backbones.registry import build_scl
 from fstcn_keras.layers import (
     FoldedTimeDistributed,
     LargeDense,
     LocalResponseNormalization,
     WinogradConvolution2D,
-    execution,
 )
-from fstcn_keras.scl import build_scl
 from training import cli
 from training.cli import option
 
@@ -36,7 +36,7 @@ class BandedLRN(LocalResponseNormalization):
     """The same numbers, by one product with a banded matrix."""
 
     def call(self, x, training=None):
-        with execution.portable():
+        with dispatch.portable():
             return super().call(x, training=training)
 
 

@@ -18,11 +18,11 @@ from tqdm import tqdm
 
 from benchmarks.report import print_table, write_csv
 from fstcn_keras import ViewPlan, auxiliary_classifier, clips
-from fstcn_keras.scl import SCLS, lower_scls
-from fstcn_keras.view_scoring import for_any_size
+from fstcn_keras.backbones.registry import SCLS, lower_scls
+from fstcn_keras.views.scoring import for_any_size
 from training import cli
 from training.cli import UserError, option
-from training.data.datasets import Video
+from training.data.collections import Video
 from training.data.store import FrameStore
 from training.options import FitOptions, open_data
 from training.stages import load_scl_weights

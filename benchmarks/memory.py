@@ -23,10 +23,10 @@ import numpy as np
 
 from benchmarks.report import write_csv
 from fstcn_keras import PRESETS
-from training.data import datasets
-from training.data.draws import ClipPairs, TrainingDraws
+from training.data import collections
 from training.data.pipeline import training_batches
 from training.data.preparation import prepare_store
+from training.data.samplers import ClipPairs, TrainingDraws
 from training.data.store import record_file
 from training.recipes import RECIPES
 
@@ -108,7 +108,7 @@ def measured(root: Path) -> list[dict[str, float]]:
 
 def one_pass(root: Path):
     """Opens the store, runs through one pass and prints the memory after every step."""
-    videos = datasets.folder(root / "videos").videos
+    videos = collections.folder(root / "videos").videos
     store = prepare_store(
         root / "store", root / "videos", [video.path for video in videos], short_side=min(SIZE)
     )

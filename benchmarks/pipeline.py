@@ -26,8 +26,8 @@ from fstcn_keras import PRESETS
 from training import cli
 from training.cli import option
 from training.data import pipeline
-from training.data.draws import ClipPairs, TrainingDraws
 from training.data.pipeline import training_batches
+from training.data.samplers import ClipPairs, TrainingDraws
 from training.data.store import ENCODINGS
 from training.options import CollectionOptions, open_data
 

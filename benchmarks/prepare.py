@@ -24,8 +24,8 @@ from joblib import cpu_count
 from PIL import Image
 
 from benchmarks.report import write_csv
-from fstcn_keras.presets import PRESETS
-from training.data import datasets
+from fstcn_keras.config import PRESETS
+from training.data import collections
 from training.data.preparation import JPEG_QUALITY
 
 SHORT_SIDE = PRESETS["paper"].short_side
@@ -91,7 +91,7 @@ def timed(command: Sequence[str]) -> tuple[float, float]:
 
 def video_files(data_dir: Path) -> list[str]:
     """The files that the command decodes."""
-    dataset = datasets.hmdb51(data_dir, split=1)
+    dataset = collections.hmdb51(data_dir, split=1)
     return [str(dataset.root / video.path) for video in dataset.videos if video.side != "unused"]
 
 

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fstcn_keras.files import write_aside
-from fstcn_keras.processor import vector_instructions
+from fstcn_keras.acceleration.processor import vector_instructions
+from fstcn_keras.files import atomic_write_text
 
 RESULTS = Path(__file__).parent / "results"
 LIMITS = (  # environment variables that keep libraries from a processor's wider instructions
@@ -32,7 +32,7 @@ def write_csv(name: str, rows: list[dict]):
     writer = csv.DictWriter(text, rows[0])
     writer.writeheader()
     writer.writerows(rows)
-    write_aside(RESULTS / f"{name}.csv", text.getvalue())
+    atomic_write_text(RESULTS / f"{name}.csv", text.getvalue())
     print(f"{circumstances()}\nwritten to {RESULTS / f'{name}.csv'}")
 
 

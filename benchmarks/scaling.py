@@ -32,8 +32,8 @@ from benchmarks.keras_steps import training_call
 from benchmarks.report import RESULTS, circumstances, write_csv
 from benchmarks.views import random_clips
 from fstcn_keras import PRESETS, ViewPlan, fstcn
-from fstcn_keras.view_scoring import ViewScorer
-from training.data.duplicates import HASH_BITS, clusters, near_duplicates
+from fstcn_keras.views.scoring import ViewScorer
+from training.data.lookalikes import HASH_BITS, clusters, near_duplicates
 from training.data.preparation import prepare_store
 from training.data.store import StoredVideo, record_file
 from training.figures import PALETTE, add_caption, save_figure

@@ -13,7 +13,7 @@ from typing import Literal
 from benchmarks.report import print_table, write_csv
 from benchmarks.step import MODULES, PHASES, check_positive, native_precisions
 from benchmarks.workers import Case, Measured, Worker, measure
-from fstcn_keras.presets import PRESETS
+from fstcn_keras.config import PRESETS
 from training import cli
 from training.cli import option
 

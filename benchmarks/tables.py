@@ -8,7 +8,7 @@ import csv
 import re
 
 from benchmarks.report import RESULTS
-from fstcn_keras.files import write_aside
+from fstcn_keras.files import atomic_write_text
 
 README = RESULTS.parent / "README.md"
 _PLACE = re.compile(r"<!-- (?P<name>[\w-]+)\.csv -->\n.*?<!-- end -->", re.DOTALL)
@@ -16,7 +16,7 @@ _PLACE = re.compile(r"<!-- (?P<name>[\w-]+)\.csv -->\n.*?<!-- end -->", re.DOTAL
 
 def main():
     """Fills in all tables."""
-    write_aside(README, filled(README.read_text(encoding="utf-8")))
+    atomic_write_text(README, filled(README.read_text(encoding="utf-8")))
 
 
 def filled(text: str) -> str:

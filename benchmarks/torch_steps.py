@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.torch_peers import C3D, R2Plus1D18
 from benchmarks.torch_twin import FSTCN
 from benchmarks.workers import NUM_CLASSES, Work
-from fstcn_keras.presets import PRESETS
+from fstcn_keras.config import PRESETS
 
 CLIP = 10  # images of a peer's clip: as many as FSTCN's two inputs have
 PEERS = ("R(2+1)D-18", "C3D")

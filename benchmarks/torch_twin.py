@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fstcn_keras.presets import FSTCNConfig
+from fstcn_keras.config import FSTCNConfig
 
 LRN = {"size": 5, "alpha": 5e-4, "beta": 0.75, "k": 2.0}
 PIXELS = {  # mean and divisor of red, green and blue; whether the network takes them reversed

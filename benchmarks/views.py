@@ -15,8 +15,8 @@ import numpy as np
 
 from benchmarks.report import alternate, write_csv
 from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, fstcn, fusion
-from fstcn_keras.view_scoring import Clip, ViewScorer
-from fstcn_keras.views import VIEWS
+from fstcn_keras.views.plan import VIEWS
+from fstcn_keras.views.scoring import Clip, ViewScorer
 from training import cli
 from training.cli import option
 from training.evaluate import check_test_videos, load_classifier, score_video

@@ -11,10 +11,10 @@ import sys
 from fstcn_keras.imports import around_import
 
 _MODULE_OF = {
-    "PRESETS": "presets",
+    "PRESETS": "config",
     "ActionClassifier": "classifier",
-    "FSTCNConfig": "presets",
-    "ViewPlan": "views",
+    "FSTCNConfig": "config",
+    "ViewPlan": "views.plan",
     "auxiliary_classifier": "model",
     "fstcn": "model",
 }

@@ -11,12 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from fstcn_keras.files import aside, write_aside
-from fstcn_keras.frames import open_frames, read_resized
+from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.video import VideoError
-from fstcn_keras.view_scoring import ViewScorer
-from fstcn_keras.views import ViewPlan
+from fstcn_keras.video.frames import open_frames, read_resized
+from fstcn_keras.views.plan import ViewPlan
+from fstcn_keras.views.scoring import ViewScorer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +35,8 @@ class ActionClassifier:
     """A network, its class names and its view plan.
 
     A video is a path, a binary file object that can seek, or a `(T, H, W, 3)` uint8 array of RGB
-    frames, T at least 1. Frames are resized by `fstcn_keras.resizing`, so that an array gives the
-    same scores as the file it was read from.
+    frames, T at least 1. Frames are resized by `fstcn_keras.views.resizing`, so that an array
+    gives the same scores as the file it was read from.
 
     Args:
         model: from `{"clip", "clip_diff"}` to class probabilities, as `fstcn` builds it.
@@ -88,14 +88,16 @@ class ActionClassifier:
         self.save_description(folder)
         network = self.model.__class__.from_config(_in_float32(self.model.get_config()))
         network.set_weights(self.model.get_weights())
-        with aside(folder / "model.keras") as partial:
+        with atomic_write(folder / "model.keras") as partial:
             network.save(partial)
 
     def save_description(self, folder: Path):
         """Writes `classes.txt` and `views.json`, and the folder if need be."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_aside(folder / "classes.txt", "".join(f"{name}\n" for name in self.classes))
-        write_aside(folder / "views.json", json.dumps(dataclasses.asdict(self.plan), indent=1))
+        atomic_write_text(folder / "classes.txt", "".join(f"{name}\n" for name in self.classes))
+        atomic_write_text(
+            folder / "views.json", json.dumps(dataclasses.asdict(self.plan), indent=1)
+        )
 
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Class probabilities of every view of one video.

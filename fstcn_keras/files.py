@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def aside(file: Path) -> Iterator[Path]:
+def atomic_write(file: Path) -> Iterator[Path]:
     """A path beside the file, of the same suffix, to write to.
 
     It is renamed to the file at the end, and removed on a failure.
@@ -26,7 +26,7 @@ def aside(file: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write_aside(file: Path, text: str):
+def atomic_write_text(file: Path, text: str):
     """Writes the text to a file beside, then renames it."""
-    with aside(file) as partial:
+    with atomic_write(file) as partial:
         partial.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")

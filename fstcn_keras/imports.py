@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from fstcn_keras.processor import instructions
+from fstcn_keras.acceleration.processor import instructions
 
 
 class _Finder(importlib.abc.MetaPathFinder):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers, ops
 
+from fstcn_keras.backbones.registry import SCLS, build_scl, convolution_relu
+from fstcn_keras.config import PATHS, FSTCNConfig, preset_config
 from fstcn_keras.initializers import MeanOverPlaces, NearIdentity
 from fstcn_keras.layers import (
     CeilMaxPooling2D,
@@ -15,8 +17,6 @@ from fstcn_keras.layers import (
     TPOperator,
     WinogradConvolution2D,
 )
-from fstcn_keras.presets import PATHS, FSTCNConfig, preset_config
-from fstcn_keras.scl import SCLS, build_scl, convolution_relu
 
 CLASSIFIER = "probabilities"  # name of the last layer
 FEATURES = ("spatial_features", "temporal_features", "spatio_temporal_features")
@@ -38,7 +38,7 @@ def fstcn(
 
     Args:
         num_classes: number of actions, `N`.
-        preset: `"paper"`, `"small"` or `"squeeze"`, see `fstcn_keras.presets`.
+        preset: `"paper"`, `"small"` or `"squeeze"`, see `fstcn_keras.config`.
         paths: `"spatial"`, `"temporal"` or both: the rows of Table 2.
         temporal_kernels: kernel sizes of the parallel TCL convolutions: the rows of Table 1.
         **overrides: fields of `FSTCNConfig`.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fstcn_keras import fusion
-from fstcn_keras.views import ViewPlan
+from fstcn_keras.views.plan import ViewPlan
 
 
 @dataclass(frozen=True, kw_only=True)

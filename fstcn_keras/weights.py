@@ -10,8 +10,8 @@ import h5py
 import keras
 import numpy as np
 
+from fstcn_keras.backbones.registry import SCLS, Application
 from fstcn_keras.model import CLASSIFIER
-from fstcn_keras.scl import SCLS, Application
 
 VIDEOS = "source_videos"  # in a file: a list in JSON, as paths need not be UTF-8
 

@@ -19,7 +19,7 @@ def printed(code: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["fstcn_keras.video", "fstcn_keras.presets", "fstcn_keras.export"]
+    "module", ["fstcn_keras.video", "fstcn_keras.config", "fstcn_keras.export"]
 )
 def test_what_needs_no_network_starts_without_keras(module):
     code = f"import sys, {module}; print(*({{'keras', 'tensorflow', 'jax'}} & sys.modules.keys()))"

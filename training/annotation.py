@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from fstcn_keras.files import aside
+from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import Moment
 from fstcn_keras.video import VideoReader
 
@@ -37,7 +37,7 @@ def annotate(video: Path, moments: Sequence[Moment], target: Path):
     """
     reader = VideoReader(video, short_side=SHORT_SIDE)
     with (
-        aside(target) as partial,
+        atomic_write(target) as partial,
         av.open(partial, "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
         stream = None

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fstcn_keras.files import aside
+from fstcn_keras.files import atomic_write
 from training.cli import UserError
 
 KEPT = 2  # if the newest cannot be read, the one before is used
@@ -115,7 +115,7 @@ class Checkpoints:
 
     def _write(self, name: str, arrays: dict[str, np.ndarray]):
         self._folder.mkdir(exist_ok=True)
-        with aside(self._folder / name) as partial, partial.open("wb") as file:
+        with atomic_write(self._folder / name) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())

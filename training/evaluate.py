@@ -15,18 +15,18 @@ import numpy as np
 from tqdm import tqdm
 
 from fstcn_keras import ActionClassifier, ViewPlan, fusion
-from fstcn_keras.files import aside, write_aside
+from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.runs import chosen_run
-from fstcn_keras.views import VIEWS
+from fstcn_keras.views.plan import VIEWS
 from training import cli, figures, splits
 from training.cli import UserError, option, positional
-from training.data.datasets import Dataset, Video
+from training.data.collections import Dataset, Video
 from training.data.preparation import write_rejected
 from training.data.store import FrameStore
+from training.leakage import check_unseen
 from training.locks import locked
 from training.options import CONFIG, FitOptions, open_data, read_config
 from training.scores import all_accuracies, views_text
-from training.seen import check_unseen
 
 VIEWS_HELP = "shared cuts a video's crops from feature maps of whole frames: faster, not the same"
 
@@ -150,7 +150,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore, *, views: str | Non
     labels = np.array([video.label for video in videos])
     paths = np.array([video.path for video in videos])
     (run / "metrics.json").unlink(missing_ok=True)  # it is of the scores that were
-    with aside(run / "scores.npz") as partial, partial.open("wb") as file:
+    with atomic_write(run / "scores.npz") as partial, partial.open("wb") as file:
         np.savez_compressed(file, scores=scores, labels=labels, paths=paths)
     accuracies = all_accuracies(scores, labels)
     metrics = {
@@ -179,7 +179,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore, *, views: str | Non
         f"{views_text(metrics['protocol'])}, SCI fusion",
     )
     figures.save_figure(confusion, run / "confusion.png")
-    write_aside(run / "metrics.json", json.dumps(metrics, indent=1))
+    atomic_write_text(run / "metrics.json", json.dumps(metrics, indent=1))
 
 
 def _instead(run: Path, plan: ViewPlan) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from fstcn_keras.files import write_aside
-from fstcn_keras.presets import PATHS
+from fstcn_keras.config import PATHS
+from fstcn_keras.files import atomic_write_text
 from training import cli
 from training.cli import UserError, option, positional
 from training.fit import fit_runs
@@ -68,8 +68,8 @@ def main(options: ExperimentOptions):
         return
     table = TABLES[options.table]
     text = to_markdown(table, records)
-    write_aside(options.run_folder() / f"{options.table}.csv", to_csv(records))
-    write_aside(options.run_folder() / f"{options.table}.md", text)
+    atomic_write_text(options.run_folder() / f"{options.table}.csv", to_csv(records))
+    atomic_write_text(options.run_folder() / f"{options.table}.md", text)
     print(f"\n{text}\nresults in {options.run_folder() / options.table}.md and .csv")
 
 

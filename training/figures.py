@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-from fstcn_keras.files import aside
+from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import Moment
 
 PALETTE = (  # Okabe and Ito 2008, for all eyes; the yellow darkened for white ground
@@ -43,7 +43,11 @@ def save_figure(figure: Figure, *files: Path):
     undated = {".png": {"Software": None}, ".svg": {"Date": None}}
     for file in files:
         salt = {"svg.hashsalt": file.stem}
-        with matplotlib.rc_context(salt), aside(file) as partial, _missing_glyphs_in_one_line(file):
+        with (
+            matplotlib.rc_context(salt),
+            atomic_write(file) as partial,
+            _missing_glyphs_in_one_line(file),
+        ):
             figure.savefig(
                 partial, dpi=DPI, format=file.suffix[1:], metadata=undated.get(file.suffix)
             )

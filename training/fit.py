@@ -16,7 +16,7 @@ import tensorflow as tf
 from fstcn_keras import ActionClassifier, ViewPlan
 from training import cli, evaluate, figures, splits
 from training.cli import UserError
-from training.data.datasets import Dataset, Video
+from training.data.collections import Dataset, Video
 from training.data.groups import check_held_out, hold_out
 from training.data.store import FrameStore
 from training.distribution import (
@@ -26,6 +26,7 @@ from training.distribution import (
     sum_over_workers,
     with_precision,
 )
+from training.leakage import check_weights_unseen, record_seen
 from training.locks import is_locked, locked
 from training.options import (
     CONFIG,
@@ -37,7 +38,6 @@ from training.options import (
     write_config,
 )
 from training.scores import check_classes
-from training.seen import check_weights_unseen, record_seen
 from training.stages import TrainingVideos, train_stages
 
 

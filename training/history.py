@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from fstcn_keras.files import write_aside
+from fstcn_keras.files import atomic_write_text
 from training.checkpoints import Progress
 
 SECONDS_BETWEEN_LINES = 60
@@ -84,4 +84,4 @@ class History:
         writer = csv.DictWriter(text, columns)
         writer.writeheader()
         writer.writerows([*before, *rows])
-        write_aside(file, text.getvalue())
+        atomic_write_text(file, text.getvalue())

@@ -22,8 +22,8 @@ from keras import ops
 from training.checkpoints import Checkpoints, Progress
 from training.cli import UserError
 from training.cluster import WorkerLost
-from training.data.draws import CenterDraws, TrainingDraws
 from training.data.pipeline import Share, center_batches, store_errors_unwrapped, training_batches
+from training.data.samplers import CenterDraws, TrainingDraws
 from training.distribution import is_chief, num_workers, sum_over_workers, take_from_chief
 from training.graphs import graphs_released
 from training.history import History

@@ -9,8 +9,7 @@ from typing import Literal
 
 import yaml
 
-from fstcn_keras.files import write_aside
-from fstcn_keras.presets import (
+from fstcn_keras.config import (
     INITIALIZATIONS,
     PATHS,
     PRESETS,
@@ -18,11 +17,12 @@ from fstcn_keras.presets import (
     FSTCNConfig,
     preset_config,
 )
+from fstcn_keras.files import atomic_write_text
 from training.cli import UserError, option, parse
-from training.data import datasets
-from training.data.datasets import Dataset
+from training.data import collections
+from training.data.collections import Dataset
 from training.data.demo import DEMO_VERSION, prepare_demo
-from training.data.duplicates import clusters, near_duplicates
+from training.data.lookalikes import clusters, near_duplicates
 from training.data.preparation import FORMAT, prepare_store
 from training.data.store import ENCODINGS, FrameStore
 from training.recipes import RECIPES, Recipe
@@ -237,15 +237,17 @@ def load_dataset(options: CollectionOptions) -> Dataset:
             raise UserError("--splits-dir is not for --dataset demo; name another --dataset")
         folder = cache_folder() / f"demo-{DEMO_VERSION}"
         prepare_demo(folder)
-        return dataclasses.replace(datasets.hmdb51(folder, split=options.split), name="demo")
+        return dataclasses.replace(collections.hmdb51(folder, split=options.split), name="demo")
     if options.data_dir is None:
         raise UserError(f"--dataset {options.dataset} needs --data-dir, the folder of its videos")
     for folder in (options.data_dir, options.splits_dir):
         if folder is not None and not folder.is_dir():
             raise UserError(f"{folder} is not a folder")
-    read = {"ucf101": datasets.ucf101, "hmdb51": datasets.hmdb51, "folder": datasets.folder}[
-        options.dataset
-    ]
+    read = {
+        "ucf101": collections.ucf101,
+        "hmdb51": collections.hmdb51,
+        "folder": collections.folder,
+    }[options.dataset]
     return read(options.data_dir, splits_dir=options.splits_dir, split=options.split)
 
 
@@ -273,7 +275,7 @@ def open_data(
     )
     if options.dataset == "folder" and options.splits_dir is None:
         hashes = {v.path: v.perceptual_hash for v in store.videos.values() if v.num_frames}
-        dataset = datasets.split_by_group(dataset, clusters(paths, near_duplicates(hashes)))
+        dataset = collections.split_by_group(dataset, clusters(paths, near_duplicates(hashes)))
     print(dataset, flush=True)
     return dataset, store
 
@@ -286,7 +288,7 @@ def cache_folder() -> Path:
 
 def write_config(options: FitOptions, file: Path):
     """The options as YAML; `python -m training.fit --config FILE` repeats the run."""
-    write_aside(file, yaml.safe_dump(_plain(options), sort_keys=False))
+    atomic_write_text(file, yaml.safe_dump(_plain(options), sort_keys=False))
 
 
 def read_config(file: Path, options_class: type = FitOptions):

@@ -12,7 +12,7 @@ from fstcn_keras import ActionClassifier
 from fstcn_keras.prediction import Prediction
 from fstcn_keras.runs import run_and_files
 from fstcn_keras.video import VideoError
-from fstcn_keras.views import VIEWS
+from fstcn_keras.views.plan import VIEWS
 from training import annotation, cli, figures
 from training.cli import UserError, option, positional
 from training.evaluate import VIEWS_HELP, load_classifier

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from fstcn_keras.files import write_aside
-from fstcn_keras.presets import PRESETS
+from fstcn_keras.config import PRESETS
+from fstcn_keras.files import atomic_write_text
 from training import cli
 from training.cli import UserError, option
 from training.data.doctor import examine
@@ -71,7 +71,7 @@ def main(options: PrepareOptions):
         report = examine(dataset, store)
         print(report)
         if options.json is not None:
-            write_aside(options.json, json.dumps(report.to_json(), indent=1))
+            atomic_write_text(options.json, json.dumps(report.to_json(), indent=1))
         sys.exit(0 if report.healthy else 1)
 
 

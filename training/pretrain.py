@@ -13,12 +13,12 @@ from typing import Literal, get_type_hints
 
 import tensorflow as tf
 
-from fstcn_keras.files import aside, write_aside
-from fstcn_keras.presets import PRESETS, SCL_NAMES
+from fstcn_keras.config import PRESETS, SCL_NAMES
+from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.weights import save_weights
 from training import cli, figures
 from training.cli import UserError, option
-from training.data.datasets import Video
+from training.data.collections import Video
 from training.data.groups import check_held_out, hold_out
 from training.data.images import ImageFolder, index_images, source_of, video_of
 from training.data.preparation import write_rejected
@@ -137,7 +137,7 @@ def write_results(stage: Stage, images: TrainingVideos, run: Path, *, seed: int)
     curves = figures.draw_curves(run / "history.csv", caption=caption)
     figures.save_figure(curves, run / "curves.png")
     seen = {video_of(image.path) for image in (*images.train, *images.held_out)} - {None}
-    with aside(run / WEIGHTS) as partial:
+    with atomic_write(run / WEIGHTS) as partial:
         save_weights(stage.model, partial, videos=sorted(seen))
     if images.held_out:
         with (run / "history.csv").open(newline="") as file:
@@ -162,7 +162,7 @@ def open_images(options: PretrainOptions, run: Path) -> TrainingVideos:
         write_rejected(run / "rejected.csv", facts.values())
         usable = [path for path, image in facts.items() if image.num_frames]
         classes = sorted({path.split("/")[0] for path in usable})
-        write_aside(run / "classes.txt", "".join(f"{name}\n" for name in classes))
+        atomic_write_text(run / "classes.txt", "".join(f"{name}\n" for name in classes))
     if len(usable) < len(facts):
         count = len(facts) - len(usable)
         print(f"{count} images cannot be decoded: see {run / 'rejected.csv'}", flush=True)

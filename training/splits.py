@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fstcn_keras.files import write_aside
+from fstcn_keras.files import atomic_write_text
 from training.options import SPLITS, split_folder
 from training.scores import Accuracies, RunResult, check_same_protocol, read_result, views_text
 
@@ -28,7 +28,7 @@ def summarise(folder: Path):
     """
     results = [read_result(folder / split_folder(split)) for split in SPLITS]
     summary = over_splits(results)
-    write_aside(folder / "splits.json", json.dumps(summary, indent=1))
+    atomic_write_text(folder / "splits.json", json.dumps(summary, indent=1))
     videos = " + ".join(str(result.protocol["videos"]) for result in results)
     protocol = results[0].protocol
     print(

@@ -18,9 +18,9 @@ import keras
 import tensorflow as tf
 
 from fstcn_keras import auxiliary_classifier, fstcn
-from fstcn_keras.files import write_aside
+from fstcn_keras.backbones.registry import lower_scls, scale_features
+from fstcn_keras.files import atomic_write_text
 from fstcn_keras.model import CLASSIFIER
-from fstcn_keras.scl import lower_scls, scale_features
 from fstcn_keras.weights import (
     WeightsReport,
     copy_weights,
@@ -30,9 +30,9 @@ from fstcn_keras.weights import (
 )
 from training.checkpoints import Checkpoints
 from training.cli import UserError
-from training.data.datasets import Video
-from training.data.draws import CenterDraws, ClipPairs, Frames, TrainingDraws
+from training.data.collections import Video
 from training.data.pipeline import store_errors_unwrapped, training_batches
+from training.data.samplers import CenterDraws, ClipPairs, Frames, TrainingDraws
 from training.data.store import FrameStore
 from training.distribution import fast_precision, is_chief
 from training.loop import Stage, train
@@ -187,7 +187,7 @@ def _load_file(model: keras.Model, options: FitOptions, run: Path) -> tuple[str,
     report = load_scl_weights(model, options)
     report_file = run / f"weights-{model.name}.txt"
     if is_chief(tf.distribute.get_strategy()):
-        write_aside(report_file, f"{weights}\n{report.full()}\n")
+        atomic_write_text(report_file, f"{weights}\n{report.full()}\n")
     print(f"{Path(weights).name}: {report}; all in {report_file}")
     return report.layers
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fstcn_keras.presets import PATHS
+from fstcn_keras.config import PATHS
 from training.options import FitOptions
 from training.scores import RunResult, made_text, views_text
 from training.splits import deviation

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from fstcn_keras.layers import execution, fusible
+from fstcn_keras.acceleration import dispatch, xla_ops
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
@@ -58,8 +58,8 @@ class CeilMaxPooling2D(keras.layers.Layer):
         _, h, w, _ = ops.shape(x)  # tensors where they are not static
         overhangs = self._overhang(h), self._overhang(w)
         static = isinstance(h, int) and isinstance(w, int)
-        if execution.under_jax():
-            return fusible.max_pool(_padded(x, overhangs), self.pool_size, self.strides)
+        if dispatch.under_jax():
+            return xla_ops.max_pool(_padded(x, overhangs), self.pool_size, self.strides)
         padding = "valid"
         if static and overhangs == (1, 1) and self.pool_size == self.strides + 1:
             padding = "same"  # adds one row and column, at the bottom and right, without a copy

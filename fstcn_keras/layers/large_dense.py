@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from fstcn_keras.layers import execution
+from fstcn_keras.acceleration import dispatch
 
 FEW = 32  # rows of inputs: converting the kernel takes longer than multiplying by it
 SOME = 128  # rows of inputs: reading the kernel takes longer than multiplying by it
@@ -41,7 +41,7 @@ class LargeDense(keras.layers.Dense):
 
     def _dtype_of_product(self, shape) -> str:
         few = len(shape) == 2 and shape[0] is not None and shape[0] <= FEW
-        if few and execution.on_processor() and self.compute_dtype != "float64":
+        if few and dispatch.on_processor() and self.compute_dtype != "float64":
             return "float32"
         return self.compute_dtype
 
@@ -50,7 +50,7 @@ def _suits_slices(inputs, kernel) -> bool:
     """Whether matrices of such shapes are multiplied faster by slices, in float32."""
     some = len(inputs) == 2 and (inputs[0] is None or inputs[0] <= SOME)
     large = kernel[0] % SLICE == 0 and kernel[0] * kernel[1] >= LARGE
-    return some and large and execution.on_processor()
+    return some and large and dispatch.on_processor()
 
 
 def sliced_product(x, kernel, *, training: bool | None):

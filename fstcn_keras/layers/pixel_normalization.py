@@ -6,7 +6,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from fstcn_keras.layers import execution
+from fstcn_keras.acceleration import dispatch
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
@@ -51,7 +51,7 @@ class PixelNormalization(keras.layers.Layer):
         self.channel_order = channel_order
 
     def call(self, x):
-        if execution.may_compile(x.shape):
+        if dispatch.may_compile(x.shape):
             return self._in_one_pass(x)
         return self._normalize_pixels(x)
 
@@ -63,7 +63,7 @@ class PixelNormalization(keras.layers.Layer):
 
     @functools.cached_property
     def _in_one_pass(self) -> Callable:
-        return execution.compiled(self._normalize_pixels)
+        return dispatch.compiled(self._normalize_pixels)
 
     def compute_output_shape(self, input_shape):
         return input_shape

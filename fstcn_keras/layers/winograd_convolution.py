@@ -2,7 +2,7 @@
 
 import keras
 
-from fstcn_keras.layers import execution, winograd
+from fstcn_keras.acceleration import dispatch, winograd
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
@@ -19,7 +19,7 @@ class WinogradConvolution2D(keras.layers.Conv2D):
         """Whether the convolution of such maps is one that `winograd.convolution` does."""
         return (
             None not in shape[1:]
-            and execution.is_plain(self)
+            and dispatch.is_plain(self)
             and (self.strides[0] == 1 or self.padding == "valid")
             and self.compute_dtype != "float64"
             and winograd.suits(
@@ -31,8 +31,8 @@ class WinogradConvolution2D(keras.layers.Conv2D):
         )
 
     def convolution_op(self, inputs, kernel):
-        by_units = execution.multiplies_matrices(self.compute_dtype)
-        if by_units or not execution.on_processor() or not self._suits(inputs.shape):
+        by_units = dispatch.multiplies_matrices(self.compute_dtype)
+        if by_units or not dispatch.on_processor() or not self._suits(inputs.shape):
             return super().convolution_op(inputs, kernel)
         maps = winograd.convolution(inputs, kernel, strides=self.strides[0], padding=self.padding)
         return keras.ops.cast(maps, self.compute_dtype)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from fstcn_keras.frames import ArrayFrames, FrameReader, read_resized
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
 from fstcn_keras.serving.requests import EncodedFrames, EncodedVideo, Request, Video, read_request
 from fstcn_keras.video import VideoError, VideoReader, VideoTooLarge
-from fstcn_keras.views import ViewPlan
+from fstcn_keras.video.frames import ArrayFrames, FrameReader, read_resized
+from fstcn_keras.views.plan import ViewPlan
 
 CONTAINERS = ("asf", "avi", "flv", "matroska", "webm", "mov", "mp4", "mpeg", "mpegts", "ogg")
 _SIXTEEN_BITS = ("I;16", "I")  # Pillow's modes of grey PNGs of such depth

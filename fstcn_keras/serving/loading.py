@@ -20,6 +20,6 @@ def load_classifier(folder: Path) -> "ActionClassifier":
         from fstcn_keras.classifier import ActionClassifier  # not before the server lives
 
         return ActionClassifier.load(folder)
-    from fstcn_keras.saved_model import load_saved_model
+    from fstcn_keras.export.saved_model import load_saved_model
 
     return load_saved_model(folder)

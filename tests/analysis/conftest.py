@@ -6,8 +6,8 @@ import pytest
 from fstcn_keras import PRESETS, ActionClassifier, ViewPlan
 from tests.videos import write_video
 from training.evaluate import evaluate_again
+from training.leakage import record_seen
 from training.options import FitOptions, write_config
-from training.seen import record_seen
 from training.stages import initial_network
 
 TEST_VIDEOS = {"blue <b>": 4, "green": 4, "red": 4, "single": 1}

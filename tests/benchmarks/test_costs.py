@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import costs
-from fstcn_keras.layers import execution
+from fstcn_keras.acceleration import dispatch
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_compiled_functions_are_timed():
         return tf.sqrt(x)
 
     numbers = tf.random.uniform((1000, 1000))
-    call = execution.compiled(square_root)
+    call = dispatch.compiled(square_root)
     call(numbers)
     seconds = costs.operation_seconds(lambda: [call(numbers) for _ in range(50)])
     assert 0 < seconds["compiled square_root"] < 60

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import flops
 from fstcn_keras import fstcn
-from fstcn_keras.presets import preset_config
+from fstcn_keras.config import preset_config
 
 SMALL = {  # preset small: 108 pixels become 51, 25, 12, 6; one frame and five differences
     "conv1": 6 * (51 * 51 * 48) * (7 * 7 * 3),

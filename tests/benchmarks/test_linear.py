@@ -6,9 +6,9 @@ import pytest
 
 from benchmarks import linear
 from fstcn_keras import ViewPlan
-from fstcn_keras.presets import PRESETS
+from fstcn_keras.config import PRESETS
 from training.cli import UserError
-from training.data.datasets import Video
+from training.data.collections import Video
 
 
 class Store:

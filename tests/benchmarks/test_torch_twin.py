@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from fstcn_keras import fstcn
-from fstcn_keras.presets import preset_config
+from fstcn_keras.config import preset_config
 from tests.networks import TINY
 
 torch = pytest.importorskip("torch", reason="PyTorch comes with the extra `bench`")

@@ -9,9 +9,9 @@ import pytest
 from keras import layers, ops
 
 from fstcn_keras import ActionClassifier, FSTCNConfig, ViewPlan, fstcn
-from fstcn_keras.frames import read_resized
 from fstcn_keras.video import VideoError
-from fstcn_keras.view_scoring import ViewScorer
+from fstcn_keras.video.frames import read_resized
+from fstcn_keras.views.scoring import ViewScorer
 from tests.networks import TINY
 from tests.videos import grey_ramp, noise, write_video
 

@@ -4,18 +4,18 @@ import errno
 
 import pytest
 
-from fstcn_keras.files import aside, write_aside
+from fstcn_keras.files import atomic_write, atomic_write_text
 
 
 def write_half(file, error: Exception):
-    with aside(file) as partial:
+    with atomic_write(file) as partial:
         partial.write_text("half")
         raise error
 
 
 def test_a_failure_leaves_what_was_there(tmp_path):
     file = tmp_path / "a.txt"
-    write_aside(file, "before")
+    atomic_write_text(file, "before")
     with pytest.raises(ZeroDivisionError):
         write_half(file, ZeroDivisionError())
     assert file.read_text() == "before"

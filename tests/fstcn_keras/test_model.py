@@ -6,8 +6,8 @@ import pytest
 from keras import ops
 
 from fstcn_keras import PRESETS, FSTCNConfig, auxiliary_classifier, fstcn
+from fstcn_keras.backbones.registry import SCLS, build_scl
 from fstcn_keras.layers import FoldedTimeDistributed, TemporalConvolution, TPOperator
-from fstcn_keras.scl import SCLS, build_scl
 from tests.contracts import outputs
 from tests.networks import TINY
 

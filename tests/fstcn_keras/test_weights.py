@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fstcn_keras.scl import build_scl
+from fstcn_keras.backbones.registry import build_scl
 from fstcn_keras.weights import load_weights
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "weights"

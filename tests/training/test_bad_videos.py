@@ -15,7 +15,7 @@ from tests.bad_videos import CASES, CLOCKWISE, QUARTERS
 from tests.videos import noise, write_video
 from training import cli, fit
 from training.cli import UserError
-from training.data import datasets
+from training.data import collections
 from training.data.preparation import prepare_store
 from training.evaluate import check_test_videos
 from training.options import FitOptions, open_data
@@ -50,7 +50,7 @@ def collection(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def store(collection, tmp_path_factory):
-    dataset = datasets.folder(collection, split=1)
+    dataset = collections.folder(collection, split=1)
     paths = [video.path for video in dataset.videos]
     return prepare_store(tmp_path_factory.mktemp("store"), collection, paths, short_side=24)
 
@@ -126,7 +126,7 @@ def test_a_class_name_of_two_lines(tmp_path):
     for name in ("one", "two\nlines"):
         write_video(tmp_path / name / "0.avi", noise(2))
     with pytest.raises(UserError, match=r"'two\\nlines' has a name of two lines: rename it"):
-        datasets.folder(tmp_path)
+        collections.folder(tmp_path)
 
 
 def arguments(collection: Path, folder: Path, *more: str) -> list[str]:

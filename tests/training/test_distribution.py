@@ -24,9 +24,9 @@ from pathlib import Path
 import training
 import keras, numpy as np, tensorflow as tf
 from fstcn_keras import fstcn
-from fstcn_keras.presets import preset_config
-from training.data.datasets import Video
-from training.data.draws import CenterDraws, ClipPairs, TrainingDraws
+from fstcn_keras.config import preset_config
+from training.data.collections import Video
+from training.data.samplers import CenterDraws, ClipPairs, TrainingDraws
 from training.data.preparation import prepare_store
 from training.distribution import describe, device_strategy
 from training.loop import Stage, train

@@ -13,7 +13,7 @@ from tests.training.test_cli import error_of
 from tests.training.test_scores import change, loop_top1, write_run
 from tests.videos import noise, write_video
 from training import cli, evaluate, experiments, fit
-from training.data import datasets
+from training.data import collections
 from training.experiments import ExperimentOptions, networks
 from training.options import FitOptions, write_config
 from training.tables import training_text
@@ -219,7 +219,7 @@ def test_all_splits_interrupted_and_gone_on_with(data, tmp_path, capsys, monkeyp
         assert summary["splits"][split]["video"] == metrics["video"]
         assert summary["splits"][split]["clip"]["sci"] == metrics["clip"]
         with np.load(run / "scores.npz") as arrays:
-            listed = datasets.folder(data, split=int(split))
+            listed = collections.folder(data, split=int(split))
             assert set(arrays["paths"]) < {video.path for video in listed.videos}
 
     alone = arguments(data, tmp_path / "alone", "--paths", "spatial", "--split", "3")

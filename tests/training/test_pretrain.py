@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from fstcn_keras import fstcn
-from fstcn_keras.presets import PRESETS
-from fstcn_keras.scl import SCLS, lower_scls
+from fstcn_keras.backbones.registry import SCLS, lower_scls
+from fstcn_keras.config import PRESETS
 from fstcn_keras.weights import load_weights, source_videos
 from tests.training.test_cli import error_of
 from tests.videos import noise, write_video

@@ -9,7 +9,7 @@ from fstcn_keras.weights import named_layers, save_weights
 from tests.videos import noise, write_video
 from training import loop, stages
 from training.cli import UserError
-from training.data.datasets import Video
+from training.data.collections import Video
 from training.data.preparation import prepare_store
 from training.distribution import device_strategy
 from training.options import FitOptions

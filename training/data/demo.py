@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from fstcn_keras.files import aside
+from fstcn_keras.files import atomic_write
 from training.cli import UserError
 from training.locks import locked
 from training.parallel import map_processes
@@ -138,7 +138,7 @@ def _write_video(job):
         return
     class_folder.mkdir(parents=True, exist_ok=True)
     frames = render(appearance, motion, _generator(appearance, motion, number))
-    with aside(path) as partial, av.open(partial, "w", format="avi") as container:
+    with atomic_write(path) as partial, av.open(partial, "w", format="avi") as container:
         stream = container.add_stream("mpeg4", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.bit_rate = 2_000_000

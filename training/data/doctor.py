@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.data.datasets import Dataset
-from training.data.duplicates import clusters, near_duplicates
+from training.data.collections import Dataset
+from training.data.lookalikes import clusters, near_duplicates
 from training.data.store import FrameStore
 
 OUTLIER = 3.0  # times the median, or a third of it

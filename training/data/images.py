@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from fstcn_keras.files import write_aside
+from fstcn_keras.files import atomic_write_text
 from training.cli import UserError
-from training.data.datasets import Video
+from training.data.collections import Video
 from training.data.groups import group_of
 from training.data.store import FrameStore, StoredVideo, StoreError, encode_jpeg
 from training.parallel import map_processes
@@ -164,7 +164,7 @@ def _killed(job: _Job) -> tuple[str, int, int, str]:
 def _write_index(index: Path, rows: Iterable[Sequence]):
     text = io.StringIO()
     csv.writer(text).writerows(rows)
-    write_aside(index, text.getvalue())
+    atomic_write_text(index, text.getvalue())
 
 
 def source_of(path: str) -> str:

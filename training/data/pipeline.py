@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from training.data.draws import CenterDraws, TrainingDraws
+from training.data.samplers import CenterDraws, TrainingDraws
 from training.data.store import StoreError
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 
-from fstcn_keras.files import write_aside
+from fstcn_keras.files import atomic_write_text
 from fstcn_keras.video import VideoError, VideoReader
 from training.cli import UserError
-from training.data.duplicates import HASH_STEP, frame_hash, video_hash
+from training.data.lookalikes import HASH_STEP, frame_hash, video_hash
 from training.data.store import (
     JPEG_QUALITY,
     FrameStore,
@@ -100,7 +100,7 @@ def _prepare_missing(
 def _check_settings(folder: Path, settings: dict):
     file = folder / "settings.json"
     if not file.exists():
-        write_aside(file, json.dumps(settings))
+        atomic_write_text(file, json.dumps(settings))
     try:
         found = json.loads(file.read_text())
     except ValueError:
@@ -278,7 +278,7 @@ def write_rejected(file: Path, videos: Iterable[StoredVideo]):
     for stored in videos:
         if stored.reason:
             writer.writerow([stored.path, stored.reason, stored.num_frames, stored.expected_frames])
-    write_aside(file, text.getvalue())
+    atomic_write_text(file, text.getvalue())
 
 
 def _sha256(file: Path) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from fstcn_keras.layers import LocalResponseNormalization, execution
+from fstcn_keras.acceleration import dispatch
+from fstcn_keras.layers import LocalResponseNormalization
 from tests.contracts import LayerContract, gradients, normal, outputs
 
 
@@ -15,8 +16,8 @@ from tests.contracts import LayerContract, gradients, normal, outputs
 def _form(request, monkeypatch):
     """Every way in which the layer computes."""
     if request.param == "as under JAX":
-        monkeypatch.setattr(execution, "under_jax", lambda: True)
-    with execution.portable() if request.param == "portable" else contextlib.nullcontext():
+        monkeypatch.setattr(dispatch, "under_jax", lambda: True)
+    with dispatch.portable() if request.param == "portable" else contextlib.nullcontext():
         yield
 
 
@@ -119,5 +120,5 @@ def test_compiles_no_program_for_every_size_of_maps():
         return [node.op for node in function.get_concrete_function().graph.as_graph_def().node]
 
     assert "PartitionedCall" not in " ".join(parts((None, None, None, 6)))
-    compiled = execution.may_compile((None, 5, 5, 6)) and not execution.under_jax()
+    compiled = dispatch.may_compile((None, 5, 5, 6)) and not dispatch.under_jax()
     assert ("PartitionedCall" in " ".join(parts((None, 5, 5, 6)))) == compiled

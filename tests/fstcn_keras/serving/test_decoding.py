@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from fstcn_keras import clips
-from fstcn_keras.frames import open_frames, read_resized
 from fstcn_keras.serving.decoding import ImageFrames, decode_request
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
 from fstcn_keras.serving.requests import EncodedFrames, Tensor, V1Request
+from fstcn_keras.video.frames import open_frames, read_resized
 from tests.fstcn_keras.serving.conftest import PLAN
 from tests.test_imports import printed
 from tests.videos import noise, write_video

@@ -22,7 +22,7 @@ import psutil
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from fstcn_keras.export import write_version
+from fstcn_keras.export.formats import write_version
 from fstcn_keras.runs import model_name
 from fstcn_keras.serving.loading import load_classifier
 from tests.fstcn_keras.serving.test_server import from_v1, is_expected

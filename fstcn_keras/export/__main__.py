@@ -1,0 +1,5 @@
+"""python -m fstcn_keras.export: see `fstcn_keras.export.formats`."""
+
+from fstcn_keras.export.formats import main
+
+main()

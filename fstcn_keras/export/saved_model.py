@@ -1,0 +1,334 @@
+"""A trained network as a TensorFlow SavedModel that classifies whole videos by itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fstcn_keras import clips
+from fstcn_keras.acceleration import dispatch
+from fstcn_keras.classifier import ActionClassifier, load_description
+from fstcn_keras.model import FEATURES, layer_outputs
+from fstcn_keras.runs import saved_model_version
+from fstcn_keras.video import MAX_SIDE
+from fstcn_keras.views.plan import ViewPlan
+from fstcn_keras.views.resizing import resize, short_side_weights
+from fstcn_keras.views.scoring import ImagePath, ViewScorer
+
+DESCRIPTION = "assets.extra"  # folder of a SavedModel that TensorFlow leaves to its users
+_BASE = 2**31  # above every frame number
+
+
+def write_saved_model(classifier: ActionClassifier, folder: Path):
+    """Writes the SavedModel of a classifier, its class names and view plan in `assets.extra`.
+
+    Raises:
+        RuntimeError: see `saved_model_archive`.
+    """
+    saved_model_archive(classifier).write_out(folder, verbose=False)
+    classifier.save_description(folder / DESCRIPTION)
+
+
+def load_saved_model(folder: Path) -> ActionClassifier:
+    """The classifier of a SavedModel, its network being the signature `serving_default`.
+
+    Args:
+        folder: that of a version, or the one that holds the versions: the newest is taken.
+
+    Raises:
+        FileNotFoundError: if it is neither, or was not written by `write_saved_model`.
+        ValueError: if its views share feature maps: only the SavedModel itself scores those.
+    """
+    version = saved_model_version(folder)
+    if version is None:
+        raise FileNotFoundError(folder / "saved_model.pb")
+    classes, plan = load_description(version / DESCRIPTION)
+    shape = (plan.clip_length, plan.crop_size, plan.crop_size, 3)
+    pair = {name: keras.Input(shape, dtype="uint8", name=name) for name in ("clip", "clip_diff")}
+    network = keras.layers.TFSMLayer(version, call_endpoint="serving_default")
+    outputs = network(pair["clip"], clip_diff=pair["clip_diff"])
+    model = keras.Model(pair, outputs["probabilities"])
+    return ActionClassifier(model, classes=classes, plan=plan)
+
+
+def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArchive:
+    """The SavedModel of a classifier, ready for `write_out`.
+
+    With N classes, M clips of C = 18 crops, and `l_t` frames of `s` pixels in a clip pair, its
+    signatures and their named inputs and outputs are
+
+    - `serving_default`: `clip`, `clip_diff`, uint8 `(batch, l_t, s, s, 3)`: clip pairs as
+      `ViewPlan.cut` makes them. Output `probabilities`, float32 `(batch, N)`.
+    - `classify_video`: `frames`, uint8 `(T, H, W, 3)`, RGB, T, H and W at least 1. Outputs
+      `probabilities`, float32 `(N)`: the SCI-fused scores in the order of the network's classes,
+      which are maxima over clips and need not add up to 1; `classes`, string `(N)`: all class
+      names, best first; `scores`, float32 `(N)`: theirs; `sci`, float32 `(M, C)`: the sparsity
+      concentration index of each view.
+    - `classify_jpegs`: `frames`, string `(T)`: JPEG, PNG, GIF (its first image) or BMP files,
+      all of one size. The same outputs.
+    - `embed`: `frames` as for `classify_video`. Outputs `spatial_features`, `temporal_features`
+      and `spatio_temporal_features`, those of them that the network has, float32 `(F)` each:
+      means over the M x C views.
+
+    An image is resized, cut and convolved at a time, and distinct ones once, as `ViewScorer` does
+    it, so that memory grows with the frames given alone. Inputs that break the rules above raise
+    `InvalidArgumentError`.
+
+    Raises:
+        RuntimeError: if Keras does not run on TensorFlow.
+        ValueError: if the network is not one that `fstcn` has built.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"A SavedModel needs Keras on TensorFlow. Received: {keras.backend.backend()}"
+        )
+    network, plan = classifier.model, classifier.plan
+    frames = tf.TensorSpec((None, None, None, 3), tf.uint8, name="frames")
+    jpegs = tf.TensorSpec((None,), tf.string, name="frames")
+    shape = (None, plan.clip_length, plan.crop_size, plan.crop_size, 3)
+    pair = [tf.TensorSpec(shape, tf.uint8, name=name) for name in ("clip", "clip_diff")]
+
+    probabilities = ViewScorer(network, plan, {"probabilities": network.output})
+    if not probabilities.paths:
+        raise ValueError(f"The network must be one that `fstcn` builds. Received: {network.name}")
+    features = ViewScorer(network, plan, layer_outputs(network, FEATURES))
+
+    def serving_default(clip, clip_diff):
+        views = {"clip": clip, "clip_diff": clip_diff}
+        return {"probabilities": network(views, training=False)}
+
+    def classify(load, num_frames):
+        views = score_views(probabilities, plan, load, num_frames)["probabilities"]
+        return ranked(views, classifier.classes)
+
+    def classify_video(frames):
+        return classify(*frame_loader(frames, plan.short_side))
+
+    def classify_jpegs(frames):
+        return classify(*jpeg_loader(frames, plan.short_side))
+
+    def embed(frames):
+        views = score_views(features, plan, *frame_loader(frames, plan.short_side))
+        return {name: tf.reduce_mean(x, axis=(0, 1)) for name, x in views.items()}
+
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    for scorer in (probabilities, features):
+        for part in (*scorer.convolutions, scorer.head):
+            archive.track(part)
+    endpoints = {
+        serving_default: pair,
+        classify_video: [frames],
+        classify_jpegs: [jpegs],
+        embed: [frames],
+    }
+    for function, signature in endpoints.items():
+        traced = dispatch.portable()(function)  # when it is written
+        archive.add_endpoint(function.__name__, traced, input_signature=signature)
+    return archive
+
+
+Loader = Callable[[tf.Tensor], tf.Tensor]  # from a frame's number to (h, w, 3) uint8, resized
+
+
+def frame_loader(frames: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
+    """What gives a frame of a uint8 `(T, H, W, 3)` tensor resized, and their number."""
+    shape = tf.shape(frames)
+    shape = _checked(shape, tf.reduce_min(shape) > 0, "frames must be (T, H, W, 3), none of them 0")
+    weights = _checked_weights(shape[1], shape[2], short_side)
+    return lambda number: resize(frames[number], *weights), shape[0]
+
+
+def jpeg_loader(files: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
+    """What gives a frame of a string `(T)` tensor of image files decoded and resized."""
+    files = _checked(files, tf.size(files) > 0, "frames must hold at least one image file")
+
+    def decode(number):
+        image = tf.io.decode_image(files[number], channels=3, expand_animations=False)
+        return tf.ensure_shape(image, (None, None, 3))
+
+    first = tf.shape(decode(0))
+    weights = _checked_weights(first[0], first[1], short_side)
+
+    def load(number):
+        image = decode(number)
+        same = tf.reduce_all(tf.shape(image) == first)
+        return resize(_checked(image, same, "frames must be of one size"), *weights)
+
+    return load, tf.size(files)
+
+
+def _checked(x: tf.Tensor, fine: tf.Tensor, message: str) -> tf.Tensor:
+    """The tensor; what is computed from it waits for the check."""
+    with tf.control_dependencies([tf.debugging.Assert(fine, [message])]):
+        return tf.identity(x)
+
+
+def _checked_weights(height: tf.Tensor, width: tf.Tensor, short_side: int):
+    ratio = tf.maximum(height, width) / tf.minimum(height, width)
+    height = _checked(
+        height,
+        ratio * short_side <= MAX_SIDE,
+        f"frames are too long and narrow: resized, a side is over {MAX_SIDE} pixels",
+    )
+    return short_side_weights(height, width, short_side)
+
+
+def score_views(
+    scorer: ViewScorer, plan: ViewPlan, load: Loader, num_frames: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """What `ViewScorer.score` gives for the clips of a video, in a graph.
+
+    Args:
+        scorer: with a dictionary of outputs.
+        plan: the views.
+        load: gives a frame by its number, see `Loader`.
+        num_frames: how many there are, scalar int32.
+
+    Returns:
+        float32 `(M, C, ...)` each.
+    """
+    starts, clip_of = tf.unique(start_frames(plan, num_frames))
+    pairs = pair_indices(plan, starts, num_frames)  # (starts, 2, l_t)
+    parts = [
+        path_maps(path, network, plan, load, pairs)
+        for path, network in zip(scorer.paths, scorer.convolutions, strict=True)
+    ]
+
+    def score(clip):
+        inputs = []
+        for path, (maps, image_of) in zip(scorer.paths, parts, strict=True):
+            of_clip = tf.gather(maps, image_of[clip])  # (images, C, h, w, f)
+            swapped = tf.transpose(of_clip, (1, 0, 2, 3, 4))
+            inputs.append(swapped if path.sees_differences else swapped[:, 0])
+        return scorer.head(inputs, training=False)
+
+    outputs = {
+        name: tf.TensorSpec((clips.NUM_CROPS, *output.shape[1:]), tf.float32)
+        for name, output in scorer.head.output.items()
+    }
+    clip_numbers = tf.range(tf.size(starts))
+    scores = tf.map_fn(score, clip_numbers, fn_output_signature=outputs, parallel_iterations=1)
+    return {name: tf.gather(x, clip_of) for name, x in scores.items()}
+
+
+def path_maps(
+    path: ImagePath, network: keras.Model, plan: ViewPlan, load: Loader, pairs: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Maps of the distinct images that a path takes of some clips.
+
+    Args:
+        path: the path.
+        network: its convolutions.
+        plan: the views.
+        load: gives a frame by its number.
+        pairs: frame numbers int32 `(clips, 2, l_t)`.
+
+    Returns:
+        float32 `(images, C, h, w, f)`, and int32 `(clips, images of a clip)`, which of them
+        belong to each clip.
+    """
+    middle = plan.clip_length // 2
+    first, later = pairs[:, 0], pairs[:, 1]  # (clips, l_t)
+    if not path.sees_differences:
+        first = later = first[:, middle : middle + 1]
+    numbers = tf.cast(first, tf.int64) * _BASE + tf.cast(later, tf.int64)  # two in one
+    distinct, image_of = tf.unique(tf.reshape(numbers, (-1,)))
+
+    def convolve(number):
+        image = load(tf.cast(number // _BASE, tf.int32))
+        if path.sees_differences:
+            other = load(tf.cast(number % _BASE, tf.int32))
+            image = tf.maximum(image, other) - tf.minimum(image, other)
+        if plan.views == "exact":
+            return network(crops(plan, image), training=False)
+        whole = network(tf.stack([image, tf.reverse(image, axis=[1])]), training=False)
+        return cut_maps(whole, crop_corners(plan, image), path.map_shape)
+
+    signature = tf.TensorSpec((clips.NUM_CROPS, *path.map_shape), tf.float32)
+    maps = tf.map_fn(convolve, distinct, fn_output_signature=signature, parallel_iterations=1)
+    return maps, tf.reshape(image_of, tf.shape(numbers))
+
+
+def start_frames(plan: ViewPlan, num_frames: tf.Tensor) -> tf.Tensor:
+    """`clips.start_frames` of a length known only to the graph, int32 `(M)`."""
+    last = tf.maximum(0, num_frames - clips.span(**plan.timing()))
+    fractions = np.linspace(0, 1, plan.num_clips) if plan.num_clips > 1 else np.array([0.5])
+    return tf.cast(tf.floor(fractions * tf.cast(last, tf.float64) + 0.5), tf.int32)
+
+
+def pair_indices(plan: ViewPlan, starts: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
+    """`clips.pair_indices` of a length known only to the graph, int32 `(starts, 2, l_t)`."""
+    frames = starts[:, None] + plan.stride * tf.range(plan.clip_length)
+    period = tf.maximum(1, 2 * (num_frames - 1))
+    indices = tf.stack([frames, frames + plan.distance], axis=1) % period
+    return tf.where(indices < num_frames, indices, period - indices)
+
+
+def crop_corners(plan: ViewPlan, image: tf.Tensor) -> tuple[tuple, tuple]:
+    """Tops and lefts of `clips.crop_grid` in an image of a size known only to the graph."""
+    room = [tf.shape(image)[axis] - plan.crop_size for axis in (0, 1)]
+    return tuple((0, length // 2, length) for length in room)
+
+
+def crops(plan: ViewPlan, image: tf.Tensor) -> tf.Tensor:
+    """`clips.crops` of one image, uint8 `(h, w, 3)` to `(18, crop_size, crop_size, 3)`."""
+    size = plan.crop_size
+    tops, lefts = crop_corners(plan, image)
+    grid = [image[top : top + size, left : left + size] for top in tops for left in lefts]
+    views = tf.concat([tf.stack(grid), tf.reverse(grid, axis=[-2])], axis=0)
+    return tf.ensure_shape(views, (clips.NUM_CROPS, size, size, 3))
+
+
+def cut_maps(
+    maps: tf.Tensor, corners: tuple[tuple, tuple], shape: tuple[int, int, int]
+) -> tf.Tensor:
+    """Crops `(18, *shape)` of the maps `(2, h, w, f)` of an image and of its mirror image."""
+    places = []
+    for axis, positions in enumerate(corners):
+        room = tf.shape(maps)[1 + axis] - shape[axis]
+        shares = tf.cast(tf.stack(positions), tf.float64) / tf.maximum(
+            tf.cast(positions[-1], tf.float64), 1
+        )
+        places.append((room, tf.cast(tf.round(shares * tf.cast(room, tf.float64)), tf.int32)))
+    (_, tops), (room, lefts) = places
+    height, width, _ = shape
+    grid = [
+        maps[which, tops[i] : tops[i] + height, left : left + width]
+        for which, column in enumerate((lefts, room - lefts))
+        for i in range(3)
+        for left in tf.unstack(column)
+    ]
+    return tf.ensure_shape(tf.stack(grid), (clips.NUM_CROPS, *shape))
+
+
+def ranked(probabilities: tf.Tensor, classes: tuple[str, ...]) -> dict[str, tf.Tensor]:
+    """Fuses the probabilities of all views, float32 `(M, C, N)`, as `fusion.fuse` does.
+
+    Returns:
+        The outputs of `classify_video`, see `saved_model_archive`.
+    """
+    index = sci(probabilities)  # (M, C)
+    total = tf.reduce_sum(index, axis=1, keepdims=True)  # (M, 1)
+    plain = tf.ones_like(index) / index.shape[1]
+    weights = tf.where(total > 0, tf.math.divide_no_nan(index, total), plain)
+    fused = tf.reduce_max(tf.einsum("mc,mcn->mn", weights, probabilities), axis=0)
+    order = tf.argsort(fused, direction="DESCENDING", stable=True)
+    return {
+        "probabilities": fused,
+        "classes": tf.gather(tf.constant(classes), order),
+        "scores": tf.gather(fused, order),
+        "sci": index,
+    }
+
+
+def sci(probabilities: tf.Tensor) -> tf.Tensor:
+    """Sparsity concentration index, `fusion.sci`: `(..., N)` to `(...)`."""
+    num_classes = probabilities.shape[-1]
+    total = tf.reduce_sum(probabilities, axis=-1)
+    share = tf.math.divide_no_nan(tf.reduce_max(probabilities, axis=-1), total)
+    if num_classes == 1:
+        return share
+    return tf.clip_by_value((num_classes * share - 1) / (num_classes - 1), 0, 1)

@@ -1,0 +1,301 @@
+"""What a SavedModel answers against the Keras path, which has tests of its own."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from fstcn_keras import ActionClassifier, ViewPlan, clips, fstcn, fusion
+from fstcn_keras.acceleration import dispatch
+from fstcn_keras.config import preset_config
+
+tf = pytest.importorskip("tensorflow")
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("a SavedModel needs Keras on TensorFlow", allow_module_level=True)
+
+from PIL import Image  # noqa: E402
+from tensorflow.core.protobuf import saved_model_pb2  # noqa: E402
+
+from fstcn_keras.export import saved_model  # noqa: E402
+
+CLASSES = ["run", "déjà vu", "sit", "jump"]
+SIZES = {"crop_size": 60, "short_side": 66, "path_units": (32, 16), "joint_units": 16}
+NETWORK = {"preset": "small", "width": 0.25, **SIZES}
+
+
+def classifier_of(**options) -> ActionClassifier:
+    """An untrained network whose answers differ clearly from video to video."""
+    keras.utils.set_random_seed(0)
+    model = fstcn(num_classes=len(CLASSES), **NETWORK, **options)
+    kernel = model.get_layer("probabilities").kernel
+    kernel.assign(100 * kernel)
+    return ActionClassifier(
+        model, classes=CLASSES, plan=ViewPlan.of(preset_config(**NETWORK), num_clips=3)
+    )
+
+
+@pytest.fixture(scope="module")
+def classifier() -> ActionClassifier:
+    return classifier_of()
+
+
+@pytest.fixture(scope="module")
+def folder(classifier, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("saved_model") / "1"
+    saved_model.write_saved_model(classifier, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def signatures(folder):
+    return tf.saved_model.load(folder).signatures
+
+
+def compiles(graph) -> bool:
+    """Whether a graph has a part that XLA must compile."""
+    return any(function.attr["_XlaMustCompile"].b for function in graph.library.function)
+
+
+def test_needs_no_compiler(classifier, folder):
+    classifier.predict_video(blocks(30, 64, 48))  # traces the network in its own way
+    written = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    assert not compiles(written.meta_graphs[0].graph_def)
+    pair = {x.name: tf.TensorSpec(x.shape, x.dtype) for x in classifier.model.inputs}
+    function = tf.function(lambda pair: classifier.model(pair)).get_concrete_function(pair)
+    assert compiles(function.graph.as_graph_def()) == dispatch.may_compile((None, 60, 60, 3))
+
+
+def blocks(num_frames: int, width: int, height: int) -> np.ndarray:
+    """Coloured blocks that move and fade."""
+    coarse = np.random.default_rng(0).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3))
+    image = coarse.repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
+    frames = np.empty((num_frames, height, width, 3), np.uint8)
+    for number in range(num_frames):
+        frames[number] = np.roll(image, 3 * number, axis=1) * (1 - number % 50 / 60)
+    return frames
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (320, 240), (641, 359)])
+@pytest.mark.parametrize("num_frames", [1, 7, 29, 30, 95, 300])
+def test_classify_video_equals_the_keras_path(classifier, signatures, num_frames, width, height):
+    frames = blocks(num_frames, width, height)
+    found = {k: v.numpy() for k, v in signatures["classify_video"](frames=frames).items()}
+    expected = classifier.predict_video(frames)
+    by_class = dict(zip(expected.classes, expected.scores, strict=True))
+    assert set(found) == {"probabilities", "classes", "scores", "sci"}
+    assert [name.decode() for name in found["classes"]] == list(expected.classes)
+    np.testing.assert_allclose(found["scores"], expected.scores, atol=1e-5)
+    np.testing.assert_allclose(
+        found["probabilities"], [by_class[name] for name in CLASSES], atol=1e-5
+    )
+    np.testing.assert_allclose(found["sci"], expected.sci, atol=1e-5)
+    assert found["scores"][0] > found["scores"][-1] + 0.1  # the comparison means something
+
+
+def test_shared_views_equal_the_keras_path(classifier, tmp_path):
+    plan = dataclasses.replace(classifier.plan, views="shared")
+    shared = ActionClassifier(classifier.model, classes=CLASSES, plan=plan)
+    saved_model.saved_model_archive(shared).write_out(tmp_path / "1", verbose=False)
+    classify = tf.saved_model.load(tmp_path / "1").signatures["classify_video"]
+    for frames in (blocks(1, 64, 48), blocks(95, 320, 240)):
+        found, expected = classify(frames=frames), shared.predict_video(frames)
+        np.testing.assert_allclose(found["scores"], expected.scores, atol=1e-5)
+        np.testing.assert_allclose(found["sci"], expected.sci, atol=1e-5)
+        assert np.abs(expected.sci - classifier.predict_video(frames).sci).max() > 1e-3
+
+
+def encoded(frames: np.ndarray, form: str, tmp_path) -> list[bytes]:
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"{number}", form)
+    return [(tmp_path / f"{number}").read_bytes() for number in range(len(frames))]
+
+
+def test_classify_jpegs_of_lossless_files_equals_classify_video(signatures, tmp_path):
+    frames = blocks(40, 100, 80)
+    found = signatures["classify_jpegs"](frames=tf.constant(encoded(frames, "PNG", tmp_path)))
+    expected = signatures["classify_video"](frames=frames)
+    assert set(found) == set(expected)
+    for name in found:
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_classify_jpegs_takes_jpegs(signatures, tmp_path):
+    files = encoded(blocks(3, 100, 80), "JPEG", tmp_path)
+    decoded = np.stack([tf.io.decode_jpeg(file) for file in files])
+    found = signatures["classify_jpegs"](frames=tf.constant(files))
+    expected = signatures["classify_video"](frames=decoded)
+    np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-6)
+
+
+def test_serving_default_is_the_network(classifier, signatures):
+    shape = (2, 5, 60, 60, 3)
+    clip = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    views = {"clip": clip, "clip_diff": clip[::-1]}
+    found = signatures["serving_default"](**views)
+    assert list(found) == ["probabilities"]
+    with dispatch.portable():
+        same = classifier_of().model.predict_on_batch(views)
+    np.testing.assert_allclose(found["probabilities"], same, atol=1e-6)
+    expected = classifier.model.predict_on_batch(views)  # other operations, hence rounded otherwise
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
+
+
+def test_embed_gives_means_over_all_views(classifier, signatures):
+    frames = blocks(31, 70, 66)  # clips start at 0, 1 and 1: repeated ones count twice
+    found = signatures["embed"](frames=frames)
+    names = ["spatial_features", "temporal_features", "spatio_temporal_features"]
+    assert set(found) == set(names)
+    features = keras.Model(
+        classifier.model.input, [classifier.model.get_layer(name).output for name in names]
+    )
+    outputs = [
+        features.predict_on_batch(classifier.plan.cut(frames[clip], frames[later]))
+        for clip, later in classifier.plan.pair_indices(31)
+    ]
+    for number, name in enumerate(names):
+        expected = np.concatenate([output[number] for output in outputs]).mean(axis=0)
+        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_of_one_path_has_no_other_features(tmp_path):
+    archive = saved_model.saved_model_archive(classifier_of(paths=("temporal",)))
+    archive.write_out(tmp_path, verbose=False)
+    embed = tf.saved_model.load(tmp_path).signatures["embed"]
+    assert set(embed.structured_outputs) == {"temporal_features", "spatio_temporal_features"}
+
+
+def test_no_code_of_the_project_is_needed(folder, signatures, tmp_path):
+    frames = blocks(12, 64, 48)
+    np.save(tmp_path / "frames.npy", frames)
+    script = (
+        "import json, sys\n"
+        "import numpy as np, tensorflow as tf\n"
+        "model = tf.saved_model.load(sys.argv[1])\n"
+        "answer = model.signatures['classify_video'](frames=np.load(sys.argv[2]))\n"
+        "assert not {'fstcn_keras', 'training'} & sys.modules.keys()\n"
+        "names = [name.decode() for name in answer['classes'].numpy()]\n"
+        "print(json.dumps([names, answer['scores'].numpy().tolist()]))\n"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", script, str(folder), str(tmp_path / "frames.npy")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={"PATH": ""},
+    ).stdout
+    expected = signatures["classify_video"](frames=frames)
+    names, scores = json.loads(output)
+    assert names == [name.decode() for name in expected["classes"].numpy()]
+    np.testing.assert_allclose(scores, expected["scores"], atol=1e-6)
+
+
+def test_a_classifier_of_a_saved_model_scores_as_the_one_it_was_made_of(classifier, folder):
+    frames = blocks(40, 64, 48)
+    expected = classifier.predict_video(frames)
+    with dispatch.portable():
+        same = classifier_of().predict_video(frames).view_probabilities
+    for place in (folder, folder.parent):
+        loaded = saved_model.load_saved_model(place)
+        assert (loaded.classes, loaded.plan) == (classifier.classes, classifier.plan)
+        found = loaded.predict_video(frames)
+        assert found.classes == expected.classes
+        np.testing.assert_allclose(found.view_probabilities, same, atol=1e-6)
+        np.testing.assert_allclose(found.view_probabilities, expected.view_probabilities, atol=1e-5)
+
+
+def test_the_last_version_is_loaded(folder, tmp_path):
+    (tmp_path / "9").mkdir()
+    (tmp_path / "10").symlink_to(folder)
+    assert saved_model.load_saved_model(tmp_path).classes == tuple(CLASSES)
+
+
+def test_what_is_no_saved_model(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="saved_model"):
+        saved_model.load_saved_model(tmp_path)
+    shutil.copytree(folder, tmp_path / "1")
+    (tmp_path / "1" / "assets.extra" / "views.json").unlink()
+    with pytest.raises(FileNotFoundError, match="views"):
+        saved_model.load_saved_model(tmp_path)
+
+
+def test_a_network_without_the_layers_of_fstcn(folder):
+    with pytest.raises(ValueError, match="Received: functional"):
+        saved_model.saved_model_archive(saved_model.load_saved_model(folder))
+
+
+@pytest.mark.parametrize("shape", [(0, 48, 64, 3), (2, 0, 64, 3)])
+def test_frames_without_pixels(signatures, shape):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="none of them 0"):
+        signatures["classify_video"](frames=np.zeros(shape, np.uint8))
+
+
+def test_frames_too_long_and_narrow(signatures):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="too long and narrow"):
+        signatures["classify_video"](frames=np.zeros((1, 2, 1000, 3), np.uint8))
+
+
+def test_image_files_at_fault(signatures, tmp_path):
+    small, large = (encoded(blocks(1, width, 48), "PNG", tmp_path)[0] for width in (64, 72))
+    for files, message in [
+        ([small, large], "of one size"),
+        ([small, b"no image"], "Unknown image file format"),
+        ([small, small[:100]], "PNG"),
+        (np.array([], np.object_), "at least one image"),
+    ]:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            signatures["classify_jpegs"](frames=tf.constant(files, tf.string))
+
+
+@pytest.mark.parametrize("timing", [(5, 5, 9), (3, 2, 4), (1, 1, 1)])
+@pytest.mark.parametrize("num_clips", [1, 2, 5])
+def test_the_graph_draws_the_frames_that_clips_draws(timing, num_clips):
+    names = ("clip_length", "stride", "distance")
+    plan = ViewPlan(
+        num_clips=num_clips, short_side=8, crop_size=6, **dict(zip(names, timing, strict=True))
+    )
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.int32)])
+    def drawn(num_frames):
+        starts = saved_model.start_frames(plan, num_frames)
+        return starts, saved_model.pair_indices(plan, starts, num_frames)
+
+    for num_frames in range(1, 120):
+        starts, pairs = drawn(num_frames)
+        expected = clips.start_frames(num_frames, num_clips, **plan.timing())
+        np.testing.assert_array_equal(starts, expected)
+        for start, pair in zip(expected, pairs, strict=True):
+            expected = clips.pair_indices(int(start), num_frames, **plan.timing())
+            np.testing.assert_array_equal(pair, expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [(7, 9), (9, 7), (6, 6)])
+def test_the_graph_cuts_the_crops_that_clips_cuts(height, width):
+    plan = ViewPlan(num_clips=1, short_side=6, crop_size=6, clip_length=2, stride=1, distance=1)
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(saved_model.crops(plan, image), clips.crops(image, 6))
+
+
+def test_the_graph_fuses_as_fusion_does():
+    p = np.random.default_rng(0).dirichlet(np.full(4, 0.3), (3, 18)).astype(np.float32)
+    p[1] = 0.25  # a clip whose crops all say nothing
+    p[2, :5] = 0
+    found = saved_model.ranked(tf.constant(p), tuple(CLASSES))
+    expected = fusion.fuse(p)
+    np.testing.assert_allclose(found["probabilities"], expected, rtol=1e-5)
+    np.testing.assert_allclose(found["sci"], fusion.sci(p), atol=1e-6)
+    order = np.argsort(-expected)
+    np.testing.assert_allclose(found["scores"], expected[order], rtol=1e-5)
+    assert [name.decode() for name in found["classes"].numpy()] == [CLASSES[i] for i in order]
+
+
+def test_one_class_alone_is_certain():
+    found = saved_model.ranked(tf.ones((2, 18, 1)), ("run",))
+    np.testing.assert_array_equal(found["sci"], np.ones((2, 18)))
+    np.testing.assert_allclose(found["scores"], [1], rtol=1e-6)

@@ -1,0 +1,307 @@
+"""The readers of split lists, on lists and files that the tests make."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from training.cli import UserError
+from training.data import collections
+from training.data.groups import check_held_out, group_of, hold_out
+
+SHARED_SPLITS = Path(__file__).parents[3] / "shared" / "data" / "splits"
+
+
+def touch(root: Path, *paths: str):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
+@pytest.fixture
+def hmdb(tmp_path):
+    lists = tmp_path / "testTrainMulti_7030_splits"
+    lists.mkdir()
+    (lists / "wave_test_split2.txt").write_text("a_wave_x.avi 1 \nb c_wave.avi 2 \nd_wave.avi 0 \n")
+    (lists / "clap_test_split2.txt").write_text("e_clap.avi 2 \ngone_clap.avi 1 \n")
+    (lists / "jump_test_split2.txt").write_text("f_jump.avi 1 \n")
+    touch(tmp_path / "videos", "wave/a_wave_x.avi", "wave/b c_wave.avi", "wave/d_wave.avi")
+    touch(tmp_path / "videos", "clap/e_clap.avi", "clap/unlisted.avi", "clap/notes.txt")
+    return tmp_path
+
+
+def test_hmdb51_flags_labels_missing_and_absent_classes(hmdb):
+    dataset = collections.hmdb51(hmdb, split=2)
+    assert dataset.classes == ("clap", "wave")
+    assert dataset.absent_classes == ("jump",)
+    assert "1 of 3 classes have no video, e.g. jump" in str(dataset)
+    found = {video.path: (video.label, video.side) for video in dataset.videos}
+    assert found == {
+        "clap/e_clap.avi": (0, "test"),
+        "wave/a_wave_x.avi": (1, "train"),
+        "wave/b c_wave.avi": (1, "test"),
+        "wave/d_wave.avi": (1, "unused"),
+    }
+    assert [video.path for video in dataset.missing] == ["clap/gone_clap.avi"]
+    assert dataset.unlisted == 1
+    text = str(dataset)
+    assert "2 classes, 1 training and 2 test videos" in text
+    assert "1 listed files are missing, e.g. clap/gone_clap.avi" in text
+
+
+def test_hmdb51_rejects_an_unknown_flag(hmdb):
+    (hmdb / "testTrainMulti_7030_splits" / "wave_test_split2.txt").write_text("a_wave_x.avi 3\n")
+    with pytest.raises(UserError, match=r"FLAG 0, 1 or 2; got 'a_wave_x.avi 3'"):
+        collections.hmdb51(hmdb, split=2)
+
+
+def test_hmdb51_without_lists_names_where_it_looked(tmp_path):
+    with pytest.raises(UserError, match=r"_test_split1\.txt in .*--splits-dir"):
+        collections.hmdb51(tmp_path)
+
+
+def test_ucf101_lists_with_crlf_and_labels_from_class_numbers(tmp_path):
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "classInd.txt").write_bytes(b"1 Zumba\r\n2 Archery\r\n")
+    (lists / "trainlist03.txt").write_bytes(
+        b"Zumba/v_Zumba_g08_c01.avi 1\r\nArchery/v_Archery_g08_c01.avi 2\r\n"
+    )
+    (lists / "testlist03.txt").write_bytes(b"Archery/v_Archery_g01_c02.avi\r\n")
+    root = tmp_path / "UCF-101"
+    touch(root, "Zumba/v_Zumba_g08_c01.avi", "Archery/v_Archery_g08_c01.avi")
+    touch(root, "Archery/v_Archery_g01_c02.avi")
+    dataset = collections.ucf101(tmp_path, splits_dir=lists, split=3)
+    assert dataset.root == root
+    assert dataset.classes == ("Zumba", "Archery")  # by number, not by name
+    assert [(v.label, v.side, v.group) for v in dataset.videos] == [
+        (0, "train", "v_Zumba_g08"),
+        (1, "train", "v_Archery_g08"),
+        (1, "test", "v_Archery_g01"),
+    ]
+
+
+@pytest.mark.skipif(not SHARED_SPLITS.is_dir(), reason="the official lists are not here")
+@pytest.mark.parametrize(("split", "train", "test"), [(1, 9537, 3783), (2, 9586, 3734),
+                                                      (3, 9624, 3696)])  # fmt: skip
+def test_official_ucf101_lists(tmp_path, split, train, test):
+    lists = SHARED_SPLITS / "ucfTrainTestlist"
+    touch(tmp_path, *(lists / f"testlist0{split}.txt").read_text().split())
+    dataset = collections.ucf101(tmp_path, splits_dir=lists, split=split)
+    listed = Counter(video.side for video in dataset.videos + dataset.missing)
+    assert len(dataset.classes) == 101
+    assert listed == {"train": train, "test": test}
+
+
+@pytest.mark.skipif(not SHARED_SPLITS.is_dir(), reason="the official lists are not here")
+@pytest.mark.parametrize("split", [1, 2, 3])
+def test_official_hmdb51_lists(tmp_path, split):
+    lists = SHARED_SPLITS / "testTrainMulti_7030_splits"
+    for file in lists.glob(f"*_test_split{split}.txt"):
+        lines = file.read_text().splitlines()
+        first = next(line for line in lines if line.split()[-1] == "1").split(".avi")[0]
+        touch(tmp_path, f"{file.name.split('_test_split')[0]}/{first}.avi")
+    dataset = collections.hmdb51(tmp_path, splits_dir=lists, split=split)
+    listed = Counter(video.side for video in dataset.videos + dataset.missing)
+    assert len(dataset.classes) == 51
+    assert len(dataset.videos) == 51
+    assert listed == {"train": 3570, "test": 1530, "unused": 1666}
+
+
+def test_folder_keeps_sources_on_one_side_and_about_30_percent(tmp_path):
+    paths = [f"run/v_run_g{g:02d}_c{c:02d}.avi" for g in range(10) for c in range(4)]
+    touch(tmp_path, *paths, *(f"sit/{n}.mp4" for n in range(20)), "sit/readme.md")
+    tests = []
+    for split in (1, 2, 3):
+        listed = collections.folder(tmp_path, split=split)
+        alone = {video.path: video.path for video in listed.videos}
+        dataset = collections.split_by_group(listed, alone)
+        assert dataset.classes == ("run", "sit")
+        assert len(dataset.videos) == 60
+        sides = {}
+        for video in dataset.videos:
+            assert sides.setdefault(group_of(video.path), video.side) == video.side
+        counts = Counter((video.label, video.side) for video in dataset.videos)
+        assert counts[0, "test"] == 12
+        assert counts[1, "test"] == 6
+        tests.append({video.path for video in dataset.side("test")})
+        assert collections.split_by_group(listed, alone) == dataset
+    assert len(set(map(frozenset, tests))) == 3
+
+
+def test_folder_keeps_look_alikes_on_one_side(tmp_path):
+    touch(tmp_path, *(f"sit/{n:02d}.mp4" for n in range(20)))
+    for split in (1, 2, 3):
+        listed = collections.folder(tmp_path, split=split)
+        look_alike = {f"sit/{n:02d}.mp4": f"sit/{n // 5 * 5:02d}.mp4" for n in range(20)}
+        dataset = collections.split_by_group(listed, look_alike)
+        sides = {video.path: video.side for video in dataset.videos}
+        assert all(sides[path] == sides[first] for path, first in look_alike.items())
+        assert len(dataset.side("test")) == 5
+
+
+def test_look_alikes_of_two_classes_stay_on_one_side(tmp_path):
+    touch(tmp_path, *(f"{name}/{name}{n:02d}.mp4" for name in "ab" for n in range(10)))
+    look_alike = {
+        f"{name}/{name}{n:02d}.mp4": f"a/a{n:02d}.mp4" for name in "ab" for n in range(10)
+    }
+    for split in (1, 2, 3):
+        dataset = collections.split_by_group(collections.folder(tmp_path, split=split), look_alike)
+        sides = {video.path: video.side for video in dataset.videos}
+        assert all(sides[path] == sides[first] for path, first in look_alike.items())
+        assert len(dataset.side("test")) == 6
+
+
+def test_a_large_and_a_small_group_hold_out_the_small_one():
+    items = [(f"{n}.avi", "a", "large" if n else "small") for n in range(10)]
+    for salt in "abcdef":
+        assert hold_out(items, fraction=0.3, salt=salt) == {"0.avi"}
+    assert hold_out(items[1:], fraction=0.3, salt="a") == set()
+    with pytest.raises(UserError, match=r"--val-fraction 0\.3 holds nothing out"):
+        check_held_out(0.3, 0)
+
+
+def test_a_class_that_cannot_be_tested_is_named(tmp_path):
+    touch(tmp_path, *(f"{name}/{name}{n}.mp4" for name in "ab" for n in range(4)))
+    alike = {
+        f"{name}/{name}{n}.mp4": f"{name}/{name}{n * (name == 'a')}.mp4"
+        for name in "ab"
+        for n in range(4)
+    }
+    dataset = collections.split_by_group(collections.folder(tmp_path, split=1), alike)
+    assert "; 1 classes have no test video, e.g. b" in str(dataset)
+
+
+def test_a_video_that_is_listed_twice_has_no_side(tmp_path):
+    touch(tmp_path / "videos", "a/1.mp4", "a/2.mp4")
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "classInd.txt").write_text("1 a\n")
+    (lists / "trainlist01.txt").write_text("a/1.mp4 1\na/2.mp4 1\n")
+    (lists / "testlist01.txt").write_text("a/2.mp4\n")
+    with pytest.raises(UserError, match=r"name 1 videos more than once, e\.g\. a/2\.mp4"):
+        collections.folder(tmp_path / "videos", splits_dir=lists)
+
+
+@pytest.mark.parametrize("form", ["hmdb", "ucf"])
+def test_folder_honours_split_files_of_its_own(tmp_path, form):
+    touch(tmp_path / "videos", "b/1.mp4", "b/2.mkv", "a/3.MOV")
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    if form == "hmdb":
+        (lists / "a_test_split1.txt").write_text("3.MOV 1\n")
+        (lists / "b_test_split1.txt").write_text("1.mp4 1\n2.mkv 2\n")
+    else:
+        (lists / "classInd.txt").write_text("1 a\n2 b\n")
+        (lists / "trainlist01.txt").write_text("a/3.MOV 1\nb/1.mp4 2\n")
+        (lists / "testlist01.txt").write_text("b/2.mkv\n")
+    dataset = collections.folder(tmp_path / "videos", splits_dir=lists)
+    assert (dataset.name, dataset.classes) == ("folder", ("a", "b"))
+    assert {v.path: (v.label, v.side) for v in dataset.videos} == {
+        "a/3.MOV": (0, "train"),
+        "b/1.mp4": (1, "train"),
+        "b/2.mkv": (1, "test"),
+    }
+
+
+def test_folder_counts_what_it_leaves_out(tmp_path):
+    touch(tmp_path, "a/1.avi", "b/2.MP4", "b/new.flv", "b/new\nname.txt", "b/part/3.avi")
+    touch(tmp_path, "b/part/deep/4.txt", "only_nested/more/5.mkv", "loose.avi")
+    touch(tmp_path, ".cache/6.txt", "a/.DS_Store", "lists/a_test_split1.txt")
+    (tmp_path / "lists" / "a_test_split1.txt").write_text("1.avi 1\n")
+    left_out = [
+        *("b/new\nname.txt", "b/new.flv", "b/part/3.avi", "b/part/deep/4.txt"),
+        *("loose.avi", "only_nested/more/5.mkv"),
+    ]
+    dataset = collections.folder(tmp_path, splits_dir=tmp_path / "lists")
+    assert dataset.left_out == tuple(sorted(left_out))
+    assert "; 1 files are in no list" in str(dataset)  # b/2.MP4
+    dataset = collections.folder(tmp_path)
+    assert [video.path for video in dataset.videos] == ["a/1.avi", "b/2.MP4"]
+    assert dataset.left_out == tuple(sorted([*left_out, "lists/a_test_split1.txt"]))
+    assert str(dataset).endswith(
+        "; 7 files of other kinds, loose or in nested folders left out, e.g. 'b/new\\nname.txt'"
+    )
+    assert "\n" not in str(dataset)
+
+
+def test_folder_names_classes_that_are_empty(tmp_path):
+    touch(tmp_path, "a/1.avi", "b/2.avi", "notes/1.txt")
+    (tmp_path / "c").mkdir()
+    (tmp_path / ".cache").mkdir()
+    dataset = collections.folder(tmp_path)
+    assert (dataset.classes, dataset.absent_classes) == (("a", "b"), ("c",))
+    assert "1 of 3 classes have no video, e.g. c" in str(dataset)
+
+
+def test_folder_with_a_part_that_cannot_be_read(tmp_path, monkeypatch):
+    touch(tmp_path, "a/1.avi", "b/2.avi")
+    (tmp_path / "lost+found").mkdir()
+
+    def refusing(function):
+        def read(path="."):
+            if Path(path).name == "lost+found":
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path)
+
+        return read
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    dataset = collections.folder(tmp_path)
+    assert (dataset.classes, dataset.absent_classes) == (("a", "b"), ())
+
+
+def test_folder_that_holds_nothing_else_says_nothing_of_it(tmp_path):
+    touch(tmp_path, "a/1.avi", "b/2.mp4")
+    assert collections.folder(tmp_path).left_out == ()
+    assert "left out" not in str(collections.folder(tmp_path))
+
+
+def test_folder_with_links_in_a_circle_comes_to_an_end(tmp_path):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    touch(root, "a/1.avi", "a/more/2.avi", "a/more/note.txt")
+    touch(elsewhere, "3.avi", "note.txt", "deep/4.avi")
+    (root / "b").symlink_to(elsewhere)
+    (root / "self").symlink_to("self")
+    (root / "up").symlink_to("..")
+    (root / "a" / "here").symlink_to(".")
+    (root / "a" / "root").symlink_to("..")
+    (elsewhere / "deep" / "back").symlink_to(root)
+    dataset = collections.folder(root)
+    assert [video.path for video in dataset.videos] == ["a/1.avi", "b/3.avi"]
+    assert dataset.left_out == ("a/more/2.avi", "a/more/note.txt", "b/deep/4.avi", "b/note.txt",
+                                "self")  # fmt: skip
+
+
+def test_folder_without_videos_says_what_was_expected(tmp_path):
+    touch(tmp_path, "loose.avi", "notes/readme.txt")
+    with pytest.raises(UserError, match="expected folders named after the classes"):
+        collections.folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "group"),
+    [
+        ("Archery/v_Archery_g08_c03.avi", "v_Archery_g08"),
+        ("clap/#20_Rhythm_clap_u_nm_np1_fr_goo_0.avi", "#20_Rhythm_clap"),
+        ("clap/#20_Rhythm_clap_u_nm_np1_fr_goo_12.avi", "#20_Rhythm_clap"),
+        ("any/holiday 3.mp4", "holiday 3"),
+    ],
+)
+def test_group_of(path, group):
+    assert group_of(path) == group
+
+
+def test_hold_out_takes_names_that_are_not_utf8():
+    names = [os.fsdecode(b"caf\xe9 %d.avi" % number) for number in range(10)]
+    held = hold_out([(f"a/{n}", "a", n) for n in names], fraction=0.3, salt="s")
+    assert len(held) == 3
+
+
+def test_hold_out_never_empties_a_class():
+    items = [("a/1", "a", "one"), ("a/2", "a", "one"), ("b/1", "b", "x"), ("b/2", "b", "y")]
+    assert hold_out(items, fraction=0.9, salt="s") <= {"b/1", "b/2"}
+    assert len(hold_out(items, fraction=0.9, salt="s")) == 1
+    assert hold_out(items, fraction=0.0, salt="s") == set()

@@ -1,0 +1,190 @@
+"""The clip-pair pipeline on videos whose grey level tells the frame number."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fstcn_keras import FSTCNConfig, ViewPlan
+from tests.videos import grey_ramp, write_video
+from training.data.collections import Video
+from training.data.pipeline import Share, center_batches, training_batches
+from training.data.preparation import prepare_store
+from training.data.samplers import CenterDraws, ClipPairs, Frames, TrainingDraws
+from training.data.store import ENCODINGS
+
+CONFIG = FSTCNConfig(crop_size=16, short_side=24)
+PAIRS = ClipPairs(CONFIG)
+NUM_FRAMES = (34, 12, 50, 1, 30)
+
+
+@pytest.fixture(scope="module", params=ENCODINGS)
+def collection(tmp_path_factory, request):
+    root = tmp_path_factory.mktemp("collection")
+    videos = []
+    for label, num_frames in enumerate(NUM_FRAMES):
+        path = f"c{label}/v.avi"
+        write_video(root / path, grey_ramp(num_frames))
+        videos.append(Video(path, label, "train", f"g{label}"))
+    paths = [video.path for video in videos]
+    store = prepare_store(root / "store", root, paths, short_side=24, encoding=request.param)
+    return store, videos
+
+
+def batches(collection, count, *, threads=16, sample=PAIRS, seed=1, scales=(), **options):
+    threading = tf.data.Options()
+    threading.threading.private_threadpool_size = threads
+    draws = TrainingDraws(*collection, sample, seed=[seed], scales=scales)
+    data = training_batches(draws, batch_size=4, **options).take(count)
+    data = data.with_options(threading)
+    return [({name: x[name].numpy() for name in x}, y.numpy(), w.numpy()) for x, y, w in data]
+
+
+def numbers(images: np.ndarray) -> np.ndarray:
+    """Frame numbers from grey levels `10 + 4 t`."""
+    return np.round((images.mean(axis=(-3, -2, -1)) - 10) / 4).astype(int)
+
+
+def reflected(number: int, num_frames: int) -> int:
+    step, at = 1, 0
+    for _ in range(number):
+        if num_frames == 1:
+            return 0
+        if not 0 <= at + step < num_frames:
+            step = -step
+        at += step
+    return at
+
+
+def test_batches_hold_the_frames_and_differences_of_one_clip(collection):
+    for inputs, labels, weights in batches(collection, 5):
+        assert inputs["clip"].shape == inputs["clip_diff"].shape == (4, 5, 16, 16, 3)
+        assert inputs["clip"].dtype == inputs["clip_diff"].dtype == np.uint8
+        assert weights.tolist() == [1] * 4
+        for clip, difference, label in zip(
+            inputs["clip"], inputs["clip_diff"], labels, strict=True
+        ):
+            num_frames = NUM_FRAMES[label]
+            start = numbers(clip)[0]
+            assert 0 <= start <= max(0, num_frames - 30)
+            shown = [reflected(start + 5 * k, num_frames) for k in range(5)]
+            later = [reflected(start + 5 * k + 9, num_frames) for k in range(5)]
+            np.testing.assert_array_equal(numbers(clip), shown)
+            expected = 4.0 * np.abs(np.subtract(shown, later))
+            np.testing.assert_allclose(difference.mean(axis=(1, 2, 3)), expected, atol=2.5)
+
+
+def test_an_epoch_holds_every_video_once_in_another_order(collection):
+    store, videos = collection
+    draws = TrainingDraws(store, videos, PAIRS, seed=[3])
+    epochs = [[draws[e * 5 + n].video.label for n in range(5)] for e in range(6)]
+    assert all(sorted(epoch) == list(range(5)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_draws_cover_starts_places_and_flips(collection):
+    store, videos = collection
+    draws = TrainingDraws(store, videos[2:3], PAIRS, seed=[0])  # 50 frames: starts 0 to 20
+    drawn = [draws[p] for p in range(800)]
+    assert {d.indices[0] for d in drawn} == set(range(21))
+    assert {d.top for d in drawn} == set(range(24 - 16 + 1))
+    assert {d.left for d in drawn} == set(range(32 - 16 + 1))
+    assert 340 < sum(d.mirrored for d in drawn) < 460
+
+
+def test_same_seed_same_batches_whatever_the_start_or_parallelism(collection):
+    first = batches(collection, 4)
+    again = batches(collection, 4)
+    from_second = batches(collection, 3, start_step=1)
+    other = batches(collection, 4, seed=2)
+    serial = batches(collection, 4, threads=1)
+    for one, two in ((first, again), (first, serial), (first[1:], from_second)):
+        for (x, y, _), (other_x, other_y, _) in zip(one, two, strict=True):
+            np.testing.assert_array_equal(y, other_y)
+            np.testing.assert_array_equal(x["clip"], other_x["clip"])
+            np.testing.assert_array_equal(x["clip_diff"], other_x["clip_diff"])
+    assert any((a[1] != b[1]).any() for a, b in zip(first, other, strict=True))
+
+
+def test_center_batches_show_every_video_once_and_mask_the_rest(collection):
+    draws = CenterDraws(*collection, PAIRS)
+    seen = [(y.numpy(), w.numpy()) for _, y, w in center_batches(draws, batch_size=4)]
+    assert [y.tolist() for y, _ in seen] == [[0, 1, 2, 3], [4, 4, 4, 4]]
+    assert [w.tolist() for _, w in seen] == [[1, 1, 1, 1], [1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(("encoding", "tolerance"), [("jpeg", 3), ("raw", 0.5)])
+def test_the_crop_is_the_frames_own_pixels_mirrored_or_not(tmp_path, encoding, tolerance):
+    x = np.linspace(0, 250, 64).astype(np.uint8)
+    image = np.broadcast_to(x[None, :, None], (48, 64, 3))
+    write_video(tmp_path / "c/v.avi", np.stack([image] * 30))
+    store = prepare_store(
+        tmp_path / "store", tmp_path, ["c/v.avi"], short_side=48, encoding=encoding
+    )
+    config = FSTCNConfig(crop_size=32, short_side=48)
+    videos = [Video("c/v.avi", 0, "train", "g")]
+    draws = TrainingDraws(store, videos, ClipPairs(config), seed=[0])
+    inputs = next(iter(training_batches(draws, batch_size=8).take(1)))[0]
+    assert {draws[number].mirrored for number in range(8)} == {False, True}
+    for number, clip in enumerate(inputs["clip"].numpy()):
+        draw = draws[number]
+        expected = image[draw.top : draw.top + 32, draw.left : draw.left + 32]
+        expected = expected[:, ::-1] if draw.mirrored else expected
+        difference = clip.astype(int) - expected
+        assert np.abs(difference).mean() < tolerance
+
+
+def test_center_draws_are_the_views_that_evaluation_scores(collection):
+    store, videos = collection
+    draws = CenterDraws(store, videos, PAIRS)
+    plan = ViewPlan.of(CONFIG, num_clips=1)
+    for position, num_frames in enumerate(NUM_FRAMES):
+        expected = plan.pair_indices(num_frames)[0].ravel()
+        np.testing.assert_array_equal(draws[position].indices, expected)
+        assert (draws[position].top, draws[position].left) == (4, 8)
+
+
+def test_frames_of_the_auxiliary_classifier_cover_the_video(collection):
+    seen = set()
+    for inputs, labels, _ in batches(collection, 60, sample=Frames(CONFIG)):
+        assert list(inputs) == ["frame"]
+        assert inputs["frame"].shape == (4, 16, 16, 3)
+        seen |= set(zip(labels.tolist(), numbers(inputs["frame"]).tolist(), strict=True))
+    by_video = {label: {n for other, n in seen if other == label} for label in range(5)}
+    assert by_video[3] == {0}
+    for label, num_frames in enumerate(NUM_FRAMES):
+        assert by_video[label] <= set(range(num_frames))
+        assert len(by_video[label]) > num_frames / 2
+
+
+def test_shares_of_a_step_are_together_what_one_process_reads(collection):
+    whole = batches(collection, 3, start_step=2)
+    shares = [
+        batches(collection, count * 3, start_step=2, share=Share(first=first, count=count, total=4))
+        for first, count in ((0, 1), (1, 2), (3, 1))
+    ]
+    for step, (inputs, labels, _) in enumerate(whole):
+        parts = [shares[0][step], *shares[1][2 * step : 2 * step + 2], shares[2][step]]
+        np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), labels)
+        found = np.concatenate([part[0]["clip_diff"] for part in parts])
+        np.testing.assert_array_equal(found, inputs["clip_diff"])
+
+
+def test_scaled_crops_are_resized_alike_in_all_frames(tmp_path):
+    x = np.arange(64) * 3.0
+    image = np.repeat(np.broadcast_to(x[None, :, None], (48, 64, 1)), 3, axis=2).astype(np.uint8)
+    write_video(tmp_path / "c/v.avi", np.stack([image] * 30))
+    paths = ["c/v.avi"]
+    store = prepare_store(tmp_path / "store", tmp_path, paths, short_side=48, encoding="raw")
+    sample = ClipPairs(FSTCNConfig(crop_size=16, short_side=48))
+    videos = [Video("c/v.avi", 0, "train", "g")]
+    draws = TrainingDraws(store, videos, sample, seed=[0], scales=(1.0, 0.5))
+    drawn = [draws[position] for position in range(40)]
+    assert {draw.size for draw in drawn} == {48, 24}
+    assert {draw.top for draw in drawn if draw.size == 48} == {0}
+    inputs = next(iter(training_batches(draws, batch_size=40).take(1)))[0]
+    assert inputs["clip_diff"].numpy().max() == 0
+    for draw, clip in zip(drawn, inputs["clip"].numpy().astype(float), strict=True):
+        step = draw.size / 16  # source pixels to one of the crop; the ramp rises by 3 a pixel
+        centres = 3 * (draw.left + step * (np.arange(16) + 0.5) - 0.5)
+        expected = centres[::-1] if draw.mirrored else centres
+        np.testing.assert_allclose(clip[2, 7, 1:-1, 0], expected[1:-1], atol=1.01)
