@@ -7,7 +7,6 @@ the one frame of the spatial path, and `"differences"` (l_t, height, width, 3), 
 differences of the temporal path. A network of one path knows only its own part.
 """
 
-import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -16,9 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from fstcn_keras import clips
-from fstcn_keras.model import CLASSIFIER
+from fstcn_keras.acceleration.plain_export import plain_copy
+from fstcn_keras.model import FSTCN
+from fstcn_keras.parts import LOGITS, all_layers
 
-NORMALIZATION = {"frame": "frame_normalization", "differences": "difference_normalization"}
 COMPLETENESS = 0.01  # the share of the score that integrated gradients may leave unexplained
 FEWEST_STEPS, MOST_STEPS = 16, 512  # of integrated gradients
 
@@ -66,10 +66,10 @@ class Attribution:
 class ClipNetwork:
     """FSTCN on whole frames of float pixels, in float32 and without its softmax.
 
-    The network is built anew from the configuration of the given one, which stays as it is.
+    The network is a copy: the given one stays as it is.
 
     Args:
-        model: as `fstcn_keras.fstcn` builds it, of any precision.
+        model: the network, of any precision.
         guided: whether ReLUs pass on positive gradients alone (guided back-propagation,
             Springenberg et al. 2015); other non-linearities keep their gradient.
 
@@ -78,29 +78,26 @@ class ClipNetwork:
             the mean colour of frames, no difference.
     """
 
-    def __init__(self, model: keras.Model, *, guided: bool = False):
-        self._config = _on_floats(model.get_config())
-        self._network = self._build()
-        self._network.set_weights(model.get_weights())
+    def __init__(self, model: FSTCN, *, guided: bool = False):
+        self._network = plain_copy(model, dtype="float32", classifier_activation=None)
         if guided:
             _guide(self._network)
-        present = {layer.name: layer for layer in self._network.layers}
-        self.baselines = {
-            part: np.float32(present[name].mean)
-            for part, name in NORMALIZATION.items()
-            if name in present
+        encoders = {
+            "frame": self._network.frame_encoder,
+            "differences": self._network.difference_encoder,
         }
-        _, self._length, self._size, *_ = present["clip"].output.shape
+        self._encoders = {part: one for part, one in encoders.items() if one is not None}
+        self.baselines = {
+            part: np.float32(encoder.layers[0].mean) for part, encoder in self._encoders.items()
+        }
         self._logits = tf.function(self._logits_of_crops)
         self._derive = tf.function(self._gradient_of_crops)
 
     def randomise(self, seed: int):
         """Draws all weights anew, as before any training."""
         keras.utils.set_random_seed(seed)
-        self._network.set_weights(self._build().get_weights())
-
-    def _build(self) -> keras.Model:
-        return keras.Model.from_config(copy.deepcopy(self._config))  # which it changes
+        fresh = FSTCN.from_config(self._network.get_config())
+        self._network.set_weights(fresh.get_weights())
 
     def baseline(self, clip: Clip) -> Clip:
         """A clip of the same shape without content."""
@@ -132,7 +129,7 @@ class ClipNetwork:
 
     def _windows(self, pixels: np.ndarray) -> list[np.ndarray]:
         """Views into `(time, height, width, channels)`, one for each crop of the grid."""
-        size = self._size
+        size = self._network.config.crop_size
         corners = clips.crop_grid(pixels.shape[1], pixels.shape[2], size)
         return [pixels[:, top : top + size, left : left + size] for top, left in corners]
 
@@ -142,10 +139,17 @@ class ClipNetwork:
 
     def _logits_of_crops(self, crops):
         """(9, N)."""
-        nothing = tf.zeros((9, self._length, self._size, self._size, 3))  # for an absent path
-        frames = tf.repeat(crops["frame"], self._length, axis=1) if "frame" in crops else nothing
-        views = {"clip": frames, "clip_diff": crops.get("differences", nothing)}
-        return self._network(views, training=False)
+        maps = {}
+        for part, encoder in self._encoders.items():
+            x = crops[part]  # (9, time, size, size, 3)
+            length = x.shape[1]
+            x = tf.reshape(x, (-1, *x.shape[2:]))
+            for layer in encoder.layers:  # one after another: as a whole they take uint8
+                x = layer(x, training=False)
+            maps[part] = tf.reshape(x, (-1, length, *x.shape[1:]))
+        if "frame" in maps:
+            maps["frame"] = maps["frame"][:, 0]
+        return self._network.head(maps, training=False)[LOGITS]
 
     def _gradient_of_crops(self, crops, label):
         with tf.GradientTape() as tape:
@@ -257,24 +261,8 @@ def _largest_channel(gradient: Clip) -> Clip:
     return {part: np.abs(value).max(axis=-1) for part, value in gradient.items()}
 
 
-def _on_floats(config):
-    """A model's configuration with float inputs, float32 throughout and no softmax."""
-    if isinstance(config, list | tuple):
-        return type(config)(_on_floats(value) for value in config)
-    if not isinstance(config, dict):
-        return config
-    config = {key: _on_floats(value) for key, value in config.items()}
-    if config.get("class_name") == "DTypePolicy":
-        return config | {"config": {"name": "float32"}}
-    if config.get("class_name") == "InputLayer":
-        return config | {"config": config["config"] | {"dtype": "float32"}}
-    if config.get("name") == CLASSIFIER:
-        return config | {"activation": "linear"}
-    return config
-
-
 def _guide(network: keras.Model):
-    for layer in network._flatten_layers():
+    for layer in all_layers(network):
         if getattr(layer, "activation", None) is keras.activations.relu:
             layer.activation = _guided_relu
         elif isinstance(layer, keras.layers.ReLU) and _is_plain(layer):

@@ -4,15 +4,13 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 from tqdm import tqdm
 
 from analysis.runs import OpenRun
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write
-from fstcn_keras.model import CLASSIFIER, layer_outputs
-from fstcn_keras.views.scoring import ViewScorer
+from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 from training.data.collections import Video
 from training.evaluate import stored_views, weights_sha256
 
@@ -90,8 +88,7 @@ def _read(file: Path, identity: dict[str, np.ndarray]) -> dict[str, np.ndarray] 
 
 def _compute(run: OpenRun, videos: list[Video]) -> dict[str, np.ndarray]:
     classifier = run.classifier
-    outputs = feature_outputs(classifier.model)
-    scorer = ViewScorer(classifier.model, classifier.plan, outputs)
+    scorer = ViewScorer(classifier.model, classifier.plan)
     print(f"computing the features of {len(videos)} videos", flush=True)
     rows = [
         _one_video(run, scorer, video.path)
@@ -100,15 +97,10 @@ def _compute(run: OpenRun, videos: list[Video]) -> dict[str, np.ndarray]:
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def feature_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
-    """The features and probabilities of FSTCN, by layer name."""
-    return layer_outputs(model, (*FEATURES, CLASSIFIER))
-
-
 def _one_video(run: OpenRun, scorer: ViewScorer, path: str) -> dict[str, np.ndarray]:
     """Means of the features over the views, and the fused probabilities."""
     frames, pairs = stored_views(run.classifier.plan, run.store, path)
     views = scorer.score([(frames, pair) for pair in pairs])  # (M, C, units) each
     views = {name: np.float32(value) for name, value in views.items()}
-    scores = fusion.fuse(views[CLASSIFIER])
+    scores = fusion.fuse(views[PROBABILITIES])
     return {name: value.mean(axis=(0, 1)) for name, value in views.items()} | {"scores": scores}

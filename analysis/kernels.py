@@ -7,23 +7,23 @@ tcl_3x3.png, tcl_5x5.png and kernels.json into RUN/figures.
 
 import json
 
-import keras
 import numpy as np
 from keras import ops
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.runs import FigureOptions, figures_folder, network_text, read_options
-from fstcn_keras.backbones.registry import SCLS, lower_scls
+from fstcn_keras.backbones import get_backbone
 from fstcn_keras.files import atomic_write_text
+from fstcn_keras.layers import TemporalConvolution, TPOperator
+from fstcn_keras.model import FSTCN
+from fstcn_keras.parts import all_layers
 from fstcn_keras.runs import chosen_run
 from training import cli
 from training.evaluate import load_classifier, weights_sha256
 from training.figures import add_caption, save_figure
 from training.options import FitOptions
 from training.stages import initial_network
-
-TP_OPERATOR, TCL = "tp_operator", "tcl"  # names of the layers
 
 
 def main(options: FigureOptions):
@@ -34,7 +34,7 @@ def main(options: FigureOptions):
     model = classifier.model
     caption = f"{fit_options.dataset} split {fit_options.split}; {network_text(fit_options)}"
     folder = figures_folder(run, options.out)
-    filters = first_filters(model, fit_options.scl)
+    filters = first_filters(model)
     save_figure(draw_filters(filters, caption), folder / "filters.png")
     found = {
         "caption": caption,
@@ -43,11 +43,12 @@ def main(options: FigureOptions):
     }
     print(f"{caption}\n  first convolution: {len(filters)} filters")
     if "temporal" in fit_options.paths:
-        learned = _array(model.get_layer(TP_OPERATOR).P)
+        learned = permutation(model)
         initial = initial_permutation(fit_options, num_classes=model.output_shape[-1])
         found["P"] = {"shape": list(learned.shape), **change(learned, initial)}
         save_figure(draw_permutation(learned, initial, caption), folder / "permutation.png")
-        for kernel in map(_array, (branch.kernel for branch in model.get_layer(TCL).convolutions)):
+        (tcl,) = (one for one in all_layers(model) if isinstance(one, TemporalConvolution))
+        for kernel in [_array(branch.kernel) for branch in tcl.convolutions]:
             save_figure(draw_tcl(kernel, caption), folder / f"tcl_{_size(kernel)}.png")
         print(f"  P: {change_text(found['P'])}")
     else:
@@ -56,17 +57,24 @@ def main(options: FigureOptions):
     print(f"results in {folder}: kernels.json and the figures")
 
 
-def first_filters(model: keras.Model, scl: str) -> np.ndarray:
-    """Filters of the first convolution over pixels, float32 `(filters, height, width, RGB)`."""
-    kernels = (getattr(layer, "kernel", None) for layer in lower_scls(model).layers)
+def first_filters(model: FSTCN) -> np.ndarray:
+    """Returns the first convolution over pixels, float32 `(filters, height, width, RGB)`."""
+    kernels = (getattr(layer, "kernel", None) for layer in model.backbone.layers)
     first = next(kernel for kernel in kernels if kernel is not None)
     filters = np.moveaxis(_array(first), -1, 0)
-    return filters[..., ::-1] if SCLS[scl].channel_order == "bgr" else filters
+    is_bgr = get_backbone(model.config.backbone).channel_order == "bgr"
+    return filters[..., ::-1] if is_bgr else filters
+
+
+def permutation(model: FSTCN) -> np.ndarray:
+    """Returns P of the network's T-P operator, float32 `(f, f')`."""
+    (operator,) = (one for one in all_layers(model) if isinstance(one, TPOperator))
+    return _array(operator.P)
 
 
 def initial_permutation(options: FitOptions, *, num_classes: int) -> np.ndarray:
-    """P as the run's training began, made anew from its seed, float32 `(f, f')`."""
-    return _array(initial_network(options, num_classes=num_classes).get_layer(TP_OPERATOR).P)
+    """Returns P as the run's training began, made anew from its seed, float32 `(f, f')`."""
+    return permutation(initial_network(options, num_classes=num_classes))
 
 
 def change(learned: np.ndarray, initial: np.ndarray) -> dict[str, float]:

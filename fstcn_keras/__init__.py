@@ -1,29 +1,57 @@
-"""FSTCN for Keras 3: the network, its clip arithmetic, its score fusion.
+"""FSTCN for Keras 3: the network, its clip arithmetic, its score fusion, its use on videos.
 
-Keras is imported when a name below is first used, so that what needs no network, such as
-reading videos in many processes, starts without it.
+Importing the package registers its classes with Keras, so that `keras.models.load_model` reads its
+files. A process that needs no network, such as one that decodes videos, sets the environment
+variable `FSTCN_KERAS_LAZY`: Keras is then imported with the first name below that needs it, as it
+is in the commands of the project.
 """
 
-import contextlib
 import importlib
+import os
 import sys
+from typing import TYPE_CHECKING, Any
 
-from fstcn_keras.imports import around_import
+if TYPE_CHECKING:
+    from fstcn_keras import clips, fusion, layers
+    from fstcn_keras.acceleration import accelerate
+    from fstcn_keras.classifier import ActionClassifier
+    from fstcn_keras.config import PRESETS, FSTCNConfig
+    from fstcn_keras.model import FSTCN, AuxiliaryClassifier, auxiliary_classifier, fstcn
+    from fstcn_keras.prediction import Prediction
+    from fstcn_keras.video import VideoError, VideoReader
+    from fstcn_keras.views.plan import ViewPlan
 
-_MODULE_OF = {
+__version__ = "0.1.0"
+
+_MODULES = {
+    "FSTCN": "model",
     "PRESETS": "config",
     "ActionClassifier": "classifier",
+    "AuxiliaryClassifier": "model",
     "FSTCNConfig": "config",
+    "Prediction": "prediction",
+    "VideoError": "video",
+    "VideoReader": "video",
     "ViewPlan": "views.plan",
+    "accelerate": "acceleration",
     "auxiliary_classifier": "model",
+    "clips": "",
     "fstcn": "model",
+    "fusion": "",
+    "layers": "",
 }
 
 __all__ = [
+    "FSTCN",
     "PRESETS",
     "ActionClassifier",
+    "AuxiliaryClassifier",
     "FSTCNConfig",
+    "Prediction",
+    "VideoError",
+    "VideoReader",
     "ViewPlan",
+    "accelerate",
     "auxiliary_classifier",
     "clips",
     "fstcn",
@@ -32,25 +60,22 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
-    if name not in __all__:
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MODULE_OF.get(name, name)}")
-    return getattr(module, name) if name in _MODULE_OF else module
+    module = importlib.import_module(f"{__name__}.{_MODULES[name] or name}")
+    return getattr(module, name) if _MODULES[name] else module
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*globals(), *__all__])
 
 
-@contextlib.contextmanager
-def _layers_registered():
-    """Makes Keras load models that hold the layers, whichever is imported first."""
-    yield
-    importlib.import_module(f"{__name__}.layers")
+def _is_lazy() -> bool:
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)  # of `python -m`
+    command = main is not None and main.name.split(".")[0] in (__name__, "training", "analysis")
+    return command or bool(os.environ.get("FSTCN_KERAS_LAZY"))
 
 
-if "keras" in sys.modules:
-    importlib.import_module(f"{__name__}.layers")
-else:
-    around_import("keras", _layers_registered)
+if not _is_lazy():
+    importlib.import_module(f"{__name__}.model")

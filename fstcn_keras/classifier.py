@@ -11,12 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from fstcn_keras.acceleration import accelerate
+from fstcn_keras.acceleration.plain_export import plain_copy
 from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.video import VideoError
 from fstcn_keras.video.frames import open_frames, read_resized
 from fstcn_keras.views.plan import ViewPlan
-from fstcn_keras.views.scoring import ViewScorer
+from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,7 @@ class ActionClassifier:
         if not zipfile.is_zipfile(file):
             raise ValueError(f"{file} is damaged: it is no whole zip archive")
         model = keras.saving.load_model(file, compile=False)
-        return cls(model, classes=classes, plan=plan)
+        return cls(accelerate(model), classes=classes, plan=plan)
 
     def save(self, folder: str | Path):
         """Writes `model.keras`, `classes.txt` and `views.json`, the model last.
@@ -86,8 +88,7 @@ class ActionClassifier:
         """
         folder = Path(folder)
         self.save_description(folder)
-        network = self.model.__class__.from_config(_in_float32(self.model.get_config()))
-        network.set_weights(self.model.get_weights())
+        network = plain_copy(self.model, dtype="float32")
         with atomic_write(folder / "model.keras") as partial:
             network.save(partial)
 
@@ -109,7 +110,7 @@ class ActionClassifier:
         Returns:
             float32 `(M, C, N)`; the C crops in the order of `clips.crops`.
         """
-        return self._scorer.score([(frames, pair) for pair in pairs])
+        return self._scorer.score([(frames, pair) for pair in pairs])[PROBABILITIES]
 
     def predict_video(self, source) -> Prediction:
         """Names the action in a video.
@@ -196,7 +197,8 @@ class ActionClassifier:
                 held[number] = frame
             wanted, positions = np.unique(pair, return_inverse=True)
             frames = np.stack([held[number] for number in wanted.tolist()])
-            probabilities = self._scorer.score([(frames, positions.reshape(pair.shape))])[0]
+            clip = (frames, positions.reshape(pair.shape))
+            probabilities = self._scorer.score([clip])[PROBABILITIES][0]
             yield Moment.of(
                 probabilities,
                 self.classes,
@@ -230,7 +232,9 @@ class ActionClassifier:
             for pair in video.positions
         ]
         batches = [clips[i : i + batch_clips] for i in range(0, len(clips), batch_clips)]
-        scores = (clip for batch in batches for clip in self._scorer.score(batch))  # (C, N) each
+        scores = (  # (C, N) each
+            clip for batch in batches for clip in self._scorer.score(batch)[PROBABILITIES]
+        )
         for video in videos:
             if isinstance(video, _Video):
                 probabilities = np.stack([next(scores) for _ in video.positions])
@@ -248,17 +252,6 @@ class ActionClassifier:
             incomplete=video.incomplete,
             plan=self.plan,
         )
-
-
-def _in_float32(config):
-    """A network's configuration with the policies of all its layers replaced."""
-    if isinstance(config, dict):
-        if config.get("class_name") == "DTypePolicy":
-            return keras.dtype_policies.serialize(keras.DTypePolicy("float32"))
-        return {key: _in_float32(value) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return type(config)(_in_float32(value) for value in config)
-    return config
 
 
 def load_description(folder: Path) -> tuple[list[str], ViewPlan]:

@@ -1,49 +1,55 @@
 """The configuration of the network and its named presets."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from fstcn_keras.backbones import BACKBONE_NAMES
 
 PATHS = ("spatial", "temporal")
 INITIALIZATIONS = ("he", "mean")
-SCL_NAMES = (
-    "vgg_m",
-    "squeezenet",
-    "resnet50v2",
-    "mobilenetv3small",
-    "mobilenetv3large",
-    "efficientnetv2b0",
-    "vgg16",
-    "densenet121",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FSTCNConfig:
     """Every size of FSTCN; the defaults are the paper's (section 2.5 and the design table).
 
+    Example:
+        >>> FSTCNConfig(crop_size=108, short_side=120).timing()
+        {'clip_length': 5, 'stride': 5, 'distance': 9}
+
     Attributes:
+        paths: `"spatial"`, `"temporal"` or both: the rows of Table 2.
+        temporal_kernels: kernel sizes of the parallel TCL convolutions: the rows of Table 1.
         crop_size: side of the square crop the network sees, pixels.
         short_side: short side to which videos are resized before cropping, pixels.
         clip_length: frames of a clip, `l_t`.
         stride: frames between two frames of a clip, `s_t`.
         distance: frames between the two members of a difference, `d_t`.
-        scl: name of the lower spatial convolutional layers, one of `SCL_NAMES`.
-        width: factor on every number of feature maps but those of a pre-trained `scl`.
+        backbone: name of what maps a frame to a feature map, one of `BACKBONE_NAMES`; the paper's
+            lower SCLs are `"vgg_m"`.
+        width: factor on every number of feature maps but those of a pre-trained backbone.
         path_units: nodes of the two fully-connected layers of each path.
         joint_units: nodes of the fully-connected layer over both paths.
         dropout: dropout probability after each fully-connected layer and TCL branch.
         weight_decay: `wd` in the gradient term `wd * w` of every kernel.
-        initialization: how what follows the lower SCLs starts: `"he"`, at random; `"mean"`, so
+        initialization: how what follows the backbone starts: `"he"`, at random; `"mean"`, so
             that SCLs and the T-P operator pass on features, and the TCL and the first FC of
-            each path are over their mean in all places, or moments (`fstcn_keras.initializers`).
+            each path are over their mean over positions, or frames (`fstcn_keras.initializers`).
+
+    Raises:
+        ValueError: if a value is out of range; the message says which and what was received.
     """
 
+    paths: tuple[str, ...] = PATHS
+    temporal_kernels: tuple[int, ...] = (3, 5)
     crop_size: int = 204
     short_side: int = 240
     clip_length: int = 5
     stride: int = 5
     distance: int = 9
-    scl: str = "vgg_m"
+    backbone: str = "vgg_m"
     width: float = 1.0
     path_units: tuple[int, int] = (4096, 2048)
     joint_units: int = 2048
@@ -52,10 +58,12 @@ class FSTCNConfig:
     initialization: str = "he"
 
     def timing(self) -> dict[str, int]:
-        """What the functions of `clips` take."""
+        """Returns what the functions of `clips` take."""
         return {name: getattr(self, name) for name in ("clip_length", "stride", "distance")}
 
     def __post_init__(self):
+        _check_paths(self.paths)
+        _check_kernels(self.temporal_kernels)
         for name in ("crop_size", "clip_length", "stride", "distance", "width", "joint_units"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be positive. Received: {getattr(self, name)}")
@@ -63,8 +71,7 @@ class FSTCNConfig:
             raise ValueError(
                 f"`path_units` must hold two positive numbers. Received: {self.path_units}"
             )
-        if self.scl not in SCL_NAMES:
-            raise ValueError(f"`scl` must be one of {SCL_NAMES}. Received: {self.scl!r}")
+        _check_choice("backbone", self.backbone, BACKBONE_NAMES)
         if self.short_side < self.crop_size:
             raise ValueError(
                 "`short_side` must be at least `crop_size`. "
@@ -72,13 +79,27 @@ class FSTCNConfig:
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must lie in [0, 1). Received: {self.dropout}")
-        if self.initialization not in INITIALIZATIONS:
-            raise ValueError(
-                f"`initialization` must be one of {INITIALIZATIONS}. "
-                f"Received: {self.initialization!r}"
-            )
+        _check_choice("initialization", self.initialization, INITIALIZATIONS)
         if self.weight_decay < 0:
             raise ValueError(f"`weight_decay` must not be negative. Received: {self.weight_decay}")
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]):
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {tuple(choices)}. Received: {value!r}")
+
+
+def _check_paths(paths: Sequence[str]):
+    if isinstance(paths, str) or sorted(paths) not in (["spatial"], ["temporal"], sorted(PATHS)):
+        raise ValueError(f"`paths` must name one or both of {PATHS}. Received: paths={paths!r}")
+
+
+def _check_kernels(temporal_kernels: Sequence[int]):
+    if isinstance(temporal_kernels, int) or not temporal_kernels or min(temporal_kernels) < 1:
+        raise ValueError(
+            "`temporal_kernels` must hold positive kernel sizes. "
+            f"Received: temporal_kernels={temporal_kernels}"
+        )
 
 
 # The two small networks are trained for thousands of steps, not hundreds of thousands: with the
@@ -96,7 +117,7 @@ PRESETS = {
     ),
     "squeeze": FSTCNConfig(
         short_side=216,
-        scl="squeezenet",
+        backbone="squeezenet",
         path_units=(512, 256),
         joint_units=256,
         dropout=0.2,
@@ -105,20 +126,27 @@ PRESETS = {
 }
 
 
-def preset_config(preset: str, **overrides) -> FSTCNConfig:
-    """The named configuration with some fields replaced.
+def preset_config(preset: str, **overrides: Any) -> FSTCNConfig:
+    """Returns the named configuration with some fields replaced.
+
+    Example:
+        >>> preset_config("small", dropout=0.5).crop_size
+        108
 
     Args:
         preset: a key of `PRESETS`.
-        **overrides: fields of `FSTCNConfig`.
+        **overrides: fields of `FSTCNConfig`; lists become tuples.
 
     Raises:
         ValueError: if the preset or a field is unknown, or a value is out of range.
     """
-    if preset not in PRESETS:
-        raise ValueError(f"`preset` must be one of {sorted(PRESETS)}. Received: {preset!r}")
+    _check_choice("preset", preset, sorted(PRESETS))
     fields = [field.name for field in dataclasses.fields(FSTCNConfig)]
     unknown = sorted(set(overrides) - set(fields))
     if unknown:
         raise ValueError(f"Overrides must be among {fields}. Received: {unknown}")
-    return dataclasses.replace(PRESETS[preset], **overrides)
+    hashable = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in overrides.items()
+    }
+    return dataclasses.replace(PRESETS[preset], **hashable)

@@ -1,219 +1,310 @@
-"""FSTCN and its auxiliary classifier, by Keras' functional API."""
+"""FSTCN and its auxiliary classifier, as Keras models of named parts."""
 
-from collections.abc import Sequence
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import keras
+import numpy as np
 from keras import layers, ops
 
-from fstcn_keras.backbones.registry import SCLS, build_scl, convolution_relu
+from fstcn_keras import parts
 from fstcn_keras.config import PATHS, FSTCNConfig, preset_config
-from fstcn_keras.initializers import MeanOverPlaces, NearIdentity
-from fstcn_keras.layers import (
-    CeilMaxPooling2D,
-    FoldedTimeDistributed,
-    FrameChoice,
-    LargeDense,
-    TemporalConvolution,
-    TPOperator,
-    WinogradConvolution2D,
-)
-
-CLASSIFIER = "probabilities"  # name of the last layer
-FEATURES = ("spatial_features", "temporal_features", "spatio_temporal_features")
+from fstcn_keras.layers import FeatureScale, FrameChoice
 
 
-def fstcn(
-    *,
-    num_classes: int,
-    preset: str = "paper",
-    paths: Sequence[str] = PATHS,
-    temporal_kernels: Sequence[int] = (3, 5),
-    **overrides,
-) -> keras.Model:
-    """Builds the factorised spatio-temporal convolutional network.
+class _ImageNetwork(keras.Model):
+    """A functional model of uint8 images whose configuration is an `FSTCNConfig`."""
 
-    One frame of the clip and all frames of the difference go through the same lower SCLs. The
-    frame's features feed the parallel SCL (spatial path), the differences' features the T-P
-    operator and the TCL (temporal path); a fully-connected layer joins both.
+    config: FSTCNConfig
+    num_classes: int
+    classifier_activation: str | None
+
+    def call(self, inputs, training=None, mask=None):
+        """Returns the class scores of a batch.
+
+        Raises:
+            ValueError: if the images are not uint8.
+        """
+        for name, images in inputs.items() if isinstance(inputs, Mapping) else ():
+            dtype = keras.backend.standardize_dtype(images.dtype)
+            if dtype != "uint8":
+                raise ValueError(
+                    f"`{name}` must hold uint8 pixels, 0 to 255: the network normalises them. "
+                    f"Received: {dtype} {tuple(images.shape)}; convert it by .astype('uint8')"
+                )
+        return super().call(inputs, training=training, mask=mask)
+
+    def encoder_images(self, samples: Mapping[str, Any]) -> list[tuple[keras.Sequential, Any]]:
+        """Returns each encoder with the images `(images, h, w, 3)` it sees of the samples."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor, by which `from_config` builds the same."""
+        return {
+            "name": self.name,
+            "dtype": self.dtype_policy.name,
+            "num_classes": self.num_classes,
+            "classifier_activation": self.classifier_activation,
+            **dataclasses.asdict(self.config),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects=None) -> Self:
+        """Builds the network of a configuration, with new weights."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="fstcn_keras")
+class FSTCN(_ImageNetwork):
+    """The factorised spatio-temporal convolutional network.
+
+    One frame of the clip and all frames of the difference go through the same backbone, the paper's
+    lower SCLs. The frame's features feed the parallel SCL (spatial path), the differences' features
+    the T-P operator and the TCL (temporal path); a fully-connected layer joins both.
+
+    ```
+    head({"frame": frame_encoder(FrameChoice(clip)),
+          "differences": TimeDistributed(difference_encoder)(clip_diff)})["logits"]
+    ```
+
+    Example:
+        >>> model = FSTCN(num_classes=5, preset="small", paths=["temporal"])
+        >>> model.output.shape, model.config.crop_size, sorted(model.head.output)
+        ((None, 5), 108, ['logits', 'spatio_temporal_features', 'temporal_features'])
 
     Args:
         num_classes: number of actions, `N`.
-        preset: `"paper"`, `"small"` or `"squeeze"`, see `fstcn_keras.config`.
+        preset: a key of `fstcn_keras.PRESETS`.
         paths: `"spatial"`, `"temporal"` or both: the rows of Table 2.
         temporal_kernels: kernel sizes of the parallel TCL convolutions: the rows of Table 1.
+        classifier_activation: `"softmax"`, or `None` for logits.
+        name: of the model.
+        dtype: policy of all layers, such as `"mixed_bfloat16"`; Keras' global one by default.
         **overrides: fields of `FSTCNConfig`.
 
-    Returns:
-        A model from `{"clip": (batch, l_t, h, w, 3) uint8, "clip_diff": the same}` to class
-        probabilities `(batch, num_classes)` float32. `clip_diff` holds |V(t) - V(t + d_t)|.
-        The layers `spatial_features`, `temporal_features` and `spatio_temporal_features` give
-        the features of the second FC of each path and of the joint FC (Figure 4).
+    Input shape:
+        `{"clip": (batch, l_t, h, w, 3), "clip_diff": the same}` uint8 RGB; `clip_diff` holds
+        `|V(t) - V(t + d_t)|`.
+
+    Output shape:
+        `(batch, N)`, float32.
+
+    Attributes:
+        config: the `FSTCNConfig`.
+        num_classes: `N`.
+        classifier_activation: as given.
+        backbone: the layers that both encoders share.
+        frame_encoder: see `parts.frame_encoder`; `None` without the spatial path.
+        difference_encoder: see `parts.difference_encoder`; `None` without the temporal path.
+        head: see `parts.head`.
+        classifier: the head's last layer.
 
     Raises:
-        ValueError: if an argument is unknown or out of range.
+        ValueError: if an argument is unknown or out of range, or images are not uint8.
 
     Reference:
         Sun et al. 2015, sections 2.1, 2.2 and 2.5.
     """
-    _check_choices(num_classes, paths, temporal_kernels)
-    config = preset_config(preset, **overrides)
-    shape = (config.clip_length, config.crop_size, config.crop_size, 3)
-    inputs = {name: keras.Input(shape, dtype="uint8", name=name) for name in ("clip", "clip_diff")}
-    scl = SCLS[config.scl]
-    frames = []
-    if "spatial" in paths:
-        frame = FrameChoice(name="frame_choice")(inputs["clip"])  # (batch, 1, h, w, 3)
-        frames.append(scl.frame_normalization()(frame))
-    if "temporal" in paths:
-        frames.append(scl.difference_normalization()(inputs["clip_diff"]))
-    x = layers.Concatenate(axis=1)(frames) if len(frames) > 1 else frames[0]
-    maps = FoldedTimeDistributed(_lower_scls(config), name="time_distributed_scl")(x)
 
-    of_path = ops.split(maps, [1], axis=1) if len(frames) > 1 else [maps]
-    features = []
-    if "spatial" in paths:
-        features.append(_spatial_path(ops.squeeze(of_path[0], axis=1), config))
-    if "temporal" in paths:
-        features.append(_temporal_path(of_path[-1], config, temporal_kernels))
-    x = layers.Concatenate()(features) if len(features) > 1 else features[0]
-    x = _fully_connected(x, config.joint_units, "spatio_temporal_features", config)
-    return keras.Model(inputs, _classifier(x, num_classes, config), name="fstcn")
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        preset: str = "paper",
+        paths: Sequence[str] = PATHS,
+        temporal_kernels: Sequence[int] = (3, 5),
+        classifier_activation: str | None = "softmax",
+        name: str | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
+        **overrides: Any,
+    ):
+        config = _checked_config(
+            num_classes, preset, paths=paths, temporal_kernels=temporal_kernels, **overrides
+        )
+        shape = (config.clip_length, config.crop_size, config.crop_size, 3)
+        with _dtype_policy(dtype) as policy:
+            inputs = {
+                name: keras.Input(shape, dtype="uint8", name=name) for name in ("clip", "clip_diff")
+            }
+            backbone = parts.backbone(config)
+            frame_encoder = difference_encoder = None
+            maps, shapes = {}, {}
+            if "spatial" in config.paths:
+                frame_encoder = parts.frame_encoder(config, backbone)
+                frame = FrameChoice(name="frame_choice")(inputs["clip"])
+                maps["frame"] = frame_encoder(frame)  # (batch, h, w, f)
+                shapes["frame"] = maps["frame"].shape[1:]
+            if "temporal" in config.paths:
+                difference_encoder = parts.difference_encoder(config, backbone)
+                each = layers.TimeDistributed(difference_encoder, name="time_distributed_encoder")
+                maps["differences"] = each(inputs["clip_diff"])  # (batch, l_t, h, w, f')
+                shapes["difference"] = maps["differences"].shape[2:]
+            classifier = parts.classifier(config, num_classes)
+            head = parts.head(config, classifier=classifier, **shapes)
+            outputs = _activated(head(maps)[parts.LOGITS], classifier_activation)
+        super().__init__(inputs=inputs, outputs=outputs, name=name or "fstcn")
+        self.dtype_policy = policy
+        self.config = config
+        self.num_classes = num_classes
+        self.classifier_activation = classifier_activation
+        self.backbone = backbone
+        self.frame_encoder = frame_encoder
+        self.difference_encoder = difference_encoder
+        self.head = head
+        self.classifier = classifier
+
+    def encoder_images(self, samples: Mapping[str, Any]) -> list[tuple[keras.Sequential, Any]]:
+        """Returns each encoder with the images `(images, h, w, 3)` it sees of the samples."""
+        found = []
+        if self.frame_encoder is not None:
+            found.append((self.frame_encoder, samples["clip"][:, self.config.clip_length // 2]))
+        if self.difference_encoder is not None:
+            differences = samples["clip_diff"]
+            images = ops.reshape(differences, (-1, *differences.shape[2:]))
+            found.append((self.difference_encoder, images))
+        return found
 
 
-def auxiliary_classifier(*, num_classes: int, preset: str = "paper", **overrides) -> keras.Model:
-    """Builds the image classifier that pre-trains the lower and the parallel SCL.
+@keras.saving.register_keras_serializable(package="fstcn_keras")
+class AuxiliaryClassifier(_ImageNetwork):
+    """The image classifier that pre-trains the backbone and the parallel SCL.
+
+    It is the spatial path of `FSTCN` with a classifier of its own; layers bear the names that they
+    have there.
+
+    Example:
+        >>> AuxiliaryClassifier(num_classes=5, preset="small").input["frame"].shape
+        (None, 108, 108, 3)
 
     Args:
-        num_classes: number of classes of images.
-        preset: as for `fstcn`.
+        num_classes: number of classes of images, `N`.
+        preset: a key of `fstcn_keras.PRESETS`.
+        classifier_activation: `"softmax"`, or `None` for logits.
+        name: of the model.
+        dtype: policy of all layers; Keras' global one by default.
         **overrides: fields of `FSTCNConfig`.
 
-    Returns:
-        A model from `{"frame": (batch, h, w, 3) uint8}` to probabilities
-        `(batch, num_classes)`; its layers bear the names they have in `fstcn`.
+    Input shape:
+        `{"frame": (batch, h, w, 3)}` uint8 RGB.
+
+    Output shape:
+        `(batch, N)`, float32.
+
+    Attributes:
+        config: the `FSTCNConfig`.
+        num_classes: `N`.
+        classifier_activation: as given.
+        backbone: as in `FSTCN`.
+        frame_encoder: as in `FSTCN`.
+        head: see `parts.auxiliary_head`.
+        classifier: the head's last layer.
 
     Raises:
-        ValueError: if an argument is unknown or out of range.
+        ValueError: if an argument is unknown or out of range, or images are not uint8.
 
     Reference:
         Sun et al. 2015, section 2.3 and the dashed red box of Figure 1.
     """
-    _check_choices(num_classes, PATHS, (3,))
-    config = preset_config(preset, **overrides)
-    frame = keras.Input((config.crop_size, config.crop_size, 3), dtype="uint8", name="frame")
-    x = SCLS[config.scl].frame_normalization()(frame)
-    x = _spatial_path(_lower_scls(config)(x), config)
-    return keras.Model(
-        {"frame": frame}, _classifier(x, num_classes, config), name="auxiliary_classifier"
-    )
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        preset: str = "paper",
+        classifier_activation: str | None = "softmax",
+        name: str | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
+        **overrides: Any,
+    ):
+        config = _checked_config(num_classes, preset, **overrides)
+        with _dtype_policy(dtype) as policy:
+            shape = (config.crop_size, config.crop_size, 3)
+            frame = keras.Input(shape, dtype="uint8", name="frame")
+            backbone = parts.backbone(config)
+            frame_encoder = parts.frame_encoder(config, backbone)
+            maps = frame_encoder(frame)
+            classifier = parts.classifier(config, num_classes)
+            head = parts.auxiliary_head(config, classifier=classifier, frame=maps.shape[1:])
+            outputs = _activated(head({"frame": maps})[parts.LOGITS], classifier_activation)
+        super().__init__(
+            inputs={"frame": frame}, outputs=outputs, name=name or "auxiliary_classifier"
+        )
+        self.dtype_policy = policy
+        self.config = config
+        self.num_classes = num_classes
+        self.classifier_activation = classifier_activation
+        self.backbone = backbone
+        self.frame_encoder = frame_encoder
+        self.head = head
+        self.classifier = classifier
+
+    def encoder_images(self, samples: Mapping[str, Any]) -> list[tuple[keras.Sequential, Any]]:
+        """Returns the encoder with the images `(images, h, w, 3)` it sees of the samples."""
+        return [(self.frame_encoder, samples["frame"])]
 
 
-def layer_outputs(model: keras.Model, names: Sequence[str]) -> dict[str, keras.KerasTensor]:
-    """Outputs of those of the named layers that the network has, by name."""
-    present = {layer.name for layer in model.layers}
-    return {name: model.get_layer(name).output for name in names if name in present}
+def fstcn(**arguments: Any) -> FSTCN:
+    """Builds `FSTCN(**arguments)`.
+
+    Example:
+        >>> fstcn(num_classes=5, preset="small").num_classes
+        5
+    """
+    return FSTCN(**arguments)
 
 
-def _check_choices(num_classes: int, paths: Sequence[str], temporal_kernels: Sequence[int]):
+def auxiliary_classifier(**arguments: Any) -> AuxiliaryClassifier:
+    """Builds `AuxiliaryClassifier(**arguments)`.
+
+    Example:
+        >>> auxiliary_classifier(num_classes=7, preset="small").output.shape
+        (None, 7)
+    """
+    return AuxiliaryClassifier(**arguments)
+
+
+def scale_features(model: FSTCN | AuxiliaryClassifier, samples: Mapping[str, np.ndarray]):
+    """Gives the features of the backbone a root mean square of 1 over some samples.
+
+    What follows is initialised for that; features of ImageNet networks are of any size. Does
+    nothing to a backbone without a `FeatureScale`.
+
+    Args:
+        model: the network.
+        samples: its inputs by name, uint8 `(batch, ...)`.
+    """
+    for scale in model.backbone.layers:
+        if isinstance(scale, FeatureScale):
+            maps = []
+            for encoder, x in model.encoder_images(samples):
+                for layer in encoder.layers[:-1]:  # up to the backbone
+                    x = layer(x)
+                maps.append(ops.cast(x, "float32"))
+            size = ops.sqrt(ops.mean(ops.square(ops.concatenate(maps))))
+            scale.scale.assign(scale.scale / ops.maximum(size, 1e-12))
+
+
+def _checked_config(num_classes: int, preset: str, **overrides: Any) -> FSTCNConfig:
     if num_classes < 1:
         raise ValueError(f"`num_classes` must be positive. Received: num_classes={num_classes}")
-    if isinstance(paths, str) or sorted(paths) not in (["spatial"], ["temporal"], sorted(PATHS)):
-        raise ValueError(f"`paths` must name one or both of {PATHS}. Received: paths={paths!r}")
-    if isinstance(temporal_kernels, int) or not temporal_kernels or min(temporal_kernels) < 1:
-        raise ValueError(
-            "`temporal_kernels` must hold positive kernel sizes. "
-            f"Received: temporal_kernels={temporal_kernels}"
-        )
+    return preset_config(preset, **overrides)
 
 
-def _weight_decay(config: FSTCNConfig):
-    """Keras' L2 has no 1/2: the gradient of `wd / 2 * w^2` is the paper's `wd * w`."""
-    return keras.regularizers.L2(config.weight_decay / 2) if config.weight_decay else None
+def _activated(logits, activation: str | None):
+    if activation is None:
+        return logits
+    return layers.Activation(activation, dtype="float32", name="probabilities")(logits)
 
 
-def _lower_scls(config: FSTCNConfig) -> keras.Model:
-    return build_scl(
-        config.scl,
-        size=config.crop_size,
-        width=config.width,
-        regularizer=_weight_decay(config),
-    )
-
-
-def _spatial_path(x, config: FSTCNConfig):
-    """Parallel SCL and its two FCs: (batch, h, w, f) -> (batch, path_units[1])."""
-    filters = round(512 * config.width)
-    x = _upper_scl(filters, "parallel_scl", config)(x)
-    x = CeilMaxPooling2D(3, 2, name="parallel_pool")(x)
-    places = x.shape[1] * x.shape[2]
-    x = layers.Flatten(name="spatial_flatten")(x)
-    x = _fully_connected(x, config.path_units[0], "spatial_fc", config, places=places)
-    return _fully_connected(x, config.path_units[1], "spatial_features", config)
-
-
-def _temporal_path(x, config: FSTCNConfig, temporal_kernels: Sequence[int]):
-    """SCL, T-P operator, TCL and two FCs: (batch, l_t, h, w, f) -> (batch, path_units[1])."""
-    filters = round(128 * config.width)
-    regularizer = _weight_decay(config)
-    scl = _upper_scl(filters, "temporal_scl", config)
-    x = FoldedTimeDistributed(scl, name="time_distributed_temporal_scl")(x)
-    pool = CeilMaxPooling2D(3, 3, name="temporal_pool")
-    x = FoldedTimeDistributed(pool, name="time_distributed_temporal_pool")(x)
-    x = TPOperator(
-        filters,
-        kernel_initializer=None if config.initialization == "he" else NearIdentity(),
-        kernel_regularizer=regularizer,
-        name="tp_operator",
-    )(x)
-    x = TemporalConvolution(
-        round(32 * config.width),
-        kernel_sizes=temporal_kernels,
-        dropout=config.dropout,
-        kernel_initializer=_over_places(x.shape[-1], config),
-        kernel_regularizer=regularizer,
-        name="tcl",
-    )(x)  # (batch, l_t, f', maps)
-    moments = x.shape[1]
-    x = layers.Flatten(name="temporal_flatten")(x)
-    x = _fully_connected(x, config.path_units[0], "temporal_fc", config, places=moments)
-    return _fully_connected(x, config.path_units[1], "temporal_features", config)
-
-
-def _upper_scl(filters: int, name: str, config: FSTCNConfig) -> layers.Conv2D:
-    """Conv(filters, 3, 1) with a ReLU, a path's own."""
-    return convolution_relu(
-        filters,
-        3,
-        name,
-        _weight_decay(config),
-        layer=WinogradConvolution2D,
-        initializer="he_normal" if config.initialization == "he" else NearIdentity(),
-    )
-
-
-def _over_places(places: int, config: FSTCNConfig) -> str | keras.Initializer:
-    """How a layer starts whose inputs are the features of so many places or moments."""
-    return "he_normal" if config.initialization == "he" else MeanOverPlaces(places)
-
-
-def _fully_connected(x, units: int, name: str, config: FSTCNConfig, *, places: int = 1):
-    """Dense, ReLU and dropout; `places` says of how many the flattened features are."""
-    x = LargeDense(
-        units,
-        activation="relu",
-        kernel_initializer=_over_places(places, config),
-        kernel_regularizer=_weight_decay(config),
-        name=name,
-    )(x)
-    return layers.Dropout(config.dropout, name=f"{name}_dropout")(x)
-
-
-def _classifier(x, num_classes: int, config: FSTCNConfig):
-    return layers.Dense(
-        num_classes,
-        activation="softmax",
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-        kernel_regularizer=_weight_decay(config),
-        dtype="float32",
-        name=CLASSIFIER,
-    )(x)
+@contextlib.contextmanager
+def _dtype_policy(dtype: str | keras.DTypePolicy | None) -> Iterator[keras.DTypePolicy]:
+    """Has the layers made within compute by this policy, Keras' global one if it is `None`."""
+    before = keras.config.dtype_policy()
+    policy = keras.dtype_policies.get(dtype) if dtype is not None else before
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield policy
+    finally:
+        keras.config.set_dtype_policy(before)

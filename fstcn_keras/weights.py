@@ -10,8 +10,8 @@ import h5py
 import keras
 import numpy as np
 
-from fstcn_keras.backbones.registry import SCLS, Application
-from fstcn_keras.model import CLASSIFIER
+from fstcn_keras.backbones import BACKBONE_NAMES, get_backbone
+from fstcn_keras.parts import LOGITS, all_layers
 
 VIDEOS = "source_videos"  # in a file: a list in JSON, as paths need not be UTF-8
 
@@ -52,11 +52,11 @@ def load_weights(model: keras.Model, path: str | Path) -> WeightsReport:
 
     Reads the HDF5 format of Keras Applications: groups named after layers, each with an
     attribute `weight_names`, in the order of the layer's own weights. Spellings of names that
-    earlier versions of Keras have are understood: `Conv/BatchNorm` for `conv_bn`. The lower SCLs
+    earlier versions of Keras have are understood: `Conv/BatchNorm` for `conv_bn`. The backbone
     alone will do, and so will the whole auxiliary classifier as `save_weights` writes it.
 
     Args:
-        model: see `fstcn_keras.fstcn` and `fstcn_keras.auxiliary_classifier`.
+        model: see `fstcn_keras.FSTCN` and `fstcn_keras.AuxiliaryClassifier`.
         path: the file.
 
     Raises:
@@ -71,27 +71,26 @@ def load_weights(model: keras.Model, path: str | Path) -> WeightsReport:
     return report
 
 
-def load_imagenet_weights(model: keras.Model, scl: str) -> WeightsReport:
-    """Sets the lower SCLs to the ImageNet weights that Keras Applications publishes.
+def load_imagenet_weights(model: keras.Model, backbone: str) -> WeightsReport:
+    """Sets the backbone to the ImageNet weights that Keras Applications publishes.
 
     Keras keeps them in its cache folder, and downloads them if they are not there.
 
     Args:
-        model: see `fstcn_keras.fstcn` and `fstcn_keras.auxiliary_classifier`.
-        scl: name of its lower SCLs.
+        model: see `fstcn_keras.FSTCN` and `fstcn_keras.AuxiliaryClassifier`.
+        backbone: name of its backbone.
 
     Raises:
-        ValueError: if there are none for these lower SCLs, or they cannot be had.
+        ValueError: if there are none for this backbone, or they cannot be had.
     """
-    build = SCLS[scl].build
-    if not isinstance(build, Application):
-        names = [name for name, scl in SCLS.items() if isinstance(scl.build, Application)]
-        raise ValueError(f"Keras publishes no ImageNet weights of {scl}, only of {names}")
+    published = [name for name in BACKBONE_NAMES if get_backbone(name).imagenet]
+    if backbone not in published:
+        raise ValueError(f"Keras publishes no ImageNet weights of {backbone}, only of {published}")
     try:
-        network = build.network(weights="imagenet", input_shape=(224, 224, 3))
+        network = get_backbone(backbone).imagenet()
     except Exception as error:  # what `keras.utils.get_file` raises has no type of its own
         raise ValueError(
-            f"the ImageNet weights of {build.name} are neither in Keras' cache nor can they be "
+            f"the ImageNet weights of {backbone} are neither in Keras' cache nor can they be "
             f"downloaded ({error})"
         ) from error
     return copy_weights(network, model)
@@ -134,18 +133,19 @@ def source_videos(path: str | Path) -> list[str]:
 
 
 def named_layers(model: keras.Model) -> dict[str, keras.Layer]:
-    """Layers with weights by name, those inside wrappers and inner models in their place.
+    """Returns layers with weights by name, those inside wrappers and inner models in their place.
 
     The classifier is not among them: it belongs to its own classes and features.
     """
-    layers = {}
-    for layer in model.layers:
-        inner = getattr(layer, "layer", layer)
-        if isinstance(inner, keras.Model):
-            layers |= named_layers(inner)
-        elif inner.weights and inner.name != CLASSIFIER:
-            layers[inner.name] = inner
-    return layers
+    return {
+        layer.name: layer
+        for layer in all_layers(model)
+        if layer.weights and layer.name != LOGITS and not _is_container(layer)
+    }
+
+
+def _is_container(layer: keras.Layer) -> bool:
+    return isinstance(layer, keras.Model | keras.layers.Wrapper)
 
 
 def _tensors(model: keras.Model) -> dict[tuple[str, int], np.ndarray]:

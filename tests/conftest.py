@@ -1,11 +1,13 @@
 """What all tests share."""
 
-from fstcn_keras.imports import set_up_tensorflow
+import os
 
-set_up_tensorflow()  # before Keras imports it: as the commands that tests start compute
+os.environ["FSTCN_KERAS_LAZY"] = "1"  # of processes that tests start to decode in
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the commands that tests start compute
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
-import keras  # noqa: E402
-import pytest  # noqa: E402
+import keras
+import pytest
 
 pytest.register_assert_rewrite("tests.contracts")
 

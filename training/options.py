@@ -9,11 +9,11 @@ from typing import Literal
 
 import yaml
 
+from fstcn_keras.backbones import BACKBONE_NAMES
 from fstcn_keras.config import (
     INITIALIZATIONS,
     PATHS,
     PRESETS,
-    SCL_NAMES,
     FSTCNConfig,
     preset_config,
 )
@@ -60,7 +60,7 @@ class FitOptions(CollectionOptions):
     preset: Literal[tuple(PRESETS)] = option("small", "size of the network")
     paths: tuple[Literal[PATHS], ...] = option(PATHS, "paths of the network: Table 2")
     temporal_kernels: tuple[int, ...] = option((3, 5), "kernel sizes of the TCL: Table 1")
-    scl: Literal[SCL_NAMES] | None = option(None, "lower SCLs (default: the preset's)")
+    scl: Literal[BACKBONE_NAMES] | None = option(None, "lower SCLs (default: the preset's)")
     scl_weights: Literal["imagenet"] | Path | None = option(
         None,
         "HDF5 file of pre-trained weights, of the lower SCLs or the auxiliary classifier; "
@@ -131,7 +131,7 @@ class FitOptions(CollectionOptions):
     def __post_init__(self):
         for name in OF_PRESET:
             if getattr(self, name) is None:
-                self._fill(name, getattr(PRESETS[self.preset], name))
+                self._fill(name, preset_value(self.preset, name))
         if self.recipe is None:
             self._fill("recipe", "paper" if self.preset == "paper" else "modern")
         for name, value in dataclasses.asdict(RECIPES[self.recipe, self.preset]).items():
@@ -162,8 +162,11 @@ class FitOptions(CollectionOptions):
 
     def network(self) -> dict:
         """What the network is built with; the weight decay is the optimiser's."""
-        chosen = {name: getattr(self, name) for name in ("preset", *OF_PRESET, "dropout")}
-        return {**chosen, "weight_decay": 0.0}
+        chosen = {
+            name: getattr(self, name)
+            for name in ("preset", "short_side", "initialization", "dropout")
+        }
+        return {**chosen, "backbone": self.scl, "weight_decay": 0.0}
 
     def config(self) -> FSTCNConfig:
         """The configuration of the network."""
@@ -171,7 +174,7 @@ class FitOptions(CollectionOptions):
 
     def preset_text(self) -> str:
         """The preset, and what of it the command changed."""
-        own = {name: getattr(PRESETS[self.preset], name) for name in OF_PRESET}
+        own = {name: preset_value(self.preset, name) for name in OF_PRESET}
         return self._with_changes(self.preset, own)
 
     def recipe_text(self) -> str:
@@ -204,7 +207,7 @@ class FitOptions(CollectionOptions):
             return self.out
         split = "all" if self.split == "all" else split_folder(self.split)
         name = f"{self.dataset}-{split}-{self.preset}"
-        if self.scl != PRESETS[self.preset].scl:
+        if self.scl != PRESETS[self.preset].backbone:
             name += f"-{self.scl}"
         return Path("runs") / (name if self.paths == PATHS else f"{name}-{'-'.join(self.paths)}")
 
@@ -217,6 +220,11 @@ class FitOptions(CollectionOptions):
             dataclasses.replace(self, split=split, out=folder / split_folder(split))
             for split in SPLITS
         ]
+
+
+def preset_value(preset: str, name: str):
+    """Returns what a preset has for an option of `OF_PRESET`."""
+    return getattr(PRESETS[preset], {"scl": "backbone"}.get(name, name))
 
 
 def split_folder(split: int) -> str:

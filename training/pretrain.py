@@ -13,7 +13,8 @@ from typing import Literal, get_type_hints
 
 import tensorflow as tf
 
-from fstcn_keras.config import PRESETS, SCL_NAMES
+from fstcn_keras.backbones import BACKBONE_NAMES
+from fstcn_keras.config import PRESETS
 from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.weights import save_weights
 from training import cli, figures
@@ -51,7 +52,7 @@ class PretrainOptions:
 
     images: Path | None = option(None, "folder of the images, one sub-folder for each class")
     preset: Literal[tuple(PRESETS)] = _as_in_fit("preset")
-    scl: Literal[SCL_NAMES] | None = _as_in_fit("scl")
+    scl: Literal[BACKBONE_NAMES] | None = _as_in_fit("scl")
     recipe: _HINTS["recipe"] = _as_in_fit("recipe")
     optimizer: _HINTS["optimizer"] = _as_in_fit("optimizer")
     batch_size: int | None = option(None, "images in a batch, over all devices")

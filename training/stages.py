@@ -8,7 +8,6 @@
 `pretrain` runs the first, `fit` those of the others that are configured.
 """
 
-import contextlib
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from fstcn_keras import auxiliary_classifier, fstcn
-from fstcn_keras.backbones.registry import lower_scls, scale_features
+from fstcn_keras import accelerate, auxiliary_classifier, fstcn
 from fstcn_keras.files import atomic_write_text
-from fstcn_keras.model import CLASSIFIER
+from fstcn_keras.model import scale_features
 from fstcn_keras.weights import (
     WeightsReport,
     copy_weights,
@@ -97,8 +95,11 @@ def auxiliary_stage(
 ) -> Stage:
     """Stage 2, or 1. Pre-trained layers but the last three move at `--auxiliary-scl-rate`."""
     keras.utils.set_random_seed(options.seed)
-    with dtype_policy(options.precision):
-        model = auxiliary_classifier(num_classes=videos.num_classes, **options.network())
+    model = auxiliary_classifier(
+        num_classes=videos.num_classes,
+        dtype=dtype_policy(options.precision),
+        **options.network(),
+    )
     loaded = _load_file(model, options, run)
     pretrained = [layer for layer in loaded if layer not in LAST_LAYERS]
     return _stage(
@@ -162,21 +163,21 @@ def _take_over(before: keras.Model, model: keras.Model) -> tuple[str, ...]:
     """Gives the network what the one of the stage before learned; the names of those layers."""
     report = copy_weights(before, model)
     print(f"from the {before.name} of the stage before: {report}")
-    if before.name == model.name:  # another network's classifier is of other features
-        model.get_layer(CLASSIFIER).set_weights(before.get_layer(CLASSIFIER).get_weights())
+    if type(before) is type(model):  # another network's classifier is of other features
+        model.classifier.set_weights(before.classifier.get_weights())
     return report.layers
 
 
 def initial_network(options: FitOptions, *, num_classes: int) -> keras.Model:
     """FSTCN with the random weights that the run's seed gives it, before any are loaded."""
     keras.utils.set_random_seed(options.seed)
-    with dtype_policy(options.precision):
-        return fstcn(
-            num_classes=num_classes,
-            paths=options.paths,
-            temporal_kernels=options.temporal_kernels,
-            **options.network(),
-        )
+    return fstcn(
+        num_classes=num_classes,
+        paths=options.paths,
+        temporal_kernels=options.temporal_kernels,
+        dtype=dtype_policy(options.precision),
+        **options.network(),
+    )
 
 
 def _load_file(model: keras.Model, options: FitOptions, run: Path) -> tuple[str, ...]:
@@ -207,7 +208,7 @@ def load_scl_weights(model: keras.Model, options: FitOptions) -> WeightsReport:
     except ValueError as error:
         hint = "; give a file with --scl-weights FILE" if weights == "imagenet" else ""
         raise UserError(f"--scl-weights: {error}{hint}") from error
-    lower = named_layers(lower_scls(model)).keys() - {"feature_scale"}
+    lower = named_layers(model.backbone).keys() - {"feature_scale"}
     if lacking := sorted(lower - set(report.layers)):
         raise UserError(
             f"--scl-weights: {weights} holds {len(lower) - len(lacking)} of the {len(lower)} "
@@ -229,6 +230,7 @@ def _stage(
     trained: Collection[str],
     rates: Mapping[str, float],
 ) -> Stage:
+    accelerate(model)
     layers = named_layers(model)
     for layer_name, rate in rates.items():
         # frames and differences share a batch: its statistics would be those of neither
@@ -292,12 +294,6 @@ def describe(stage: Stage, rates: Mapping[str, float]) -> str:
     return text
 
 
-@contextlib.contextmanager
-def dtype_policy(name: str):
-    """Within, layers are made with this policy; `"auto"` is the one that is fast here."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(fast_precision() if name == "auto" else name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
+def dtype_policy(precision: str) -> str:
+    """Returns the policy of a network's layers; `"auto"` is the one that is fast here."""
+    return fast_precision() if precision == "auto" else precision

@@ -1,11 +1,5 @@
-"""What runs the layers, and which of their forms suit it.
+"""What runs the layers, which decides the forms that suit it."""
 
-A layer may compute the same numbers by other operations than Keras' own, where those are known to
-be faster. Layers ask here while a network is traced.
-"""
-
-import contextlib
-import contextvars
 import functools
 import sys
 from collections.abc import Callable, Sequence
@@ -17,20 +11,6 @@ import numpy as np
 from fstcn_keras.acceleration.processor import instructions
 
 _CALLS_AT_ONCE = 3  # of `overlapped`: two keep two cores busy most of the time
-_portable = contextvars.ContextVar("portable", default=False)
-
-
-@contextlib.contextmanager
-def portable():
-    """What this thread traces within is of Keras' own operations, whatever may run it later.
-
-    TensorFlow Serving, for one, may have no compiler, and other machines other processors.
-    """
-    before = _portable.set(True)
-    try:
-        yield
-    finally:
-        _portable.reset(before)
 
 
 def under_jax() -> bool:
@@ -39,8 +19,8 @@ def under_jax() -> bool:
 
 
 def on_processor() -> bool:
-    """Whether TensorFlow computes on this machine's processor, on nothing else: not `portable`."""
-    if keras.backend.backend() != "tensorflow" or _portable.get():
+    """Whether TensorFlow computes on this machine's processor, on nothing else."""
+    if keras.backend.backend() != "tensorflow":
         return False
     return all(name.startswith("cpu") for name in keras.distribution.list_devices())
 
@@ -76,19 +56,23 @@ def compiled(function: Callable) -> Callable:
     return tf.function(function, autograph=False, jit_compile=True)
 
 
-def inference(network: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+def inference(
+    network: keras.Model, shape: tuple[int | None, ...]
+) -> Callable[[np.ndarray], np.ndarray]:
     """A network of one input as a function of batches.
 
-    Under TensorFlow it is traced here, once, with the lengths that the input leaves open left open,
-    and several threads may call it.
+    Under TensorFlow it is traced here, once, and several threads may call it.
+
+    Args:
+        network: of uint8 images.
+        shape: of its input; lengths that are `None` are left open.
     """
     if keras.backend.backend() != "tensorflow":
         return network.predict_on_batch
     import tensorflow as tf
 
-    (x,) = network.inputs
     traced = tf.function(functools.partial(network, training=False), autograph=False)
-    run = traced.get_concrete_function(tf.TensorSpec(x.shape, x.dtype))
+    run = traced.get_concrete_function(tf.TensorSpec(shape, "uint8"))
     return lambda x: run(tf.constant(x)).numpy()
 
 

@@ -88,16 +88,17 @@ def export(
 def _export_network(model, file: Path, format: str):
     import keras
 
-    from fstcn_keras.acceleration import dispatch
+    from fstcn_keras.acceleration.plain_export import plain_copy
 
-    named = keras.Model(model.input, {"probabilities": model.output})
+    network = plain_copy(model, classifier_activation="softmax")
+    named = keras.Model(network.input, {"probabilities": network.output})
     signature = [
         {
             name: keras.InputSpec(shape=x.shape, dtype=x.dtype, name=name)
-            for name, x in model.input.items()
+            for name, x in network.input.items()
         }
     ]
-    with warnings.catch_warnings(), dispatch.portable():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of Keras, about NumPy
         named.export(file, format=format, input_signature=signature, verbose=False)
 

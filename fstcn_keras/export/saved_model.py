@@ -8,14 +8,15 @@ import numpy as np
 import tensorflow as tf
 
 from fstcn_keras import clips
-from fstcn_keras.acceleration import dispatch
+from fstcn_keras.acceleration.plain_export import plain_copy
 from fstcn_keras.classifier import ActionClassifier, load_description
-from fstcn_keras.model import FEATURES, layer_outputs
+from fstcn_keras.model import FSTCN
+from fstcn_keras.parts import FEATURES
 from fstcn_keras.runs import saved_model_version
 from fstcn_keras.video import MAX_SIDE
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.resizing import resize, short_side_weights
-from fstcn_keras.views.scoring import ImagePath, ViewScorer
+from fstcn_keras.views.scoring import PROBABILITIES, ImageEncoder, ViewScorer
 
 DESCRIPTION = "assets.extra"  # folder of a SavedModel that TensorFlow leaves to its users
 _BASE = 2**31  # above every frame number
@@ -78,29 +79,27 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
 
     Raises:
         RuntimeError: if Keras does not run on TensorFlow.
-        ValueError: if the network is not one that `fstcn` has built.
+        ValueError: if the network is not `FSTCN`.
     """
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
             f"A SavedModel needs Keras on TensorFlow. Received: {keras.backend.backend()}"
         )
-    network, plan = classifier.model, classifier.plan
+    if not isinstance(classifier.model, FSTCN):
+        raise ValueError(f"The network must be FSTCN. Received: {classifier.model.name}")
+    network, plan = plain_copy(classifier.model, classifier_activation="softmax"), classifier.plan
     frames = tf.TensorSpec((None, None, None, 3), tf.uint8, name="frames")
     jpegs = tf.TensorSpec((None,), tf.string, name="frames")
     shape = (None, plan.clip_length, plan.crop_size, plan.crop_size, 3)
     pair = [tf.TensorSpec(shape, tf.uint8, name=name) for name in ("clip", "clip_diff")]
-
-    probabilities = ViewScorer(network, plan, {"probabilities": network.output})
-    if not probabilities.paths:
-        raise ValueError(f"The network must be one that `fstcn` builds. Received: {network.name}")
-    features = ViewScorer(network, plan, layer_outputs(network, FEATURES))
+    scorer = ViewScorer(network, plan)
 
     def serving_default(clip, clip_diff):
         views = {"clip": clip, "clip_diff": clip_diff}
         return {"probabilities": network(views, training=False)}
 
     def classify(load, num_frames):
-        views = score_views(probabilities, plan, load, num_frames)["probabilities"]
+        views = score_views(scorer, plan, load, num_frames)[PROBABILITIES]
         return ranked(views, classifier.classes)
 
     def classify_video(frames):
@@ -110,14 +109,14 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
         return classify(*jpeg_loader(frames, plan.short_side))
 
     def embed(frames):
-        views = score_views(features, plan, *frame_loader(frames, plan.short_side))
-        return {name: tf.reduce_mean(x, axis=(0, 1)) for name, x in views.items()}
+        views = score_views(scorer, plan, *frame_loader(frames, plan.short_side))
+        return {
+            name: tf.reduce_mean(x, axis=(0, 1)) for name, x in views.items() if name in FEATURES
+        }
 
     archive = keras.export.ExportArchive()
-    archive.track(network)
-    for scorer in (probabilities, features):
-        for part in (*scorer.convolutions, scorer.head):
-            archive.track(part)
+    for part in (network, scorer.head):
+        archive.track(part)
     endpoints = {
         serving_default: pair,
         classify_video: [frames],
@@ -125,8 +124,7 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
         embed: [frames],
     }
     for function, signature in endpoints.items():
-        traced = dispatch.portable()(function)  # when it is written
-        archive.add_endpoint(function.__name__, traced, input_signature=signature)
+        archive.add_endpoint(function.__name__, function, input_signature=signature)
     return archive
 
 
@@ -192,17 +190,14 @@ def score_views(
     """
     starts, clip_of = tf.unique(start_frames(plan, num_frames))
     pairs = pair_indices(plan, starts, num_frames)  # (starts, 2, l_t)
-    parts = [
-        path_maps(path, network, plan, load, pairs)
-        for path, network in zip(scorer.paths, scorer.convolutions, strict=True)
-    ]
+    maps = [encoder_maps(encoder, plan, load, pairs) for encoder in scorer.encoders]
 
     def score(clip):
-        inputs = []
-        for path, (maps, image_of) in zip(scorer.paths, parts, strict=True):
-            of_clip = tf.gather(maps, image_of[clip])  # (images, C, h, w, f)
+        inputs = {}
+        for encoder, (image_maps, image_numbers) in zip(scorer.encoders, maps, strict=True):
+            of_clip = tf.gather(image_maps, image_numbers[clip])  # (images, C, h, w, f)
             swapped = tf.transpose(of_clip, (1, 0, 2, 3, 4))
-            inputs.append(swapped if path.sees_differences else swapped[:, 0])
+            inputs[encoder.head_input] = swapped if encoder.sees_differences else swapped[:, 0]
         return scorer.head(inputs, training=False)
 
     outputs = {
@@ -214,14 +209,13 @@ def score_views(
     return {name: tf.gather(x, clip_of) for name, x in scores.items()}
 
 
-def path_maps(
-    path: ImagePath, network: keras.Model, plan: ViewPlan, load: Loader, pairs: tf.Tensor
+def encoder_maps(
+    encoder: ImageEncoder, plan: ViewPlan, load: Loader, pairs: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Maps of the distinct images that a path takes of some clips.
+    """Encodes the distinct images that an encoder takes of some clips.
 
     Args:
-        path: the path.
-        network: its convolutions.
+        encoder: the encoder.
         plan: the views.
         load: gives a frame by its number.
         pairs: frame numbers int32 `(clips, 2, l_t)`.
@@ -232,24 +226,25 @@ def path_maps(
     """
     middle = plan.clip_length // 2
     first, later = pairs[:, 0], pairs[:, 1]  # (clips, l_t)
-    if not path.sees_differences:
+    if not encoder.sees_differences:
         first = later = first[:, middle : middle + 1]
     numbers = tf.cast(first, tf.int64) * _BASE + tf.cast(later, tf.int64)  # two in one
-    distinct, image_of = tf.unique(tf.reshape(numbers, (-1,)))
+    distinct, image_numbers = tf.unique(tf.reshape(numbers, (-1,)))
 
-    def convolve(number):
+    def encode(number):
         image = load(tf.cast(number // _BASE, tf.int32))
-        if path.sees_differences:
+        if encoder.sees_differences:
             other = load(tf.cast(number % _BASE, tf.int32))
             image = tf.maximum(image, other) - tf.minimum(image, other)
         if plan.views == "exact":
-            return network(crops(plan, image), training=False)
-        whole = network(tf.stack([image, tf.reverse(image, axis=[1])]), training=False)
-        return cut_maps(whole, crop_corners(plan, image), path.map_shape)
+            return encoder.network(crops(plan, image), training=False)
+        mirrored = tf.reverse(image, axis=[1])
+        whole = encoder.network(tf.stack([image, mirrored]), training=False)
+        return cut_maps(whole, crop_corners(plan, image), encoder.map_shape)
 
-    signature = tf.TensorSpec((clips.NUM_CROPS, *path.map_shape), tf.float32)
-    maps = tf.map_fn(convolve, distinct, fn_output_signature=signature, parallel_iterations=1)
-    return maps, tf.reshape(image_of, tf.shape(numbers))
+    signature = tf.TensorSpec((clips.NUM_CROPS, *encoder.map_shape), tf.float32)
+    maps = tf.map_fn(encode, distinct, fn_output_signature=signature, parallel_iterations=1)
+    return maps, tf.reshape(image_numbers, tf.shape(numbers))
 
 
 def start_frames(plan: ViewPlan, num_frames: tf.Tensor) -> tf.Tensor:

@@ -3,8 +3,6 @@
 import keras
 from keras import ops
 
-from fstcn_keras.acceleration import dispatch, xla_ops
-
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class CeilMaxPooling2D(keras.layers.Layer):
@@ -54,17 +52,21 @@ class CeilMaxPooling2D(keras.layers.Layer):
     def _overhang(self, length):
         return (self._output_length(length) - 1) * self.strides + self.pool_size - length
 
+    def pad(self, x):
+        """Returns maps with what the last windows hang over, minus infinity, added."""
+        _, h, w, _ = ops.shape(x)
+        edges = [(0, 0), (0, self._overhang(h)), (0, self._overhang(w)), (0, 0)]
+        return ops.pad(x, edges, constant_values=float("-inf"))
+
     def call(self, x):
         _, h, w, _ = ops.shape(x)  # tensors where they are not static
         overhangs = self._overhang(h), self._overhang(w)
         static = isinstance(h, int) and isinstance(w, int)
-        if dispatch.under_jax():
-            return xla_ops.max_pool(_padded(x, overhangs), self.pool_size, self.strides)
         padding = "valid"
         if static and overhangs == (1, 1) and self.pool_size == self.strides + 1:
             padding = "same"  # adds one row and column, at the bottom and right, without a copy
         elif not static or any(overhangs):
-            x = _padded(x, overhangs)
+            x = self.pad(x)
         return ops.max_pool(
             x, self.pool_size, self.strides, padding=padding, data_format="channels_last"
         )
@@ -79,8 +81,3 @@ class CeilMaxPooling2D(keras.layers.Layer):
             "pool_size": self.pool_size,
             "strides": self.strides,
         }
-
-
-def _padded(x, overhangs):
-    edges = [(0, 0), *((0, overhang) for overhang in overhangs), (0, 0)]
-    return ops.pad(x, edges, constant_values=float("-inf"))

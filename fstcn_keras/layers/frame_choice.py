@@ -18,7 +18,7 @@ class FrameChoice(keras.layers.Layer):
         `(batch, l_t, ...)`, any dtype, `l_t` static.
 
     Output shape:
-        `(batch, 1, ...)`, the same dtype.
+        `(batch, ...)`, the same dtype.
 
     Reference:
         Sun et al. 2015, section 2.2.
@@ -32,15 +32,14 @@ class FrameChoice(keras.layers.Layer):
     def call(self, x, training=False):
         l_t = x.shape[1]
         if not training:
-            return x[:, l_t // 2 : l_t // 2 + 1]
+            return x[:, l_t // 2]
         batch, frame = ops.shape(x)[0], x.shape[2:]
         chosen = keras.random.randint((batch,), 0, l_t, seed=self.seed_generator)
         frames = ops.reshape(x, (-1, *frame))  # those of all clips, one after another
-        chosen = ops.take(frames, chosen + l_t * ops.arange(batch, dtype="int32"), axis=0)
-        return ops.expand_dims(chosen, axis=1)
+        return ops.take(frames, chosen + l_t * ops.arange(batch, dtype="int32"), axis=0)
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], 1, *input_shape[2:])
+        return (input_shape[0], *input_shape[2:])
 
     def compute_output_spec(self, x, training=False):
         return keras.KerasTensor(self.compute_output_shape(x.shape), dtype=x.dtype)

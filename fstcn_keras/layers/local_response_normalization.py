@@ -1,12 +1,8 @@
 """Local response normalisation across feature channels."""
 
-import functools
-
 import keras
 import numpy as np
 from keras import ops
-
-from fstcn_keras.acceleration import dispatch, xla_ops
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
@@ -17,8 +13,7 @@ class LocalResponseNormalization(keras.layers.Layer):
     y[..., i] = x[..., i] / (bias + alpha / depth * sum_{|j - i| <= depth // 2} x[..., j]^2) ^ beta
     ```
 
-    Channels outside the range count as zero. Where XLA compiles it, see `dispatch.may_compile`, it
-    takes one pass over the maps. Elsewhere the sum over channels is one product with a banded
+    Channels outside the range count as zero. The sum over channels is one product with a banded
     matrix. Squares of activations overflow float16: under that policy the sum runs in float32, as
     the power does under every one, float64 too.
 
@@ -60,20 +55,13 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.alpha = alpha
         self.beta = beta
 
-    def call(self, x, training=None):
-        if dispatch.may_compile(x.shape):
-            return self._fused(x, training=bool(training))
+    def call(self, x, training=None):  # a faster form asks whether gradients will follow
         channels = np.arange(x.shape[-1])
         band = np.abs(channels[:, None] - channels[None, :]) <= self.depth // 2
         squares = ops.square(ops.cast(x, "float32") if self.compute_dtype == "float16" else x)
         band = ops.convert_to_tensor(self.alpha / self.depth * band, squares.dtype)
         scale = self.bias + ops.cast(ops.matmul(squares, band), "float32")
-        return x * ops.cast(xla_ops.power(ops.rsqrt(scale), self.beta), x.dtype)
-
-    @functools.cached_property
-    def _fused(self) -> xla_ops.ResponseNormalization:
-        settings = {name: getattr(self, name) for name in ("depth", "bias", "alpha", "beta")}
-        return xla_ops.ResponseNormalization(**settings)
+        return x * ops.cast(inverse_power(ops.rsqrt(scale), self.beta), x.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -86,3 +74,14 @@ class LocalResponseNormalization(keras.layers.Layer):
             "alpha": self.alpha,
             "beta": self.beta,
         }
+
+
+def inverse_power(root, beta: float):
+    """Returns `s^-beta` from `root = s^(-1/2)`.
+
+    For the usual exponent it takes one more square root; the gradient of a general power would be
+    three times slower.
+    """
+    if beta == 0.75:
+        return root * ops.sqrt(root)
+    return ops.exp(2 * beta * ops.log(root))

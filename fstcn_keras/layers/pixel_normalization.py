@@ -1,12 +1,7 @@
 """From uint8 pixels to what the first convolution expects."""
 
-import functools
-from collections.abc import Callable
-
 import keras
 from keras import ops
-
-from fstcn_keras.acceleration import dispatch
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
@@ -51,19 +46,10 @@ class PixelNormalization(keras.layers.Layer):
         self.channel_order = channel_order
 
     def call(self, x):
-        if dispatch.may_compile(x.shape):
-            return self._in_one_pass(x)
-        return self._normalize_pixels(x)
-
-    def _normalize_pixels(self, x):
         x = (ops.cast(x, "float32") - ops.array(self.mean)) / ops.array(self.std)
         if self.channel_order == "bgr":
             x = ops.flip(x, axis=-1)
         return ops.cast(x, self.compute_dtype)
-
-    @functools.cached_property
-    def _in_one_pass(self) -> Callable:
-        return dispatch.compiled(self._normalize_pixels)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -9,9 +9,9 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from fstcn_keras.backbones.registry import SCLS, Application, build_scl, lower_scls, scale_features
 
 from fstcn_keras import auxiliary_classifier, fstcn
-from fstcn_keras.backbones.registry import SCLS, Application, build_scl, lower_scls, scale_features
 from fstcn_keras.config import SCL_NAMES
 from fstcn_keras.weights import load_imagenet_weights, load_weights
 from tests.networks import TINY

@@ -1,0 +1,34 @@
+"""Products of few rows with a large matrix, in float32 under mixed precision too.
+
+At few rows the time of a fully-connected layer is that of moving its kernel through memory, and
+mixed precision writes it once more, in bfloat16: the layers of `small` and `paper` take 1.49 times
+as long that way (`benchmarks/results/layers.csv`, rows "Dense", bfloat16).
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from fstcn_keras.acceleration import dispatch
+
+MAX_ROWS = 32  # of inputs: at more, multiplying in bfloat16 wins over converting
+
+
+def replacements(layer: keras.Layer) -> dict[str, Any]:
+    """Returns a `call` that picks the format of the product by the number of rows."""
+    mixed = layer.variable_dtype == "float32" != layer.compute_dtype
+    if type(layer) is not keras.layers.Dense or not (mixed and dispatch.on_processor()):
+        return {}
+
+    def call(inputs, training=None):
+        rows = inputs.shape[0] if len(inputs.shape) == 2 else None
+        dtype = "float32" if rows is not None and rows <= MAX_ROWS else layer.compute_dtype
+        x = ops.matmul(ops.cast(inputs, dtype), ops.cast(layer.kernel, dtype))
+        if layer.bias is not None:
+            x = ops.add(x, ops.cast(layer.bias, dtype))
+        if layer.activation is not None:
+            x = layer.activation(x)
+        return ops.cast(x, layer.compute_dtype)
+
+    return {"call": call, "autocast": False}  # the weights reach `call` as they are stored

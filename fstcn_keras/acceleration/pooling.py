@@ -1,0 +1,101 @@
+"""Max pooling made of what XLA fuses, under JAX.
+
+XLA computes the gradient of a maximum pooling by a scatter, several passes over the largest maps of
+the network. With `pixel_convolution` and `response_normalization` this form takes a training step
+of `paper` on an NVIDIA H200 from 43.1 to 26.3 ms (`benchmarks/README.md`, `benchmarks.gpu`).
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from fstcn_keras.acceleration import dispatch
+from fstcn_keras.layers import CeilMaxPooling2D
+
+
+def replacements(layer: keras.Layer) -> dict[str, Any]:
+    """Returns a `call` of `max_pool`."""
+    if not isinstance(layer, CeilMaxPooling2D) or not dispatch.under_jax():
+        return {}
+    return {"call": lambda x: max_pool(layer.pad(x), layer.pool_size, layer.strides)}
+
+
+def max_pool(x, size: int, strides: int):
+    """Maximum over square windows that lie within the maps, with the gradient to the first one.
+
+    Args:
+        x: `(batch, h, w, f)`, static but for the batch.
+        size: side of the windows, pixels.
+        strides: step between windows, pixels; at most `size`.
+
+    Returns:
+        `(batch, (h - size) // strides + 1, (w - size) // strides + 1, f)`.
+    """
+    height, width = x.shape[1:3]
+
+    @ops.custom_gradient
+    def pool(x):
+        maxima, places = _maxima(x, size, strides)
+
+        def gradient(*args, upstream=None):
+            grads = args[0] if upstream is None else upstream
+            blocks = -(-height // strides), -(-width // strides)
+            whole = _of_maxima(grads, places, size, strides, blocks)
+            return whole[:, :height, :width]
+
+        return maxima, gradient
+
+    return pool(x)
+
+
+def _maxima(x, size: int, strides: int):
+    """Maximum of every window, and its place `row * size + column` in it."""
+    dtype = "int8" if size * size <= 128 else "int32"
+    maxima = places = None
+    rows, columns = ((length - size) // strides * strides + 1 for length in x.shape[1:3])
+    for row in range(size):
+        for column in range(size):
+            part = x[:, row : row + rows : strides, column : column + columns : strides]
+            if maxima is None:
+                maxima, places = part, ops.zeros_like(part, dtype=dtype)
+            else:
+                place = ops.cast(row * size + column, dtype)
+                places = ops.where(part > maxima, place, places)
+                maxima = ops.maximum(maxima, part)  # hands NaN on
+    return maxima, places
+
+
+def _of_maxima(grads, places, size: int, strides: int, blocks: tuple[int, int]):
+    """Gradient of the inputs of `_maxima`, `(batch, blocks * strides, ..., f)`.
+
+    Inputs at one place of a block of `strides x strides` belong to the same windows, those of the
+    blocks before: each place is a sum of a few shifted maps, and the places are woven together.
+    """
+    before = (size - 1) // strides
+    edges = [(0, 0), *((before, n - m) for n, m in zip(blocks, grads.shape[1:3], strict=True))]
+    grads = ops.pad(grads, [*edges, (0, 0)])
+    places = ops.pad(places, [*edges, (0, 0)], constant_values=-1)
+
+    def of_place(top: int, left: int):
+        total = ops.zeros((), grads.dtype)
+        for row in range(top, size, strides):
+            for column in range(left, size, strides):
+                first = before - row // strides, before - column // strides
+                window = (
+                    slice(None),
+                    *(slice(i, i + n) for i, n in zip(first, blocks, strict=True)),
+                )
+                here = places[window] == row * size + column
+                total += ops.where(here, grads[window], ops.zeros((), grads.dtype))
+        return total
+
+    batch, (high, wide), features = -1, blocks, grads.shape[-1]
+    rows = [
+        ops.reshape(
+            ops.stack([of_place(top, left) for left in range(strides)], axis=3),
+            (batch, high, wide * strides, features),
+        )
+        for top in range(strides)
+    ]
+    return ops.reshape(ops.stack(rows, axis=2), (batch, high * strides, wide * strides, features))

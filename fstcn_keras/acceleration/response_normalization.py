@@ -1,0 +1,124 @@
+"""Local response normalisation in one compiled pass over the maps.
+
+A training step of the backbone with the plain layer, a product with a banded matrix, takes 1.23 to
+1.33 times as long in float32 and 1.66 to 1.85 times in bfloat16 (`benchmarks/results/layers.csv`,
+rows "LRN, banded").
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from fstcn_keras.acceleration import dispatch
+from fstcn_keras.layers import LocalResponseNormalization
+from fstcn_keras.layers.local_response_normalization import inverse_power
+
+
+def replacements(layer: keras.Layer) -> dict[str, Any]:
+    """Returns a `call` of `ResponseNormalization` where maps can be compiled for."""
+    if not isinstance(layer, LocalResponseNormalization):
+        return {}
+    plain = type(layer).call.__get__(layer)
+    compiled = ResponseNormalization(
+        depth=layer.depth, bias=layer.bias, alpha=layer.alpha, beta=layer.beta
+    )
+
+    def call(x, training=None):
+        if not dispatch.may_compile(x.shape):
+            return plain(x, training=training)
+        return compiled(x, training=bool(training))
+
+    return {"call": call}
+
+
+class ResponseNormalization:
+    """The computation of the layer `LocalResponseNormalization` in few passes over the maps.
+
+    With `s = bias + alpha / depth * sum x^2`, `y = x s^-beta` and the gradient `g` of `y`, that of
+    `x` is
+
+    ```
+    g s^-beta - 2 beta alpha / depth x sum(g y / s)
+    ```
+
+    both sums over neighbouring channels. Computes in float32; for the gradient `s^(-1/2)` is kept
+    in the format of `x`.
+
+    Args:
+        depth, bias, alpha, beta: as those of the layer.
+    """
+
+    def __init__(self, *, depth: int, bias: float, alpha: float, beta: float):
+        self.depth = depth
+        self.bias = bias
+        self.share = alpha / depth
+        self.beta = beta
+        self._outputs = dispatch.compiled(self._lrn)
+        self._outputs_and_root = dispatch.compiled(self._lrn_and_root)
+        self._gradient = dispatch.compiled(self._lrn_gradient)
+
+    def __call__(self, x, *, training: bool):
+        """`y`; outside training TensorFlow, which keeps every custom gradient, finds its own."""
+        if not (training or dispatch.under_jax()):
+            return self._outputs(x)
+
+        @ops.custom_gradient
+        def normalize(x):
+            outputs, root = self._outputs_and_root(x)
+
+            def gradient(*args, upstream=None):
+                grads = args[0] if upstream is None else upstream
+                return self._gradient(x, outputs, root, grads)
+
+            return outputs, gradient
+
+        return normalize(x)
+
+    def _lrn(self, x):
+        return self._lrn_and_root(x)[0]
+
+    def _lrn_and_root(self, x):
+        (values,) = _float32(x)
+        root = ops.rsqrt(self.bias + self.share * self._sum(ops.square(values)))
+        return cast(values * inverse_power(root, self.beta), x.dtype), cast(root, x.dtype)
+
+    def _lrn_gradient(self, x, outputs, root, grads):
+        values, y, root, g = _float32(x, outputs, root, grads)
+        spread = self._sum(g * y * ops.square(root))
+        own = g * inverse_power(root, self.beta)
+        return ops.cast(own - 2 * self.beta * self.share * values * spread, x.dtype)
+
+    def _sum(self, x):
+        """Over neighbouring channels."""
+        half, channels = self.depth // 2, x.shape[-1]
+        padded = ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(half, half)])
+        return sum(padded[..., first : first + channels] for first in range(self.depth))
+
+
+def _float32(*maps):
+    return [ops.cast(x, "float32") for x in maps]
+
+
+def cast(x, dtype):
+    """`ops.cast` of float32, in a program that XLA compiles.
+
+    On a processor XLA rounds to bfloat16 number by number; what is added here to the bits that are
+    cut off, a half less one and the last bit that stays, rounds many at once, to the nearest and
+    of two to the even one as well.
+    """
+    if keras.backend.backend() != "tensorflow" or dtype != "bfloat16":
+        return ops.cast(x, dtype)
+
+    @ops.custom_gradient
+    def rounded(x):
+        def gradient(*args, upstream=None):
+            return ops.cast(args[0] if upstream is None else upstream, x.dtype)
+
+        bits = ops.view(x, "uint32")
+        one, half, length = (ops.cast(n, "uint32") for n in (1, 2**15, 16))
+        last = ops.bitwise_and(ops.right_shift(bits, length), one)
+        high = ops.right_shift(bits + (half - one) + last, length)
+        return ops.view(ops.cast(high, "uint16"), dtype), gradient
+
+    return rounded(x)

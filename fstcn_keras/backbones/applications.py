@@ -1,0 +1,63 @@
+"""Networks of Keras Applications as backbones: their part before stride 32.
+
+Layers have the names that they have there, and widths are those of the ImageNet weights. Keras
+builds them without regularisers: their kernels decay by the optimiser of `training.fit`, as all do,
+but not in a loss.
+"""
+
+import functools
+
+import keras
+
+from fstcn_keras.backbones.backbone import (
+    CAFFE_MEAN,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Backbone,
+)
+from fstcn_keras.layers import FeatureScale
+
+_IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+_CAFFE = {"mean": CAFFE_MEAN, "std": (1.0, 1.0, 1.0), "channel_order": "bgr"}
+_UNIT = {"mean": (127.5,) * 3, "std": (127.5,) * 3}  # -1 to 1
+
+
+def application(name: str, end: str, *, preprocessed: bool = False, **pixels) -> Backbone:
+    """Returns a backbone from `keras.applications`.
+
+    `FeatureScale` follows it, see `fstcn_keras.model.scale_features`.
+
+    Args:
+        name: of the function there.
+        end: name of the layer whose input the feature maps are.
+        preprocessed: whether the function must be told that pixels come normalised.
+        **pixels: `mean`, `std` and `channel_order` of `Backbone`.
+    """
+    network = getattr(keras.applications, name)
+    options = {"include_preprocessing": False} if preprocessed else {}
+
+    def build(x, width: float, regularizer):
+        whole = network(include_top=False, weights=None, input_tensor=x, **options)
+        (maps,) = (layer.input for layer in whole.layers if layer.name == end)
+        return FeatureScale(name="feature_scale")(maps)
+
+    imagenet = functools.partial(
+        network, include_top=False, weights="imagenet", input_shape=(224, 224, 3), **options
+    )
+    return Backbone(build=build, imagenet=imagenet, **pixels)
+
+
+BACKBONES = {
+    "resnet50v2": application("ResNet50V2", "conv4_block6_1_conv", **_UNIT),
+    "mobilenetv3small": application(
+        "MobileNetV3Small", "expanded_conv_8_depthwise_pad", preprocessed=True, **_UNIT
+    ),
+    "mobilenetv3large": application(
+        "MobileNetV3Large", "expanded_conv_12_depthwise_pad", preprocessed=True, **_UNIT
+    ),
+    "efficientnetv2b0": application(
+        "EfficientNetV2B0", "block6a_dwconv2", preprocessed=True, **_IMAGENET
+    ),
+    "vgg16": application("VGG16", "block5_pool", **_CAFFE),
+    "densenet121": application("DenseNet121", "pool4_conv", **_IMAGENET),
+}

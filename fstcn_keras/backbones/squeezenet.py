@@ -1,0 +1,47 @@
+"""SqueezeNet 1.1, a small backbone for little data."""
+
+import functools
+
+from keras import layers
+
+from fstcn_keras.backbones.backbone import CAFFE_MEAN, Backbone, convolution_relu
+from fstcn_keras.layers import CeilMaxPooling2D
+
+FEATURE_SCALE = 0.1  # its features have a root mean square near 10; what follows expects one near 1
+
+
+def squeezenet(x, width: float, regularizer):
+    """Builds it without its top: 512 channels, 204 -> 101-50-25-12 (Iandola et al. 2016).
+
+    Its widths are those of its ImageNet weights, so `width` does not touch them. Pooling is in
+    ceil mode, as in the Caffe network that the weights come from. Layer names are those of the
+    public Keras weights.
+    """
+    convolution = functools.partial(convolution_relu, regularizer=regularizer)
+
+    def fire(x, squeeze: int, expand: int, name: str):
+        x = convolution(squeeze, 1, f"{name}_squeeze1x1")(x)
+        return layers.Concatenate(name=f"{name}_concat")(
+            [convolution(expand, size, f"{name}_expand{size}x{size}")(x) for size in (1, 3)]
+        )
+
+    x = convolution(64, 3, "conv1", strides=2, padding="valid")(x)
+    x = CeilMaxPooling2D(3, 2, name="pool1")(x)
+    x = fire(x, 16, 64, "fire2")
+    x = fire(x, 16, 64, "fire3")
+    x = CeilMaxPooling2D(3, 2, name="pool3")(x)
+    x = fire(x, 32, 128, "fire4")
+    x = fire(x, 32, 128, "fire5")
+    x = CeilMaxPooling2D(3, 2, name="pool5")(x)
+    x = fire(x, 48, 192, "fire6")
+    x = fire(x, 48, 192, "fire7")
+    x = fire(x, 64, 256, "fire8")
+    x = fire(x, 64, 256, "fire9")
+    return layers.Rescaling(FEATURE_SCALE, name="feature_scale")(x)
+
+
+BACKBONES = {
+    "squeezenet": Backbone(
+        build=squeezenet, mean=CAFFE_MEAN, std=(1.0, 1.0, 1.0), channel_order="bgr"
+    )
+}
