@@ -150,9 +150,9 @@ def all_layers(model: keras.Layer) -> Iterator[keras.Layer]:
     """Yields a model and its layers, those of inner models and wrappers in their place.
 
     Example:
-        >>> dense = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="dense")], name="inner")
-        >>> [layer.name for layer in all_layers(keras.Sequential([dense], name="outer"))]
-        ['outer', 'inner', 'dense']
+        >>> inner = keras.Sequential([keras.Input((3,)), layers.ReLU(name="relu")], name="inner")
+        >>> [layer.name for layer in all_layers(keras.Sequential([inner], name="outer"))]
+        ['outer', 'inner', 'relu']
     """
     yield model
     if isinstance(model, layers.TimeDistributed):
