@@ -47,10 +47,12 @@ def training_call(
     *,
     batch: int,
 ) -> Callable[[], float]:
-    """A function that does one training step on random clip pairs, and returns the loss.
+    """Returns a function that does one training step on random clip pairs.
+
+    It returns the loss, summed over the batch.
 
     Args:
-        model: `fstcn`, made in the strategy's scope, as is the optimizer.
+        model: `FSTCN`, made in the strategy's scope, as is the optimizer.
         optimizer: built.
         strategy: its replicas share the batch.
         batch: clips of a step, over all replicas.
