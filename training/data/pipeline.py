@@ -139,7 +139,7 @@ def _batches_of_jpegs(positions, draws, size: int) -> tf.data.Dataset:
         jpegs = draws.store.read_jpegs(draw.video.path, draw.indices.tolist())
         window = decoded_window(draw, draws.store.videos[draw.video.path].width)
         label, weight = np.int32(draw.video.label), np.float32(draw.weight)
-        jpegs, extra = np.array(jpegs, object), draw.left - window[1]
+        jpegs, extra = np.array(jpegs, object), np.int32(draw.left - window[1])
         return jpegs, window, extra, np.bool_(draw.mirrored), label, weight
 
     def finish(extra, mirrored, *images):
