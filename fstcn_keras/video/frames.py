@@ -21,7 +21,7 @@ class FrameReader(Protocol):
     incomplete: str  # what was missing when all frames were counted, in one line, or empty
 
     def count(self) -> int:
-        """Number of frames."""
+        """Returns the number of frames."""
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         """Gives the frames with these numbers, which increase, `(height, width, 3)` uint8."""
@@ -52,7 +52,7 @@ class ArrayFrames:
         self._frames = frames
 
     def count(self) -> int:
-        """Number of frames."""
+        """Returns the number of frames."""
         return len(self._frames)
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
@@ -61,7 +61,7 @@ class ArrayFrames:
 
 
 def open_frames(source: Any) -> FrameReader:
-    """What reads the frames of a video.
+    """Opens what reads the frames of a video.
 
     Args:
         source: path of a video file, binary file object that can seek, `(T, H, W, 3)` uint8
