@@ -10,9 +10,10 @@ from tqdm import tqdm
 from analysis.runs import OpenRun
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write
+from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 from training.data.collections import Video
-from training.evaluate import stored_views, weights_sha256
+from training.evaluate import weights_sha256
 
 FEATURES = {
     "spatial_features": "spatial (second FC of the SCL path)",
@@ -99,8 +100,8 @@ def _compute(run: OpenRun, videos: list[Video]) -> dict[str, np.ndarray]:
 
 def _one_video(run: OpenRun, scorer: ViewScorer, path: str) -> dict[str, np.ndarray]:
     """Means of the features over the views, and the fused probabilities."""
-    frames, pairs = stored_views(run.classifier.plan, run.store, path)
-    views = scorer.score([(frames, pair) for pair in pairs])  # (M, C, units) each
+    video = view_frames(run.store.reader(path), run.classifier.plan)
+    views = scorer.score([(video.frames, pair) for pair in video.positions])  # (M, C, units) each
     views = {name: np.float32(value) for name, value in views.items()}
     scores = fusion.fuse(views[PROBABILITIES])
     return {name: value.mean(axis=(0, 1)) for name, value in views.items()} | {"scores": scores}

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
+from fstcn_keras.backbones.registry import SCLS, lower_scls
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.svm import SVC
 from tqdm import tqdm
 
 from benchmarks.report import print_table, write_csv
 from fstcn_keras import ViewPlan, auxiliary_classifier, clips
-from fstcn_keras.backbones.registry import SCLS, lower_scls
+from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.scoring import for_any_size
 from training import cli
 from training.cli import UserError, option
@@ -82,11 +83,9 @@ def video_features(
     video: Video, store: FrameStore, plan: ViewPlan, networks: Sequence[keras.Model]
 ) -> np.ndarray:
     """Features of a video's frames and of its differences, float32 `(2, f)`."""
-    num_frames = store.videos[video.path].num_frames
-    needed = plan.frame_numbers(num_frames)
-    frames = store.read_frames(video.path, needed)
-    pairs = np.searchsorted(needed, plan.pair_indices(num_frames))  # (M, 2, l_t)
-    pairs = np.unique(pairs.swapaxes(1, 2).reshape(-1, 2), axis=0)
+    found = view_frames(store.reader(video.path), plan)
+    frames = found.frames
+    pairs = np.unique(found.positions.swapaxes(1, 2).reshape(-1, 2), axis=0)
     first, later = frames[pairs[:, 0]], frames[pairs[:, 1]]
     images = frames[np.unique(pairs[:, 0])], clips.absolute_difference(first, later)
     means = [

@@ -18,7 +18,6 @@ from typing import Literal
 
 import av
 import numpy as np
-import tensorflow as tf
 
 from benchmarks import keras_steps
 from benchmarks.report import alternate, write_csv
@@ -181,8 +180,8 @@ def stage_rates(draws: TrainingDraws, seconds: float) -> dict[str, float]:
 
     def decode(position: int):
         draw = draws[position]
-        window = [draw.top, draw.left, size, size]
-        return [tf.io.decode_and_crop_jpeg(jpeg, window).numpy() for jpeg in records]
+        window = pipeline.decoded_window(draw, store.videos[draw.video.path].width)
+        return [pipeline.decode_window(jpeg, window).numpy() for jpeg in records]
 
     def cut(position: int):
         return pipeline.stack_crops(crops, draws[position].mirrored, draws)

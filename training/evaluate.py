@@ -17,6 +17,7 @@ from tqdm import tqdm
 from fstcn_keras import ActionClassifier, ViewPlan, fusion
 from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.runs import chosen_run
+from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.plan import VIEWS
 from training import cli, figures, splits
 from training.cli import UserError, option, positional
@@ -200,19 +201,9 @@ def weights_sha256(classifier: ActionClassifier) -> str:
 
 
 def score_video(classifier: ActionClassifier, store: FrameStore, path: str) -> np.ndarray:
-    """Class probabilities of all views of a stored video, float32 `(M, C, N)`."""
-    return classifier.score_views(*stored_views(classifier.plan, store, path))
-
-
-def stored_views(plan: ViewPlan, store: FrameStore, path: str) -> tuple[np.ndarray, np.ndarray]:
-    """The frames of a stored video that its views touch, and where each clip's pairs lie in them.
-
-    Returns:
-        Frames and positions as `ActionClassifier.score_views` takes them.
-    """
-    pairs = plan.pair_indices(store.videos[path].num_frames)
-    wanted, positions = np.unique(pairs, return_inverse=True)
-    return store.read_frames(path, wanted.tolist()), positions.reshape(pairs.shape)
+    """Computes the class probabilities of all views of a stored video, float32 `(M, C, N)`."""
+    video = view_frames(store.reader(path), classifier.plan)
+    return classifier.score_views(video.frames, video.positions)
 
 
 def print_metrics(run: Path):

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from training.data.samplers import CenterDraws, TrainingDraws
+from training.data.samplers import CenterDraws, Draw, TrainingDraws
 from training.data.store import StoreError
 
 
@@ -132,34 +132,57 @@ def _batches_of_raw(positions, draws, size: int) -> tf.data.Dataset:
 
 
 def _batches_of_jpegs(positions, draws, size: int) -> tf.data.Dataset:
-    """Reads and checks JPEGs, decodes no more of them than the crop."""
+    """Reads and checks JPEGs, decodes hardly more of them than the crop."""
 
     def read(position):
         draw = draws[int(position)]
         jpegs = draws.store.read_jpegs(draw.video.path, draw.indices.tolist())
-        window = np.array([draw.top, draw.left, draw.size, draw.size], np.int32)
+        window = decoded_window(draw, draws.store.videos[draw.video.path].width)
         label, weight = np.int32(draw.video.label), np.float32(draw.weight)
-        return np.array(jpegs, object), window, np.bool_(draw.mirrored), label, weight
+        jpegs, extra = np.array(jpegs, object), np.int32(draw.left - window[1])
+        return jpegs, window, extra, np.bool_(draw.mirrored), label, weight
 
-    def finish(mirrored, *crops):
+    def finish(extra, mirrored, *images):
+        crops = (image[:, extra : extra + len(image)] for image in images)
         return draws.sample.arrange(stack_crops(crops, mirrored, draws))
 
     def load(position):
-        outputs = (tf.string, tf.int32, tf.bool, tf.int32, tf.float32)
-        jpegs, window, mirrored, label, weight = tf.numpy_function(
+        outputs = (tf.string, tf.int32, tf.int32, tf.bool, tf.int32, tf.float32)
+        jpegs, window, extra, mirrored, label, weight = tf.numpy_function(
             read, [position], outputs, stateful=False
         )
-        crops = [
-            tf.io.decode_and_crop_jpeg(jpegs[number], window, channels=3)
-            for number in range(draws.sample.num_images)
+        decoded = [
+            decode_window(jpegs[number], window) for number in range(draws.sample.num_images)
         ]
         outputs = (tf.uint8,) * len(draws.sample.shapes())
-        images = tf.numpy_function(finish, [mirrored, *crops], outputs, stateful=False)
+        images = tf.numpy_function(finish, [extra, mirrored, *decoded], outputs, stateful=False)
         return _shaped(images, label, weight, draws)
 
     return positions.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(
         size, drop_remainder=True
     )
+
+
+def decoded_window(draw: Draw, width: int) -> np.ndarray:
+    """Returns what `decode_window` takes to hold a draw's crop, int32 `(4,)`.
+
+    It is a column wider on each side, within the frame: the colours of a pixel are interpolated
+    from its neighbours', and at a window's own edges there are none.
+
+    Args:
+        draw: with the crop.
+        width: width of the frame, pixels.
+    """
+    left, right = max(0, draw.left - 1), min(width, draw.left + draw.size + 1)
+    return np.array([draw.top, left, draw.size, right - left], np.int32)
+
+
+def decode_window(jpeg: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Decodes a window of a JPEG: top, left, height and width.
+
+    But for its first and last columns it holds the pixels that Pillow decodes, to the bit.
+    """
+    return tf.io.decode_and_crop_jpeg(jpeg, window, channels=3, dct_method="INTEGER_ACCURATE")
 
 
 def stack_crops(crops: Iterable[np.ndarray], mirrored: bool, draws) -> np.ndarray:

@@ -100,6 +100,10 @@ class FrameStore:
         jpegs = self.read_jpegs(path, indices)
         return np.stack([np.asarray(Image.open(io.BytesIO(jpeg))) for jpeg in jpegs])
 
+    def reader(self, path: str) -> "StoredFrames":
+        """Gives out the frames of a video as `VideoReader` gives those of a file."""
+        return StoredFrames(self, path)
+
     def read_jpegs(self, path: str, indices: Iterable[int]) -> list[bytes]:
         """The encoded frames with these numbers, of a store of JPEGs.
 
@@ -132,6 +136,37 @@ class FrameStore:
 
     def _damaged(self, path: str, reason: str) -> str:
         return _damaged(path, record_file(self.folder, path), reason)
+
+
+class StoredFrames:
+    """Frames of a stored video, given out as `VideoReader` gives those of a file.
+
+    Args:
+        store: holds the video.
+        path: relative to the data set's root.
+
+    Attributes:
+        fps: frames per second that the container claims, or 0.
+        incomplete: what could not be decoded, in one line; empty if all could.
+    """
+
+    def __init__(self, store: FrameStore, path: str):
+        self._store = store
+        self._path = path
+        self.fps = store.videos[path].fps
+        self.incomplete = store.videos[path].reason
+
+    def count(self) -> int:
+        """Returns the number of frames."""
+        return self._store.videos[self._path].num_frames
+
+    def select(self, numbers: Iterable[int]) -> Iterator[np.ndarray]:
+        """Gives the frames with these numbers, `(height, width, 3)` uint8.
+
+        Raises:
+            StoreError: if the video's file is damaged or gone.
+        """
+        return iter(self._store.read_frames(self._path, numbers))
 
 
 def read_facts(folder: Path, path: str) -> StoredVideo | None:

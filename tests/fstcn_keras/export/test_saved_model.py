@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from fstcn_keras import ActionClassifier, ViewPlan, clips, fstcn, fusion
+from fstcn_keras import ActionClassifier, ViewPlan, fstcn, fusion
 from fstcn_keras.acceleration import dispatch
 from fstcn_keras.config import preset_config
 
@@ -253,36 +253,7 @@ def test_image_files_at_fault(signatures, tmp_path):
             signatures["classify_jpegs"](frames=tf.constant(files, tf.string))
 
 
-@pytest.mark.parametrize("timing", [(5, 5, 9), (3, 2, 4), (1, 1, 1)])
-@pytest.mark.parametrize("num_clips", [1, 2, 5])
-def test_the_graph_draws_the_frames_that_clips_draws(timing, num_clips):
-    names = ("clip_length", "stride", "distance")
-    plan = ViewPlan(
-        num_clips=num_clips, short_side=8, crop_size=6, **dict(zip(names, timing, strict=True))
-    )
-
-    @tf.function(input_signature=[tf.TensorSpec((), tf.int32)])
-    def drawn(num_frames):
-        starts = saved_model.start_frames(plan, num_frames)
-        return starts, saved_model.pair_indices(plan, starts, num_frames)
-
-    for num_frames in range(1, 120):
-        starts, pairs = drawn(num_frames)
-        expected = clips.start_frames(num_frames, num_clips, **plan.timing())
-        np.testing.assert_array_equal(starts, expected)
-        for start, pair in zip(expected, pairs, strict=True):
-            expected = clips.pair_indices(int(start), num_frames, **plan.timing())
-            np.testing.assert_array_equal(pair, expected)
-
-
-@pytest.mark.parametrize(("height", "width"), [(7, 9), (9, 7), (6, 6)])
-def test_the_graph_cuts_the_crops_that_clips_cuts(height, width):
-    plan = ViewPlan(num_clips=1, short_side=6, crop_size=6, clip_length=2, stride=1, distance=1)
-    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(saved_model.crops(plan, image), clips.crops(image, 6))
-
-
-def test_the_graph_fuses_as_fusion_does():
+def test_the_graph_ranks_the_fused_scores():
     p = np.random.default_rng(0).dirichlet(np.full(4, 0.3), (3, 18)).astype(np.float32)
     p[1] = 0.25  # a clip whose crops all say nothing
     p[2, :5] = 0

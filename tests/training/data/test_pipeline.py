@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from fstcn_keras import FSTCNConfig, ViewPlan
-from tests.videos import grey_ramp, write_video
+from tests.videos import grey_ramp, noise, write_video
 from training.data.collections import Video
 from training.data.pipeline import Share, center_batches, training_batches
 from training.data.preparation import prepare_store
@@ -110,6 +110,25 @@ def test_center_batches_show_every_video_once_and_mask_the_rest(collection):
     seen = [(y.numpy(), w.numpy()) for _, y, w in center_batches(draws, batch_size=4)]
     assert [y.tolist() for y, _ in seen] == [[0, 1, 2, 3], [4, 4, 4, 4]]
     assert [w.tolist() for _, w in seen] == [[1, 1, 1, 1], [1, 0, 0, 0]]
+
+
+def test_training_crops_hold_the_pixels_that_evaluation_decodes(tmp_path):
+    write_video(tmp_path / "c/v.avi", noise(30, height=100, width=131))
+    store = prepare_store(
+        tmp_path / "store", tmp_path, ["c/v.avi"], short_side=100, encoding="jpeg"
+    )
+    sample = Frames(FSTCNConfig(crop_size=30, short_side=100))
+    draws = TrainingDraws(store, [Video("c/v.avi", 0, "train", "g")], sample, seed=[0])
+    inputs = next(iter(training_batches(draws, batch_size=200).take(1)))[0]["frame"].numpy()
+    lefts = set()
+    for number, found in enumerate(inputs):
+        draw = draws[number]
+        (frame,) = store.read_frames("c/v.avi", draw.indices.tolist())
+        rows, columns = (slice(start, start + 30) for start in (draw.top, draw.left))
+        expected = frame[rows, columns]
+        np.testing.assert_array_equal(found, expected[:, ::-1] if draw.mirrored else expected)
+        lefts.add(draw.left)
+    assert {0, 101} <= lefts
 
 
 @pytest.mark.parametrize(("encoding", "tolerance"), [("jpeg", 3), ("raw", 0.5)])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras.video import VideoReader
+from fstcn_keras.video.frames import FrameReader
 from tests.videos import grey_ramp, noise, write_video
 from training.cli import UserError
 from training.data import preparation
@@ -42,6 +43,16 @@ def test_frames_keep_their_order_size_and_grey_levels(collection):
     assert (facts.num_frames, facts.height, facts.width, facts.reason) == (12, 24, 32, "")
     assert facts.fps == 25
     assert store.read_frames("a/tall.avi", [0]).shape == (1, 32, 24, 3)
+
+
+def test_a_stored_video_is_read_as_a_file_is(collection):
+    _, _, store = collection
+    reader = store.reader("a/ramp.avi")
+    assert isinstance(reader, FrameReader)
+    assert (reader.count(), reader.fps, reader.incomplete) == (12, 25, "")
+    expected = store.read_frames("a/ramp.avi", [2, 3, 9])
+    np.testing.assert_array_equal(list(reader.select([2, 3, 9])), expected)
+    assert store.reader("b/cut.avi").incomplete.startswith("incomplete: ")
 
 
 def test_bad_files_are_listed_with_their_reason(collection, tmp_path, capsys):
