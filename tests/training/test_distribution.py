@@ -47,8 +47,9 @@ store = prepare_store(root / "store", root, paths, short_side=120, encoding="raw
 sample = ClipPairs(preset_config("small", **small))
 with strategy.scope():
     model = fstcn(num_classes=3, preset="small", paths=("temporal",), **small)
+    tcl = model.head.get_layer("tcl")
     optimizer = build_optimizer("sgd", learning_rate=0.1, warmup_steps=0, total_steps=6,
-                                rates={model.get_layer("tcl").trainable_variables[0].path: 0.1})
+                                rates={tcl.trainable_variables[0].path: 0.1})
     optimizer.build(model.trainable_variables)
 stage = Stage(name="global", model=model, optimizer=optimizer,
               draws=TrainingDraws(store, videos, sample, seed=[0]),

@@ -250,7 +250,7 @@ def test_what_changes_the_preset_reaches_the_network_and_its_views(data, tmp_pat
     cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run", *more))
     assert json.loads((tmp_path / "run" / "views.json").read_text())["short_side"] == 110
     classifier = evaluate.load_classifier(tmp_path / "run")
-    kernel = ops.convert_to_numpy(classifier.model.get_layer("spatial_fc").kernel)
+    kernel = ops.convert_to_numpy(classifier.model.head.get_layer("spatial_fc").kernel)
     each = kernel.reshape(9, -1, kernel.shape[-1])  # 3x3 places
     assert np.abs(each - each[:1]).max() < 0.1 * each.std()
     text = read_config(tmp_path / "run" / "config.yaml").preset_text()

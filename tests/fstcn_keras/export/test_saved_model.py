@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from fstcn_keras import ActionClassifier, ViewPlan, fstcn, fusion
-from fstcn_keras.acceleration import dispatch
+from fstcn_keras.acceleration import accelerate, dispatch
+from fstcn_keras.acceleration.plain_export import plain_copy
 from fstcn_keras.config import preset_config
 
 tf = pytest.importorskip("tensorflow")
@@ -33,10 +34,10 @@ def classifier_of(**options) -> ActionClassifier:
     """An untrained network whose answers differ clearly from video to video."""
     keras.utils.set_random_seed(0)
     model = fstcn(num_classes=len(CLASSES), **NETWORK, **options)
-    kernel = model.get_layer("probabilities").kernel
+    kernel = model.classifier.kernel
     kernel.assign(100 * kernel)
     return ActionClassifier(
-        model, classes=CLASSES, plan=ViewPlan.of(preset_config(**NETWORK), num_clips=3)
+        accelerate(model), classes=CLASSES, plan=ViewPlan.of(preset_config(**NETWORK), num_clips=3)
     )
 
 
@@ -139,8 +140,7 @@ def test_serving_default_is_the_network(classifier, signatures):
     views = {"clip": clip, "clip_diff": clip[::-1]}
     found = signatures["serving_default"](**views)
     assert list(found) == ["probabilities"]
-    with dispatch.portable():
-        same = classifier_of().model.predict_on_batch(views)
+    same = plain_copy(classifier.model).predict_on_batch(views)
     np.testing.assert_allclose(found["probabilities"], same, atol=1e-6)
     expected = classifier.model.predict_on_batch(views)  # other operations, hence rounded otherwise
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
@@ -151,9 +151,8 @@ def test_embed_gives_means_over_all_views(classifier, signatures):
     found = signatures["embed"](frames=frames)
     names = ["spatial_features", "temporal_features", "spatio_temporal_features"]
     assert set(found) == set(names)
-    features = keras.Model(
-        classifier.model.input, [classifier.model.get_layer(name).output for name in names]
-    )
+    outputs = classifier.model.features
+    features = keras.Model(classifier.model.input, [outputs[name] for name in names])
     outputs = [
         features.predict_on_batch(classifier.plan.cut(frames[clip], frames[later]))
         for clip, later in classifier.plan.pair_indices(31)
@@ -199,8 +198,8 @@ def test_no_code_of_the_project_is_needed(folder, signatures, tmp_path):
 def test_a_classifier_of_a_saved_model_scores_as_the_one_it_was_made_of(classifier, folder):
     frames = blocks(40, 64, 48)
     expected = classifier.predict_video(frames)
-    with dispatch.portable():
-        same = classifier_of().predict_video(frames).view_probabilities
+    plain = ActionClassifier(plain_copy(classifier.model), classes=CLASSES, plan=classifier.plan)
+    same = plain.predict_video(frames).view_probabilities
     for place in (folder, folder.parent):
         loaded = saved_model.load_saved_model(place)
         assert (loaded.classes, loaded.plan) == (classifier.classes, classifier.plan)
