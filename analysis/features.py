@@ -14,7 +14,7 @@ from fstcn_keras.files import atomic_write
 from fstcn_keras.model import CLASSIFIER, layer_outputs
 from fstcn_keras.views.scoring import ViewScorer
 from training.data.collections import Video
-from training.evaluate import stored_views, weights_sha256
+from training.evaluation import stored_views, weights_sha256
 
 FEATURES = {
     "spatial_features": "spatial (second FC of the SCL path)",
@@ -57,7 +57,7 @@ def video_features(run: OpenRun, side: str) -> VideoFeatures:
         UserError: if there is no such video.
     """
     videos = run.videos(side)
-    file = run.folder / f"features-{side}.npz"
+    file = run.folder.features(side)
     identity = {
         "weights_sha256": np.array(weights_sha256(run.classifier)),
         "plan": np.array(str(run.classifier.plan)),

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from analysis.runs import FigureOptions, figures_folder, network_text, read_options
 from fstcn_keras.backbones.registry import SCLS, lower_scls
 from fstcn_keras.files import atomic_write_text
-from fstcn_keras.runs import chosen_run
+from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
-from training.evaluate import load_classifier, weights_sha256
+from training.evaluation import load_classifier, weights_sha256
 from training.figures import add_caption, save_figure
 from training.options import FitOptions
 from training.stages import initial_network
@@ -28,13 +28,15 @@ TP_OPERATOR, TCL = "tp_operator", "tcl"  # names of the layers
 
 def main(options: FigureOptions):
     """Draws the kernels of a run's network."""
-    run = chosen_run(options.run)
+    run = RunFolder(chosen_run(options.run))
     fit_options = read_options(run)
     classifier = load_classifier(run)
     model = classifier.model
-    caption = f"{fit_options.dataset} split {fit_options.split}; {network_text(fit_options)}"
+    caption = (
+        f"{fit_options.collection.dataset} split {fit_options.split}; {network_text(fit_options)}"
+    )
     folder = figures_folder(run, options.out)
-    filters = first_filters(model, fit_options.scl)
+    filters = first_filters(model, fit_options.backbone.scl)
     save_figure(draw_filters(filters, caption), folder / "filters.png")
     found = {
         "caption": caption,
@@ -42,7 +44,7 @@ def main(options: FigureOptions):
         "first_filters": list(filters.shape),
     }
     print(f"{caption}\n  first convolution: {len(filters)} filters")
-    if "temporal" in fit_options.paths:
+    if "temporal" in fit_options.network.paths:
         learned = _array(model.get_layer(TP_OPERATOR).P)
         initial = initial_permutation(fit_options, num_classes=model.output_shape[-1])
         found["P"] = {"shape": list(learned.shape), **change(learned, initial)}

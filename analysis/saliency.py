@@ -24,13 +24,13 @@ from analysis.overlays import BLUR, draw_classes, draw_video, write_animation
 from analysis.runs import FigureOptions, figures_folder, network_text, read_options
 from fstcn_keras import ActionClassifier, fusion
 from fstcn_keras.files import atomic_write_text
-from fstcn_keras.runs import chosen_run, run_and_files
+from fstcn_keras.runs import RunFolder, chosen_run, run_and_files
 from fstcn_keras.video import VideoError
 from training import cli
 from training.cli import UserError, option, positional
-from training.evaluate import load_classifier, weights_sha256
+from training.data.collections import load_dataset
+from training.evaluation import load_classifier, weights_sha256
 from training.figures import save_figure
-from training.options import load_dataset
 from training.scores import read_scores
 
 IN_BOXES = "energy in the boxes of the demo's (moving) discs / that of a uniform map"
@@ -74,9 +74,10 @@ def main(options: SaliencyOptions):
     """Explains one video, or the best test video of some classes."""
     given = [path for path in (options.run, options.video) if path]
     if options.classes is None:
-        run, files = run_and_files(given)
+        folder, files = run_and_files(given)
     else:
-        run, files = chosen_run(options.run), given[1:]
+        folder, files = chosen_run(options.run), given[1:]
+    run = RunFolder(folder)
     check_source(files, options)
     fit_options = read_options(run)
     classifier = load_classifier(run)
@@ -88,7 +89,7 @@ def main(options: SaliencyOptions):
         classifier,
         method=options.method,
         seed=options.seed,
-        on_demo=fit_options.dataset == "demo",
+        on_demo=fit_options.collection.dataset == "demo",
         settings=options.settings(),
     )
     explanations = []
@@ -99,7 +100,7 @@ def main(options: SaliencyOptions):
         print_checks(explanations[-1], classifier.classes)
     if len(explanations) > 1:
         print_mean_concentration(explanations)
-    data = f"{fit_options.dataset} split {fit_options.split}"
+    data = f"{fit_options.collection.dataset} split {fit_options.split}"
     text = f"{caption(explanations, options)} {network_text(fit_options)}, trained on {data}."
     folder = figures_folder(run, options.out)
     if options.classes is None:
@@ -148,7 +149,7 @@ def label_of(name: str, classifier: ActionClassifier) -> int:
 
 
 def best_videos(
-    run: Path, classifier: ActionClassifier, classes: str
+    run: RunFolder, classifier: ActionClassifier, classes: str
 ) -> tuple[list[int], list[Path]]:
     """The classes' labels, and of each the test video of this class that scores best for it.
 
@@ -159,7 +160,8 @@ def best_videos(
     labels = [label_of(name, classifier) for name in names]
     results = read_scores(run)
     scores = fusion.fuse(results.scores)  # (V, N)
-    root = load_dataset(read_options(run)).root
+    trained = read_options(run)
+    root = load_dataset(trained.collection, trained.split).root
     files = []
     for name, label in zip(names, labels, strict=True):
         own = np.flatnonzero(results.labels == label)

@@ -24,11 +24,11 @@ from analysis.separation import Separation, separation
 from analysis.style import PALETTE, class_styles
 from fstcn_keras.clips import NUM_CROPS
 from fstcn_keras.files import atomic_write_text
-from fstcn_keras.runs import chosen_run
+from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.cli import UserError, option
-from training.data.groups import group_of
-from training.evaluate import weights_sha256
+from training.data.groups import source_group
+from training.evaluation import weights_sha256
 from training.figures import add_caption, save_figure
 from training.scores import views_text
 
@@ -59,11 +59,11 @@ class Panel:
 
 def main(options: TsneOptions):
     """Maps the features of a run's videos and measures how well they separate the classes."""
-    run = open_run(chosen_run(options.run))
+    run = open_run(RunFolder(chosen_run(options.run)))
     videos = video_features(run, options.split)
     labels = choose_classes(options.classes, run.dataset.classes, videos)
     shown = of_classes(videos, labels)
-    sources = [group_of(path) for path in shown.paths]
+    sources = [source_group(path) for path in shown.paths]
     panels = [
         Panel(
             layer=layer,
@@ -237,7 +237,7 @@ def write_map_page(
     write_page(
         file,
         "tsne.html",
-        title=f"t-SNE of {run.folder.name}",
+        title=f"t-SNE of {run.folder.path.name}",
         caption=caption,
         legend=legend,
         videos=videos,

@@ -108,7 +108,7 @@ def measured(root: Path) -> list[dict[str, float]]:
 
 def one_pass(root: Path):
     """Opens the store, runs through one pass and prints the memory after every step."""
-    videos = collections.folder(root / "videos").videos
+    videos = collections.read_folder(root / "videos").videos
     store = prepare_store(
         root / "store", root / "videos", [video.path for video in videos], short_side=min(SIZE)
     )

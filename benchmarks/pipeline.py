@@ -23,22 +23,27 @@ import tensorflow as tf
 from benchmarks import keras_steps
 from benchmarks.report import alternate, write_csv
 from fstcn_keras import PRESETS
+from fstcn_keras.runs import SPLITS
 from training import cli
 from training.cli import option
 from training.data import pipeline
 from training.data.pipeline import training_batches
 from training.data.samplers import ClipPairs, TrainingDraws
+from training.data.splits import open_data
 from training.data.store import ENCODINGS
-from training.options import CollectionOptions, open_data
+from training.options.collection import SPLIT_HELP, CollectionOptions
+from training.parts import part
 
 BATCH = 32
 ROUNDS = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PipelineOptions(CollectionOptions):
+class PipelineOptions:
     """Which videos to read."""
 
+    collection: CollectionOptions = part(CollectionOptions)
+    split: Literal[SPLITS] = option(1, SPLIT_HELP)
     presets: tuple[Literal[tuple(PRESETS)], ...] = option(("paper", "small"), "which networks")
     seconds: float = option(4.0, "length of each measurement")
 
@@ -51,8 +56,10 @@ def main(options: PipelineOptions):
         step = step_rate(preset)
         stores = {}
         for encoding in ENCODINGS:
-            chosen = dataclasses.replace(options, frames=encoding)
-            dataset, stores[encoding] = open_data(chosen, None, short_side=config.short_side)
+            chosen = dataclasses.replace(options.collection, frames=encoding)
+            dataset, stores[encoding] = open_data(
+                chosen, options.split, None, short_side=config.short_side
+            )
         videos = [v for v in dataset.side("train") if stores["raw"].videos[v.path].num_frames]
         draws = {
             encoding: TrainingDraws(store, videos, ClipPairs(config), seed=[0])

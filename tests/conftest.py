@@ -1,11 +1,7 @@
 """What all tests share."""
 
-from fstcn_keras.imports import set_up_tensorflow
-
-set_up_tensorflow()  # before Keras imports it: as the commands that tests start compute
-
-import keras  # noqa: E402
-import pytest  # noqa: E402
+import keras
+import pytest
 
 pytest.register_assert_rewrite("tests.contracts")
 

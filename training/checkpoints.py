@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from fstcn_keras.files import atomic_write
-from training.cli import UserError
+from training.errors import UserError
 
 KEPT = 2  # if the newest cannot be read, the one before is used
 

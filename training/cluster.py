@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from training.cli import UserError
+from training.errors import UserError
 
 LOST = 75  # exit code of a child that lost another worker (EX_TEMPFAIL)
 TELL_AFTER_S = 5  # of waiting for the other workers

@@ -1,16 +1,20 @@
 """The devices that training runs on, and the number format that is fast on them."""
 
-import dataclasses
+import contextlib
 import math
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from fstcn_keras.acceleration.processor import multiplies_bfloat16
-from training.cli import UserError
+from fstcn_keras.runs import RunFolder
 from training.cluster import Cluster, continue_in_child, waiting_for
+from training.errors import UserError
+from training.locks import locked
+from training.parts import Options, replaced
 
 PART = 2**24  # numbers that are sent at once
 
@@ -103,14 +107,19 @@ def _summing(strategy: tf.distribute.Strategy, dtype: tf.DType):
     return total
 
 
-def with_precision(options):
-    """The options of a run, with the number format that `auto` means on these devices.
+def alone(run: RunFolder, strategy: tf.distribute.Strategy) -> AbstractContextManager:
+    """Holds the run folder for this process and its workers: no other trains in it meanwhile."""
+    return locked(run.path, "trains") if is_chief(strategy) else contextlib.nullcontext()
+
+
+def with_precision(options: Options) -> Options:
+    """Returns the options of a run, with the number format that `auto` means on these devices.
 
     Looks at the devices, and so must come after `device_strategy`.
     """
-    if options.precision != "auto":
+    if options.run.precision != "auto":
         return options
-    return dataclasses.replace(options, precision=fast_precision())
+    return replaced(options, precision=fast_precision())
 
 
 def fast_precision() -> str:

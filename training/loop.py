@@ -12,19 +12,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from fstcn_keras.runs import RunFolder
 from training.checkpoints import Checkpoints, Progress
-from training.cli import UserError
 from training.cluster import WorkerLost
 from training.data.pipeline import Share, center_batches, store_errors_unwrapped, training_batches
 from training.data.samplers import CenterDraws, TrainingDraws
 from training.distribution import is_chief, num_workers, sum_over_workers, take_from_chief
+from training.errors import UserError
 from training.graphs import graphs_released
 from training.history import History
 
@@ -62,7 +62,7 @@ class Stage:
 
 
 @graphs_released()
-def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes: float):
+def train(stage: Stage, strategy: tf.distribute.Strategy, run: RunFolder, *, minutes: float):
     """Trains the stage to its end and leaves the model as the best epoch had it.
 
     The state is saved after every epoch, after every so many minutes, and on SIGTERM or Ctrl-C,
@@ -81,7 +81,7 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes:
         SystemExit: 143 after SIGTERM, 130 after Ctrl-C.
         WorkerLost: if another worker is stopped.
     """
-    checkpoints = Checkpoints(run / "checkpoints", stage.name)
+    checkpoints = Checkpoints(run.checkpoints, stage.name)
     progress = _restore(stage, strategy, checkpoints)
     if progress.step:
         done = progress.step / stage.steps_per_epoch
@@ -244,7 +244,7 @@ def _validation(stage: Stage, strategy: tf.distribute.Strategy) -> Callable[[], 
     return validate
 
 
-def _check_finite(loss: float, stage: Stage, step: int, run: Path):
+def _check_finite(loss: float, stage: Stage, step: int, run: RunFolder):
     if math.isfinite(loss):
         return
     first = step * stage.batch_size
@@ -252,7 +252,7 @@ def _check_finite(loss: float, stage: Stage, step: int, run: Path):
     raise UserError(
         f"the loss became {loss} in step {step + 1} of stage {stage.name}: try a lower "
         f"--learning-rate, or --precision float32; the checkpoint before stays in "
-        f"{run / 'checkpoints'}; videos of the batch: {', '.join(paths)}"
+        f"{run.checkpoints}; videos of the batch: {', '.join(paths)}"
     )
 
 

@@ -4,13 +4,13 @@ import json
 import zipfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from fstcn_keras import fusion
-from training.cli import UserError
-from training.data.groups import group_of
+from fstcn_keras.runs import RunFolder
+from training.data.groups import source_group
+from training.errors import UserError
 
 Accuracies = dict[str, dict[str, dict[str, float]]]  # by level, method of fusion and measure
 
@@ -25,7 +25,7 @@ class _ScoredRun:
         classes: class names in the order of the labels.
     """
 
-    run: Path
+    run: RunFolder
     protocol: dict
     classes: tuple[str, ...]
 
@@ -65,24 +65,24 @@ class RunScores(_ScoredRun):
     @property
     def sources(self) -> tuple[str, ...]:
         """What each video was cut from, as its name tells."""
-        return tuple(map(group_of, self.paths))
+        return tuple(map(source_group, self.paths))
 
     def right(self, method: str) -> np.ndarray:
         """Whether each video is right by a method of `fusion.fuse`, bool `(V,)`."""
         return fusion.fuse(self.scores, method).argmax(axis=-1) == self.labels
 
 
-def read_scores(run: Path) -> RunScores:
+def read_scores(run: RunFolder) -> RunScores:
     """The scores of a finished run.
 
     Raises:
         UserError: if a file is missing or damaged, or the files do not belong together.
     """
     try:
-        protocol = json.loads((run / "metrics.json").read_text())["protocol"]
-        names = (run / "classes.txt").read_text(encoding="utf-8")
+        protocol = json.loads(run.metrics.read_text())["protocol"]
+        names = run.classes.read_text(encoding="utf-8")
         classes = tuple(names.removesuffix("\n").split("\n"))
-        with np.load(run / "scores.npz", allow_pickle=False) as arrays:
+        with np.load(run.scores, allow_pickle=False) as arrays:
             scores, labels, paths = (arrays[name] for name in ("scores", "labels", "paths"))
         expected = (len(paths), protocol["num_clips"], protocol["num_crops"], len(classes))
         if scores.shape != expected or labels.shape != paths.shape:
@@ -107,7 +107,7 @@ def read_scores(run: Path) -> RunScores:
         ) from error
 
 
-def read_result(run: Path) -> RunResult:
+def read_result(run: RunFolder) -> RunResult:
     """The result of a finished run, its accuracies computed from the scores of all views.
 
     Raises:

@@ -34,7 +34,7 @@ class Row:
 
     def kernels(self, options: FitOptions) -> tuple[int, ...]:
         """Kernel sizes of the TCL of this row's network."""
-        return self.temporal_kernels or options.temporal_kernels
+        return self.temporal_kernels or options.network.temporal_kernels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def record(
     def counts(name: str) -> str:
         return " ".join(str(result.protocol[name]) for result in results)
 
-    protocol = results[0].protocol
+    protocol, splits_dir = results[0].protocol, options.collection.splits_dir
     return {
         "setting": row.setting,
         **{f"paper {heading}": value for heading, value in row.paper.items()},
@@ -126,7 +126,7 @@ def record(
         "ours_std": deviation(list(values.values())) if len(values) > 1 else None,
         **{f"ours_split{split}": values.get(split) for split in (1, 2, 3)},
         "dataset": protocol["dataset"],
-        "lists": options.splits_dir.resolve().name if options.splits_dir else "",
+        "lists": splits_dir.resolve().name if splits_dir else "",
         "splits": " ".join(map(str, values)),
         "classes": protocol["num_classes"],
         "absent_classes": len(protocol["absent_classes"]),
@@ -152,11 +152,12 @@ def _kernels_text(row: Row, options: FitOptions) -> str:
 
 def training_text(options: FitOptions) -> str:
     """The recipe with its changes, where the weights started, seed and precision."""
-    start = "random weights" if options.scl_weights is None else Path(options.scl_weights).name
-    held_out = f", {options.val_fraction:g} held out" if options.val_fraction else ""
+    weights, run = options.network.scl_weights, options.run
+    start = "random weights" if weights is None else Path(weights).name
+    held_out = f", {run.val_fraction:g} held out" if run.val_fraction else ""
     return (
-        f"recipe {options.recipe_text()}; from {start}{held_out}; seed {options.seed}; "
-        f"in {options.precision}"
+        f"recipe {options.recipe_text()}; from {start}{held_out}; seed {run.seed}; "
+        f"in {run.precision}"
     )
 
 

@@ -9,6 +9,7 @@ from fstcn_keras import ViewPlan
 from fstcn_keras.config import PRESETS
 from training.cli import UserError
 from training.data.collections import Video
+from training.parts import build
 
 
 class Store:
@@ -60,4 +61,4 @@ def test_the_machine_is_judged_by_the_test_videos_alone():
 
 def test_weights_are_asked_for():
     with pytest.raises(UserError, match="--scl-weights: give the file"):
-        linear.LinearOptions(preset="squeeze")
+        build(linear.LinearOptions, preset="squeeze")

@@ -11,14 +11,16 @@ import av
 import numpy as np
 import pytest
 
+from fstcn_keras.runs import RunFolder
 from tests.bad_videos import CASES, CLOCKWISE, QUARTERS
 from tests.videos import noise, write_video
 from training import cli, fit
 from training.cli import UserError
 from training.data import collections
 from training.data.preparation import prepare_store
-from training.evaluate import check_test_videos
-from training.options import FitOptions, open_data
+from training.data.splits import open_data
+from training.evaluation import check_test_videos
+from training.options import FitOptions
 
 PLACES = {name: f"{'ab'[number % 2]}/{name}" for number, name in enumerate(CASES)}
 LISTABLE = [name for name in CASES if "\n" not in name and name.isprintable()]
@@ -50,7 +52,7 @@ def collection(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def store(collection, tmp_path_factory):
-    dataset = collections.folder(collection, split=1)
+    dataset = collections.read_folder(collection, split=1)
     paths = [video.path for video in dataset.videos]
     return prepare_store(tmp_path_factory.mktemp("store"), collection, paths, short_side=24)
 
@@ -126,7 +128,7 @@ def test_a_class_name_of_two_lines(tmp_path):
     for name in ("one", "two\nlines"):
         write_video(tmp_path / name / "0.avi", noise(2))
     with pytest.raises(UserError, match=r"'two\\nlines' has a name of two lines: rename it"):
-        collections.folder(tmp_path)
+        collections.read_folder(tmp_path)
 
 
 def arguments(collection: Path, folder: Path, *more: str) -> list[str]:
@@ -209,14 +211,14 @@ def test_a_run_says_what_it_leaves_out(finished):
 def test_without_split_files_the_names_that_no_list_could_hold_count_too(collection, finished):
     folder, _ = finished
     options = cli.parse(FitOptions, arguments(collection, folder))
-    dataset, store = open_data(options, options.store, short_side=120)
+    dataset, store = open_data(options.collection, options.split, options.store, short_side=120)
     assert sorted(video.path for video in dataset.videos) == sorted(
         [*PLACES.values(), *(f"{class_name}/{name}" for class_name in "ab" for name in SOUND)]
     )
     usable = {place for name, place in PLACES.items() if is_usable(name)}
     tests = {video.path for video in dataset.side("test")}
     assert {place[0] for place in tests} == {"a", "b"} == {v.path[0] for v in dataset.side("train")}
-    judged = {video.path for video in check_test_videos(dataset, store, folder)}
+    judged = {video.path for video in check_test_videos(dataset, store, RunFolder(folder))}
     assert judged == {path for path in tests if path in usable or "/sound " in path}
     with (folder / "store" / "rejected.csv").open(
         newline="", encoding="utf-8", errors="surrogateescape"

@@ -21,10 +21,12 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import sys
 from pathlib import Path
-import training
+from fstcn_keras.process import set_up_process
+set_up_process(tensorflow=True)
 import keras, numpy as np, tensorflow as tf
 from fstcn_keras import fstcn
 from fstcn_keras.config import preset_config
+from fstcn_keras.runs import RunFolder
 from training.data.collections import Video
 from training.data.samplers import CenterDraws, ClipPairs, TrainingDraws
 from training.data.preparation import prepare_store
@@ -55,7 +57,7 @@ stage = Stage(name="global", model=model, optimizer=optimizer,
               held_out=CenterDraws(store, videos[:5], sample),
               epochs=2, steps_per_epoch=3, batch_size=4)
 run.mkdir(exist_ok=True)
-train(stage, strategy, run, minutes=100)
+train(stage, strategy, RunFolder(run), minutes=100)
 """
 
 

@@ -1,7 +1,6 @@
 """A whole run on a small folder of videos: train, stop, go on, evaluate, predict."""
 
 import csv
-import dataclasses
 import json
 import re
 import shutil
@@ -15,10 +14,12 @@ import tensorflow as tf
 from keras import ops
 
 from fstcn_keras import fusion
+from fstcn_keras.runs import RunFolder
 from tests.training.test_cli import error_of
 from tests.videos import write_video
-from training import cli, evaluate, fit, loop, predict
+from training import cli, evaluate, evaluation, fit, loop, predict
 from training.options import FitOptions, read_config
+from training.parts import replaced
 
 VIDEOS_PER_CLASS = 6
 
@@ -240,7 +241,7 @@ def test_scl_weights_may_go_once_a_run_is_finished(data, tmp_path, capsys):
     options = arguments(data, tmp_path / "new", "--scl-weights", str(tmp_path / "gone.h5"))
     error = error_of(capsys, fit.main, FitOptions, *options)
     assert f"--scl-weights must be a file, got {tmp_path / 'gone.h5'}" in error
-    assert read_config(tmp_path / "new" / "config.yaml").scl_weights == tmp_path / "gone.h5"
+    assert read_config(tmp_path / "new" / "config.yaml").network.scl_weights == tmp_path / "gone.h5"
 
 
 def test_what_changes_the_preset_reaches_the_network_and_its_views(data, tmp_path):
@@ -249,7 +250,7 @@ def test_what_changes_the_preset_reaches_the_network_and_its_views(data, tmp_pat
     more += ("--auxiliary-epochs", "0", "--epochs", "1", "--learning-rate", "1e-6")
     cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run", *more))
     assert json.loads((tmp_path / "run" / "views.json").read_text())["short_side"] == 110
-    classifier = evaluate.load_classifier(tmp_path / "run")
+    classifier = evaluation.load_classifier(RunFolder(tmp_path / "run"))
     kernel = ops.convert_to_numpy(classifier.model.get_layer("spatial_fc").kernel)
     each = kernel.reshape(9, -1, kernel.shape[-1])  # 3x3 places
     assert np.abs(each - each[:1]).max() < 0.1 * each.std()
@@ -261,9 +262,9 @@ def test_a_stop_between_new_scores_and_metrics_leaves_none(run, tmp_path, monkey
     """Old metrics would be taken for those of the new scores."""
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    monkeypatch.setattr(evaluate.figures, "draw_confusion", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(evaluation.figures, "draw_confusion", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        evaluate.evaluate_again(dataclasses.replace(read_config(copy / "config.yaml"), out=copy))
+        evaluation.evaluate_again(replaced(read_config(copy / "config.yaml"), out=copy))
     assert (copy / "scores.npz").is_file()
     assert not (copy / "metrics.json").exists()
 

@@ -18,7 +18,8 @@ from fstcn_keras.weights import load_weights, source_videos
 from tests.training.test_cli import error_of
 from tests.videos import noise, write_video
 from training import cli, fit, prepare, pretrain
-from training.options import FitOptions, open_data
+from training.data.splits import open_data
+from training.options import FitOptions
 from training.prepare import PrepareOptions
 from training.pretrain import PretrainOptions
 
@@ -149,7 +150,8 @@ def test_weights_that_have_seen_test_videos(run, videos, tmp_path, capsys):
 
 def paths(videos: Path, side: str, options: list[str]) -> set[str]:
     chosen = cli.parse(FitOptions, options)
-    dataset, _ = open_data(chosen, videos / "store", short_side=PRESETS["small"].short_side)
+    short_side = PRESETS["small"].short_side
+    dataset, _ = open_data(chosen.collection, chosen.split, videos / "store", short_side=short_side)
     return {video.path for video in dataset.side(side)}
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fstcn_keras.files import atomic_write_text
-from training.cli import UserError
 from training.data.collections import Video
-from training.data.groups import group_of
+from training.data.groups import source_group
 from training.data.store import FrameStore, StoredVideo, StoreError, encode_jpeg
+from training.errors import UserError
 from training.parallel import map_processes
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -167,15 +167,15 @@ def _write_index(index: Path, rows: Iterable[Sequence]):
     atomic_write_text(index, text.getvalue())
 
 
-def source_of(path: str) -> str:
+def image_source(path: str) -> str:
     """What an image was taken from: the group of its video, or what its own name tells.
 
-    Images of one source stay on one side of a held-out share, see `groups.group_of`.
+    Images of one source stay on one side of a held-out share, see `groups.source_group`.
     """
-    return group_of(_FRAME.sub("", path))
+    return source_group(_FRAME.sub("", path))
 
 
-def video_of(path: str) -> str | None:
+def source_video(path: str) -> str | None:
     """Path of the video that `write_frames` took an image from; `None` of other images."""
     video = _FRAME.sub("", path)
     return video if video != path else None

@@ -17,7 +17,6 @@ from PIL import Image
 
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.video import VideoError, VideoReader
-from training.cli import UserError
 from training.data.lookalikes import HASH_STEP, frame_hash, video_hash
 from training.data.store import (
     JPEG_QUALITY,
@@ -30,6 +29,7 @@ from training.data.store import (
     read_facts,
     record_file,
 )
+from training.errors import UserError
 from training.locks import locked
 from training.parallel import map_processes
 

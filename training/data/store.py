@@ -28,7 +28,8 @@ import xxhash
 from array_record.python.array_record_module import ArrayRecordReader
 from PIL import Image
 
-from training.cli import UserError
+from training.data.lookalikes import clusters, near_duplicates
+from training.errors import UserError
 
 ENCODINGS = ("jpeg", "raw")
 JPEG_QUALITY = 92
@@ -129,6 +130,14 @@ class FrameStore:
                     yield np.frombuffer(pixels, np.uint8).reshape(shape)
         except OSError as error:
             raise StoreError(self._damaged(path, error.strerror)) from error
+
+    def look_alikes(self) -> dict[str, str]:
+        """Returns the name of each video's cluster of near-duplicates, by path.
+
+        A video that could not be decoded is alone.
+        """
+        hashes = {v.path: v.perceptual_hash for v in self.videos.values() if v.num_frames}
+        return clusters(list(self.videos), near_duplicates(hashes))
 
     def _damaged(self, path: str, reason: str) -> str:
         return _damaged(path, record_file(self.folder, path), reason)

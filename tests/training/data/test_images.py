@@ -14,13 +14,13 @@ from tests.videos import grey_ramp, write_video
 from training import cli, prepare
 from training.cli import UserError
 from training.data.collections import Video
-from training.data.groups import hold_out
+from training.data.groups import held_out_paths
 from training.data.images import (
     ImageError,
     ImageFolder,
+    image_source,
     index_images,
     read_image,
-    source_of,
     write_frames,
 )
 from training.data.preparation import prepare_store
@@ -206,12 +206,12 @@ def test_frames_are_written_all_or_none(tmp_path):
 
 def test_frames_of_one_video_are_held_out_together():
     paths = [f"run/v_Run_g01_c0{c}.avi-frame{n:06d}.jpg" for c in (1, 2) for n in (7, 22)]
-    assert {source_of(path) for path in paths} == {"v_Run_g01"}
+    assert {image_source(path) for path in paths} == {"v_Run_g01"}
     paths += [f"run/{name}.mp4-frame{n:06d}.jpg" for name in "xyz" for n in (7, 22)]
     paths += ["run/img-000001.jpg", "run/img-000002.jpg"]
-    sources = {path: source_of(path) for path in paths}
+    sources = {path: image_source(path) for path in paths}
     assert len(set(sources.values())) == 6
     items = [(path, "run", source) for path, source in sources.items()]
-    held = hold_out(items, fraction=0.4, salt="")
+    held = held_out_paths(items, fraction=0.4, salt="")
     assert held
     assert {sources[path] for path in held}.isdisjoint({sources[p] for p in set(paths) - held})

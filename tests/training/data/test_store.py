@@ -6,13 +6,14 @@ import os
 import numpy as np
 import pytest
 
+from fstcn_keras.runs import RunFolder
 from fstcn_keras.video import VideoReader
 from tests.videos import grey_ramp, noise, write_video
 from training.cli import UserError
 from training.data import preparation
 from training.data.preparation import prepare_store
 from training.data.store import StoreError
-from training.evaluate import report_rejected
+from training.evaluation import report_rejected
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_frames_keep_their_order_size_and_grey_levels(collection):
 
 def test_bad_files_are_listed_with_their_reason(collection, tmp_path, capsys):
     _, _, store = collection
-    report_rejected(store, tmp_path)
+    report_rejected(store, RunFolder(tmp_path))
     assert "2 videos could not be decoded, 1 only in part" in capsys.readouterr().out
     with (tmp_path / "rejected.csv").open(newline="") as file:
         rows = {row["path"]: row for row in csv.DictReader(file)}

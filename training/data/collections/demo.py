@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from fstcn_keras.files import atomic_write
-from training.cli import UserError
+from training.errors import UserError
 from training.locks import locked
 from training.parallel import map_processes
 
