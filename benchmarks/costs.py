@@ -88,7 +88,7 @@ def training_step(options: FitOptions) -> Callable[[], tuple[float, float]]:
     strategy = device_strategy(batch_size=options.optimization.batch_size)
     with strategy.scope():
         stage = clip_stage("global", options, videos, options.run_folder(), before=None)
-    batches = iter(training_batches(stage.draws, batch_size=options.optimization.batch_size))
+    batches = iter(training_batches(stage.sampler, batch_size=options.optimization.batch_size))
     step = train_step(stage, strategy)
 
     def next_step() -> tuple[float, float]:

@@ -40,7 +40,7 @@ def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
 
 
 def _in_our_words(error: str) -> str:
-    """What the parser has to say, without its classes and without a file's whole content."""
+    """Returns the parser's message without its classes and without a file's whole content."""
     if error.startswith("Unexpected config:"):
         return "--config: the file is not YAML with a line 'name: value' for each option"
     union = r"Does not validate against any of the Union subtypes.* Errors: - (.*) Given value type"

@@ -35,7 +35,7 @@ def evaluate_again(options: FitOptions, views: str | None = None):
 
 
 def load_classifier(run: RunFolder, *, views: str | None = None) -> ActionClassifier:
-    """The run's trained network; `views` as for `ActionClassifier.load`.
+    """Loads the run's trained network; `views` as for `ActionClassifier.load`.
 
     Raises:
         UserError: if the run has none.
@@ -59,10 +59,10 @@ def report_rejected(store: FrameStore, run: RunFolder):
 
 
 def check_test_videos(dataset: Dataset, store: FrameStore, run: RunFolder) -> list[Video]:
-    """The test videos that can be decoded.
+    """Returns the test videos that can be decoded.
 
     Raises:
-        UserError: if there is none, or the run has seen one of them in training.
+        UserError: if there is none, or the run was trained on one of them.
     """
     listed = dataset.side("test")
     if not listed and not dataset.missing:
@@ -157,7 +157,7 @@ def _protocol(classifier: ActionClassifier, dataset: Dataset, scores: np.ndarray
 
 
 def _instead(run: RunFolder, plan: ViewPlan) -> str:
-    """Names the views of the results that the run has, if the new ones will be of others."""
+    """Returns a remark naming the views of the results that are replaced, if they differ."""
     try:
         views = json.loads(run.metrics.read_text())["protocol"]["views"]
     except (OSError, ValueError, LookupError, TypeError):
@@ -166,7 +166,7 @@ def _instead(run: RunFolder, plan: ViewPlan) -> str:
 
 
 def weights_sha256(classifier: ActionClassifier) -> str:
-    """Hash of all weights, in the network's order, as little-endian bytes."""
+    """Returns the hash of all weights, in the network's order, as little-endian bytes."""
     digest = hashlib.sha256()
     for value in classifier.model.get_weights():
         digest.update(np.ascontiguousarray(value).tobytes())
@@ -174,12 +174,12 @@ def weights_sha256(classifier: ActionClassifier) -> str:
 
 
 def score_video(classifier: ActionClassifier, store: FrameStore, path: str) -> np.ndarray:
-    """Class probabilities of all views of a stored video, float32 `(M, C, N)`."""
+    """Scores all views of a stored video; class probabilities, float32 `(M, C, N)`."""
     return classifier.score_views(*stored_views(classifier.plan, store, path))
 
 
 def stored_views(plan: ViewPlan, store: FrameStore, path: str) -> tuple[np.ndarray, np.ndarray]:
-    """The frames of a stored video that its views touch, and where each clip's pairs lie in them.
+    """Reads the frames of a stored video that its views touch.
 
     Returns:
         Frames and positions as `ActionClassifier.score_views` takes them.
@@ -190,7 +190,7 @@ def stored_views(plan: ViewPlan, store: FrameStore, path: str) -> tuple[np.ndarr
 
 
 def print_metrics(run: RunFolder):
-    """The run's accuracies with their protocol, as a table."""
+    """Prints the run's accuracies with their protocol, as a table."""
     try:
         lines = metrics_lines(json.loads(run.metrics.read_text()))
     except (ValueError, LookupError, TypeError) as error:
@@ -202,7 +202,7 @@ def print_metrics(run: RunFolder):
 
 
 def metrics_lines(metrics: dict) -> list[str]:
-    """The lines of `print_metrics`, of what `metrics.json` holds."""
+    """Returns the lines of `print_metrics`, of what `metrics.json` holds."""
     protocol = metrics["protocol"]
     lines = [
         f"{protocol['dataset']} split {protocol['split']}: {protocol['videos']} test videos of "

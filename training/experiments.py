@@ -104,7 +104,7 @@ def network_name(row: Row, options: FitOptions) -> str:
 
 
 def compared_rows(options: ExperimentOptions) -> list[dict]:
-    """Rows of finished networks that were all judged by the same videos.
+    """Returns the rows of finished networks that were all judged by the same videos.
 
     Raises:
         UserError: if the runs differ in the test videos of a split, their labels, classes or
@@ -126,7 +126,7 @@ def compared_rows(options: ExperimentOptions) -> list[dict]:
 
 
 def collected_rows(folder: Path) -> list[dict]:
-    """Rows of every network of both paths in the folder that is trained on one split or more.
+    """Returns rows of every network of both paths in the folder, trained on one split or more.
 
     Raises:
         UserError: if there is none, or the splits of a network differ in options, classes or
@@ -158,7 +158,7 @@ def _network_folder(run: RunFolder, folder: Path) -> Path:
 
 
 def network_results(runs: Sequence[FitOptions]) -> list[RunResult]:
-    """The results of runs that differ in nothing but the split.
+    """Returns the results of runs that differ in nothing but the split.
 
     Raises:
         UserError: if they differ in other options, in the classes or in the views.

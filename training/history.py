@@ -68,7 +68,7 @@ class History:
         self._writer.flush()
 
     def write_csv(self, rows: list[dict]):
-        """All epochs of this stage, after those of the stages before it."""
+        """Writes all epochs of this stage, after those of the stages before it."""
         if self._run is None:
             return
         file = self._run.history

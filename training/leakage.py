@@ -78,7 +78,7 @@ def _paths(videos: Iterable[Video]) -> list[str]:
 
 
 def _recorded_videos(run: RunFolder) -> dict[str, list[str]]:
-    """What was written, or nothing while there are neither checkpoints nor a network."""
+    """Reads what was recorded; nothing while there are neither checkpoints nor a network."""
     if not (run.checkpoints.exists() or run.model.exists()):
         return {}
     file = run.training_videos

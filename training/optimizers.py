@@ -112,7 +112,7 @@ def build_optimizer(
     weight_decay: float = 0.0,
     loss_scale: bool = False,
 ) -> keras.Optimizer:
-    """The optimiser with linear warm-up from zero, then cosine decay to zero.
+    """Builds the optimiser with linear warm-up from zero, then cosine decay to zero.
 
     Args:
         name: `"sgd"`, `"adam"` or `"adamw"`.

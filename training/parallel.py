@@ -76,7 +76,7 @@ def _finished(
 
 @contextlib.contextmanager
 def _pool() -> Iterator[ProcessPoolExecutor]:
-    """A pool of one process, which ends with the context or with this process.
+    """Yields a pool of one process, which ends with the context or with this process.
 
     It is spawned: a forked one would inherit locks that TensorFlow's threads hold.
     """

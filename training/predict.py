@@ -34,7 +34,7 @@ class PredictOptions:
     views: Literal[VIEWS] = option("exact", VIEWS_HELP)
     json: bool = option(False, "print one JSON object a line for each video")
     annotate: Path | None = option(
-        None, "copy of the one video to write, .mp4, that shows what is seen in every second"
+        None, "copy of the one video to write, .mp4, that names the best classes of every second"
     )
     timeline: Path | None = option(
         None, "figure to write, .png or .svg, of the one video's scores over time"
@@ -86,7 +86,7 @@ def main(options: PredictOptions):
 
 
 def table(video: Path, prediction: Prediction, top_k: int) -> str:
-    """The best classes of a video, for people."""
+    """Formats the best classes of a video, for people."""
     views = views_text(prediction.protocol)
     lines = [f"{video}: {prediction.num_frames} frames, {views}, SCI fusion"]
     best = zip(prediction.classes[:top_k], prediction.scores, strict=False)
@@ -94,7 +94,7 @@ def table(video: Path, prediction: Prediction, top_k: int) -> str:
 
 
 def json_line(video: Path, prediction: Prediction, top_k: int) -> str:
-    """The same and what it is made of, for programs."""
+    """Formats the same and what it is made of, for programs."""
     return json.dumps(
         {
             "video": str(video),

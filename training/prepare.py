@@ -1,7 +1,7 @@
 """Decode a collection once: python -m training.prepare [--dataset NAME --data-dir DIR] --out STORE
 
 Writes the frame store that `fit --store STORE` reads; `fit` calls the same code, so this command
-is for doing it beforehand. It runs on all cores. Stopped at any moment,
+is for doing it beforehand. It runs on all cores. Stopped at any time,
 the same command goes on where it was; a source file that has changed is decoded again, and only
 that. What could not be decoded is listed in the store's rejected.csv.
 

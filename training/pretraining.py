@@ -79,7 +79,7 @@ def write_results(stage: Stage, images: TrainingVideos, run: RunFolder, *, seed:
 
 
 def open_images(options: PretrainOptions, run: RunFolder) -> TrainingVideos:
-    """The images to train on and those held out; the run folder gets `rejected.csv`.
+    """Opens the images to train on and those held out; the run folder gets `rejected.csv`.
 
     Raises:
         UserError: if there are no images of at least two classes that can be decoded.

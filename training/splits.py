@@ -45,7 +45,7 @@ def summarise(folder: RunFolder):
 
 
 def over_splits(results: Sequence[RunResult]) -> dict:
-    """Accuracies and protocol of every split, their mean and their deviation over the splits.
+    """Returns accuracies and protocol of every split, their mean and their deviation.
 
     Args:
         results: of two or more splits.
@@ -69,7 +69,7 @@ def over_splits(results: Sequence[RunResult]) -> dict:
 
 
 def deviation(values: Sequence[float]) -> float:
-    """Sample standard deviation of two or more values."""
+    """Returns the sample standard deviation of two or more values."""
     return float(np.std(values, ddof=1))
 
 

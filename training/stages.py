@@ -32,7 +32,7 @@ from fstcn_keras.weights import (
 from training.checkpoints import Checkpoints
 from training.data.collections import Video
 from training.data.pipeline import store_errors_unwrapped, training_batches
-from training.data.samplers import CenterDraws, ClipPairs, Frames, TrainingDraws
+from training.data.samplers import CenterSampler, ClipPairs, Frames, TrainingSampler
 from training.data.store import FrameStore
 from training.distribution import fast_precision, is_chief
 from training.errors import UserError
@@ -84,7 +84,7 @@ def train_stages(
 
 
 def configured_stages(options: FitOptions) -> list[str]:
-    """Names of the stages that `fit` runs, in their order."""
+    """Returns the names of the stages that `fit` runs, in their order."""
     configured = {
         "auxiliary": options.stages.auxiliary_epochs and "spatial" in options.network.paths,
         "head": options.stages.head_epochs,
@@ -96,7 +96,10 @@ def configured_stages(options: FitOptions) -> list[str]:
 def auxiliary_stage(
     options: FitOptions, videos: TrainingVideos, run: RunFolder, *, name: str = "auxiliary"
 ) -> Stage:
-    """Stage 2, or 1. Pre-trained layers but the last three move at `--auxiliary-scl-rate`."""
+    """Builds stage 2, or 1; there pre-trained layers move at a rate of their own.
+
+    The last three layers, which learn the classes, move at the full rate.
+    """
     keras.utils.set_random_seed(options.run.seed)
     with dtype_policy(options.run.precision):
         model = auxiliary_classifier(num_classes=videos.num_classes, **options.network_arguments())
@@ -124,7 +127,7 @@ def clip_stage(
     *,
     before: keras.Model | None,
 ) -> Stage:
-    """A stage of the whole network.
+    """Builds a stage of the whole network.
 
     In stage "head" pre-trained layers are fixed: new ones, random at first, would spoil them
     (Kumar et al. 2022, fine-tuning can distort pretrained features). In stage "global" they move
@@ -169,7 +172,7 @@ def _take_over(before: keras.Model, model: keras.Model) -> tuple[str, ...]:
 
 
 def initial_network(options: FitOptions, *, num_classes: int) -> keras.Model:
-    """FSTCN with the random weights that the run's seed gives it, before any are loaded."""
+    """Builds FSTCN with the random weights that the run's seed gives it, before any are loaded."""
     keras.utils.set_random_seed(options.run.seed)
     with dtype_policy(options.run.precision):
         return fstcn(
@@ -251,7 +254,7 @@ def _stage(
         loss_scale=model.dtype_policy.name == "mixed_float16",
     )
     optimizer.build(model.trainable_variables)
-    draws = TrainingDraws(
+    sampler = TrainingSampler(
         videos.store,
         videos.train,
         sample,
@@ -259,13 +262,13 @@ def _stage(
         scales=options.optimization.scales,
     )
     if not Checkpoints(run.checkpoints, name).exist():
-        _scale_features(model, draws, trained)
+        _scale_features(model, sampler, trained)
     stage = Stage(
         name=name,
         model=model,
         optimizer=optimizer,
-        draws=draws,
-        held_out=CenterDraws(videos.store, videos.held_out, sample) if videos.held_out else None,
+        sampler=sampler,
+        held_out=CenterSampler(videos.store, videos.held_out, sample) if videos.held_out else None,
         epochs=epochs,
         steps_per_epoch=steps,
         batch_size=options.optimization.batch_size,
@@ -275,16 +278,16 @@ def _stage(
     return stage
 
 
-def _scale_features(model: keras.Model, draws: TrainingDraws, trained: Collection[str]):
+def _scale_features(model: keras.Model, sampler: TrainingSampler, trained: Collection[str]):
     """Scales the features of layers that were just loaded by training samples."""
     if trained and "feature_scale" in named_layers(model).keys() - set(trained):
         with store_errors_unwrapped():
-            samples, *_ = next(iter(training_batches(draws, batch_size=START_SAMPLES).take(1)))
+            samples, *_ = next(iter(training_batches(sampler, batch_size=START_SAMPLES).take(1)))
         scale_features(model, samples)
 
 
 def describe(stage: Stage, rates: Mapping[str, float]) -> str:
-    """What the stage trains, in one line: its size, and what is fixed or slow."""
+    """Describes what the stage trains, in one line: its size, and what is fixed or slow."""
     model = stage.model
     fixed = sum(math.prod(variable.shape) for variable in model.non_trainable_weights)
     text = (
@@ -300,7 +303,7 @@ def describe(stage: Stage, rates: Mapping[str, float]) -> str:
 
 @contextlib.contextmanager
 def dtype_policy(name: str):
-    """Within, layers are made with this policy; `"auto"` is the one that is fast here."""
+    """Makes layers within with this policy; `"auto"` is the one that is fast here."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(fast_precision() if name == "auto" else name)
     try:

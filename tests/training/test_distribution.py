@@ -28,7 +28,7 @@ from fstcn_keras import fstcn
 from fstcn_keras.config import preset_config
 from fstcn_keras.runs import RunFolder
 from training.data.collections import Video
-from training.data.samplers import CenterDraws, ClipPairs, TrainingDraws
+from training.data.samplers import CenterSampler, ClipPairs, TrainingSampler
 from training.data.preparation import prepare_store
 from training.distribution import describe, device_strategy
 from training.loop import Stage, train
@@ -53,8 +53,8 @@ with strategy.scope():
                                 rates={model.get_layer("tcl").trainable_variables[0].path: 0.1})
     optimizer.build(model.trainable_variables)
 stage = Stage(name="global", model=model, optimizer=optimizer,
-              draws=TrainingDraws(store, videos, sample, seed=[0]),
-              held_out=CenterDraws(store, videos[:5], sample),
+              sampler=TrainingSampler(store, videos, sample, seed=[0]),
+              held_out=CenterSampler(store, videos[:5], sample),
               epochs=2, steps_per_epoch=3, batch_size=4)
 run.mkdir(exist_ok=True)
 train(stage, strategy, RunFolder(run), minutes=100)

@@ -252,7 +252,7 @@ def test_what_changes_the_preset_reaches_the_network_and_its_views(data, tmp_pat
     assert json.loads((tmp_path / "run" / "views.json").read_text())["short_side"] == 110
     classifier = evaluation.load_classifier(RunFolder(tmp_path / "run"))
     kernel = ops.convert_to_numpy(classifier.model.get_layer("spatial_fc").kernel)
-    each = kernel.reshape(9, -1, kernel.shape[-1])  # 3x3 places
+    each = kernel.reshape(9, -1, kernel.shape[-1])  # 3x3 positions
     assert np.abs(each - each[:1]).max() < 0.1 * each.std()
     text = read_config(tmp_path / "run" / "config.yaml").preset_text()
     assert text == "small with short_side 110, initialization mean"

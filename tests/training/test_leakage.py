@@ -29,9 +29,9 @@ def test_no_video_of_training_is_tested(tmp_path):
     check_leakage(RunFolder(tmp_path), videos("a"))  # nothing is trained yet
     (tmp_path / "checkpoints").mkdir()
     check_leakage(RunFolder(tmp_path), videos("b", "d"))
-    for seen in ("c", "\udc80"):
+    for path in ("c", "\udc80"):
         with pytest.raises(UserError, match="was trained on 1 of the test videos"):
-            check_leakage(RunFolder(tmp_path), videos("b", seen))
+            check_leakage(RunFolder(tmp_path), videos("b", path))
 
 
 def test_a_trained_run_whose_list_of_videos_is_damaged_or_gone_says_so(tmp_path):

@@ -130,7 +130,7 @@ def test_a_run_goes_on_to_the_same_weights_with_the_same_images(run, images, tmp
         np.testing.assert_array_equal(values, expected[name], err_msg=name)
 
 
-def test_weights_that_have_seen_test_videos(run, videos, tmp_path, capsys):
+def test_weights_that_leak_test_videos(run, videos, tmp_path, capsys):
     """Frames of one split's training videos may be of another's test videos."""
     assert source_videos(run / "weights.h5") == []  # its images are no frames of videos
     frames = tmp_path / "frames"

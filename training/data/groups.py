@@ -12,7 +12,7 @@ _HMDB_SOURCE = re.compile(r"^(.+)_(?:f|u|h|l)_(?:cm|nm)_np\d+_(?:fr|ba|le|ri)_(?
 
 
 def source_group(path: str) -> str:
-    """The source that a video was cut from, as its file name tells.
+    """Returns the source that a video was cut from, as its file name tells.
 
     UCF-101: `v_CLASS_gNN_cMM`, the group is `v_CLASS_gNN`. HMDB-51:
     `SOURCE_CLASS_f_cm_np1_fr_med_0`, the group is `SOURCE_CLASS`. Any other name is a group of
@@ -26,7 +26,7 @@ def source_group(path: str) -> str:
 def held_out_paths(
     items: Iterable[tuple[str, str, str]], *, fraction: float, salt: str
 ) -> set[str]:
-    """Paths of about `fraction` of every class, whole groups at a time.
+    """Returns the paths of about `fraction` of every class, whole groups at a time.
 
     Groups are taken in an order that depends on the salt and their names alone, so the same
     list gives the same answer on every machine. A class of one group keeps it.

@@ -24,7 +24,7 @@ from training.data.images import (
     write_frames,
 )
 from training.data.preparation import prepare_store
-from training.data.samplers import CenterDraws, Frames, TrainingDraws
+from training.data.samplers import CenterSampler, Frames, TrainingSampler
 from training.data.store import StoreError, record_file
 
 RED = (200, 30, 20)
@@ -143,16 +143,16 @@ def test_crops_of_images_of_any_size(images, tmp_path):
     store = ImageFolder(images, found, short_side=120)
     sample = Frames(PRESETS["small"])  # 108 of 120 pixels
     wide, dot = Video("b/wide.JPEG", 1, "train", "b"), Video("a/dot.png", 0, "train", "a")
-    centre = CenterDraws(store, [wide, dot], sample)
+    centre = CenterSampler(store, [wide, dot], sample)
     assert [(d.top, d.left, d.size) for d in (centre[0], centre[1])] == [(2, 127, 45), (0, 0, 1)]
-    draws = TrainingDraws(store, [wide], sample, seed=[0])
-    sizes = {draws[position].size for position in range(50)}
-    lefts = {draws[position].left for position in range(50)}
+    sampler = TrainingSampler(store, [wide], sample, seed=[0])
+    sizes = {sampler[position].size for position in range(50)}
+    lefts = {sampler[position].left for position in range(50)}
     assert sizes == {45}
     assert min(lefts) < 64
     assert max(lefts) > 191
-    draws = TrainingDraws(store, [wide], sample, seed=[0], scales=(1.0, 0.5))
-    assert {draws[position].size for position in range(50)} == {50, 25}
+    sampler = TrainingSampler(store, [wide], sample, seed=[0], scales=(1.0, 0.5))
+    assert {sampler[position].size for position in range(50)} == {50, 25}
 
 
 def test_an_image_that_changes_during_training(images, tmp_path):

@@ -94,10 +94,10 @@ def test_a_flipped_byte_is_an_error_or_harmless_never_another_frame(tmp_path):
     (file,) = (tmp_path / "store" / "videos").glob("*/*")
     content = file.read_bytes()
     found = content.index(whole[3]) + len(whole[3]) // 2
-    places = np.random.default_rng(0).integers(0, len(content), 60).tolist()
+    offsets = np.random.default_rng(0).integers(0, len(content), 60).tolist()
     errors = []
-    for place in [found, *places]:
-        file.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+    for offset in [found, *offsets]:
+        file.write_bytes(content[:offset] + bytes([content[offset] ^ 4]) + content[offset + 1 :])
         try:
             assert store.read_jpegs("c/a.avi", range(6)) == whole
         except StoreError as error:
@@ -120,8 +120,8 @@ def test_raw_frames_are_the_decoded_ones_and_any_flipped_bit_is_an_error(tmp_pat
     (facts,) = (tmp_path / "store" / "videos").glob("*/*.array_record")
     content = file.read_bytes()
     assert len(content) == 3 * (20 * 30 * 3 + 8)
-    for place in range(1808, 2 * 1808, 97):
-        file.write_bytes(content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :])
+    for offset in range(1808, 2 * 1808, 97):
+        file.write_bytes(content[:offset] + bytes([content[offset] ^ 16]) + content[offset + 1 :])
         with pytest.raises(StoreError, match=r"frames of c/a\.avi are damaged \(frame 1") as error:
             store.read_frames("c/a.avi", [0, 1])
         assert f"remove {facts} and run again" in str(error.value)

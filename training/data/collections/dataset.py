@@ -50,7 +50,7 @@ class Dataset:
     left_out: tuple[str, ...] = ()
 
     def side(self, side: str) -> list[Video]:
-        """The videos of one side."""
+        """Returns the videos of one side."""
         return [video for video in self.videos if video.side == side]
 
     def __str__(self) -> str:

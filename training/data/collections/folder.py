@@ -31,7 +31,7 @@ def read_folder(data_dir: Path, *, splits_dir: Path | None = None, split: int = 
 
 
 def _empty_folders(root: Path) -> set[str]:
-    """Classes whose videos are yet to come; of a folder that cannot be read it is not known."""
+    """Returns classes whose videos are yet to come; a folder that cannot be read is none."""
     names = (path.name for path in root.iterdir() if not path.name.startswith("."))
     contents = {name: next(os.walk(root / name), None) for name in names}
     return {name for name, found in contents.items() if found and not any(found[1:])}
@@ -42,8 +42,8 @@ def _left_out(root: Path, *, besides: Path | None) -> tuple[str, ...]:
     base, besides = root.resolve(), besides and besides.resolve()
 
     def is_entered(path: Path) -> bool:
-        place = path.resolve()
-        return not (path.name.startswith(".") or place == besides or base.is_relative_to(place))
+        target = path.resolve()
+        return not (path.name.startswith(".") or target == besides or base.is_relative_to(target))
 
     found = set()
     links = [path for path in base.iterdir() if path.is_symlink() and path.is_dir()]
