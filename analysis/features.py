@@ -9,18 +9,13 @@ import numpy as np
 from tqdm import tqdm
 
 from analysis.runs import OpenRun
+from analysis.style import FEATURES
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write
 from fstcn_keras.model import CLASSIFIER, layer_outputs
 from fstcn_keras.views.scoring import ViewScorer
 from training.data.collections import Video
 from training.evaluation import stored_views, weights_sha256
-
-FEATURES = {
-    "spatial_features": "spatial (second FC of the SCL path)",
-    "temporal_features": "temporal (second FC of the TCL path)",
-    "spatio_temporal_features": "spatio-temporal (joint FC)",
-}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,22 +6,22 @@ tcl_3x3.png, tcl_5x5.png and kernels.json into RUN/figures.
 """
 
 import json
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-from keras import ops
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.runs import FigureOptions, figures_folder, network_text, read_options
-from fstcn_keras.backbones.registry import SCLS, lower_scls
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.evaluation import load_classifier, weights_sha256
 from training.figures import add_caption, save_figure
 from training.options import FitOptions
-from training.stages import initial_network
+
+if TYPE_CHECKING:
+    import keras
 
 TP_OPERATOR, TCL = "tp_operator", "tcl"  # names of the layers
 
@@ -58,8 +58,10 @@ def main(options: FigureOptions):
     print(f"results in {folder}: kernels.json and the figures")
 
 
-def first_filters(model: keras.Model, scl: str) -> np.ndarray:
+def first_filters(model: "keras.Model", scl: str) -> np.ndarray:
     """Filters of the first convolution over pixels, float32 `(filters, height, width, RGB)`."""
+    from fstcn_keras.backbones.registry import SCLS, lower_scls  # imports Keras
+
     kernels = (getattr(layer, "kernel", None) for layer in lower_scls(model).layers)
     first = next(kernel for kernel in kernels if kernel is not None)
     filters = np.moveaxis(_array(first), -1, 0)
@@ -68,6 +70,8 @@ def first_filters(model: keras.Model, scl: str) -> np.ndarray:
 
 def initial_permutation(options: FitOptions, *, num_classes: int) -> np.ndarray:
     """P as the run's training began, made anew from its seed, float32 `(f, f')`."""
+    from training.stages import initial_network  # imports TensorFlow
+
     return _array(initial_network(options, num_classes=num_classes).get_layer(TP_OPERATOR).P)
 
 
@@ -157,8 +161,8 @@ def _size(kernel: np.ndarray) -> str:
     return f"{kernel.shape[0]}x{kernel.shape[1]}"
 
 
-def _array(variable) -> np.ndarray:
-    return ops.convert_to_numpy(variable)
+def _array(variable: "keras.Variable") -> np.ndarray:
+    return variable.numpy()
 
 
 if __name__ == "__main__":

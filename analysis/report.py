@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.features import FEATURES
 from analysis.page import embedded_file, write_page
 from analysis.runs import FigureOptions, figures_folder, protocol_text, read_options
 from analysis.statistics import share_of
+from analysis.style import FEATURES
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.cli import UserError

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fstcn_keras import ActionClassifier
 from fstcn_keras.runs import RunFolder
 from training.cli import UserError, option, positional
 from training.data.collections import Dataset, Video
@@ -15,6 +15,9 @@ from training.evaluation import check_network_classes, check_test_videos, load_c
 from training.options import FitOptions, read_config
 from training.parts import replaced
 from training.scores import RunScores, views_text
+
+if TYPE_CHECKING:
+    from fstcn_keras import ActionClassifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ class OpenRun:
 
     folder: RunFolder
     options: FitOptions
-    classifier: ActionClassifier
+    classifier: "ActionClassifier"
     dataset: Dataset
     store: FrameStore
 

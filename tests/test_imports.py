@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from training.console import COMMANDS
+
 SET = ("KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL")
 
 
@@ -46,13 +48,9 @@ def test_importing_training_changes_nothing():
     assert printed(code, KERAS_BACKEND="jax") == ["True"]
 
 
-@pytest.mark.parametrize(
-    "command", ["fit", "evaluate", "predict", "prepare", "pretrain", "experiments"]
-)
-def test_commands_start_without_keras(command):
-    code = (
-        f"import sys, training.{command}; print(*({{'keras', 'tensorflow'}} & sys.modules.keys()))"
-    )
+@pytest.mark.parametrize(("module", "_"), COMMANDS.values(), ids=COMMANDS)
+def test_commands_start_without_keras(module, _):
+    code = f"import sys, {module}; print(*({{'keras', 'tensorflow'}} & sys.modules.keys()))"
     assert printed(code) == []
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 from fstcn_keras.runs import RunFolder, chosen_run
 from fstcn_keras.views.plan import VIEWS
 from training import cli, splits
+from training.evaluation import evaluate_again
 from training.options import read_config
 from training.parts import option, positional, replaced
 
@@ -32,9 +33,6 @@ def main(options: EvaluateOptions):
     """Repeats the evaluation of a run, or of one run for each split."""
     run = RunFolder(chosen_run(options.run))
     fit_options = replaced(read_config(run.config), out=run.path)  # it may have been moved
-
-    from training.evaluation import evaluate_again  # TensorFlow: not before the run is known
-
     for run_options in fit_options.each_split():
         evaluate_again(run_options, options.views)
     if fit_options.split == "all":

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
-from fstcn_keras import ActionClassifier, ViewPlan, fusion
+from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.runs import RunFolder
+from fstcn_keras.views.plan import ViewPlan
 from training import figures
 from training.data.collections import Dataset, Video
 from training.data.preparation import write_rejected
@@ -19,6 +21,9 @@ from training.leakage import check_leakage
 from training.locks import locked
 from training.options import FitOptions
 from training.scores import all_accuracies, views_text
+
+if TYPE_CHECKING:
+    from fstcn_keras import ActionClassifier
 
 
 def evaluate_again(options: FitOptions, views: str | None = None):
@@ -34,12 +39,14 @@ def evaluate_again(options: FitOptions, views: str | None = None):
     print_metrics(run)
 
 
-def load_classifier(run: RunFolder, *, views: str | None = None) -> ActionClassifier:
+def load_classifier(run: RunFolder, *, views: str | None = None) -> "ActionClassifier":
     """Loads the run's trained network; `views` as for `ActionClassifier.load`.
 
     Raises:
         UserError: if the run has none.
     """
+    from fstcn_keras import ActionClassifier  # imports Keras
+
     try:
         return ActionClassifier.load(run, views=views)
     except (OSError, ValueError, TypeError) as error:
@@ -81,7 +88,7 @@ def check_test_videos(dataset: Dataset, store: FrameStore, run: RunFolder) -> li
     return videos
 
 
-def check_network_classes(classifier: ActionClassifier, dataset: Dataset):
+def check_network_classes(classifier: "ActionClassifier", dataset: Dataset):
     """Makes sure that the network's classes are those of the data.
 
     Raises:
@@ -137,7 +144,7 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, views: str 
     atomic_write_text(run.metrics, json.dumps({**metrics, "protocol": protocol}, indent=1))
 
 
-def _protocol(classifier: ActionClassifier, dataset: Dataset, scores: np.ndarray) -> dict:
+def _protocol(classifier: "ActionClassifier", dataset: Dataset, scores: np.ndarray) -> dict:
     """Returns what was scored, and how; scores are `(V, M, C, N)`."""
     num_videos, num_clips, num_crops, _ = scores.shape
     return {
@@ -165,7 +172,7 @@ def _instead(run: RunFolder, plan: ViewPlan) -> str:
     return "" if views == plan.views else f"; the results replace those of {views} views"
 
 
-def weights_sha256(classifier: ActionClassifier) -> str:
+def weights_sha256(classifier: "ActionClassifier") -> str:
     """Returns the hash of all weights, in the network's order, as little-endian bytes."""
     digest = hashlib.sha256()
     for value in classifier.model.get_weights():
@@ -173,7 +180,7 @@ def weights_sha256(classifier: ActionClassifier) -> str:
     return digest.hexdigest()
 
 
-def score_video(classifier: ActionClassifier, store: FrameStore, path: str) -> np.ndarray:
+def score_video(classifier: "ActionClassifier", store: FrameStore, path: str) -> np.ndarray:
     """Scores all views of a stored video; class probabilities, float32 `(M, C, N)`."""
     return classifier.score_views(*stored_views(classifier.plan, store, path))
 

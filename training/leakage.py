@@ -11,7 +11,6 @@ from pathlib import Path
 
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder
-from fstcn_keras.weights import source_videos
 from training.data.collections import Video
 from training.errors import UserError
 
@@ -62,6 +61,8 @@ def check_weights_leakage(weights: Path, videos: Iterable[Video]):
     Raises:
         UserError: if they have, or if the file cannot be read.
     """
+    from fstcn_keras.weights import source_videos  # imports Keras
+
     try:
         learned = set(source_videos(weights))
     except ValueError as error:

@@ -15,6 +15,7 @@ from fstcn_keras.views.plan import VIEWS
 from training import annotation, cli, figures
 from training.errors import UserError
 from training.evaluate import VIEWS_HELP
+from training.evaluation import load_classifier
 from training.parts import option, positional
 from training.scores import views_text
 
@@ -64,9 +65,6 @@ def main(options: PredictOptions):
     copy = options.annotate
     if copy is not None and copy.exists() and copy.samefile(videos[0]):
         raise UserError(f"--annotate would replace {videos[0]} itself: name another file")
-
-    from training.evaluation import load_classifier  # Keras: not before the options are sound
-
     classifier = load_classifier(RunFolder(run), views=options.views)
     describe = json_line if options.json else table
     bad = 0
