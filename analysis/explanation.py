@@ -11,7 +11,7 @@ from analysis.attribution import METHODS, Attribution, Clip, ClipNetwork
 from fstcn_keras import ActionClassifier, clips, fusion
 from fstcn_keras.video import VideoReader
 from fstcn_keras.video.frames import view_frames
-from training.data import demo
+from training.data.collections import demo
 
 RANDOM_NETWORKS = 3
 

@@ -8,18 +8,13 @@ import numpy as np
 from tqdm import tqdm
 
 from analysis.runs import OpenRun
+from analysis.style import FEATURES
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write
 from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 from training.data.collections import Video
-from training.evaluate import weights_sha256
-
-FEATURES = {
-    "spatial_features": "spatial (second FC of the SCL path)",
-    "temporal_features": "temporal (second FC of the TCL path)",
-    "spatio_temporal_features": "spatio-temporal (joint FC)",
-}
+from training.evaluation import weights_sha256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +51,7 @@ def video_features(run: OpenRun, side: str) -> VideoFeatures:
         UserError: if there is no such video.
     """
     videos = run.videos(side)
-    file = run.folder / f"features-{side}.npz"
+    file = run.folder.features(side)
     identity = {
         "weights_sha256": np.array(weights_sha256(run.classifier)),
         "plan": np.array(str(run.classifier.plan)),

@@ -14,6 +14,7 @@ from typing import Literal
 
 import keras
 import numpy as np
+from fstcn_keras.backbones.registry import build_scl
 from keras import ops
 
 from benchmarks.keras_steps import POLICIES
@@ -21,7 +22,6 @@ from benchmarks.report import alternate, print_table, write_csv
 from benchmarks.step import native_precisions
 from fstcn_keras import PRESETS, fstcn
 from fstcn_keras.acceleration import dispatch
-from fstcn_keras.backbones.registry import build_scl
 from fstcn_keras.layers import (
     FoldedTimeDistributed,
     LargeDense,

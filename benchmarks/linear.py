@@ -7,8 +7,8 @@ the training videos, its C chosen by cross-validation over whole groups of them,
 the test videos.
 """
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -24,8 +24,10 @@ from fstcn_keras.views.scoring import for_any_size
 from training import cli
 from training.cli import UserError, option
 from training.data.collections import Video
+from training.data.splits import open_data
 from training.data.store import FrameStore
-from training.options import FitOptions, open_data
+from training.options import FitOptions
+from training.parts import part
 from training.stages import load_scl_weights
 
 KINDS = {"frames": (0,), "differences": (1,), "both": (0, 1)}  # parts of the features
@@ -33,28 +35,34 @@ PENALTIES = (1, 3, 10, 30, 100)
 FOLDS = 5
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LinearOptions(FitOptions):
+@dataclass(frozen=True, kw_only=True)
+class LinearOptions:
     """Which features of which videos; how networks are trained does not matter."""
 
+    fit: FitOptions = part(FitOptions)
     name: str = option("linear", "of the table in benchmarks/results")
 
-    def __post_init__(self):
-        super().__post_init__()
-        if self.scl_weights is None:
+    def resolved(self) -> "LinearOptions":
+        """Returns the same with what the preset decides filled in.
+
+        Raises:
+            UserError: if no weights are named.
+        """
+        if self.fit.network.scl_weights is None:
             raise UserError("--scl-weights: give the file of the pre-trained lower SCLs")
+        return LinearOptions(fit=self.fit.resolved(), name=self.name)
 
 
 def main(options: LinearOptions):
     """Prints and writes the table."""
-    networks, known, rows = pooled_networks(options), {}, []
-    for of_split in options.each_split():
-        dataset, store = open_data(of_split, options.store, short_side=options.short_side)
+    networks, known, rows = pooled_networks(options.fit), {}, []
+    plan = ViewPlan.of(options.fit.config(), num_clips=options.fit.num_clips)
+    for fit in options.fit.each_split():
+        dataset, store = open_data(fit.collection, fit.split, fit.store, short_side=plan.short_side)
         sides = {
             side: [v for v in dataset.side(side) if store.videos[v.path].num_frames]
             for side in ("train", "test")
         }
-        plan = ViewPlan.of(options.config(), num_clips=options.num_clips)
         for video in tqdm([*sides["train"], *sides["test"]], "features", disable=None):
             if video.path not in known:
                 known[video.path] = video_features(video, store, plan, networks)
@@ -67,8 +75,10 @@ def main(options: LinearOptions):
 
 def pooled_networks(options: FitOptions) -> list[keras.Model]:
     """From frames, and from differences, uint8 `(batch, h, w, 3)`, to features `(batch, f)`."""
-    scl = SCLS[options.scl]
-    classifier = auxiliary_classifier(num_classes=2, preset=options.preset, scl=options.scl)
+    scl = SCLS[options.backbone.scl]
+    classifier = auxiliary_classifier(
+        num_classes=2, preset=options.backbone.preset, scl=options.backbone.scl
+    )
     load_scl_weights(classifier, options)
     lower = for_any_size(lower_scls(classifier))
     networks = []

@@ -10,6 +10,7 @@ from fstcn_keras.config import PRESETS
 from fstcn_keras.video.frames import ArrayFrames
 from training.cli import UserError
 from training.data.collections import Video
+from training.parts import build
 
 
 class Store:
@@ -62,4 +63,4 @@ def test_the_machine_is_judged_by_the_test_videos_alone():
 
 def test_weights_are_asked_for():
     with pytest.raises(UserError, match="--scl-weights: give the file"):
-        linear.LinearOptions(preset="squeeze")
+        build(linear.LinearOptions, preset="squeeze")
