@@ -128,10 +128,10 @@ class ClipNetwork:
         return counts[0, ..., 0]
 
     def _windows(self, pixels: np.ndarray) -> list[np.ndarray]:
-        """Views into `(time, height, width, channels)`, one for each crop of the grid."""
+        """Returns views into `(time, height, width, channels)`, one for each crop of the grid."""
         size = self._network.config.crop_size
         corners = clips.crop_grid(pixels.shape[1], pixels.shape[2], size)
-        return [pixels[:, top : top + size, left : left + size] for top, left in corners]
+        return clips.windows(pixels, corners, (size, size))
 
     def _cut(self, clip: Clip) -> dict[str, tf.Tensor]:
         """By part, its nine crops, (9, time, size, size, 3)."""

@@ -19,6 +19,7 @@ from analysis.statistics import Difference, Share, holm, paired_difference, shar
 from analysis.style import FUSIONS
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.fusion import METHODS
+from fstcn_keras.runs import RunFolder
 from training import cli
 from training.cli import UserError, option, positional
 from training.scores import RunScores, check_same_videos, read_scores, summarised, views_text
@@ -55,7 +56,7 @@ def main(options: CompareOptions):
         raise UserError(f"name two runs or more to compare, got {options.runs[0]}")
     if len({run.resolve() for run in options.runs}) < len(options.runs):
         raise UserError("each run can be named once")
-    runs = [read_scores(run) for run in options.runs]
+    runs = [read_scores(RunFolder(run)) for run in options.runs]
     check_same_videos([summarised(scores) for scores in runs])
     orders = [np.argsort(scores.paths) for scores in runs]
     comparison = compare(

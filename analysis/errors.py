@@ -23,7 +23,7 @@ from analysis.style import FUSIONS, PALETTE
 from analysis.view_counts import OF_MANY, TopOnes, accuracy_by_views, draw_views
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write_text
-from fstcn_keras.runs import chosen_run
+from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.cli import UserError
 from training.figures import add_caption, draw_confusion, save_figure
@@ -57,7 +57,7 @@ class Errors:
 
 def main(options: FigureOptions):
     """Draws and lists the mistakes of a run."""
-    run = chosen_run(options.run)
+    run = RunFolder(chosen_run(options.run))
     fit_options = read_options(run)
     scores = read_scores(run)
     errors = find_errors(scores, protocol_text(scores, fit_options))

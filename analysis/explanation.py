@@ -10,8 +10,8 @@ from analysis import sanity
 from analysis.attribution import METHODS, Attribution, Clip, ClipNetwork
 from fstcn_keras import ActionClassifier, clips, fusion
 from fstcn_keras.video import VideoReader
-from fstcn_keras.video.frames import read_resized
-from training.data import demo
+from fstcn_keras.video.frames import view_frames
+from training.data.collections import demo
 
 RANDOM_NETWORKS = 3
 
@@ -111,18 +111,14 @@ def read_clips(path: Path, classifier: ActionClassifier) -> VideoClips:
     Raises:
         VideoError: if the file is no video or no frame of it can be decoded.
     """
-    plan = classifier.plan
-    reader = VideoReader(path)
-    num_frames = reader.count()
-    numbers = np.unique(plan.pair_indices(num_frames), axis=0)  # (clips, 2, l_t)
-    wanted, positions = np.unique(numbers, return_inverse=True)
-    frames = np.stack(list(read_resized(reader, wanted, plan.short_side)))
-    positions = positions.reshape(numbers.shape)
+    video = view_frames(VideoReader(path), classifier.plan)
+    numbers, distinct = np.unique(video.pairs, axis=0, return_index=True)  # (clips, 2, l_t)
+    positions = video.positions[distinct]
     return VideoClips(
         path=path,
-        num_frames=num_frames,
-        clips=[_clip_pixels(frames, *pair) for pair in zip(numbers, positions, strict=True)],
-        scores=fusion.fuse_crops(classifier.score_views(frames, positions)),
+        num_frames=video.num_frames,
+        clips=[_clip_pixels(video.frames, *pair) for pair in zip(numbers, positions, strict=True)],
+        scores=fusion.fuse_crops(classifier.score_views(video.frames, positions)),
     )
 
 

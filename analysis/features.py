@@ -8,17 +8,13 @@ import numpy as np
 from tqdm import tqdm
 
 from analysis.runs import OpenRun
+from analysis.style import FEATURES
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write
+from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 from training.data.collections import Video
-from training.evaluate import stored_views, weights_sha256
-
-FEATURES = {
-    "spatial_features": "spatial (second FC of the SCL path)",
-    "temporal_features": "temporal (second FC of the TCL path)",
-    "spatio_temporal_features": "spatio-temporal (joint FC)",
-}
+from training.evaluation import weights_sha256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +51,7 @@ def video_features(run: OpenRun, side: str) -> VideoFeatures:
         UserError: if there is no such video.
     """
     videos = run.videos(side)
-    file = run.folder / f"features-{side}.npz"
+    file = run.folder.features(side)
     identity = {
         "weights_sha256": np.array(weights_sha256(run.classifier)),
         "plan": np.array(str(run.classifier.plan)),
@@ -99,8 +95,8 @@ def _compute(run: OpenRun, videos: list[Video]) -> dict[str, np.ndarray]:
 
 def _one_video(run: OpenRun, scorer: ViewScorer, path: str) -> dict[str, np.ndarray]:
     """Means of the features over the views, and the fused probabilities."""
-    frames, pairs = stored_views(run.classifier.plan, run.store, path)
-    views = scorer.score([(frames, pair) for pair in pairs])  # (M, C, units) each
+    video = view_frames(run.store.reader(path), run.classifier.plan)
+    views = scorer.score([(video.frames, pair) for pair in video.positions])  # (M, C, units) each
     views = {name: np.float32(value) for name, value in views.items()}
     scores = fusion.fuse(views[PROBABILITIES])
     return {name: value.mean(axis=(0, 1)) for name, value in views.items()} | {"scores": scores}

@@ -6,33 +6,36 @@ tcl_3x3.png, tcl_5x5.png and kernels.json into RUN/figures.
 """
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
-from keras import ops
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.runs import FigureOptions, figures_folder, network_text, read_options
 from fstcn_keras.backbones import get_backbone
 from fstcn_keras.files import atomic_write_text
-from fstcn_keras.layers import TemporalConvolution, TPOperator
-from fstcn_keras.model import FSTCN
-from fstcn_keras.parts import all_layers
-from fstcn_keras.runs import chosen_run
+from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
-from training.evaluate import load_classifier, weights_sha256
+from training.evaluation import load_classifier, weights_sha256
 from training.figures import add_caption, save_figure
 from training.options import FitOptions
-from training.stages import initial_network
+
+if TYPE_CHECKING:
+    import keras
+
+    from fstcn_keras.model import FSTCN
 
 
 def main(options: FigureOptions):
     """Draws the kernels of a run's network."""
-    run = chosen_run(options.run)
+    run = RunFolder(chosen_run(options.run))
     fit_options = read_options(run)
     classifier = load_classifier(run)
     model = classifier.model
-    caption = f"{fit_options.dataset} split {fit_options.split}; {network_text(fit_options)}"
+    caption = (
+        f"{fit_options.collection.dataset} split {fit_options.split}; {network_text(fit_options)}"
+    )
     folder = figures_folder(run, options.out)
     filters = first_filters(model)
     save_figure(draw_filters(filters, caption), folder / "filters.png")
@@ -42,13 +45,12 @@ def main(options: FigureOptions):
         "first_filters": list(filters.shape),
     }
     print(f"{caption}\n  first convolution: {len(filters)} filters")
-    if "temporal" in fit_options.paths:
+    if "temporal" in fit_options.network.paths:
         learned = permutation(model)
         initial = initial_permutation(fit_options, num_classes=model.output_shape[-1])
         found["P"] = {"shape": list(learned.shape), **change(learned, initial)}
         save_figure(draw_permutation(learned, initial, caption), folder / "permutation.png")
-        (tcl,) = (one for one in all_layers(model) if isinstance(one, TemporalConvolution))
-        for kernel in [_array(branch.kernel) for branch in tcl.convolutions]:
+        for kernel in temporal_kernels(model):
             save_figure(draw_tcl(kernel, caption), folder / f"tcl_{_size(kernel)}.png")
         print(f"  P: {change_text(found['P'])}")
     else:
@@ -57,7 +59,7 @@ def main(options: FigureOptions):
     print(f"results in {folder}: kernels.json and the figures")
 
 
-def first_filters(model: FSTCN) -> np.ndarray:
+def first_filters(model: "FSTCN") -> np.ndarray:
     """Returns the first convolution over pixels, float32 `(filters, height, width, RGB)`."""
     kernels = (getattr(layer, "kernel", None) for layer in model.backbone.layers)
     first = next(kernel for kernel in kernels if kernel is not None)
@@ -66,14 +68,28 @@ def first_filters(model: FSTCN) -> np.ndarray:
     return filters[..., ::-1] if is_bgr else filters
 
 
-def permutation(model: FSTCN) -> np.ndarray:
+def permutation(model: "FSTCN") -> np.ndarray:
     """Returns P of the network's T-P operator, float32 `(f, f')`."""
+    from fstcn_keras.layers import TPOperator  # imports Keras
+    from fstcn_keras.parts import all_layers
+
     (operator,) = (one for one in all_layers(model) if isinstance(one, TPOperator))
     return _array(operator.P)
 
 
+def temporal_kernels(model: "FSTCN") -> list[np.ndarray]:
+    """Returns the kernel of each branch of the network's TCL, float32 `(k, k, inputs, filters)`."""
+    from fstcn_keras.layers import TemporalConvolution  # imports Keras
+    from fstcn_keras.parts import all_layers
+
+    (tcl,) = (one for one in all_layers(model) if isinstance(one, TemporalConvolution))
+    return [_array(branch.kernel) for branch in tcl.convolutions]
+
+
 def initial_permutation(options: FitOptions, *, num_classes: int) -> np.ndarray:
     """Returns P as the run's training began, made anew from its seed, float32 `(f, f')`."""
+    from training.stages import initial_network  # imports TensorFlow
+
     return permutation(initial_network(options, num_classes=num_classes))
 
 
@@ -163,8 +179,8 @@ def _size(kernel: np.ndarray) -> str:
     return f"{kernel.shape[0]}x{kernel.shape[1]}"
 
 
-def _array(variable) -> np.ndarray:
-    return ops.convert_to_numpy(variable)
+def _array(variable: "keras.Variable") -> np.ndarray:
+    return variable.numpy()
 
 
 if __name__ == "__main__":

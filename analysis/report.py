@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.features import FEATURES
 from analysis.page import embedded_file, write_page
 from analysis.runs import FigureOptions, figures_folder, protocol_text, read_options
 from analysis.statistics import share_of
-from fstcn_keras.runs import chosen_run
+from analysis.style import FEATURES
+from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.cli import UserError
 from training.scores import RunScores, read_scores, summarised
@@ -107,7 +107,7 @@ TOPICS = (
 
 def main(options: FigureOptions):
     """Writes the page of a run."""
-    run = chosen_run(options.run)
+    run = RunFolder(chosen_run(options.run))
     fit_options = read_options(run)
     scores = read_scores(run)
     sections = [training_section(run, training_text(fit_options))]
@@ -117,7 +117,7 @@ def main(options: FigureOptions):
     write_page(
         file,
         "report.html",
-        title=f"Run {run.resolve().name}",
+        title=f"Run {run.path.resolve().name}",
         protocol=protocol_text(scores, fit_options),
         weights=scores.protocol["weights_sha256"],
         accuracies=accuracy_table(scores),
@@ -145,9 +145,9 @@ def accuracy_table(scores: RunScores) -> list[list[str]]:
     return rows
 
 
-def training_section(run: Path, recipe: str) -> Section:
+def training_section(run: RunFolder, recipe: str) -> Section:
     """How it was trained, and its curves where they are drawn."""
-    curves = run / "curves.png"
+    curves = run.curves
     pictures = {curves.name: embedded_file(curves)} if curves.is_file() else {}
     return Section(title="Training", notes=[recipe], pictures=pictures)
 

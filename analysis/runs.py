@@ -1,18 +1,23 @@
 """The run that a command looks at: its options, its network and its videos."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fstcn_keras import ActionClassifier
+from fstcn_keras.runs import RunFolder
 from training.cli import UserError, option, positional
 from training.data.collections import Dataset, Video
+from training.data.splits import open_data
 from training.data.store import FrameStore
-from training.evaluate import check_network_classes, check_test_videos, load_classifier
-from training.options import CONFIG, FitOptions, open_data, read_config
+from training.evaluation import check_network_classes, check_test_videos, load_classifier
+from training.options import FitOptions, read_config
+from training.parts import replaced
 from training.scores import RunScores, views_text
+
+if TYPE_CHECKING:
+    from fstcn_keras import ActionClassifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +42,9 @@ class OpenRun:
         store: the decoded frames.
     """
 
-    folder: Path
+    folder: RunFolder
     options: FitOptions
-    classifier: ActionClassifier
+    classifier: "ActionClassifier"
     dataset: Dataset
     store: FrameStore
 
@@ -58,20 +63,20 @@ class OpenRun:
         return self.store.read_frames(path, [self.store.videos[path].num_frames // 2])[0]
 
 
-def read_options(run: Path) -> FitOptions:
+def read_options(run: RunFolder) -> FitOptions:
     """What a run of one split was trained with.
 
     Raises:
         UserError: if the folder is no run, or one of `fit --split all`.
     """
-    options = dataclasses.replace(read_config(run / CONFIG), out=run)
+    options = replaced(read_config(run.config), out=run.path)
     if options.split == "all":
         each = ", ".join(str(one.run_folder()) for one in options.each_split())
         raise UserError(f"{run} holds a run for each split: name one of {each}")
     return options
 
 
-def open_run(run: Path) -> OpenRun:
+def open_run(run: RunFolder) -> OpenRun:
     """Loads the network and opens the data of a run.
 
     Raises:
@@ -79,14 +84,16 @@ def open_run(run: Path) -> OpenRun:
     """
     options = read_options(run)
     classifier = load_classifier(run)
-    dataset, store = open_data(options, options.store, short_side=classifier.plan.short_side)
+    dataset, store = open_data(
+        options.collection, options.split, options.store, short_side=classifier.plan.short_side
+    )
     check_network_classes(classifier, dataset)
     return OpenRun(folder=run, options=options, classifier=classifier, dataset=dataset, store=store)
 
 
-def figures_folder(run: Path, out: Path | None) -> Path:
+def figures_folder(run: RunFolder, out: Path | None) -> Path:
     """Where a command's files go: `--out`, or `figures` in the run; made if it is not there."""
-    folder = run / "figures" if out is None else out
+    folder = run.figures if out is None else out
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -105,6 +112,6 @@ def protocol_text(scores: RunScores, options: FitOptions) -> str:
 def network_text(options: FitOptions) -> str:
     """Which network it is, and its seed, for captions."""
     return (
-        f"preset {options.preset_text()}, paths {' + '.join(options.paths)}, "
-        f"trained with seed {options.seed}"
+        f"preset {options.preset_text()}, paths {' + '.join(options.network.paths)}, "
+        f"trained with seed {options.run.seed}"
     )

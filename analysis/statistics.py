@@ -7,9 +7,9 @@ at random are the sources. With every video from a source of its own all of this
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
@@ -65,7 +65,7 @@ def share_of(right: np.ndarray, sources: Sequence[str]) -> Share:
         small = groups / (groups - 1) * (number - 1) / number
         effect = small * float(np.sum(beyond**2)) / (number * share * (1 - share))
         effective = number / max(effect, 1)
-    z = float(norm.ppf((1 + CONFIDENCE) / 2))
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     middle = share + z**2 / (2 * effective)
     half = z * math.sqrt(share * (1 - share) / effective + z**2 / (4 * effective**2))
     return Share(

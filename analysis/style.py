@@ -1,10 +1,15 @@
-"""How things are called and drawn: methods of fusion, colours and markers."""
+"""How things are called and drawn: methods of fusion, features, colours and markers."""
 
 from collections.abc import Sequence
 
 from training.figures import PALETTE
 
 FUSIONS = {"sci": "SCI fusion", "average": "averaging", "single": "one clip, centre crop"}
+FEATURES = {
+    "spatial_features": "spatial (second FC of the SCL path)",
+    "temporal_features": "temporal (second FC of the TCL path)",
+    "spatio_temporal_features": "spatio-temporal (joint FC)",
+}
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*", "<", "p", ">", "h", "d")
 
 

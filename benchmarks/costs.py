@@ -28,10 +28,11 @@ from fstcn_keras.views.scoring import ViewScorer
 from training import cli
 from training.cli import option
 from training.data.pipeline import training_batches
+from training.data.splits import open_data, split_training
 from training.distribution import device_strategy
-from training.fit import split_training
 from training.loop import train_step
-from training.options import FitOptions, open_data
+from training.options import FitOptions
+from training.parts import build
 from training.stages import TrainingVideos, clip_stage
 
 WARMUP, STEPS, PROFILED, LARGEST = 3, 20, 3, 10
@@ -63,7 +64,7 @@ def main(options: CostsOptions):
     """Prints the waiting time and the largest costs, and writes them."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        step = training_step(FitOptions(preset=options.preset, out=Path(folder)))
+        step = training_step(build(FitOptions, preset=options.preset, out=Path(folder)))
         for _ in range(WARMUP):
             step()
         waited, total = np.sum([step() for _ in range(STEPS)], axis=0)
@@ -89,14 +90,15 @@ def main(options: CostsOptions):
 
 def training_step(options: FitOptions) -> Callable[[], tuple[float, float]]:
     """A function that trains one step on the next batch; it gives seconds waited, and of all."""
-    config = PRESETS[options.preset]
-    dataset, store = open_data(options, options.store, short_side=config.short_side)
-    train, _ = split_training(dataset, store, options)
+    dataset, store = open_data(
+        options.collection, options.split, options.store, short_side=options.config().short_side
+    )
+    train, _ = split_training(dataset, store, val_fraction=0.0, seed=options.run.seed)
     videos = TrainingVideos(store=store, train=train, held_out=[], num_classes=len(dataset.classes))
-    strategy = device_strategy(batch_size=options.batch_size)
+    strategy = device_strategy(batch_size=options.optimization.batch_size)
     with strategy.scope():
         stage = clip_stage("global", options, videos, options.run_folder(), before=None)
-    batches = iter(training_batches(stage.draws, batch_size=options.batch_size))
+    batches = iter(training_batches(stage.sampler, batch_size=options.optimization.batch_size))
     step = train_step(stage, strategy)
 
     def next_step() -> tuple[float, float]:

@@ -61,7 +61,7 @@ def training_call(
         name="benchmark",
         model=model,
         optimizer=optimizer,
-        draws=None,
+        sampler=None,
         held_out=None,
         epochs=1,
         steps_per_epoch=1,

@@ -7,8 +7,8 @@ the training videos, its C chosen by cross-validation over whole groups of them,
 the test videos.
 """
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -19,11 +19,14 @@ from tqdm import tqdm
 from benchmarks.report import print_table, write_csv
 from fstcn_keras import AuxiliaryClassifier, ViewPlan, accelerate, clips
 from fstcn_keras.backbones import get_backbone
+from fstcn_keras.video.frames import view_frames
 from training import cli
 from training.cli import UserError, option
 from training.data.collections import Video
+from training.data.splits import open_data
 from training.data.store import FrameStore
-from training.options import FitOptions, open_data
+from training.options import FitOptions
+from training.parts import part
 from training.stages import load_scl_weights
 
 KINDS = {"frames": (0,), "differences": (1,), "both": (0, 1)}  # parts of the features
@@ -31,28 +34,34 @@ PENALTIES = (1, 3, 10, 30, 100)
 FOLDS = 5
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LinearOptions(FitOptions):
+@dataclass(frozen=True, kw_only=True)
+class LinearOptions:
     """Which features of which videos; how networks are trained does not matter."""
 
+    fit: FitOptions = part(FitOptions)
     name: str = option("linear", "of the table in benchmarks/results")
 
-    def __post_init__(self):
-        super().__post_init__()
-        if self.scl_weights is None:
+    def resolved(self) -> "LinearOptions":
+        """Returns the same with what the preset decides filled in.
+
+        Raises:
+            UserError: if no weights are named.
+        """
+        if self.fit.network.scl_weights is None:
             raise UserError("--scl-weights: give the file of the pre-trained lower SCLs")
+        return LinearOptions(fit=self.fit.resolved(), name=self.name)
 
 
 def main(options: LinearOptions):
     """Prints and writes the table."""
-    networks, known, rows = pooled_networks(options), {}, []
-    for of_split in options.each_split():
-        dataset, store = open_data(of_split, options.store, short_side=options.short_side)
+    networks, known, rows = pooled_networks(options.fit), {}, []
+    plan = ViewPlan.of(options.fit.config(), num_clips=options.fit.num_clips)
+    for fit in options.fit.each_split():
+        dataset, store = open_data(fit.collection, fit.split, fit.store, short_side=plan.short_side)
         sides = {
             side: [v for v in dataset.side(side) if store.videos[v.path].num_frames]
             for side in ("train", "test")
         }
-        plan = ViewPlan.of(options.config(), num_clips=options.num_clips)
         for video in tqdm([*sides["train"], *sides["test"]], "features", disable=None):
             if video.path not in known:
                 known[video.path] = video_features(video, store, plan, networks)
@@ -65,8 +74,10 @@ def main(options: LinearOptions):
 
 def pooled_networks(options: FitOptions) -> list[keras.Model]:
     """Returns what maps frames, and differences, uint8 `(n, h, w, 3)`, to features `(n, f)`."""
-    backbone = get_backbone(options.scl)
-    classifier = AuxiliaryClassifier(num_classes=2, preset=options.preset, backbone=options.scl)
+    backbone = get_backbone(options.backbone.scl)
+    classifier = AuxiliaryClassifier(
+        num_classes=2, preset=options.backbone.preset, backbone=options.backbone.scl
+    )
     load_scl_weights(classifier, options)
     networks = []
     for normalization in (backbone.frame_normalization(), backbone.difference_normalization()):
@@ -81,11 +92,9 @@ def video_features(
     video: Video, store: FrameStore, plan: ViewPlan, networks: Sequence[keras.Model]
 ) -> np.ndarray:
     """Features of a video's frames and of its differences, float32 `(2, f)`."""
-    num_frames = store.videos[video.path].num_frames
-    needed = plan.frame_numbers(num_frames)
-    frames = store.read_frames(video.path, needed)
-    pairs = np.searchsorted(needed, plan.pair_indices(num_frames))  # (M, 2, l_t)
-    pairs = np.unique(pairs.swapaxes(1, 2).reshape(-1, 2), axis=0)
+    found = view_frames(store.reader(video.path), plan)
+    frames = found.frames
+    pairs = np.unique(found.positions.swapaxes(1, 2).reshape(-1, 2), axis=0)
     first, later = frames[pairs[:, 0]], frames[pairs[:, 1]]
     images = frames[np.unique(pairs[:, 0])], clips.absolute_difference(first, later)
     means = [

@@ -26,7 +26,7 @@ from fstcn_keras import PRESETS
 from training.data import collections
 from training.data.pipeline import training_batches
 from training.data.preparation import prepare_store
-from training.data.samplers import ClipPairs, TrainingDraws
+from training.data.samplers import ClipPairs, TrainingSampler
 from training.data.store import record_file
 from training.recipes import RECIPES
 
@@ -108,13 +108,13 @@ def measured(root: Path) -> list[dict[str, float]]:
 
 def one_pass(root: Path):
     """Opens the store, runs through one pass and prints the memory after every step."""
-    videos = collections.folder(root / "videos").videos
+    videos = collections.read_folder(root / "videos").videos
     store = prepare_store(
         root / "store", root / "videos", [video.path for video in videos], short_side=min(SIZE)
     )
-    draws = TrainingDraws(store, videos, ClipPairs(PRESETS["small"]), seed=[0])
+    sampler = TrainingSampler(store, videos, ClipPairs(PRESETS["small"]), seed=[0])
     batch_size = RECIPES["modern", "small"].batch_size
-    batches = training_batches(draws, batch_size=batch_size)
+    batches = training_batches(sampler, batch_size=batch_size)
     steps = []
     for _ in batches.take(-(-len(videos) // batch_size)):
         time.sleep(STEP_S)

@@ -18,27 +18,31 @@ from typing import Literal
 
 import av
 import numpy as np
-import tensorflow as tf
 
 from benchmarks import keras_steps
 from benchmarks.report import alternate, write_csv
 from fstcn_keras import PRESETS
+from fstcn_keras.runs import SPLITS
 from training import cli
 from training.cli import option
 from training.data import pipeline
 from training.data.pipeline import training_batches
-from training.data.samplers import ClipPairs, TrainingDraws
+from training.data.samplers import ClipPairs, TrainingSampler
+from training.data.splits import open_data
 from training.data.store import ENCODINGS
-from training.options import CollectionOptions, open_data
+from training.options.collection import SPLIT_HELP, CollectionOptions
+from training.parts import part
 
 BATCH = 32
 ROUNDS = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PipelineOptions(CollectionOptions):
+class PipelineOptions:
     """Which videos to read."""
 
+    collection: CollectionOptions = part(CollectionOptions)
+    split: Literal[SPLITS] = option(1, SPLIT_HELP)
     presets: tuple[Literal[tuple(PRESETS)], ...] = option(("paper", "small"), "which networks")
     seconds: float = option(4.0, "length of each measurement")
 
@@ -51,20 +55,22 @@ def main(options: PipelineOptions):
         step = step_rate(preset)
         stores = {}
         for encoding in ENCODINGS:
-            chosen = dataclasses.replace(options, frames=encoding)
-            dataset, stores[encoding] = open_data(chosen, None, short_side=config.short_side)
+            chosen = dataclasses.replace(options.collection, frames=encoding)
+            dataset, stores[encoding] = open_data(
+                chosen, options.split, None, short_side=config.short_side
+            )
         videos = [v for v in dataset.side("train") if stores["raw"].videos[v.path].num_frames]
-        draws = {
-            encoding: TrainingDraws(store, videos, ClipPairs(config), seed=[0])
+        samplers = {
+            encoding: TrainingSampler(store, videos, ClipPairs(config), seed=[0])
             for encoding, store in stores.items()
         }
         whole = alternate_rates(
-            {encoding: pipeline_batches(of_encoding) for encoding, of_encoding in draws.items()}
-            | {"PyAV": decoded_clips(dataset.root, draws["raw"])},
+            {encoding: pipeline_batches(sampler) for encoding, sampler in samplers.items()}
+            | {"PyAV": decoded_clips(dataset.root, samplers["raw"])},
             options.seconds,
         )
         for encoding in ENCODINGS:
-            rates = stage_rates(draws[encoding], options.seconds)
+            rates = stage_rates(samplers[encoding], options.seconds)
             row = {"preset": preset, "frames": encoding, **rates}
             row |= {"pipeline": whole[encoding], "PyAV per clip": whole["PyAV"], "step": step}
             rows.append(row)
@@ -102,26 +108,26 @@ def report(row: dict):
         print(f"  the pipeline limits, {slowest} most: try {change}")
 
 
-def pipeline_batches(draws: TrainingDraws) -> Callable[[], Iterator[int]]:
+def pipeline_batches(sampler: TrainingSampler) -> Callable[[], Iterator[int]]:
     """The batches as `fit` draws them, as an iterator of numbers of clips."""
 
     def batches() -> Iterator[int]:
         # a fixed number of steps: the pipeline's threads must be done before Python ends
-        for _ in training_batches(draws, batch_size=BATCH).take(10_000):
+        for _ in training_batches(sampler, batch_size=BATCH).take(10_000):
             yield BATCH
 
     return batches
 
 
-def decoded_clips(root: Path, draws: TrainingDraws) -> Callable[[], Iterator[int]]:
+def decoded_clips(root: Path, sampler: TrainingSampler) -> Callable[[], Iterator[int]]:
     """The same clips without a store: each decodes its video up to the last frame it needs."""
 
     def decode(position: int) -> int:
-        draw = draws[position]
-        stored = draws.store.videos[draw.video.path]
-        wanted = set(draw.indices.tolist())
+        sample = sampler[position]
+        stored = sampler.store.videos[sample.video.path]
+        wanted = set(sample.frame_indices.tolist())
         frames = {}
-        with av.open(root / draw.video.path, metadata_errors="ignore") as container:
+        with av.open(root / sample.video.path, metadata_errors="ignore") as container:
             for number, frame in enumerate(container.decode(video=0)):
                 if number in wanted:
                     frames[number] = frame.reformat(
@@ -129,9 +135,11 @@ def decoded_clips(root: Path, draws: TrainingDraws) -> Callable[[], Iterator[int
                     ).to_ndarray()
                 if len(frames) == len(wanted):
                     break
-        window = np.s_[draw.top : draw.top + draw.size, draw.left : draw.left + draw.size]
-        images = np.stack([frames[number][window] for number in draw.indices.tolist()])
-        draws.sample.arrange(images)
+        window = np.s_[
+            sample.top : sample.top + sample.size, sample.left : sample.left + sample.size
+        ]
+        images = np.stack([frames[number][window] for number in sample.frame_indices.tolist()])
+        sampler.layout.arrange(images)
         return 1
 
     def decoded() -> Iterator[int]:
@@ -167,35 +175,35 @@ def _steady_rate(counts: Iterator[int], seconds: float) -> float:
     raise RuntimeError("the iterator ended before the measurement")
 
 
-def stage_rates(draws: TrainingDraws, seconds: float) -> dict[str, float]:
+def stage_rates(sampler: TrainingSampler, seconds: float) -> dict[str, float]:
     """Clips a second of each stage alone, on one core, one clip after another."""
-    store, size = draws.store, draws.sample.config.crop_size
+    store, size = sampler.store, sampler.layout.config.crop_size
     seconds = seconds / 4
 
     def read(position: int):
-        draw = draws[position]
-        indices = draw.indices.tolist()
+        sample = sampler[position]
+        indices = sample.frame_indices.tolist()
         if store.encoding == "jpeg":
-            return store.read_jpegs(draw.video.path, indices)
-        return list(store.raw_frames(draw.video.path, indices))
+            return store.read_jpegs(sample.video.path, indices)
+        return list(store.raw_frames(sample.video.path, indices))
 
     def decode(position: int):
-        draw = draws[position]
-        window = [draw.top, draw.left, size, size]
-        return [tf.io.decode_and_crop_jpeg(jpeg, window).numpy() for jpeg in records]
+        sample = sampler[position]
+        window = pipeline.decoded_window(sample, store.videos[sample.video.path].width)
+        return [pipeline.decode_window(jpeg, window).numpy() for jpeg in records]
 
     def cut(position: int):
-        return pipeline.stack_crops(crops, draws[position].mirrored, draws)
+        return pipeline.stack_crops(crops, sampler[position].mirrored, sampler)
 
     records = read(0)
     rates = {"read": rate_of(read, seconds), "decode": float("inf")}
     if store.encoding == "jpeg":
         rates["decode"] = rate_of(decode, seconds)
     frame = np.zeros((size + 36, size + 36, 3), np.uint8)
-    crops = [frame[:size, :size]] * draws.sample.num_images
-    images = np.zeros((draws.sample.num_images, size, size, 3), np.uint8)
+    crops = [frame[:size, :size]] * sampler.layout.num_images
+    images = np.zeros((sampler.layout.num_images, size, size, 3), np.uint8)
     rates["crop"] = rate_of(cut, seconds)
-    rates["difference"] = rate_of(lambda _: draws.sample.arrange(images), seconds)
+    rates["difference"] = rate_of(lambda _: sampler.layout.arrange(images), seconds)
     rates["batch"] = BATCH * rate_of(lambda _: np.stack([images] * BATCH), seconds)
     return rates
 

@@ -91,7 +91,7 @@ def timed(command: Sequence[str]) -> tuple[float, float]:
 
 def video_files(data_dir: Path) -> list[str]:
     """The files that the command decodes."""
-    dataset = collections.hmdb51(data_dir, split=1)
+    dataset = collections.read_hmdb51(data_dir, split=1)
     return [str(dataset.root / video.path) for video in dataset.videos if video.side != "unused"]
 
 

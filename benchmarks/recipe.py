@@ -5,17 +5,19 @@ Trains the network by its recipe from each seed, and with each change from the f
 the default's mean, and the default's spread over the seeds says how much it means.
 """
 
-import dataclasses
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from benchmarks.report import print_table, write_csv
+from fstcn_keras.runs import RUNS
 from training import cli
 from training.cli import UserError, option
-from training.fit import fit_runs
+from training.fitting import fit_runs
 from training.options import FitOptions
+from training.parts import part, replaced
 from training.scores import RunResult, check_same_videos, read_result
 
 CHANGES = {
@@ -30,8 +32,8 @@ CHANGES = {
 FUSIONS = ("sci", "average", "single")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RecipeOptions(FitOptions):
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions:
     """Which changes to train, and how the rest is trained."""
 
     changes: tuple[Literal[tuple(CHANGES)], ...] = option(
@@ -41,20 +43,28 @@ class RecipeOptions(FitOptions):
         (0, 1, 2), "the recipe as it is is trained from each, a change from the first"
     )
     name: str = option("recipe", "of the table in benchmarks/results")
-    out: Path | None = option(None, "folder of the runs (default: runs/recipe-DATASET-PRESET)")
+    fit: FitOptions = part(
+        FitOptions, out="folder of the runs (default: runs/recipe-DATASET-PRESET)"
+    )
 
-    def __post_init__(self):
-        super().__post_init__()
-        if self.seed != FitOptions().seed:
-            raise UserError(f"--seed is one run's: give --seeds {self.seed}")
+    def resolved(self) -> "RecipeOptions":
+        """Returns the same with what preset and recipe decide filled in.
+
+        Raises:
+            UserError: if options are given that would be several experiments.
+        """
+        if self.fit.run.seed != FitOptions().run.seed:
+            raise UserError(f"--seed is one run's: give --seeds {self.fit.run.seed}")
         if not self.seeds:
             raise UserError("--seeds: one or more, got none")
-        if self.split == "all":
+        if self.fit.split == "all":
             raise UserError("--split all: the gains are of one split, --split 1, 2 or 3")
+        return replace(self, fit=self.fit.resolved())
 
-    def run_folder(self) -> Path:
-        """`--out`, or a name made of what distinguishes the networks most."""
-        return self.out or Path("runs") / f"recipe-{self.dataset}-{self.preset}"
+    def folder(self) -> Path:
+        """Returns `--out`, or a folder named after what distinguishes the networks most."""
+        name = f"recipe-{self.fit.collection.dataset}-{self.fit.backbone.preset}"
+        return self.fit.run.out or RUNS / name
 
 
 def main(options: RecipeOptions):
@@ -67,15 +77,13 @@ def main(options: RecipeOptions):
 
 
 def planned(options: RecipeOptions) -> dict[tuple[str, int], FitOptions]:
-    """Options of the runs by change and seed, the default first."""
-    names = [field.name for field in dataclasses.fields(FitOptions)]
-    common = {name: getattr(options, name) for name in names}
+    """Returns the options of the runs by change and seed, the default first."""
     wanted = [("default", seed) for seed in options.seeds]
     wanted += [(change, options.seeds[0]) for change in options.changes if change != "default"]
-    folder = options.run_folder()
+    folder = options.folder()
     return {
-        (change, seed): FitOptions(
-            **common | CHANGES[change] | {"seed": seed, "out": folder / change / f"seed{seed}"}
+        (change, seed): replaced(
+            options.fit, seed=seed, out=folder / change / f"seed{seed}", **CHANGES[change]
         )
         for change, seed in wanted
     }

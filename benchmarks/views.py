@@ -15,12 +15,15 @@ import numpy as np
 
 from benchmarks.report import alternate, write_csv
 from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, accelerate, fstcn, fusion
+from fstcn_keras.runs import RunFolder
 from fstcn_keras.views.plan import VIEWS
 from fstcn_keras.views.scoring import PROBABILITIES, Clip, ViewScorer
 from training import cli
 from training.cli import option
-from training.evaluate import check_test_videos, load_classifier, score_video
-from training.options import CONFIG, open_data, read_config
+from training.data.splits import open_data
+from training.evaluation import check_test_videos, load_classifier, score_video
+from training.options import read_config
+from training.parts import replaced
 
 ROUNDS = 5
 
@@ -38,7 +41,7 @@ def main(options: ViewsOptions):
     rows = [row for preset in options.presets for row in rates(preset, lengths=(90, 30))]
     write_csv("views", rows)
     if options.run is not None:
-        of_run = accuracies(options.run)
+        of_run = accuracies(RunFolder(options.run))
         write_csv(f"views_accuracy-{of_run[0]['data']}", of_run)
 
 
@@ -79,11 +82,13 @@ def every_view(model, plan: ViewPlan, clips: list[Clip]) -> np.ndarray:
     )
 
 
-def accuracies(run: Path) -> list[dict]:
+def accuracies(run: RunFolder) -> list[dict]:
     """Top-1 of both kinds of views on the test videos, and how often they agree."""
-    options = dataclasses.replace(read_config(run / CONFIG), out=run)
+    options = replaced(read_config(run.config), out=run.path)
     plan = load_classifier(run).plan
-    dataset, store = open_data(options, options.store, short_side=plan.short_side)
+    dataset, store = open_data(
+        options.collection, options.split, options.store, short_side=plan.short_side
+    )
     videos = check_test_videos(dataset, store, run)
     labels = np.array([video.label for video in videos])
     scores, rows = {}, []
@@ -91,7 +96,7 @@ def accuracies(run: Path) -> list[dict]:
         classifier = ActionClassifier.load(run, views=views)
         begin = time.perf_counter()
         scores[views] = np.stack([score_video(classifier, store, v.path) for v in videos])
-        row = {"data": dataset.name, "split": dataset.split, "preset": options.preset}
+        row = {"data": dataset.name, "split": dataset.split, "preset": options.backbone.preset}
         row |= {"videos": len(videos), "clips": plan.num_clips, "crops": 18, "views": views}
         for method in fusion.METHODS:
             correct = fusion.fuse(scores[views], method).argmax(axis=-1) == labels

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,9 @@ from fstcn_keras.acceleration.plain_export import plain_copy
 from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.video import VideoError
-from fstcn_keras.video.frames import open_frames, read_resized
+from fstcn_keras.video.frames import ViewFrames, open_frames, read_resized, view_frames
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Video:
-    """What is needed of a video to score it: the frames of its distinct clips."""
-
-    source: Any
-    num_frames: int
-    incomplete: str
-    pairs: np.ndarray  # (M, 2, l_t) frame numbers
-    frames: np.ndarray  # (frames used, height, width, 3) uint8
-    positions: np.ndarray  # (M, 2, l_t) in `frames`
 
 
 class ActionClassifier:
@@ -123,7 +110,7 @@ class ActionClassifier:
             TypeError: if it is no video in the sense above.
             ValueError: if it is an array of another shape or type, or a file that cannot seek.
         """
-        video = self._read(source)
+        video = view_frames(open_frames(source), self.plan)
         return self._prediction(video, self.score_views(video.frames, video.positions))
 
     def predict_videos(self, sources: Iterable, *, batch_clips: int = 5) -> Iterator[VideoResult]:
@@ -147,14 +134,14 @@ class ActionClassifier:
             raise ValueError(f"`batch_clips` must be positive. Received: {batch_clips}")
         from tqdm import tqdm  # which the network itself does without
 
-        videos, num_clips = [], 0
+        videos, num_clips = [], 0  # sources with what was read of them
         for source in tqdm(sources, "predicting", unit="video", leave=False, disable=None):
             try:
-                video = self._read(source)
+                video = view_frames(open_frames(source), self.plan)
                 num_clips += len(video.positions)
             except (VideoError, OSError, TypeError, ValueError) as error:
                 video = VideoResult(source=source, reason=str(error))
-            videos.append(video)
+            videos.append((source, video))
             if num_clips >= batch_clips:
                 yield from self._results(videos, batch_clips)
                 videos, num_clips = [], 0
@@ -206,44 +193,29 @@ class ActionClassifier:
                 end_s=min(second + 1, num_frames / fps),
             )
 
-    def _read(self, source) -> _Video:
-        reader = open_frames(source)
-        num_frames, incomplete = reader.count(), reader.incomplete
-        pairs = self.plan.pair_indices(num_frames)
-        numbers, positions = np.unique(pairs, return_inverse=True)
-        frames = np.stack(list(read_resized(reader, numbers, self.plan.short_side)))
-        return _Video(
-            source=source,
-            num_frames=num_frames,
-            incomplete=incomplete,
-            pairs=pairs,
-            frames=frames,
-            positions=positions.reshape(pairs.shape),
-        )
-
     def _results(
-        self, videos: Sequence[_Video | VideoResult], batch_clips: int
+        self, videos: Sequence[tuple[Any, ViewFrames | VideoResult]], batch_clips: int
     ) -> Iterator[VideoResult]:
         """Scores the clips of all these videos, bad ones already being results."""
         clips = [
             (video.frames, pair)
-            for video in videos
-            if isinstance(video, _Video)
+            for _, video in videos
+            if isinstance(video, ViewFrames)
             for pair in video.positions
         ]
         batches = [clips[i : i + batch_clips] for i in range(0, len(clips), batch_clips)]
         scores = (  # (C, N) each
             clip for batch in batches for clip in self._scorer.score(batch)[PROBABILITIES]
         )
-        for video in videos:
-            if isinstance(video, _Video):
+        for source, video in videos:
+            if isinstance(video, ViewFrames):
                 probabilities = np.stack([next(scores) for _ in video.positions])
                 prediction = self._prediction(video, probabilities)
-                yield VideoResult(source=video.source, prediction=prediction)
+                yield VideoResult(source=source, prediction=prediction)
             else:
                 yield video
 
-    def _prediction(self, video: _Video, probabilities: np.ndarray) -> Prediction:
+    def _prediction(self, video: ViewFrames, probabilities: np.ndarray) -> Prediction:
         return Prediction.of(
             probabilities,
             self.classes,

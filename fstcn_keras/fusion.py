@@ -1,19 +1,24 @@
-"""Fusion of the scores of many views of one video (section 2.4)."""
+"""Fusion of the scores of many views of one video, arrays or tensors in a graph (section 2.4)."""
 
 import numpy as np
+
+from fstcn_keras.views.arrays import Array, array_namespace, as_array
 
 METHODS = ("sci", "average", "single")
 CENTER_CROP = 4  # of the nine of `clips.crop_grid`
 
 
-def sci(probabilities: np.ndarray) -> np.ndarray:
-    """Sparsity concentration index: 0 for a uniform score vector, 1 for a one-hot one.
+def sci(probabilities: Array) -> Array:
+    """Computes the sparsity concentration index: 0 of a uniform score vector, 1 of a one-hot one.
 
     ```
     SCI(p) = (N * max_j p_j / sum_j p_j - 1) / (N - 1)
     ```
 
     A single class is certain (1); a vector of zeros says nothing (0).
+
+    >>> sci([[0.25, 0.25, 0.25, 0.25], [0.0, 1.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]]).round(2)
+    array([0.  , 1.  , 0.33])
 
     Args:
         probabilities: `(..., N)`, not negative; need not sum to exactly 1.
@@ -22,29 +27,29 @@ def sci(probabilities: np.ndarray) -> np.ndarray:
         `(...)` in [0, 1], floating point.
 
     Raises:
-        ValueError: if an entry is negative or not finite.
+        ValueError: if an entry is negative or not finite, unless only a graph knows it.
 
     Reference:
         Sun et al. 2015, equation (5).
     """
-    p = np.asarray(probabilities)
-    if not np.all(np.isfinite(p)) or np.any(p < 0):
-        raise ValueError(
-            "`probabilities` must be finite and not negative. "
-            f"Received: {p.size - np.isfinite(p).sum()} entries not finite, minimum {np.nanmin(p)}"
-        )
-    total = p.sum(axis=-1)
-    share = p.max(axis=-1) / np.where(total > 0, total, 1)
+    ops, p = array_namespace(probabilities), as_array(probabilities)
+    if ops is np:
+        _check_probabilities(p)
+    total = ops.sum(p, axis=-1)
+    share = ops.max(p, axis=-1) / ops.where(total > 0, total, 1)
     num_classes = p.shape[-1]
     if num_classes == 1:
         return share
-    return np.clip((num_classes * share - 1) / (num_classes - 1), 0, 1)
+    return ops.clip((num_classes * share - 1) / (num_classes - 1), 0, 1)
 
 
-def fuse_crops(probabilities: np.ndarray) -> np.ndarray:
-    """SCI-weighted mean over crops: `sum_k SCI(p_k) p_k / sum_k SCI(p_k)`.
+def fuse_crops(probabilities: Array) -> Array:
+    """Averages over crops, weighted by their SCI: `sum_k SCI(p_k) p_k / sum_k SCI(p_k)`.
 
-    Where every SCI is zero, the plain mean.
+    Where every SCI is zero, it is the plain mean.
+
+    >>> fuse_crops([[0.5, 0.5], [0.25, 0.75], [0.0, 1.0]]).round(3)  # SCI 0, 1/2 and 1
+    array([0.083, 0.917])
 
     Args:
         probabilities: `(..., C, N)`.
@@ -55,15 +60,19 @@ def fuse_crops(probabilities: np.ndarray) -> np.ndarray:
     Reference:
         Sun et al. 2015, equation (6).
     """
-    p = np.asarray(probabilities)
+    ops, p = array_namespace(probabilities), as_array(probabilities)
     weights = sci(p)[..., None]  # (..., C, 1)
-    total = weights.sum(axis=-2)  # (..., 1)
-    weighted = (weights * p).sum(axis=-2) / np.where(total > 0, total, 1)
-    return np.where(total > 0, weighted, p.mean(axis=-2))
+    total = ops.sum(weights, axis=-2)  # (..., 1)
+    weighted = ops.sum(weights * p, axis=-2) / ops.where(total > 0, total, 1)
+    return ops.where(total > 0, weighted, ops.mean(p, axis=-2))
 
 
-def fuse(probabilities: np.ndarray, method: str = "sci") -> np.ndarray:
-    """Scores of a video from those of its M x C views.
+def fuse(probabilities: Array, method: str = "sci") -> Array:
+    """Fuses the scores of the M x C views of a video to its own.
+
+    >>> views = [[[1, 0], [0.5, 0.5]], [[0.25, 0.75], [0, 1]]]  # two clips of two crops
+    >>> fuse(views).round(3), fuse(views, "average").round(3)
+    (array([1.   , 0.917]), array([0.438, 0.562]))
 
     Args:
         probabilities: `(..., M, C, N)`, class probabilities of every crop of every clip.
@@ -80,14 +89,22 @@ def fuse(probabilities: np.ndarray, method: str = "sci") -> np.ndarray:
     Reference:
         Sun et al. 2015, section 2.4.
     """
-    p = np.asarray(probabilities)
-    if p.ndim < 3:
+    ops, p = array_namespace(probabilities), as_array(probabilities)
+    if len(p.shape) < 3:
         raise ValueError(f"`probabilities` must be (..., M, C, N). Received shape: {p.shape}")
     if method == "sci":
-        return fuse_crops(p).max(axis=-2)
+        return ops.max(fuse_crops(p), axis=-2)
     if method == "average":
-        return p.mean(axis=(-3, -2))
+        return ops.mean(p, axis=(-3, -2))
     if method == "single":
         crop = CENTER_CROP if p.shape[-2] > CENTER_CROP else 0
-        return p[..., p.shape[-3] // 2, crop, :]
+        return p[..., ops.shape(p)[-3] // 2, crop, :]
     raise ValueError(f"`method` must be one of {METHODS}. Received: method={method!r}")
+
+
+def _check_probabilities(p: np.ndarray):
+    if not np.all(np.isfinite(p)) or np.any(p < 0):
+        raise ValueError(
+            "`probabilities` must be finite and not negative. "
+            f"Received: {p.size - np.isfinite(p).sum()} entries not finite, minimum {np.nanmin(p)}"
+        )

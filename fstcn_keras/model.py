@@ -41,8 +41,10 @@ class _ImageNetwork(keras.Model):
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, by which `from_config` builds the same."""
+        """Returns the arguments of the constructor, and which layers are not trained."""
+        layers = parts.all_layers(self)
         return {
+            "frozen": [layer.name for layer in layers if layer.weights and not layer.trainable],
             "name": self.name,
             "dtype": self.dtype_policy.name,
             "num_classes": self.num_classes,
@@ -53,7 +55,13 @@ class _ImageNetwork(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None) -> Self:
         """Builds the network of a configuration, with new weights."""
-        return cls(**config)
+        config = dict(config)
+        frozen = config.pop("frozen", ())
+        model = cls(**config)
+        for layer in parts.all_layers(model):
+            if layer.name in frozen:
+                layer.trainable = False
+        return model
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
@@ -100,6 +108,8 @@ class FSTCN(_ImageNetwork):
         difference_encoder: see `parts.difference_encoder`; `None` without the temporal path.
         head: see `parts.head`.
         classifier: the head's last layer.
+        features: outputs of the head by name, for models such as
+            `keras.Model(model.input, model.features)`.
 
     Raises:
         ValueError: if an argument is unknown or out of range, or images are not uint8.
@@ -143,7 +153,8 @@ class FSTCN(_ImageNetwork):
                 shapes["difference"] = maps["differences"].shape[2:]
             classifier = parts.classifier(config, num_classes)
             head = parts.head(config, classifier=classifier, **shapes)
-            outputs = _activated(head(maps)[parts.LOGITS], classifier_activation)
+            features = head(maps)
+            outputs = _activated(features[parts.LOGITS], classifier_activation)
         super().__init__(inputs=inputs, outputs=outputs, name=name or "fstcn")
         self.dtype_policy = policy
         self.config = config
@@ -154,6 +165,7 @@ class FSTCN(_ImageNetwork):
         self.difference_encoder = difference_encoder
         self.head = head
         self.classifier = classifier
+        self.features = features
 
     def encoder_images(self, samples: Mapping[str, Any]) -> list[tuple[keras.Sequential, Any]]:
         """Returns each encoder with the images `(images, h, w, 3)` it sees of the samples."""
@@ -200,6 +212,8 @@ class AuxiliaryClassifier(_ImageNetwork):
         frame_encoder: as in `FSTCN`.
         head: see `parts.auxiliary_head`.
         classifier: the head's last layer.
+        features: outputs of the head by name, for models such as
+            `keras.Model(model.input, model.features)`.
 
     Raises:
         ValueError: if an argument is unknown or out of range, or images are not uint8.
@@ -227,7 +241,8 @@ class AuxiliaryClassifier(_ImageNetwork):
             maps = frame_encoder(frame)
             classifier = parts.classifier(config, num_classes)
             head = parts.auxiliary_head(config, classifier=classifier, frame=maps.shape[1:])
-            outputs = _activated(head({"frame": maps})[parts.LOGITS], classifier_activation)
+            features = head({"frame": maps})
+            outputs = _activated(features[parts.LOGITS], classifier_activation)
         super().__init__(
             inputs={"frame": frame}, outputs=outputs, name=name or "auxiliary_classifier"
         )
@@ -239,6 +254,7 @@ class AuxiliaryClassifier(_ImageNetwork):
         self.frame_encoder = frame_encoder
         self.head = head
         self.classifier = classifier
+        self.features = features
 
     def encoder_images(self, samples: Mapping[str, Any]) -> list[tuple[keras.Sequential, Any]]:
         """Returns the encoder with the images `(images, h, w, 3)` it sees of the samples."""

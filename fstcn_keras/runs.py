@@ -1,32 +1,107 @@
-"""Folders of training runs and SavedModels: which one a command means."""
+"""Folders of training runs and SavedModels: what is in them, and which one a command means."""
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 RUNS = Path("runs")  # where `python -m training.fit` makes them
+SPLITS = (1, 2, 3)  # the official ones of every collection
+
+
+def _file(name: str, doc: str) -> property:
+    return property(lambda run: run.path / name, doc=doc)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of a training run, which knows the names of its files.
+
+    Attributes:
+        path: of the folder.
+    """
+
+    path: Path
+
+    config = _file("config.yaml", "The options of the run.")
+    model = _file("model.keras", "The trained network.")
+    classes = _file("classes.txt", "Class names in the order of the labels, one a line.")
+    views = _file("views.json", "The views that the network scores.")
+    metrics = _file("metrics.json", "The accuracies with their protocol; written last.")
+    scores = _file("scores.npz", "Class probabilities of all views of the test videos.")
+    training_videos = _file("training_videos.json", "What the network is trained on.")
+    rejected = _file("rejected.csv", "What could not be decoded, or not wholly.")
+    history = _file("history.csv", "Loss and accuracy of each epoch.")
+    curves = _file("curves.png", "The history, drawn.")
+    confusion = _file("confusion.png", "The confusion matrix of the test videos.")
+    checkpoints = _file("checkpoints", "Folder of the states that training goes on from.")
+    logs = _file("logs", "Folder of TensorBoard's files.")
+    figures = _file("figures", "Folder of what `analysis` draws.")
+    summary = _file("splits.json", "The accuracies of `--split all` over the splits.")
+    images = _file("images.csv", "Of a pre-training: its images, and which of them are usable.")
+    weights = _file("weights.h5", "Of a pre-training: the weights that it ends with.")
+
+    def weights_report(self, network: str) -> Path:
+        """Returns the file that says which pre-trained weights a network took over."""
+        return self.path / f"weights-{network}.txt"
+
+    def features(self, side: str) -> Path:
+        """Returns the file of the features of a side's videos."""
+        return self.path / f"features-{side}.npz"
+
+    def split(self, number: int) -> "RunFolder":
+        """Returns the folder of a split's run, in that of `--split all`."""
+        return RunFolder(self.path / f"split{number}")
+
+    def splits(self) -> list["RunFolder"]:
+        """Returns the folders of the splits' runs that are there."""
+        folders = [self.split(number) for number in SPLITS]
+        return [folder for folder in folders if folder.path.is_dir()]
+
+    def is_finished(self) -> bool:
+        """Returns whether the run is trained and evaluated."""
+        return self.metrics.exists()
+
+    def has_begun(self) -> bool:
+        """Returns whether the folder, or one of a split, holds what the run's options have made."""
+        made = (
+            file.exists()
+            for run in (self, *self.splits())
+            for file in (run.checkpoints, run.images, run.model, run.metrics)
+        )
+        return any(made)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def finished_runs(root: Path) -> list[RunFolder]:
+    """Returns the evaluated runs in a folder and below it, by name."""
+    return [RunFolder(file.parent) for file in sorted(root.rglob(RunFolder(root).metrics.name))]
 
 
 def newest_run(root: Path = RUNS) -> Path:
-    """The finished run below the folder whose network was trained last.
+    """Returns the finished run below the folder whose network was trained last.
 
     A run is finished when it holds its network and its accuracies, which are written last.
 
     Raises:
         FileNotFoundError: if there is none.
     """
-    networks = [metrics.with_name("model.keras") for metrics in root.rglob("metrics.json")]
-    trained = [network for network in networks if network.is_file()]
+    trained = [run for run in finished_runs(root) if run.model.is_file()]
     if not trained:
         raise FileNotFoundError(
             f"no finished run under {root}/: name the folder of a run, or make one by "
             "'python -m training.fit'"
         )
-    return max(trained, key=lambda network: network.stat().st_mtime_ns).parent
+    return max(trained, key=lambda run: run.model.stat().st_mtime_ns).path
 
 
 def chosen_run(run: Path | None) -> Path:
-    """The run, or if none is given the newest finished one, which is named on stderr.
+    """Returns the run, or if none is given the newest finished one, which is named on stderr.
 
     Raises:
         FileNotFoundError: see `newest_run`.
@@ -52,14 +127,14 @@ def run_and_files(arguments: Sequence[Path]) -> tuple[Path, list[Path]]:
 
 
 def model_name(folder: Path) -> str:
-    """The name of the run, or of the SavedModel whose version the folder is."""
+    """Returns the name of the run, or of the SavedModel whose version the folder is."""
     folder = folder.resolve()
     is_version = (folder / "saved_model.pb").is_file() and folder.name.isdecimal()
     return (folder.parent if is_version else folder).name
 
 
 def saved_model_version(folder: Path) -> Path | None:
-    """The folder of a SavedModel: the given one, or that of its newest version; None without."""
+    """Returns the folder of a SavedModel: the given one, that of its newest version, or None."""
     if (folder / "saved_model.pb").is_file():
         return folder
     versions = [file.parent for file in folder.glob("*/saved_model.pb")]

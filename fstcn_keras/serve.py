@@ -14,7 +14,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from fstcn_keras.imports import set_up_tensorflow
+from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run, model_name, saved_model_version
 from fstcn_keras.serving.limits import Limits
 
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None):
     """
     options = _parse(argv)
     sys.argv = sys.argv[:1]  # KServe parses the command line when it is imported
-    set_up_tensorflow()
+    set_up_process()
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     warnings.filterwarnings("ignore", "ORJSONResponse is deprecated")  # KServe's concern
     try:

@@ -7,14 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from training.console import COMMANDS
 
-def printed(code: str) -> list[str]:
+SET = ("FSTCN_KERAS_LAZY", "KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL")
+
+
+def printed(code: str, **environment: str) -> list[str]:
+    inherited = {name: value for name, value in os.environ.items() if name not in SET}
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[1],
         check=True,
         capture_output=True,
         text=True,
+        env={**inherited, **environment},
     ).stdout.split()
 
 
@@ -23,13 +29,18 @@ def printed(code: str) -> list[str]:
 )
 def test_what_needs_no_network_starts_without_keras(module):
     code = f"import sys, {module}; print(*({{'keras', 'tensorflow', 'jax'}} & sys.modules.keys()))"
-    assert printed(code) == []
+    assert printed(code, FSTCN_KERAS_LAZY="1") == []
 
 
-def test_preparing_starts_without_tensorflow():
-    pytest.importorskip("tensorflow")
-    code = "import sys, training.prepare; print(*({'keras', 'tensorflow'} & sys.modules.keys()))"
-    assert printed(code) == []
+def test_importing_the_package_hooks_nothing_and_sets_nothing():
+    code = (
+        "import os, sys\n"
+        "import keras\n"
+        "before = list(sys.meta_path), dict(os.environ)\n"
+        "import fstcn_keras\n"
+        "print(before == (list(sys.meta_path), dict(os.environ)) or 'changed')\n"
+    )
+    assert printed(code) == ["True"]
 
 
 @pytest.mark.parametrize("imports", ["fstcn_keras, keras", "keras, fstcn_keras"])
@@ -38,44 +49,30 @@ def test_layers_are_registered_whichever_is_imported_first(imports):
     assert "fstcn_keras.layers.tp_operator.TPOperator" in " ".join(printed(code))
 
 
-def tensorflow_import(folder: Path, source: str, *, before: str = "", close: bool = False):
-    """Has a process import a package that is called TensorFlow."""
-    (folder / "tensorflow").mkdir()
-    (folder / "tensorflow" / "__init__.py").write_text(f"import os\n{source}")
-    code = f"from fstcn_keras import imports, processor\n{before}\n"
-    code += "imports.set_up_tensorflow()\nimport tensorflow\nprint('imported')"
-    paths = [str(folder), str(Path(__file__).parents[1])]
-    return subprocess.run(
-        ["sh", "-c", 'exec "$@"' + (" 2>&-" if close else ""), "sh", sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True,
-        text=True,
+def test_importing_training_changes_nothing():
+    code = (
+        "import os, sys\n"
+        "before = dict(os.environ)\n"
+        "import training, training.cli, training.fit, training.data.preparation\n"
+        "print(before == dict(os.environ) or 'changed')\n"
     )
+    assert printed(code, KERAS_BACKEND="jax") == ["True"]
 
 
-SAYS = "os.write(2, b'what C++ says')\n"
+@pytest.mark.parametrize(("module", "_"), COMMANDS.values(), ids=COMMANDS)
+def test_commands_start_without_keras(module, _):
+    code = f"import sys, {module}; print(*({{'keras', 'tensorflow'}} & sys.modules.keys()))"
+    assert printed(code, FSTCN_KERAS_LAZY="1") == []
 
 
-def test_what_tensorflow_prints_while_it_is_imported_is_held_back(tmp_path):
-    run = tensorflow_import(tmp_path, SAYS)
-    assert (run.stdout, run.stderr, run.returncode) == ("imported\n", "", 0)
-
-
-def test_it_is_printed_if_the_import_fails(tmp_path):
-    run = tensorflow_import(tmp_path, f"{SAYS}raise ImportError('no library')")
-    assert "what C++ says" in run.stderr
-    assert "no library" in run.stderr
-
-
-def test_it_is_printed_where_tensorflow_aborts(tmp_path):
-    known = "imports.instructions = lambda: frozenset({'sse2'})"
-    run = tensorflow_import(tmp_path, f"{SAYS}os.abort()", before=known)
-    assert "what C++ says" in run.stderr
-
-
-@pytest.mark.parametrize(
-    ("before", "close"), [("imports.tempfile.tempdir = '/no/such/folder'", False), ("", True)]
-)
-def test_without_a_place_for_it_nothing_is_held_back(tmp_path, before, close):
-    run = tensorflow_import(tmp_path, "", before=before, close=close)
-    assert (run.stdout, run.returncode) == ("imported\n", 0)
+def test_the_process_is_set_up_once_and_what_the_environment_says_stays():
+    code = (
+        "import os, sys\n"
+        "from fstcn_keras.process import set_up_process\n"
+        "set_up_process(tensorflow=True)\n"
+        "names = 'KERAS_BACKEND', 'TF_ENABLE_ONEDNN_OPTS', 'TF_CPP_MIN_LOG_LEVEL'\n"
+        "print(*(os.environ[name] for name in names), 'keras' in sys.modules)\n"
+    )
+    assert printed(code) == ["tensorflow", "1", "1", "False"]
+    own = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "0"}
+    assert printed(code, **own) == ["tensorflow", "0", "0", "False"]

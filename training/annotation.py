@@ -22,14 +22,14 @@ SCORE_COLOUR = (0, 114, 178, 220)
 TIME_COLOUR = (230, 159, 0, 255)
 
 
-def annotate(video: Path, moments: Sequence[Moment], target: Path):
+def annotate(video: Path, seconds: Sequence[Moment], target: Path):
     """Writes the video with the best classes of each second, their scores and a time bar.
 
     It becomes H.264 in MP4, which browsers play, with a short side of 360 pixels and no sound.
 
     Args:
         video: the file.
-        moments: its seconds, as `ActionClassifier.timeline` gives them.
+        seconds: its seconds, as `ActionClassifier.timeline` gives them.
         target: file to write.
 
     Raises:
@@ -51,15 +51,15 @@ def annotate(video: Path, moments: Sequence[Moment], target: Path):
             time_s = number / reader.fps
             image = draw_moment(
                 frame[: stream.height, : stream.width],
-                moments[min(int(time_s), len(moments) - 1)],
-                played=time_s / moments[-1].end_s,
+                seconds[min(int(time_s), len(seconds) - 1)],
+                played=time_s / seconds[-1].end_s,
             )
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
 
 
 def draw_moment(frame: np.ndarray, moment: Moment, *, played: float) -> np.ndarray:
-    """A frame with a band of class names and scores and, below, a bar of the time played.
+    """Draws a band of class names and scores and, below, a bar of the time played.
 
     Args:
         frame: `(height, width, 3)` uint8.

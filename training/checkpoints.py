@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from fstcn_keras.files import atomic_write
-from training.cli import UserError
+from training.errors import UserError
 
 KEPT = 2  # if the newest cannot be read, the one before is used
 
@@ -38,8 +38,8 @@ class Checkpoints:
     """The checkpoints of one stage, in `RUN/checkpoints`.
 
     A file holds the variables of the network (the counters of its random layers with them) and
-    of the optimiser, and the progress. It is written aside, brought to the disk and renamed, so
-    that it is whole or not there; every tensor has a checksum.
+    of the optimiser, and the progress. It is written atomically and brought to the disk, so that
+    it is whole or not there; every tensor has a checksum.
 
     Args:
         folder: `RUN/checkpoints`.
@@ -51,7 +51,7 @@ class Checkpoints:
         self._stage = stage
 
     def exist(self) -> bool:
-        """Whether the stage has begun."""
+        """Returns whether the stage has begun."""
         return bool(self._files())
 
     def save(self, model: keras.Model, optimizer: keras.Optimizer, progress: Progress):
@@ -132,7 +132,7 @@ def _check_finite(arrays: dict[str, np.ndarray], step: int):
 
 
 def _named(prefix: str, variables: list[keras.Variable]) -> dict[str, keras.Variable]:
-    """Variables by place and name; their paths hold numbers that another process counts anew."""
+    """Names variables by position and name; their paths hold numbers that are counted anew."""
     return {
         f"{prefix} {number:04d} {variable.name}": variable
         for number, variable in enumerate(variables)

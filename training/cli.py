@@ -11,37 +11,27 @@ from pathlib import Path
 
 import jsonargparse
 
-from fstcn_keras.allocation import set_up_allocation
+from fstcn_keras.process import BackendError, set_up_process
+from training.errors import UserError
+from training.parts import Leaf, Options, build, flag, leaves, option, positional
 
-
-class UserError(Exception):
-    """The user's input is at fault; the message is the one line that says how."""
-
-
-def option(default, help: str):
-    """A field of an options dataclass: its default, and its help text."""
-    return dataclasses.field(default=default, metadata={"help": help})
-
-
-def positional(help: str, *, default=dataclasses.MISSING):
-    """A field that is given by position; without a default it must be given."""
-    return dataclasses.field(default=default, metadata={"help": help, "positional": True})
+__all__ = ["UserError", "option", "parse", "positional", "run"]
 
 
 def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
-    """Sets the memory up, parses the command line, calls `main(options)` and exits.
+    """Sets the process up, parses the command line, calls `main(options)` and exits.
 
     Exit codes: 0 done; 2 the user's input or a file system is at fault, with one line on
     stderr; 130 after Ctrl-C; 143 after SIGTERM.
     """
-    set_up_allocation()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be of any bytes
     try:
+        set_up_process(tensorflow=True)
         main(parse(options_class, argv, description=sys.modules[main.__module__].__doc__))
-    except (UserError, OSError) as error:
+    except (UserError, BackendError, OSError) as error:
         print(f"error: {_line(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -50,7 +40,7 @@ def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
 
 
 def _in_our_words(error: str) -> str:
-    """What the parser has to say, without its classes and without a file's whole content."""
+    """Returns the parser's message without its classes and without a file's whole content."""
     if error.startswith("Unexpected config:"):
         return "--config: the file is not YAML with a line 'name: value' for each option"
     union = r"Does not validate against any of the Union subtypes.* Errors: - (.*) Given value type"
@@ -70,54 +60,51 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def parse(options_class: type, argv: Sequence[str] | None = None, *, description: str = ""):
-    """An instance of the dataclass from the command line and the `--config` file.
+def parse(
+    options_class: type[Options], argv: Sequence[str] | None = None, *, description: str = ""
+) -> Options:
+    """Returns options from the command line and the `--config` file.
 
     Raises:
         UserError: for an unknown option, or a value of the wrong type or out of range.
     """
     parser = jsonargparse.ArgumentParser(exit_on_error=False, description=description)
-    hints, fields = typing.get_type_hints(options_class), dataclasses.fields(options_class)
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
-    for field in fields:
-        _add_argument(parser, field, hints[field.name])
+    options = list(leaves(options_class))
+    for leaf in options:
+        _add_argument(parser, leaf)
     try:
         values = parser.parse_args(argv).as_dict()
     except jsonargparse.ArgumentError as error:
         message = _in_our_words(_line(error))
-        files = any(_is_tuple(hints[field.name]) for field in fields if _is_positional(field))
+        files = any(leaf.positional and _is_tuple(leaf.hint) for leaf in options)
         if files and re.match(r"unrecognized arguments: (?!--\w)", message):
             message += "; files stand together, before all options or after '--'"
         raise UserError(message) from error
-    return options_class(**{field.name: _tuple(values[field.name]) for field in fields})
+    return build(options_class, **{leaf.name: _tuple(values[leaf.name]) for leaf in options})
 
 
-def _add_argument(parser, field, hint):
-    keywords = {"help": field.metadata["help"], "type": hint}
+def _add_argument(parser, leaf: Leaf):
+    hint, keywords = leaf.hint, {"help": leaf.help, "type": leaf.hint}
     several = next((h for h in (hint, *typing.get_args(hint)) if _is_tuple(h)), None)
     if several is not None:
         nargs = "+" if several is hint else "*"  # an optional one may be empty
-        of_one = typing.get_args(several)[0]
+        element = typing.get_args(several)[0]
         # names of files may be of any bytes, which the parser's own type for them does not take
-        keywords |= {"type": _path if of_one is Path else of_one, "nargs": nargs}
+        keywords |= {"type": _path if element is Path else element, "nargs": nargs}
     if hint is bool:
-        parser.add_argument(f"--{field.name}", action="store_true", help=field.metadata["help"])
-    elif _is_positional(field):
-        if field.default is not dataclasses.MISSING:
-            keywords |= {"nargs": "?", "default": field.default}
-        parser.add_argument(field.name, **keywords)
+        parser.add_argument(flag(leaf.name), action="store_true", help=leaf.help)
+    elif leaf.positional:
+        if leaf.default is not dataclasses.MISSING:
+            keywords |= {"nargs": "?", "default": leaf.default}
+        parser.add_argument(leaf.name, **keywords)
     else:
-        name = "--" + field.name.replace("_", "-")
-        default = list(field.default) if isinstance(field.default, tuple) else field.default
-        parser.add_argument(name, default=default, **keywords)
+        default = list(leaf.default) if isinstance(leaf.default, tuple) else leaf.default
+        parser.add_argument(flag(leaf.name), default=default, **keywords)
 
 
 def _path(text: str) -> Path:
     return Path(text)
-
-
-def _is_positional(field: dataclasses.Field) -> bool:
-    return field.metadata.get("positional", False)
 
 
 def _is_tuple(hint) -> bool:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from training.cli import UserError
+from training.errors import UserError
 
 LOST = 75  # exit code of a child that lost another worker (EX_TEMPFAIL)
 TELL_AFTER_S = 5  # of waiting for the other workers
@@ -57,7 +57,7 @@ class Cluster:
 
     @classmethod
     def from_environment(cls) -> "Cluster | None":
-        """What `TF_CONFIG` says; `None` if it is not set or empty.
+        """Reads `TF_CONFIG`; returns `None` if it is not set or empty.
 
         Raises:
             UserError: if it is not the description of a cluster of workers.
@@ -86,7 +86,7 @@ class Cluster:
 
     @property
     def others(self) -> str:
-        """The addresses of the other workers."""
+        """Returns the addresses of the other workers."""
         return ", ".join(a for number, a in enumerate(self.addresses) if number != self.number)
 
 
@@ -100,7 +100,7 @@ def _wrong(what: str, text: str) -> UserError:
 
 @contextlib.contextmanager
 def waiting_for(cluster: Cluster) -> Iterator[None]:
-    """Within, the process joins the cluster: it says whom it waits for, and not for ever.
+    """Tells whom the process waits for while it joins the cluster within, and gives up at last.
 
     TensorFlow does not return to Python meanwhile, so signals end the process at once.
     """
@@ -165,7 +165,7 @@ def continue_in_child(cluster: Cluster):
 
 
 def _wait_for_port(port: int):
-    """A worker that has just been killed may still hold it."""
+    """Waits for the port, which a worker that has just been killed may still hold."""
     deadline = time.monotonic() + PORT_S
     while True:
         with socket.socket() as server:
@@ -183,7 +183,7 @@ def _wait_for_port(port: int):
 
 
 def _run_child() -> tuple[int | None, list[int]]:
-    """Its exit code, negative for a signal, and the signals that came; no code in the child."""
+    """Runs a child; returns its exit code, negative for a signal, and the signals that came."""
     stopped: list[int] = []
     child = None
 
@@ -234,6 +234,6 @@ def _tell_loss(kind: type[BaseException], error: BaseException, trace):
 
 
 def _reason(error: BaseException) -> str:
-    """What matters of TensorFlow's message."""
+    """Returns what matters of TensorFlow's message."""
     found = re.search(r"Collective ops is aborted by: (.*)", str(error))
     return found[1][:200] if found else " ".join(str(error).split())[:200]

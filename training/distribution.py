@@ -1,22 +1,26 @@
 """The devices that training runs on, and the number format that is fast on them."""
 
-import dataclasses
+import contextlib
 import math
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from fstcn_keras.acceleration.processor import multiplies_bfloat16
-from training.cli import UserError
+from fstcn_keras.runs import RunFolder
 from training.cluster import Cluster, continue_in_child, waiting_for
+from training.errors import UserError
+from training.locks import locked
+from training.parts import Options, replaced
 
 PART = 2**24  # numbers that are sent at once
 
 
 def device_strategy(*, batch_size: int) -> tf.distribute.Strategy:
-    """`MirroredStrategy` over all visible GPUs, or over the logical CPUs if there is none.
+    """Returns `MirroredStrategy` over all visible GPUs, or over the logical CPUs without any.
 
     With the environment variable `TF_CONFIG`, the description of a cluster of machines as
     TensorFlow defines it, `MultiWorkerMirroredStrategy` over the devices of all workers. It must
@@ -41,20 +45,20 @@ def device_strategy(*, batch_size: int) -> tf.distribute.Strategy:
 
 
 def num_workers(strategy: tf.distribute.Strategy) -> int:
-    """How many processes train together."""
+    """Returns how many processes train together."""
     resolver = strategy.cluster_resolver
     jobs = resolver.cluster_spec().as_dict() if resolver else {}
     return sum(map(len, jobs.values())) or 1
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes files: the first worker, or the only one."""
+    """Returns whether this process writes files: the first worker, or the only one."""
     cluster = Cluster.from_environment()
     return num_workers(strategy) == 1 or cluster is None or cluster.number == 0
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:
-    """`1 CPU`, `2 GPUs`, `8 GPUs of 2 workers`."""
+    """Returns `1 CPU`, `2 GPUs`, `8 GPUs of 2 workers`."""
     count, workers = strategy.num_replicas_in_sync, num_workers(strategy)
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     text = f"{count} {kind}{'s' if count > 1 else ''}"
@@ -62,7 +66,7 @@ def describe(strategy: tf.distribute.Strategy) -> str:
 
 
 def sum_over_workers(strategy: tf.distribute.Strategy, number: float) -> float:
-    """The sum of every worker's number; no worker goes on before all have come here."""
+    """Sums every worker's number; no worker goes on before all have come here."""
     if num_workers(strategy) == 1:
         return number
     replicas = strategy.num_replicas_in_sync // num_workers(strategy)
@@ -93,7 +97,7 @@ def take_from_chief(strategy: tf.distribute.Strategy, variables: Iterable[keras.
 
 
 def _summing(strategy: tf.distribute.Strategy, dtype: tf.DType):
-    """A function that sums vectors over all replicas."""
+    """Returns a function that sums vectors over all replicas."""
 
     @tf.function(autograph=False, jit_compile=False, input_signature=[tf.TensorSpec([None], dtype)])
     def total(value):
@@ -103,18 +107,23 @@ def _summing(strategy: tf.distribute.Strategy, dtype: tf.DType):
     return total
 
 
-def with_precision(options):
-    """The options of a run, with the number format that `auto` means on these devices.
+def alone(run: RunFolder, strategy: tf.distribute.Strategy) -> AbstractContextManager:
+    """Holds the run folder for this process and its workers: no other trains in it meanwhile."""
+    return locked(run.path, "trains") if is_chief(strategy) else contextlib.nullcontext()
+
+
+def with_precision(options: Options) -> Options:
+    """Returns the options of a run, with the number format that `auto` means on these devices.
 
     Looks at the devices, and so must come after `device_strategy`.
     """
-    if options.precision != "auto":
+    if options.run.precision != "auto":
         return options
-    return dataclasses.replace(options, precision=fast_precision())
+    return replaced(options, precision=fast_precision())
 
 
 def fast_precision() -> str:
-    """`"mixed_bfloat16"` where the processor multiplies bfloat16 itself, else `"float32"`."""
+    """Returns `"mixed_bfloat16"` where the processor multiplies bfloat16, else `"float32"`."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")

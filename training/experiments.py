@@ -7,81 +7,90 @@ goes on where an interrupted one stopped. table3 trains nothing: it tabulates wh
 trained with both paths, by either command, in --out. The tables go to --out.
 """
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from fstcn_keras.config import PATHS
 from fstcn_keras.files import atomic_write_text
+from fstcn_keras.runs import RUNS, SPLITS, RunFolder, finished_runs
 from training import cli
-from training.cli import UserError, option, positional
-from training.fit import fit_runs
-from training.options import CONFIG, SPLITS, FitOptions, differences, read_config, split_folder
+from training.errors import UserError
+from training.options import FitOptions, differences, read_config
+from training.parts import build, flag, flat, part, positional, replaced
 from training.scores import RunResult, check_same_protocol, check_same_videos, read_result
 from training.tables import TABLES, Row, record, to_csv, to_markdown
 
+FIXED = {"table1": ("paths", "temporal_kernels"), "table2": ("paths",)}  # by the rows
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ExperimentOptions(FitOptions):
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentOptions:
     """Which table, and how its networks are trained."""
 
     table: Literal[tuple(TABLES)] = positional("the table of the paper")
-    out: Path | None = option(
-        None, "folder of tables and runs (default: runs/experiments-DATASET-PRESET; table3: runs)"
+    fit: FitOptions = part(
+        FitOptions,
+        out="folder of tables and runs (default: runs/experiments-DATASET-PRESET; table3: runs)",
     )
 
-    def __post_init__(self):
-        super().__post_init__()
-        defaults = FitOptions()
-        fixed = {"table1": ("paths", "temporal_kernels"), "table2": ("paths",)}
-        for name in fixed.get(self.table, ()):
-            if getattr(self, name) != getattr(defaults, name):
-                flag = "--" + name.replace("_", "-")
-                raise UserError(f"{flag} is what the rows of {self.table} differ in: leave it out")
-        if self.table == "table3" and (changed := differences(self.of_fit(), defaults)):
+    def resolved(self) -> "ExperimentOptions":
+        """Returns the same with what preset and recipe decide filled in.
+
+        Raises:
+            UserError: if options of fit are given that the table does not take.
+        """
+        fit, defaults = self.fit.resolved(), build(FitOptions)
+        given, own = flat(fit), flat(defaults)
+        for name in FIXED.get(self.table, ()):
+            if given[name] != own[name]:
+                raise UserError(
+                    f"{flag(name)} is what the rows of {self.table} differ in: leave it out"
+                )
+        if self.table == "table3" and (changed := differences(fit, defaults)):
             raise UserError(
                 "table3 trains nothing, it tabulates the finished runs in --out (default: runs): "
                 f"leave out the other options ({'; '.join(changed)})"
             )
+        return ExperimentOptions(table=self.table, fit=fit)
 
-    def run_folder(self) -> Path:
-        """`--out`, or a name made of what distinguishes tables most."""
-        if self.out is not None:
-            return self.out
-        name = f"experiments-{self.dataset}-{self.preset}"
-        return Path("runs") / ("" if self.table == "table3" else name)
-
-    def of_fit(self, **changes) -> FitOptions:
-        """These options for `training.fit`, with some changed."""
-        names = [field.name for field in dataclasses.fields(FitOptions)]
-        return FitOptions(**{name: getattr(self, name) for name in names} | changes)
+    def folder(self) -> Path:
+        """Returns `--out`, or a folder named after what distinguishes tables most."""
+        if self.fit.run.out is not None:
+            return self.fit.run.out
+        name = f"experiments-{self.fit.collection.dataset}-{self.fit.backbone.preset}"
+        return RUNS if self.table == "table3" else RUNS / name
 
 
 def main(options: ExperimentOptions):
     """Trains what the table needs and writes it as Markdown and CSV."""
     if options.table == "table3":
-        records = collected_rows(options.run_folder())
-    elif fit_runs(list(networks(options).values())):
-        records = compared_rows(options)
+        records = collected_rows(options.folder())
     else:
-        return
-    table = TABLES[options.table]
-    text = to_markdown(table, records)
-    atomic_write_text(options.run_folder() / f"{options.table}.csv", to_csv(records))
-    atomic_write_text(options.run_folder() / f"{options.table}.md", text)
-    print(f"\n{text}\nresults in {options.run_folder() / options.table}.md and .csv")
+        from training.fitting import fit_runs  # TensorFlow: not before the options are sound
+
+        if not fit_runs(list(networks(options).values())):
+            return
+        records = compared_rows(options)
+    text = to_markdown(TABLES[options.table], records)
+    file = options.folder() / options.table
+    atomic_write_text(file.with_suffix(".csv"), to_csv(records))
+    atomic_write_text(file.with_suffix(".md"), text)
+    print(f"\n{text}\nresults in {file}.md and .csv")
 
 
 def networks(options: ExperimentOptions) -> dict[tuple[str, int], FitOptions]:
-    """Options of the runs that the table's rows need, by the network's name and the split."""
-    wanted = SPLITS if options.split == "all" else (options.split,)
+    """Returns the options of the runs that the table's rows need, by network name and split."""
+    fit = options.fit
+    wanted = SPLITS if fit.split == "all" else (fit.split,)
     return {
-        (network_name(row, options), split): options.of_fit(
+        (network_name(row, fit), split): replaced(
+            fit,
             split=split,
             paths=row.paths,
-            temporal_kernels=row.kernels(options),
-            out=options.run_folder() / network_name(row, options) / split_folder(split),
+            temporal_kernels=row.kernels(fit),
+            out=RunFolder(options.folder() / network_name(row, fit)).split(split).path,
         )
         for split in wanted
         for row in TABLES[options.table].rows
@@ -89,13 +98,13 @@ def networks(options: ExperimentOptions) -> dict[tuple[str, int], FitOptions]:
 
 
 def network_name(row: Row, options: FitOptions) -> str:
-    """What tells the row's network from others, e.g. `spatial-temporal-3-5`."""
+    """Returns what tells the row's network from others, e.g. `spatial-temporal-3-5`."""
     kernels = row.kernels(options) if "temporal" in row.paths else ()
     return "-".join([*row.paths, *map(str, kernels)])
 
 
 def compared_rows(options: ExperimentOptions) -> list[dict]:
-    """Rows of finished networks that were all judged by the same videos.
+    """Returns the rows of finished networks that were all judged by the same videos.
 
     Raises:
         UserError: if the runs differ in the test videos of a split, their labels, classes or
@@ -109,27 +118,25 @@ def compared_rows(options: ExperimentOptions) -> list[dict]:
     check_same_protocol(list(results.values()))
     records = []
     for row in TABLES[options.table].rows:
-        name = network_name(row, options)
-        of_row = [results[name, split] for split in splits]
-        trained = read_config(of_row[0].run / CONFIG)  # with the precision that auto meant
-        records.append(record(row, name, trained, of_row))
+        name = network_name(row, options.fit)
+        judged = [results[name, split] for split in splits]
+        trained = read_config(judged[0].run.config)  # with the precision that auto meant
+        records.append(record(row, name, trained, judged))
     return records
 
 
 def collected_rows(folder: Path) -> list[dict]:
-    """Rows of every network of both paths in the folder that is trained on one split or more.
+    """Returns rows of every network of both paths in the folder, trained on one split or more.
 
     Raises:
         UserError: if there is none, or the splits of a network differ in options, classes or
             views.
     """
     found: dict[Path, list[FitOptions]] = {}
-    for file in sorted(folder.glob("**/metrics.json")):
-        run = file.parent
-        of_split = run != folder and run.name in map(split_folder, SPLITS)
-        options = dataclasses.replace(read_config(run / CONFIG), out=run)
-        if set(options.paths) == set(PATHS):
-            found.setdefault(run.parent if of_split else run, []).append(options)
+    for run in finished_runs(folder):
+        options = replaced(read_config(run.config), out=run.path)
+        if set(options.network.paths) == set(PATHS):
+            found.setdefault(_network_folder(run, folder), []).append(options)
     if not found:
         raise UserError(
             f"{folder} holds no finished run of a network with both paths: train one with "
@@ -137,23 +144,30 @@ def collected_rows(folder: Path) -> list[dict]:
         )
     records = []
     for network, runs in found.items():
-        results = results_of_one_network(runs)
+        results = network_results(runs)
         for row in TABLES["table3"].rows:
             records.append(record(row, str(network.relative_to(folder)), runs[0], results))
     return records
 
 
-def results_of_one_network(runs: Sequence[FitOptions]) -> list[RunResult]:
-    """The results of runs that differ in nothing but the split.
+def _network_folder(run: RunFolder, folder: Path) -> Path:
+    """Returns the folder of a run, or of the runs of all splits that it is one of."""
+    network = run.path.parent
+    is_split = run.path != folder and run.path in [RunFolder(network).split(n).path for n in SPLITS]
+    return network if is_split else run.path
+
+
+def network_results(runs: Sequence[FitOptions]) -> list[RunResult]:
+    """Returns the results of runs that differ in nothing but the split.
 
     Raises:
         UserError: if they differ in other options, in the classes or in the views.
     """
     first = runs[0]
     for other in runs[1:]:
-        if changed := differences(dataclasses.replace(first, split=other.split), other):
+        if changed := differences(replaced(first, split=other.split), other):
             raise UserError(
-                f"{first.out} and {other.out} were trained with different options: "
+                f"{first.run.out} and {other.run.out} were trained with different options: "
                 f"{'; '.join(changed)}"
             )
     results = [read_result(options.run_folder()) for options in runs]

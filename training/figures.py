@@ -101,7 +101,7 @@ def draw_curves(history: Path, *, caption: str) -> Figure:
 def draw_confusion(
     labels: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...], *, caption: str
 ) -> Figure:
-    """Row-normalised confusion matrix, true classes down, predicted ones across.
+    """Draws the row-normalised confusion matrix, true classes down, predicted ones across.
 
     The numbers in it count videos.
     """
@@ -128,20 +128,20 @@ def draw_confusion(
     return figure
 
 
-def draw_timeline(moments: Sequence[Moment], *, title: str, top_k: int) -> Figure:
+def draw_timeline(seconds: Sequence[Moment], *, title: str, top_k: int) -> Figure:
     """Scores of the classes that are best somewhere in a video, over its seconds.
 
     Args:
-        moments: the seconds of the video, at least one.
+        seconds: the seconds of the video, at least one.
         title: what stands above the figure.
         top_k: how many classes to draw, those with the highest scores.
     """
-    scores = {name: [] for name in sorted(moments[0].classes)}
-    for moment in moments:
+    scores = {name: [] for name in sorted(seconds[0].classes)}
+    for moment in seconds:
         for name, score in zip(moment.classes, moment.scores, strict=True):
             scores[name].append(score)
     drawn = sorted(scores, key=lambda name: -max(scores[name]))[:top_k]
-    edges = [moment.start_s for moment in moments] + [moments[-1].end_s]
+    edges = [moment.start_s for moment in seconds] + [seconds[-1].end_s]
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     axes = figure.subplots()
     for number, name in enumerate(drawn):

@@ -4,11 +4,11 @@ import csv
 import io
 import sys
 import time
-from pathlib import Path
 
 import tensorflow as tf
 
 from fstcn_keras.files import atomic_write_text
+from fstcn_keras.runs import RunFolder
 from training.checkpoints import Progress
 
 SECONDS_BETWEEN_LINES = 60
@@ -23,11 +23,11 @@ class History:
         run: the run folder; `None` reports nothing, for all workers but the first.
     """
 
-    def __init__(self, stage: str, epochs: int, run: Path | None):
+    def __init__(self, stage: str, epochs: int, run: RunFolder | None):
         self._stage = stage
         self._epochs = epochs
         self._run = run
-        self._writer = tf.summary.create_file_writer(str(run / "logs")) if run else None
+        self._writer = tf.summary.create_file_writer(str(run.logs)) if run else None
         self._epoch_began = self._told = time.monotonic()
 
     def step(self, progress: Progress, steps_per_epoch: int):
@@ -68,10 +68,10 @@ class History:
         self._writer.flush()
 
     def write_csv(self, rows: list[dict]):
-        """All epochs of this stage, after those of the stages before it."""
+        """Writes all epochs of this stage, after those of the stages before it."""
         if self._run is None:
             return
-        file = self._run / "history.csv"
+        file = self._run.history
         before = []
         if file.exists():
             with file.open(newline="") as stream:

@@ -1,36 +1,41 @@
 """Folders that one process at a time works in."""
 
 import contextlib
-import fcntl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-Doing = Literal["prepares", "trains"]
+from filelock import FileLock, Timeout
+
+Activity = Literal["prepares", "trains"]
 
 
 @contextlib.contextmanager
-def locked(folder: Path, doing: Doing):
+def locked(folder: Path, activity: Activity) -> Iterator[None]:
     """Holds the folder for what this process does; the kernel lets go of it if the process dies."""
-    with _file(folder, doing).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another process that {doing} {folder}", flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def is_locked(folder: Path, doing: Doing) -> bool:
-    """Whether a process holds the folder."""
+    lock = FileLock(_file(folder, activity))
     try:
-        with _file(folder, doing).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"waiting for another process that {activity} {folder}", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_locked(folder: Path, activity: Activity) -> bool:
+    """Returns whether a process holds the folder."""
+    file = _file(folder, activity)
+    if not file.exists():
         return False
-    except BlockingIOError:
+    try:
+        with FileLock(file, blocking=False):
+            return False
+    except Timeout:
         return True
-    return False
 
 
-def _file(folder: Path, doing: Doing) -> Path:
-    return folder / f".{doing}.lock"
+def _file(folder: Path, activity: Activity) -> Path:
+    return folder / f".{activity}.lock"

@@ -12,19 +12,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from fstcn_keras.runs import RunFolder
 from training.checkpoints import Checkpoints, Progress
-from training.cli import UserError
 from training.cluster import WorkerLost
 from training.data.pipeline import Share, center_batches, store_errors_unwrapped, training_batches
-from training.data.samplers import CenterDraws, TrainingDraws
+from training.data.samplers import CenterSampler, TrainingSampler
 from training.distribution import is_chief, num_workers, sum_over_workers, take_from_chief
+from training.errors import UserError
 from training.graphs import graphs_released
 from training.history import History
 
@@ -35,10 +35,10 @@ class Stage:
 
     Attributes:
         name: names its checkpoints and its rows of the history.
-        model: from the draws' inputs to class probabilities.
+        model: from the samples' inputs to class probabilities.
         optimizer: built, see `optimizers.build_optimizer`.
-        draws: what it is trained on.
-        held_out: what chooses the best epoch; `None` keeps the last.
+        sampler: of what it is trained on.
+        held_out: of what chooses the best epoch; `None` keeps the last.
         epochs: passes over the training videos.
         steps_per_epoch: steps of a pass.
         batch_size: samples of a step, over all replicas.
@@ -48,8 +48,8 @@ class Stage:
     name: str
     model: keras.Model
     optimizer: keras.Optimizer
-    draws: TrainingDraws
-    held_out: CenterDraws | None
+    sampler: TrainingSampler
+    held_out: CenterSampler | None
     epochs: int
     steps_per_epoch: int
     batch_size: int
@@ -57,12 +57,12 @@ class Stage:
 
     @property
     def steps(self) -> int:
-        """Steps of the whole stage."""
+        """Returns the steps of the whole stage."""
         return self.epochs * self.steps_per_epoch
 
 
 @graphs_released()
-def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes: float):
+def train(stage: Stage, strategy: tf.distribute.Strategy, run: RunFolder, *, minutes: float):
     """Trains the stage to its end and leaves the model as the best epoch had it.
 
     The state is saved after every epoch, after every so many minutes, and on SIGTERM or Ctrl-C,
@@ -81,7 +81,7 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: Path, *, minutes:
         SystemExit: 143 after SIGTERM, 130 after Ctrl-C.
         WorkerLost: if another worker is stopped.
     """
-    checkpoints = Checkpoints(run / "checkpoints", stage.name)
+    checkpoints = Checkpoints(run.checkpoints, stage.name)
     progress = _restore(stage, strategy, checkpoints)
     if progress.step:
         done = progress.step / stage.steps_per_epoch
@@ -136,7 +136,7 @@ def _restore(stage: Stage, strategy: tf.distribute.Strategy, checkpoints: Checkp
 def _training_data(stage: Stage, strategy: tf.distribute.Strategy, *, start_step: int):
     def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
         return training_batches(
-            stage.draws,
+            stage.sampler,
             batch_size=stage.batch_size,
             start_step=start_step,
             share=_share(context),
@@ -154,7 +154,7 @@ def _share(context: tf.distribute.InputContext) -> Share:
 
 
 def train_step(stage: Stage, strategy: tf.distribute.Strategy):
-    """A function that does one step on one batch a replica, as `training_batches` gives them.
+    """Returns a function that does one step on one batch a replica of `training_batches`.
 
     It takes inputs, labels, weights and whether this worker is to stop, float32; it gives the
     sums that `Progress` adds up, and more than 0 if a worker said that it is stopped.
@@ -184,7 +184,7 @@ def train_step(stage: Stage, strategy: tf.distribute.Strategy):
 
 
 def _targets(labels, stage: Stage):
-    """Smoothed class probabilities, float32 `(batch, classes)`."""
+    """Returns the smoothed class probabilities, float32 `(batch, classes)`."""
     num_classes = stage.model.output.shape[-1]
     smoothing = stage.label_smoothing
     return (1 - smoothing) * ops.one_hot(labels, num_classes) + smoothing / num_classes
@@ -222,7 +222,7 @@ def _means(sums: list[float], *, prefix: str = "") -> dict[str, float]:
 
 
 def _validation(stage: Stage, strategy: tf.distribute.Strategy) -> Callable[[], list[float]]:
-    """A pass over the held-out videos; gives the same sums as a training step."""
+    """Returns a pass over the held-out videos; it gives the same sums as a training step."""
 
     def replica_step(inputs, labels, weights):
         probabilities = stage.model(inputs, training=False)
@@ -244,15 +244,15 @@ def _validation(stage: Stage, strategy: tf.distribute.Strategy) -> Callable[[], 
     return validate
 
 
-def _check_finite(loss: float, stage: Stage, step: int, run: Path):
+def _check_finite(loss: float, stage: Stage, step: int, run: RunFolder):
     if math.isfinite(loss):
         return
     first = step * stage.batch_size
-    paths = [stage.draws[first + number].video.path for number in range(stage.batch_size)]
+    paths = [stage.sampler[first + number].video.path for number in range(stage.batch_size)]
     raise UserError(
         f"the loss became {loss} in step {step + 1} of stage {stage.name}: try a lower "
         f"--learning-rate, or --precision float32; the checkpoint before stays in "
-        f"{run / 'checkpoints'}; videos of the batch: {', '.join(paths)}"
+        f"{run.checkpoints}; videos of the batch: {', '.join(paths)}"
     )
 
 
@@ -270,7 +270,7 @@ def _memory_errors_named(stage: Stage) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stop_signal() -> Iterator[list[int]]:
-    """A list that holds an exit code once SIGTERM or Ctrl-C has come; a second one ends at once."""
+    """Yields a list that holds an exit code once SIGTERM or Ctrl-C came; a second ends at once."""
     codes = {signal.SIGTERM: 143, signal.SIGINT: 130}
     stopped = []
 

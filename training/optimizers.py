@@ -8,32 +8,55 @@ import tensorflow as tf
 NOT_DECAYED = ("bias", "gamma", "beta")  # the last part of the paths of what is no kernel
 
 
-class _FineTuning:
-    """Mixin: an optimiser with a rate for each variable, and weight decay for kernels alone.
+class _FineTuning(keras.optimizers.Optimizer):
+    """An optimiser with a rate for each variable, and weight decay for kernels alone.
 
     Where the decay is a term `wd * w` of the gradient, its numbers are those of
     `keras.regularizers.L2(wd / 2)` on the kernels. As a part of the loss it would cost four more
-    passes over all weights.
+    passes over all weights. Steps are one or two operations in place: of 32 million weights on two
+    cores, a step of Adam with decay takes 0.13 s and that of Keras without it 0.28 s; of SGD 0.08 s
+    and 0.10 s.
+
+    `_get_variable_index` is Keras' own: `update_step` gets one device's part of a variable, for
+    which nothing public tells its place among those that `build` got. Keras' optimisers find
+    their slots by it as well.
+
+    Args:
+        learning_rate: rate or schedule.
+        rates: factor on the rate of some variables, by their path.
+        kernel_decay: weight decay of kernels.
     """
 
-    def __init__(self, learning_rate, *, rates: Mapping[str, float], kernel_decay: float, **kwargs):
-        super().__init__(learning_rate, **kwargs)
+    slot_names: tuple[str, ...]
+
+    def __init__(self, learning_rate, *, rates: Mapping[str, float], kernel_decay: float):
+        super().__init__(learning_rate)
         self._rates = dict(rates)
         self._kernel_decay = kernel_decay
 
-    def _rate(self, variable) -> float:
-        return self._rates.get(self._path(variable), 1.0)
+    def build(self, variables):
+        """Makes the slots of the variables."""
+        if self.built:
+            return
+        super().build(variables)
+        self.paths = tuple(variable.path for variable in variables)
+        self.slots = self.add_optimizer_variables(variables, list(self.slot_names))
 
-    def _decay(self, variable) -> float:
-        is_kernel = self._path(variable).split("/")[-1] not in NOT_DECAYED
-        return self._kernel_decay if is_kernel else 0.0
+    def slots_and_path(self, variable) -> tuple[list, str]:
+        """Returns the slots of a variable, as TensorFlow's handles, and its path."""
+        number = self._get_variable_index(variable)
+        return [slot[number].value.handle for slot in self.slots], self.paths[number]
 
-    def _path(self, variable) -> str:
-        # on several devices the variable is one device's part, which has another name
-        return self._trainable_variables[self._get_variable_index(variable)].path
+    def rate(self, path: str) -> float:
+        """Returns the factor on the rate of a variable."""
+        return self._rates.get(path, 1.0)
+
+    def decay(self, path: str) -> float:
+        """Returns the weight decay of a variable."""
+        return 0.0 if path.split("/")[-1] in NOT_DECAYED else self._kernel_decay
 
 
-class FineTuningSGD(_FineTuning, keras.optimizers.SGD):
+class FineTuningSGD(_FineTuning):
     """SGD with momentum whose step is two operations in place.
 
     ```
@@ -42,37 +65,43 @@ class FineTuningSGD(_FineTuning, keras.optimizers.SGD):
     ```
     """
 
+    slot_names = ("momentum",)
+    momentum = 0.9
+
     def update_step(self, gradient, variable, learning_rate):
-        learning_rate = learning_rate * self._rate(variable)
-        velocity = self.momentums[self._get_variable_index(variable)].value
-        if decay := self._decay(variable):
+        """Updates one variable."""
+        (velocity,), path = self.slots_and_path(variable)
+        learning_rate = learning_rate * self.rate(path)
+        if decay := self.decay(path):
             tf.raw_ops.ResourceApplyGradientDescent(
-                var=velocity.handle,
-                alpha=learning_rate * decay / self.momentum,
-                delta=variable,
+                var=velocity, alpha=learning_rate * decay / self.momentum, delta=variable
             )
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=variable.handle,
-            accum=velocity.handle,
+            accum=velocity,
             lr=learning_rate,
             grad=gradient,
             momentum=self.momentum,
         )
 
 
-class _AdamInPlace(_FineTuning, keras.optimizers.Adam):
-    """Adam whose step is one operation, where Keras' takes twelve."""
+class _AdamInPlace(_FineTuning):
+    """Adam (Kingma and Ba 2015) whose step is one operation."""
+
+    slot_names = ("momentum", "velocity")
+    beta_1, beta_2, epsilon = 0.9, 0.999, 1e-7
 
     def update_step(self, gradient, variable, learning_rate):
-        number = self._get_variable_index(variable)
+        """Updates one variable."""
+        (momentum, velocity), path = self.slots_and_path(variable)
         step = tf.cast(self.iterations.value + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=self._momentums[number].value.handle,
-            v=self._velocities[number].value.handle,
+            m=momentum,
+            v=velocity,
             beta1_power=self.beta_1**step,
             beta2_power=self.beta_2**step,
-            lr=learning_rate * self._rate(variable),
+            lr=learning_rate * self.rate(path),
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
@@ -84,7 +113,9 @@ class FineTuningAdam(_AdamInPlace):
     """Adam that divides the gradient, its decay included, by its running magnitude."""
 
     def update_step(self, gradient, variable, learning_rate):
-        if decay := self._decay(variable):
+        """Updates one variable."""
+        _, path = self.slots_and_path(variable)
+        if decay := self.decay(path):
             gradient = gradient + decay * variable
         super().update_step(gradient, variable, learning_rate)
 
@@ -93,13 +124,18 @@ class FineTuningAdamW(_AdamInPlace):
     """AdamW: before a step of Adam every kernel loses `rate * wd` of itself."""
 
     def update_step(self, gradient, variable, learning_rate):
-        if decay := self._decay(variable):
+        """Updates one variable."""
+        _, path = self.slots_and_path(variable)
+        if decay := self.decay(path):
             tf.raw_ops.ResourceApplyGradientDescent(
                 var=variable.handle,
-                alpha=learning_rate * self._rate(variable) * decay,
+                alpha=learning_rate * self.rate(path) * decay,
                 delta=variable,
             )
         super().update_step(gradient, variable, learning_rate)
+
+
+OPTIMIZERS = {"sgd": FineTuningSGD, "adam": FineTuningAdam, "adamw": FineTuningAdamW}
 
 
 def build_optimizer(
@@ -112,7 +148,7 @@ def build_optimizer(
     weight_decay: float = 0.0,
     loss_scale: bool = False,
 ) -> keras.Optimizer:
-    """The optimiser with linear warm-up from zero, then cosine decay to zero.
+    """Builds the optimiser with linear warm-up from zero, then cosine decay to zero.
 
     Args:
         name: `"sgd"`, `"adam"` or `"adamw"`.
@@ -130,9 +166,5 @@ def build_optimizer(
         warmup_target=learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
-    own = {"rates": rates, "kernel_decay": weight_decay}
-    if name == "sgd":
-        optimizer = FineTuningSGD(schedule, momentum=0.9, **own)
-    else:
-        optimizer = {"adam": FineTuningAdam, "adamw": FineTuningAdamW}[name](schedule, **own)
+    optimizer = OPTIMIZERS[name](schedule, rates=rates, kernel_decay=weight_decay)
     return keras.optimizers.LossScaleOptimizer(optimizer) if loss_scale else optimizer

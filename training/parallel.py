@@ -2,27 +2,28 @@
 
 import collections
 import contextlib
+import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from multiprocessing.connection import Connection
 
 from joblib import cpu_count
-from joblib.externals.loky import ProcessPoolExecutor
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-# What a killed worker leaves behind is cleared away, and no news for the user.
-_TRACKER = "ignore::UserWarning:joblib.externals.loky.backend.resource_tracker"
 SECONDS_BETWEEN_LINES = 10
 
 
 def map_processes(
     function: Callable, jobs: Sequence, *, killed: Callable, description: str, unit: str = "video"
 ) -> Iterator:
-    """Results of `function(job)` in any order, with its progress on stderr.
+    """Yields results of `function(job)` in any order, with its progress on stderr.
 
     A job whose process is killed, by a crash or for want of memory, costs nothing but that
     process. It is tried once more, alone, after all others.
@@ -40,51 +41,63 @@ def map_processes(
 
 def _results(function: Callable, jobs: Sequence, killed: Callable) -> Iterator:
     again = []
-    for job, future in _finished(function, jobs, num_processes=cpu_count()):
-        if isinstance(future.exception(), TerminatedWorkerError):
-            again.append(job)
-        else:
-            yield future.result()
-    for job, future in _finished(function, again, num_processes=1):
-        if isinstance(future.exception(), TerminatedWorkerError):
-            yield killed(job)
-        else:
-            yield future.result()
+    with closing(_finished(function, jobs, num_processes=cpu_count())) as finished:
+        for job, future in finished:
+            if isinstance(future.exception(), BrokenProcessPool):
+                again.append(job)
+            else:
+                yield future.result()
+    with closing(_finished(function, again, num_processes=1)) as finished:
+        for job, future in finished:
+            is_killed = isinstance(future.exception(), BrokenProcessPool)
+            yield killed(job) if is_killed else future.result()
 
 
 def _finished(
     function: Callable, jobs: Sequence, *, num_processes: int
 ) -> Iterator[tuple[object, Future]]:
-    """Each job with what became of it.
+    """Yields each job with what became of it; closed before the end, it ends the processes.
 
     A pool is one process with one job at a time: when it dies, it is known of which job.
     """
-    if _TRACKER not in sys.warnoptions:  # what the tracker's process is started with
-        sys.warnoptions.append(_TRACKER)
     waiting = collections.deque(jobs)
     running = {}  # future: its pool and its job
     with contextlib.ExitStack() as stack:
-
-        def new_pool() -> ProcessPoolExecutor:
-            pool = ProcessPoolExecutor(1, initializer=_end_with_parent, initargs=(os.getpid(),))
-            stack.callback(pool.shutdown, kill_workers=True)
-            return pool
-
-        idle = [new_pool() for _ in range(min(num_processes, len(jobs)))]
+        idle = [stack.enter_context(_pool()) for _ in range(min(num_processes, len(jobs)))]
         while waiting or running:
             while waiting and idle:
                 pool, job = idle.pop(), waiting.popleft()
                 running[pool.submit(function, job)] = pool, job
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 pool, job = running.pop(future)
-                idle.append(new_pool() if future.exception() else pool)
+                idle.append(stack.enter_context(_pool()) if future.exception() else pool)
                 yield job, future
 
 
-def _end_with_parent(parent: int):
+@contextlib.contextmanager
+def _pool() -> Iterator[ProcessPoolExecutor]:
+    """Yields a pool of one process, which ends with the context or with this process.
+
+    It is spawned: a forked one would inherit locks that TensorFlow's threads hold.
+    """
+    context = multiprocessing.get_context("spawn")
+    lives, this_lives = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with, initargs=(lives,))
+    try:
+        yield pool
+    finally:
+        this_lives.close()
+        pool.shutdown()
+        lives.close()
+
+
+def _end_with(lives: Connection):
+    """Ends this process once nobody holds the other end of the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for it
+
     def watch():
-        while os.getppid() == parent:
-            time.sleep(1)
+        with contextlib.suppress(EOFError):
+            lives.recv()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -93,7 +106,7 @@ def _end_with_parent(parent: int):
 def _with_progress(
     results: Iterable, *, total: int, description: str, unit: str = "video"
 ) -> Iterator:
-    """The same results; a bar on a terminal, elsewhere a line every ten seconds."""
+    """Yields the same results; shows a bar on a terminal, elsewhere a line every ten seconds."""
     if sys.stderr.isatty():
         yield from tqdm(results, description, total, unit=unit, leave=False)
         return
@@ -108,6 +121,6 @@ def _with_progress(
 
 
 def progress_line(done: int, total: int, *, seconds: float, unit: str = "video") -> str:
-    """How far the work is, how fast, and when it ends if it goes on like this."""
+    """Returns how far the work is, how fast, and when it ends if it goes on like this."""
     left = round(seconds / done * (total - done))
     return f"{done}/{total}, {done / seconds:.1f} {unit}s/s, {left // 60}:{left % 60:02d} left"

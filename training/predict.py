@@ -4,19 +4,23 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
-from fstcn_keras import ActionClassifier
 from fstcn_keras.prediction import Prediction
-from fstcn_keras.runs import run_and_files
+from fstcn_keras.runs import RunFolder, run_and_files
 from fstcn_keras.video import VideoError
 from fstcn_keras.views.plan import VIEWS
 from training import annotation, cli, figures
-from training.cli import UserError, option, positional
-from training.evaluate import VIEWS_HELP, load_classifier
+from training.errors import UserError
+from training.evaluate import VIEWS_HELP
+from training.evaluation import load_classifier
+from training.parts import option, positional
 from training.scores import views_text
+
+if TYPE_CHECKING:
+    from fstcn_keras import ActionClassifier
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,7 @@ class PredictOptions:
     views: Literal[VIEWS] = option("exact", VIEWS_HELP)
     json: bool = option(False, "print one JSON object a line for each video")
     annotate: Path | None = option(
-        None, "copy of the one video to write, .mp4, that shows what is seen in every second"
+        None, "copy of the one video to write, .mp4, that names the best classes of every second"
     )
     timeline: Path | None = option(
         None, "figure to write, .png or .svg, of the one video's scores over time"
@@ -55,13 +59,13 @@ def main(options: PredictOptions):
     run, videos = run_and_files(options.paths)
     if not videos:
         raise UserError(f"name a video after the run {run}")
-    draws = options.annotate or options.timeline
-    if draws and len(videos) > 1:
+    is_drawn = options.annotate or options.timeline
+    if is_drawn and len(videos) > 1:
         raise UserError(f"--annotate and --timeline take one video, got {len(videos)}")
     copy = options.annotate
     if copy is not None and copy.exists() and copy.samefile(videos[0]):
         raise UserError(f"--annotate would replace {videos[0]} itself: name another file")
-    classifier = load_classifier(run, views=options.views)
+    classifier = load_classifier(RunFolder(run), views=options.views)
     describe = json_line if options.json else table
     bad = 0
     for result in classifier.predict_videos(videos):
@@ -75,12 +79,12 @@ def main(options: PredictOptions):
             tqdm.write(describe(result.source, result.prediction, options.top_k))
     if bad:
         sys.exit(2)
-    if draws:
+    if is_drawn:
         draw(classifier, videos[0], options, answer=result.prediction.classes[0])
 
 
 def table(video: Path, prediction: Prediction, top_k: int) -> str:
-    """The best classes of a video, for people."""
+    """Formats the best classes of a video, for people."""
     views = views_text(prediction.protocol)
     lines = [f"{video}: {prediction.num_frames} frames, {views}, SCI fusion"]
     best = zip(prediction.classes[:top_k], prediction.scores, strict=False)
@@ -88,7 +92,7 @@ def table(video: Path, prediction: Prediction, top_k: int) -> str:
 
 
 def json_line(video: Path, prediction: Prediction, top_k: int) -> str:
-    """The same and what it is made of, for programs."""
+    """Formats the same and what it is made of, for programs."""
     return json.dumps(
         {
             "video": str(video),
@@ -104,16 +108,16 @@ def json_line(video: Path, prediction: Prediction, top_k: int) -> str:
     )
 
 
-def draw(classifier: ActionClassifier, video: Path, options: PredictOptions, *, answer: str):
+def draw(classifier: "ActionClassifier", video: Path, options: PredictOptions, *, answer: str):
     """Writes the annotated video and the figure over time; `answer` is that of the whole video."""
     try:
-        moments = list(classifier.timeline(video))
+        seconds = list(classifier.timeline(video))
         if options.annotate:
-            annotation.annotate(video, moments, options.annotate)
+            annotation.annotate(video, seconds, options.annotate)
             print(f"wrote {options.annotate}", file=sys.stderr)
         if options.timeline:
             title = f"{video.name}, as a whole {answer}"
-            figure = figures.draw_timeline(moments, title=title, top_k=options.top_k)
+            figure = figures.draw_timeline(seconds, title=title, top_k=options.top_k)
             figures.save_figure(figure, options.timeline)
             print(f"wrote {options.timeline}", file=sys.stderr)
     except (VideoError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Decode a collection once: python -m training.prepare [--dataset NAME --data-dir DIR] --out STORE
 
 Writes the frame store that `fit --store STORE` reads; `fit` calls the same code, so this command
-is for doing it beforehand. It runs on all cores. Stopped at any moment,
+is for doing it beforehand. It runs on all cores. Stopped at any time,
 the same command goes on where it was; a source file that has changed is decoded again, and only
 that. What could not be decoded is listed in the store's rejected.csv.
 
@@ -17,17 +17,22 @@ from typing import Literal
 
 from fstcn_keras.config import PRESETS
 from fstcn_keras.files import atomic_write_text
+from fstcn_keras.runs import SPLITS
 from training import cli
-from training.cli import UserError, option
 from training.data.doctor import examine
 from training.data.images import check_empty, write_frames
-from training.options import CollectionOptions, open_data
+from training.data.splits import open_data
+from training.errors import UserError
+from training.options.collection import SPLIT_HELP, CollectionOptions
+from training.parts import option, part
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PrepareOptions(CollectionOptions):
+class PrepareOptions:
     """What to decode, and for which network."""
 
+    collection: CollectionOptions = part(CollectionOptions)
+    split: Literal[SPLITS] = option(1, SPLIT_HELP)
     out: Path | None = option(
         None, "folder of the store (default: the one in the user's cache folder that fit reads)"
     )
@@ -50,7 +55,10 @@ def main(options: PrepareOptions):
         raise UserError("--json is where --check writes its findings: give both, or neither")
     if options.images is not None:
         check_empty(options.images)
-    dataset, store = open_data(options, options.out, short_side=PRESETS[options.preset].short_side)
+    short_side = PRESETS[options.preset].short_side
+    dataset, store = open_data(
+        options.collection, options.split, options.out, short_side=short_side
+    )
     videos = store.videos.values()
     rejected = [stored for stored in videos if stored.num_frames == 0]
     partial = [stored for stored in videos if stored.num_frames and stored.reason]

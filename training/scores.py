@@ -4,13 +4,13 @@ import json
 import zipfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from fstcn_keras import fusion
-from training.cli import UserError
-from training.data.groups import group_of
+from fstcn_keras.runs import RunFolder
+from training.data.groups import source_group
+from training.errors import UserError
 
 Accuracies = dict[str, dict[str, dict[str, float]]]  # by level, method of fusion and measure
 
@@ -25,7 +25,7 @@ class _ScoredRun:
         classes: class names in the order of the labels.
     """
 
-    run: Path
+    run: RunFolder
     protocol: dict
     classes: tuple[str, ...]
 
@@ -44,7 +44,7 @@ class RunResult(_ScoredRun):
 
     @property
     def split(self) -> int:
-        """Number of the split."""
+        """Returns the number of the split."""
         return self.protocol["split"]
 
 
@@ -64,25 +64,25 @@ class RunScores(_ScoredRun):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What each video was cut from, as its name tells."""
-        return tuple(map(group_of, self.paths))
+        """Returns what each video was cut from, as its name tells."""
+        return tuple(map(source_group, self.paths))
 
     def right(self, method: str) -> np.ndarray:
-        """Whether each video is right by a method of `fusion.fuse`, bool `(V,)`."""
+        """Returns whether each video is right by a method of `fusion.fuse`, bool `(V,)`."""
         return fusion.fuse(self.scores, method).argmax(axis=-1) == self.labels
 
 
-def read_scores(run: Path) -> RunScores:
-    """The scores of a finished run.
+def read_scores(run: RunFolder) -> RunScores:
+    """Reads the scores of a finished run.
 
     Raises:
         UserError: if a file is missing or damaged, or the files do not belong together.
     """
     try:
-        protocol = json.loads((run / "metrics.json").read_text())["protocol"]
-        names = (run / "classes.txt").read_text(encoding="utf-8")
+        protocol = json.loads(run.metrics.read_text())["protocol"]
+        names = run.classes.read_text(encoding="utf-8")
         classes = tuple(names.removesuffix("\n").split("\n"))
-        with np.load(run / "scores.npz", allow_pickle=False) as arrays:
+        with np.load(run.scores, allow_pickle=False) as arrays:
             scores, labels, paths = (arrays[name] for name in ("scores", "labels", "paths"))
         expected = (len(paths), protocol["num_clips"], protocol["num_crops"], len(classes))
         if scores.shape != expected or labels.shape != paths.shape:
@@ -107,8 +107,8 @@ def read_scores(run: Path) -> RunScores:
         ) from error
 
 
-def read_result(run: Path) -> RunResult:
-    """The result of a finished run, its accuracies computed from the scores of all views.
+def read_result(run: RunFolder) -> RunResult:
+    """Reads the result of a finished run, its accuracies computed from the scores of all views.
 
     Raises:
         UserError: as `read_scores` does.
@@ -117,7 +117,7 @@ def read_result(run: Path) -> RunResult:
 
 
 def summarised(scores: RunScores) -> RunResult:
-    """What the scores of a run come to."""
+    """Returns what the scores of a run come to."""
     names = [scores.classes[label] for label in scores.labels]
     return RunResult(
         run=scores.run,
@@ -129,20 +129,20 @@ def summarised(scores: RunScores) -> RunResult:
 
 
 def views_text(protocol: dict) -> str:
-    """How many views of a video there are, and how they are made if not exactly."""
+    """Returns how many views of a video there are, and how they are made if not exactly."""
     plural = "s" if protocol["num_clips"] > 1 else ""
     text = f"{protocol['num_clips']} clip{plural} x {protocol['num_crops']} crops"
     return text + made_text(protocol)
 
 
 def made_text(protocol: dict) -> str:
-    """How the views are made, if not exactly: a remark in brackets."""
+    """Returns how the views are made, if not exactly: a remark in brackets."""
     views = protocol.get("views", "exact")  # older runs do not tell
     return "" if views == "exact" else f" ({views} views)"
 
 
 def all_accuracies(scores: np.ndarray, labels: np.ndarray) -> Accuracies:
-    """Accuracies at both levels by every method of `fusion.METHODS`, as `accuracies` gives them.
+    """Returns accuracies at both levels by every method of `fusion.METHODS`.
 
     At the level of `"video"` all views of a video are fused (section 2.4 of the paper); at that
     of `"clip"` every clip counts as one sample and only its crops are fused, `"single"` being
@@ -161,7 +161,7 @@ def all_accuracies(scores: np.ndarray, labels: np.ndarray) -> Accuracies:
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Top-1, top-5 and mean class accuracy, fractions; the mean over the classes with videos.
+    """Returns top-1, top-5 and mean class accuracy, fractions; the mean over classes with videos.
 
     The rank of the true class is one more than the number of classes that score higher; equal
     scores before it in the order of classes count as higher.
@@ -239,7 +239,7 @@ def _check_same(names: tuple[str, str], what: str, one, other):
 
 
 def _only_in_one(names: tuple[str, str], one: Collection[str], other: Collection[str]) -> str:
-    """What each has alone, `2 only in NAME, e.g. ITEM`; empty if both hold the same."""
+    """Returns what each has alone, `2 only in NAME, e.g. ITEM`; empty if both hold the same."""
     alone = (sorted(set(one) - set(other)), sorted(set(other) - set(one)))
     return "; ".join(
         f"{len(items)} only in {name}, e.g. {items[0]}"

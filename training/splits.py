@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from fstcn_keras.files import atomic_write_text
-from training.options import SPLITS, split_folder
+from fstcn_keras.runs import SPLITS, RunFolder
 from training.scores import Accuracies, RunResult, check_same_protocol, read_result, views_text
 
 ROWS = {
@@ -20,15 +19,15 @@ ROWS = {
 }
 
 
-def summarise(folder: Path):
+def summarise(folder: RunFolder):
     """Writes `splits.json` for the runs of `--split all` in the folder, and prints it.
 
     Raises:
         UserError: if one of the runs is not finished, or they are not of the same classes.
     """
-    results = [read_result(folder / split_folder(split)) for split in SPLITS]
+    results = [read_result(folder.split(split)) for split in SPLITS]
     summary = over_splits(results)
-    atomic_write_text(folder / "splits.json", json.dumps(summary, indent=1))
+    atomic_write_text(folder.summary, json.dumps(summary, indent=1))
     videos = " + ".join(str(result.protocol["videos"]) for result in results)
     protocol = results[0].protocol
     print(
@@ -42,11 +41,11 @@ def summarise(folder: Path):
         cells = "".join(f"{value:9.1%}" for value in each)
         mean, std = (summary[key][level][method]["top1"] for key in ("mean", "std"))
         print(f"  {name:30}{cells}{mean:9.1%}{std:11.1%}")
-    print(f"results in {folder / 'splits.json'}")
+    print(f"results in {folder.summary}")
 
 
 def over_splits(results: Sequence[RunResult]) -> dict:
-    """Accuracies and protocol of every split, their mean and their deviation over the splits.
+    """Returns accuracies and protocol of every split, their mean and their deviation.
 
     Args:
         results: of two or more splits.
@@ -70,7 +69,7 @@ def over_splits(results: Sequence[RunResult]) -> dict:
 
 
 def deviation(values: Sequence[float]) -> float:
-    """Sample standard deviation of two or more values."""
+    """Returns the sample standard deviation of two or more values."""
     return float(np.std(values, ddof=1))
 
 

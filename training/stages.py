@@ -19,6 +19,7 @@ import tensorflow as tf
 from fstcn_keras import accelerate, auxiliary_classifier, fstcn
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.model import scale_features
+from fstcn_keras.runs import RunFolder
 from fstcn_keras.weights import (
     WeightsReport,
     copy_weights,
@@ -27,12 +28,12 @@ from fstcn_keras.weights import (
     named_layers,
 )
 from training.checkpoints import Checkpoints
-from training.cli import UserError
 from training.data.collections import Video
 from training.data.pipeline import store_errors_unwrapped, training_batches
-from training.data.samplers import CenterDraws, ClipPairs, Frames, TrainingDraws
+from training.data.samplers import CenterSampler, ClipPairs, Frames, TrainingSampler
 from training.data.store import FrameStore
 from training.distribution import fast_precision, is_chief
+from training.errors import UserError
 from training.loop import Stage, train
 from training.optimizers import build_optimizer
 from training.options import FitOptions
@@ -59,11 +60,11 @@ class TrainingVideos:
 
 
 def train_stages(
-    options: FitOptions, videos: TrainingVideos, strategy: tf.distribute.Strategy, run: Path
+    options: FitOptions, videos: TrainingVideos, strategy: tf.distribute.Strategy, run: RunFolder
 ) -> keras.Model:
     """Runs the stages that are configured and not done yet; gives the trained network."""
     names = configured_stages(options)
-    begun = [name for name in names if Checkpoints(run / "checkpoints", name).exist()]
+    begun = [name for name in names if Checkpoints(run.checkpoints, name).exist()]
     done = names.index(begun[-1]) if begun else 0
     for name in names[:done]:
         print(f"stage {name} is done already")
@@ -75,30 +76,33 @@ def train_stages(
             else:
                 stage = clip_stage(name, options, videos, run, before=model)
         del model  # not two networks in memory while one is trained
-        train(stage, strategy, run, minutes=options.checkpoint_minutes)
+        train(stage, strategy, run, minutes=options.run.checkpoint_minutes)
         model = stage.model
     return model
 
 
 def configured_stages(options: FitOptions) -> list[str]:
-    """Names of the stages that `fit` runs, in their order."""
+    """Returns the names of the stages that `fit` runs, in their order."""
     configured = {
-        "auxiliary": options.auxiliary_epochs and "spatial" in options.paths,
-        "head": options.head_epochs,
+        "auxiliary": options.stages.auxiliary_epochs and "spatial" in options.network.paths,
+        "head": options.stages.head_epochs,
         "global": True,
     }
     return [name for name, wanted in configured.items() if wanted]
 
 
 def auxiliary_stage(
-    options: FitOptions, videos: TrainingVideos, run: Path, *, name: str = "auxiliary"
+    options: FitOptions, videos: TrainingVideos, run: RunFolder, *, name: str = "auxiliary"
 ) -> Stage:
-    """Stage 2, or 1. Pre-trained layers but the last three move at `--auxiliary-scl-rate`."""
-    keras.utils.set_random_seed(options.seed)
+    """Builds stage 2, or 1; there pre-trained layers move at a rate of their own.
+
+    The last three layers, which learn the classes, move at the full rate.
+    """
+    keras.utils.set_random_seed(options.run.seed)
     model = auxiliary_classifier(
         num_classes=videos.num_classes,
-        dtype=dtype_policy(options.precision),
-        **options.network(),
+        dtype=dtype_policy(options.run.precision),
+        **options.network_arguments(),
     )
     loaded = _load_file(model, options, run)
     pretrained = [layer for layer in loaded if layer not in LAST_LAYERS]
@@ -109,10 +113,10 @@ def auxiliary_stage(
         options,
         videos,
         run,
-        epochs=options.auxiliary_epochs,
-        learning_rate=options.auxiliary_rate,
+        epochs=options.stages.auxiliary_epochs,
+        learning_rate=options.stages.auxiliary_rate,
         trained=loaded,
-        rates=dict.fromkeys(pretrained, options.auxiliary_scl_rate),
+        rates=dict.fromkeys(pretrained, options.stages.auxiliary_scl_rate),
     )
 
 
@@ -120,11 +124,11 @@ def clip_stage(
     name: str,
     options: FitOptions,
     videos: TrainingVideos,
-    run: Path,
+    run: RunFolder,
     *,
     before: keras.Model | None,
 ) -> Stage:
-    """A stage of the whole network.
+    """Builds a stage of the whole network.
 
     In stage "head" pre-trained layers are fixed: new ones, random at first, would spoil them
     (Kumar et al. 2022, fine-tuning can distort pretrained features). In stage "global" they move
@@ -142,8 +146,8 @@ def clip_stage(
     if before is not None:
         trained = _take_over(before, model)
     epochs, learning_rate, scl_rate = {
-        "head": (options.head_epochs, options.head_rate, 0.0),
-        "global": (options.epochs, options.learning_rate, options.scl_rate),
+        "head": (options.stages.head_epochs, options.stages.head_rate, 0.0),
+        "global": (options.stages.epochs, options.stages.learning_rate, options.stages.scl_rate),
     }[name]
     return _stage(
         name,
@@ -169,24 +173,24 @@ def _take_over(before: keras.Model, model: keras.Model) -> tuple[str, ...]:
 
 
 def initial_network(options: FitOptions, *, num_classes: int) -> keras.Model:
-    """FSTCN with the random weights that the run's seed gives it, before any are loaded."""
-    keras.utils.set_random_seed(options.seed)
+    """Builds FSTCN with the random weights that the run's seed gives it, before any are loaded."""
+    keras.utils.set_random_seed(options.run.seed)
     return fstcn(
         num_classes=num_classes,
-        paths=options.paths,
-        temporal_kernels=options.temporal_kernels,
-        dtype=dtype_policy(options.precision),
-        **options.network(),
+        paths=options.network.paths,
+        temporal_kernels=options.network.temporal_kernels,
+        dtype=dtype_policy(options.run.precision),
+        **options.network_arguments(),
     )
 
 
-def _load_file(model: keras.Model, options: FitOptions, run: Path) -> tuple[str, ...]:
+def _load_file(model: keras.Model, options: FitOptions, run: RunFolder) -> tuple[str, ...]:
     """Loads `--scl-weights` and reports it; gives the names of the layers that came whole."""
-    weights = options.scl_weights
+    weights = options.network.scl_weights
     if weights is None:
         return ()
     report = load_scl_weights(model, options)
-    report_file = run / f"weights-{model.name}.txt"
+    report_file = run.weights_report(model.name)
     if is_chief(tf.distribute.get_strategy()):
         atomic_write_text(report_file, f"{weights}\n{report.full()}\n")
     print(f"{Path(weights).name}: {report}; all in {report_file}")
@@ -199,10 +203,10 @@ def load_scl_weights(model: keras.Model, options: FitOptions) -> WeightsReport:
     Raises:
         UserError: if the lower SCLs are not all in the file, or it cannot be had.
     """
-    weights = options.scl_weights
+    weights = options.network.scl_weights
     try:
         if weights == "imagenet":
-            report = load_imagenet_weights(model, options.scl)
+            report = load_imagenet_weights(model, options.backbone.scl)
         else:
             report = load_weights(model, weights)
     except ValueError as error:
@@ -212,7 +216,8 @@ def load_scl_weights(model: keras.Model, options: FitOptions) -> WeightsReport:
     if lacking := sorted(lower - set(report.layers)):
         raise UserError(
             f"--scl-weights: {weights} holds {len(lower) - len(lacking)} of the {len(lower)} "
-            f"layers of {options.scl}, not {lacking[0]}: is it of another --scl or --preset?"
+            f"layers of {options.backbone.scl}, not {lacking[0]}: is it of another --scl or "
+            "--preset?"
         )
     return report
 
@@ -223,7 +228,7 @@ def _stage(
     sample: ClipPairs | Frames,
     options: FitOptions,
     videos: TrainingVideos,
-    run: Path,
+    run: RunFolder,
     *,
     epochs: int,
     learning_rate: float,
@@ -236,51 +241,55 @@ def _stage(
         # frames and differences share a batch: its statistics would be those of neither
         normalizes = isinstance(layers[layer_name], keras.layers.BatchNormalization)
         layers[layer_name].trainable = rate > 0 and not normalizes
-    steps = math.ceil(len(videos.train) / options.batch_size)
+    steps = math.ceil(len(videos.train) / options.optimization.batch_size)
     optimizer = build_optimizer(
-        options.optimizer,
+        options.optimization.optimizer,
         learning_rate=learning_rate,
-        warmup_steps=round(options.warmup(epochs) * steps),
+        warmup_steps=round(options.stages.warmup(epochs) * steps),
         total_steps=epochs * steps,
         rates={
             variable.path: rate
             for layer_name, rate in rates.items()
             for variable in layers[layer_name].trainable_variables
         },
-        weight_decay=options.weight_decay,
+        weight_decay=options.stages.weight_decay,
         loss_scale=model.dtype_policy.name == "mixed_float16",
     )
     optimizer.build(model.trainable_variables)
-    draws = TrainingDraws(
-        videos.store, videos.train, sample, seed=[options.seed, len(name)], scales=options.scales
+    sampler = TrainingSampler(
+        videos.store,
+        videos.train,
+        sample,
+        seed=[options.run.seed, len(name)],
+        scales=options.optimization.scales,
     )
-    if not Checkpoints(run / "checkpoints", name).exist():
-        _scale_features(model, draws, trained)
+    if not Checkpoints(run.checkpoints, name).exist():
+        _scale_features(model, sampler, trained)
     stage = Stage(
         name=name,
         model=model,
         optimizer=optimizer,
-        draws=draws,
-        held_out=CenterDraws(videos.store, videos.held_out, sample) if videos.held_out else None,
+        sampler=sampler,
+        held_out=CenterSampler(videos.store, videos.held_out, sample) if videos.held_out else None,
         epochs=epochs,
         steps_per_epoch=steps,
-        batch_size=options.batch_size,
-        label_smoothing=options.label_smoothing,
+        batch_size=options.optimization.batch_size,
+        label_smoothing=options.optimization.label_smoothing,
     )
     print(describe(stage, rates), flush=True)
     return stage
 
 
-def _scale_features(model: keras.Model, draws: TrainingDraws, trained: Collection[str]):
+def _scale_features(model: keras.Model, sampler: TrainingSampler, trained: Collection[str]):
     """Scales the features of layers that were just loaded by training samples."""
     if trained and "feature_scale" in named_layers(model).keys() - set(trained):
         with store_errors_unwrapped():
-            samples, *_ = next(iter(training_batches(draws, batch_size=START_SAMPLES).take(1)))
+            samples, *_ = next(iter(training_batches(sampler, batch_size=START_SAMPLES).take(1)))
         scale_features(model, samples)
 
 
 def describe(stage: Stage, rates: Mapping[str, float]) -> str:
-    """What the stage trains, in one line: its size, and what is fixed or slow."""
+    """Describes what the stage trains, in one line: its size, and what is fixed or slow."""
     model = stage.model
     fixed = sum(math.prod(variable.shape) for variable in model.non_trainable_weights)
     text = (

@@ -33,8 +33,8 @@ class Row:
     fusion: str = "single"
 
     def kernels(self, options: FitOptions) -> tuple[int, ...]:
-        """Kernel sizes of the TCL of this row's network."""
-        return self.temporal_kernels or options.temporal_kernels
+        """Returns the kernel sizes of the TCL of this row's network."""
+        return self.temporal_kernels or options.network.temporal_kernels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ TABLES = {
 def record(
     row: Row, name: str, options: FitOptions, results: Sequence[RunResult]
 ) -> dict[str, str | float | None]:
-    """One row of ours beside the paper's, by the columns of the CSV file.
+    """Returns one row of ours beside the paper's, by the columns of the CSV file.
 
     Accuracies are top-1 at the level of videos, as fractions; `ours` is the mean over the splits
     and `ours_std` their sample deviation, `None` of a single one. What differs between splits
@@ -118,7 +118,7 @@ def record(
     def counts(name: str) -> str:
         return " ".join(str(result.protocol[name]) for result in results)
 
-    protocol = results[0].protocol
+    protocol, splits_dir = results[0].protocol, options.collection.splits_dir
     return {
         "setting": row.setting,
         **{f"paper {heading}": value for heading, value in row.paper.items()},
@@ -126,7 +126,7 @@ def record(
         "ours_std": deviation(list(values.values())) if len(values) > 1 else None,
         **{f"ours_split{split}": values.get(split) for split in (1, 2, 3)},
         "dataset": protocol["dataset"],
-        "lists": options.splits_dir.resolve().name if options.splits_dir else "",
+        "lists": splits_dir.resolve().name if splits_dir else "",
         "splits": " ".join(map(str, values)),
         "classes": protocol["num_classes"],
         "absent_classes": len(protocol["absent_classes"]),
@@ -151,17 +151,18 @@ def _kernels_text(row: Row, options: FitOptions) -> str:
 
 
 def training_text(options: FitOptions) -> str:
-    """The recipe with its changes, where the weights started, seed and precision."""
-    start = "random weights" if options.scl_weights is None else Path(options.scl_weights).name
-    held_out = f", {options.val_fraction:g} held out" if options.val_fraction else ""
+    """Returns the recipe with its changes, where the weights started, seed and precision."""
+    weights, run = options.network.scl_weights, options.run
+    start = "random weights" if weights is None else Path(weights).name
+    held_out = f", {run.val_fraction:g} held out" if run.val_fraction else ""
     return (
-        f"recipe {options.recipe_text()}; from {start}{held_out}; seed {options.seed}; "
-        f"in {options.precision}"
+        f"recipe {options.recipe_text()}; from {start}{held_out}; seed {run.seed}; "
+        f"in {run.precision}"
     )
 
 
 def to_csv(records: Sequence[dict]) -> str:
-    """The records as CSV, under a line of headings."""
+    """Formats the records as CSV, under a line of headings."""
     file = io.StringIO()
     writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
     writer.writeheader()
@@ -170,7 +171,7 @@ def to_csv(records: Sequence[dict]) -> str:
 
 
 def to_markdown(table: PaperTable, records: Sequence[dict]) -> str:
-    """The records as a Markdown table, and below it what the two sides are accuracies of."""
+    """Formats the records as a Markdown table, and says below what they are accuracies of."""
     paper = list(table.rows[0].paper)
     headings = ["training setting", *(f"{heading}, paper" for heading in paper)]
     headings += ["ours", "our test videos", "our views of a video", "our network"]
@@ -194,7 +195,7 @@ def to_markdown(table: PaperTable, records: Sequence[dict]) -> str:
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table in Markdown."""
+    """Formats a table in Markdown, as its lines."""
     return [_line(cells) for cells in (headings, ["---"] * len(headings), *rows)]
 
 
@@ -204,7 +205,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def percent(fraction: float) -> str:
-    """A fraction as a percentage with one decimal."""
+    """Formats a fraction as a percentage with one decimal."""
     return f"{100 * fraction:.1f} %"
 
 

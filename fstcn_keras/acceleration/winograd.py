@@ -14,8 +14,8 @@ import numpy as np
 from keras import ops
 
 TAPS = 3  # of a kernel per stride: what the tiles below are for
-LONGEST = 64  # axis, pixels: the transforms grow with the square of it
-MANY = 256  # filters: with strides there are as many more channels to transform
+MAX_LENGTH = 64  # axis, pixels: the transforms grow with the square of it
+MIN_STRIDED_FILTERS = 256  # filters: with strides there are as many more channels to transform
 _POINTS = {3: (0, 1, -1, 2), 4: (0, 1, -1, 2, -2)}  # where polynomials are evaluated, per `m`
 
 
@@ -24,8 +24,8 @@ def suits(lengths: Sequence[int], *, size: int, strides: int, filters: int) -> b
 
     A kernel has `TAPS` taps for a phase of the strides, and each phase filters enough.
     """
-    of_phases = strides == 1 or filters >= MANY
-    return -(-size // strides) == TAPS and max(lengths) <= LONGEST and of_phases
+    of_phases = strides == 1 or filters >= MIN_STRIDED_FILTERS
+    return -(-size // strides) == TAPS and max(lengths) <= MAX_LENGTH and of_phases
 
 
 def convolution(images, kernel, *, strides: int, padding: str):

@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 
 from fstcn_keras.files import atomic_write
-from fstcn_keras.imports import set_up_tensorflow
+from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run
 from fstcn_keras.views.plan import VIEWS
 
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None):
         "--views", choices=VIEWS, default="exact", help="how a SavedModel makes its views"
     )
     options = parser.parse_args(argv)
-    set_up_tensorflow()
+    set_up_process()
     try:
         run = chosen_run(options.run)
         print(export(run, options.format, out=options.out, views=options.views))

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from fstcn_keras import clips
+from fstcn_keras import clips, fusion
 from fstcn_keras.acceleration.plain_export import plain_copy
 from fstcn_keras.classifier import ActionClassifier, load_description
 from fstcn_keras.model import FSTCN
@@ -188,8 +187,8 @@ def score_views(
     Returns:
         float32 `(M, C, ...)` each.
     """
-    starts, clip_of = tf.unique(start_frames(plan, num_frames))
-    pairs = pair_indices(plan, starts, num_frames)  # (starts, 2, l_t)
+    starts, clip_of = tf.unique(plan.start_frames(num_frames))
+    pairs = plan.pairs_from(starts, num_frames)  # (starts, 2, l_t)
     maps = [encoder_maps(encoder, plan, load, pairs) for encoder in scorer.encoders]
 
     def score(clip):
@@ -235,95 +234,31 @@ def encoder_maps(
         image = load(tf.cast(number // _BASE, tf.int32))
         if encoder.sees_differences:
             other = load(tf.cast(number % _BASE, tf.int32))
-            image = tf.maximum(image, other) - tf.minimum(image, other)
+            image = clips.absolute_difference(image, other)
         if plan.views == "exact":
-            return encoder.network(crops(plan, image), training=False)
+            return encoder.network(clips.crops(image, plan.crop_size), training=False)
         mirrored = tf.reverse(image, axis=[1])
         whole = encoder.network(tf.stack([image, mirrored]), training=False)
-        return cut_maps(whole, crop_corners(plan, image), encoder.map_shape)
+        height, width, _ = tf.unstack(tf.shape(image))
+        corners = clips.crop_grid(height, width, plan.crop_size)
+        return tf.stack(clips.map_crops(whole, corners, encoder.map_shape[:2]))
 
     signature = tf.TensorSpec((clips.NUM_CROPS, *encoder.map_shape), tf.float32)
     maps = tf.map_fn(encode, distinct, fn_output_signature=signature, parallel_iterations=1)
     return maps, tf.reshape(image_numbers, tf.shape(numbers))
 
 
-def start_frames(plan: ViewPlan, num_frames: tf.Tensor) -> tf.Tensor:
-    """`clips.start_frames` of a length known only to the graph, int32 `(M)`."""
-    last = tf.maximum(0, num_frames - clips.span(**plan.timing()))
-    fractions = np.linspace(0, 1, plan.num_clips) if plan.num_clips > 1 else np.array([0.5])
-    return tf.cast(tf.floor(fractions * tf.cast(last, tf.float64) + 0.5), tf.int32)
-
-
-def pair_indices(plan: ViewPlan, starts: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
-    """`clips.pair_indices` of a length known only to the graph, int32 `(starts, 2, l_t)`."""
-    frames = starts[:, None] + plan.stride * tf.range(plan.clip_length)
-    period = tf.maximum(1, 2 * (num_frames - 1))
-    indices = tf.stack([frames, frames + plan.distance], axis=1) % period
-    return tf.where(indices < num_frames, indices, period - indices)
-
-
-def crop_corners(plan: ViewPlan, image: tf.Tensor) -> tuple[tuple, tuple]:
-    """Tops and lefts of `clips.crop_grid` in an image of a size known only to the graph."""
-    room = [tf.shape(image)[axis] - plan.crop_size for axis in (0, 1)]
-    return tuple((0, length // 2, length) for length in room)
-
-
-def crops(plan: ViewPlan, image: tf.Tensor) -> tf.Tensor:
-    """`clips.crops` of one image, uint8 `(h, w, 3)` to `(18, crop_size, crop_size, 3)`."""
-    size = plan.crop_size
-    tops, lefts = crop_corners(plan, image)
-    grid = [image[top : top + size, left : left + size] for top in tops for left in lefts]
-    views = tf.concat([tf.stack(grid), tf.reverse(grid, axis=[-2])], axis=0)
-    return tf.ensure_shape(views, (clips.NUM_CROPS, size, size, 3))
-
-
-def cut_maps(
-    maps: tf.Tensor, corners: tuple[tuple, tuple], shape: tuple[int, int, int]
-) -> tf.Tensor:
-    """Crops `(18, *shape)` of the maps `(2, h, w, f)` of an image and of its mirror image."""
-    places = []
-    for axis, positions in enumerate(corners):
-        room = tf.shape(maps)[1 + axis] - shape[axis]
-        shares = tf.cast(tf.stack(positions), tf.float64) / tf.maximum(
-            tf.cast(positions[-1], tf.float64), 1
-        )
-        places.append((room, tf.cast(tf.round(shares * tf.cast(room, tf.float64)), tf.int32)))
-    (_, tops), (room, lefts) = places
-    height, width, _ = shape
-    grid = [
-        maps[which, tops[i] : tops[i] + height, left : left + width]
-        for which, column in enumerate((lefts, room - lefts))
-        for i in range(3)
-        for left in tf.unstack(column)
-    ]
-    return tf.ensure_shape(tf.stack(grid), (clips.NUM_CROPS, *shape))
-
-
 def ranked(probabilities: tf.Tensor, classes: tuple[str, ...]) -> dict[str, tf.Tensor]:
-    """Fuses the probabilities of all views, float32 `(M, C, N)`, as `fusion.fuse` does.
+    """Fuses the probabilities of all views, float32 `(M, C, N)`, and ranks the classes.
 
     Returns:
         The outputs of `classify_video`, see `saved_model_archive`.
     """
-    index = sci(probabilities)  # (M, C)
-    total = tf.reduce_sum(index, axis=1, keepdims=True)  # (M, 1)
-    plain = tf.ones_like(index) / index.shape[1]
-    weights = tf.where(total > 0, tf.math.divide_no_nan(index, total), plain)
-    fused = tf.reduce_max(tf.einsum("mc,mcn->mn", weights, probabilities), axis=0)
+    fused = fusion.fuse(probabilities)
     order = tf.argsort(fused, direction="DESCENDING", stable=True)
     return {
         "probabilities": fused,
         "classes": tf.gather(tf.constant(classes), order),
         "scores": tf.gather(fused, order),
-        "sci": index,
+        "sci": fusion.sci(probabilities),
     }
-
-
-def sci(probabilities: tf.Tensor) -> tf.Tensor:
-    """Sparsity concentration index, `fusion.sci`: `(..., N)` to `(...)`."""
-    num_classes = probabilities.shape[-1]
-    total = tf.reduce_sum(probabilities, axis=-1)
-    share = tf.math.divide_no_nan(tf.reduce_max(probabilities, axis=-1), total)
-    if num_classes == 1:
-        return share
-    return tf.clip_by_value((num_classes * share - 1) / (num_classes - 1), 0, 1)

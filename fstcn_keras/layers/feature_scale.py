@@ -9,7 +9,7 @@ class FeatureScale(keras.layers.Layer):
     """Multiplies all features by one fixed number, `scale * x`.
 
     The number is a weight that is not trained: it is stored with the other weights, and starts
-    at 1 until `fstcn_keras.backbones.registry.scale_features` sets it from data.
+    at 1 until `fstcn_keras.model.scale_features` sets it from data.
 
     Input shape:
         Any.

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
 from fstcn_keras.serving.requests import EncodedFrames, EncodedVideo, Request, Video, read_request
 from fstcn_keras.video import VideoError, VideoReader, VideoTooLarge
-from fstcn_keras.video.frames import ArrayFrames, FrameReader, read_resized
+from fstcn_keras.video.frames import ArrayFrames, FrameReader, view_frames
 from fstcn_keras.views.plan import ViewPlan
 
 CONTAINERS = ("asf", "avi", "flv", "matroska", "webm", "mov", "mp4", "mpeg", "mpegts", "ogg")
@@ -73,15 +73,13 @@ def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedR
 
 def _decode(video: Video, plan: ViewPlan, limits: Limits) -> DecodedFrames:
     try:
-        reader = _reader(video, limits)
-        num_frames, incomplete = reader.count(), reader.incomplete
-        numbers = plan.frame_numbers(num_frames)
-        images = tuple(read_resized(reader, numbers, plan.short_side))
+        found = view_frames(_reader(video, limits), plan)
     except VideoTooLarge as error:
         raise TooLarge(f"the video: {error}") from error
     except VideoError as error:
         raise BadRequest(f"the video: {error}") from error
-    return DecodedFrames(num_frames, numbers, images, incomplete)
+    numbers = tuple(found.numbers.tolist())
+    return DecodedFrames(found.num_frames, numbers, tuple(found.frames), found.incomplete)
 
 
 def _reader(video: Video, limits: Limits) -> FrameReader:

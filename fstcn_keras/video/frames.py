@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from fstcn_keras import clips
 from fstcn_keras.video.reader import MAX_SIDE, VideoError, VideoReader
+from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.resizing import resize, short_side_weights
 
 
@@ -19,7 +21,7 @@ class FrameReader(Protocol):
     incomplete: str  # what was missing when all frames were counted, in one line, or empty
 
     def count(self) -> int:
-        """Number of frames."""
+        """Returns the number of frames."""
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         """Gives the frames with these numbers, which increase, `(height, width, 3)` uint8."""
@@ -50,7 +52,7 @@ class ArrayFrames:
         self._frames = frames
 
     def count(self) -> int:
-        """Number of frames."""
+        """Returns the number of frames."""
         return len(self._frames)
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
@@ -58,8 +60,8 @@ class ArrayFrames:
         return (self._frames[number] for number in numbers)
 
 
-def open_frames(source) -> FrameReader:
-    """What reads the frames of a video.
+def open_frames(source: Any) -> FrameReader:
+    """Opens what reads the frames of a video.
 
     Args:
         source: path of a video file, binary file object that can seek, `(T, H, W, 3)` uint8
@@ -90,6 +92,8 @@ def read_resized(
 ) -> Iterator[np.ndarray]:
     """Gives the frames with these numbers, resized by `resizing.resize`.
 
+    Frames that have the short side are passed on as they are.
+
     Args:
         reader: where the frames come from.
         numbers: frame numbers, increasing.
@@ -103,13 +107,63 @@ def read_resized(
     """
     weights = None
     for frame in reader.select(numbers):
-        if weights is None:
-            height, width = frame.shape[:2]
-            longer = clips.resized_length(max(height, width), min(height, width), short_side)
-            if longer > MAX_SIDE:
-                raise VideoError(
-                    f"{width}x{height} pixels would become {longer} on the long side; "
-                    f"at most {MAX_SIDE} are read"
-                )
-            weights = short_side_weights(height, width, short_side)
-        yield np.asarray(resize(frame, *weights))
+        height, width = frame.shape[:2]
+        longer = clips.resized_length(max(height, width), min(height, width), short_side)
+        if longer > MAX_SIDE:
+            raise VideoError(
+                f"{width}x{height} pixels would become {longer} on the long side; "
+                f"at most {MAX_SIDE} are read"
+            )
+        if min(height, width) == short_side:
+            yield frame
+        else:
+            weights = weights or short_side_weights(height, width, short_side)
+            yield resize(frame, *weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewFrames:
+    """The frames of a video that its views need, and what else the reading told.
+
+    Attributes:
+        num_frames: frames of the whole video.
+        incomplete: what could not be decoded, in one line; empty if all could.
+        numbers: of the frames that are here, increasing, int64 `(n,)`.
+        frames: uint8 `(n, height, width, 3)`, resized to the short side of the views.
+        pairs: frame numbers of the clip pairs in the video, int64 `(M, 2, l_t)`.
+        positions: theirs in `frames`, the same.
+    """
+
+    num_frames: int
+    incomplete: str
+    numbers: np.ndarray
+    frames: np.ndarray
+    pairs: np.ndarray
+    positions: np.ndarray
+
+
+def view_frames(reader: FrameReader, plan: ViewPlan) -> ViewFrames:
+    """Reads the frames that the views of a video need, and no others.
+
+    >>> from fstcn_keras.config import FSTCNConfig
+    >>> plan = ViewPlan.of(FSTCNConfig(short_side=24, crop_size=16), num_clips=2)
+    >>> found = view_frames(ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8)), plan)
+    >>> found.frames.shape
+    (14, 24, 32, 3)
+    >>> found.numbers[found.positions[0, 0]]  # the frames of the first clip
+    array([ 0,  5, 10, 15, 20])
+
+    Raises:
+        VideoError: if the frames cannot be read or are too long and narrow.
+    """
+    num_frames, incomplete = reader.count(), reader.incomplete
+    pairs = plan.pair_indices(num_frames)
+    numbers, positions = np.unique(pairs, return_inverse=True)
+    return ViewFrames(
+        num_frames=num_frames,
+        incomplete=incomplete,
+        numbers=numbers,
+        frames=np.stack(list(read_resized(reader, numbers.tolist(), plan.short_side))),
+        pairs=pairs,
+        positions=positions.reshape(pairs.shape),
+    )

@@ -8,13 +8,18 @@ import numpy as np
 
 from fstcn_keras import clips
 from fstcn_keras.config import FSTCNConfig
+from fstcn_keras.views.arrays import Array, Length
 
 VIEWS = ("exact", "shared")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViewPlan:
-    """Which views of a video are scored: M clips of 18 crops each.
+    """Says which views of a video are scored: M clips of 18 crops each.
+
+    >>> ViewPlan.of(FSTCNConfig(), num_clips=2)  # doctest: +NORMALIZE_WHITESPACE
+    ViewPlan(num_clips=2, short_side=240, crop_size=204, clip_length=5, stride=5, distance=9,
+             views='exact')
 
     Attributes:
         num_clips: clips of a video, the paper's M.
@@ -46,39 +51,74 @@ class ViewPlan:
 
     @classmethod
     def of(cls, config: FSTCNConfig, *, num_clips: int = 5) -> "ViewPlan":
-        """The plan that fits a network of this configuration."""
+        """Makes the plan that fits a network of this configuration.
+
+        >>> ViewPlan.of(FSTCNConfig(crop_size=108)).crop_size
+        108
+        """
         names = ("short_side", "crop_size", "clip_length", "stride", "distance")
         return cls(num_clips=num_clips, **{name: getattr(config, name) for name in names})
 
     def timing(self) -> dict[str, int]:
-        """What the functions of `clips` take."""
+        """Gives what the functions of `clips` take.
+
+        >>> ViewPlan.of(FSTCNConfig()).timing()
+        {'clip_length': 5, 'stride': 5, 'distance': 9}
+        """
         return {name: getattr(self, name) for name in ("clip_length", "stride", "distance")}
 
-    def pair_indices(self, num_frames: int) -> np.ndarray:
-        """Frame numbers of all clip pairs of a video, int64 `(M, 2, l_t)`."""
-        starts = clips.start_frames(num_frames, self.num_clips, **self.timing())
-        return self.pairs_from(starts, num_frames)
+    def start_frames(self, num_frames: Length) -> Array:
+        """Spreads the starts of the clips over a video, integers `(M,)`.
 
-    def frame_numbers(self, num_frames: int) -> tuple[int, ...]:
-        """Numbers of the frames that the views of a video need, increasing."""
-        return tuple(np.unique(self.pair_indices(num_frames)).tolist())
+        >>> ViewPlan.of(FSTCNConfig(), num_clips=3).start_frames(130)
+        array([  0,  50, 100])
+        """
+        return clips.start_frames(num_frames, self.num_clips, **self.timing())
+
+    def pair_indices(self, num_frames: Length) -> Array:
+        """Computes the frame numbers of all clip pairs of a video, integers `(M, 2, l_t)`.
+
+        >>> ViewPlan.of(FSTCNConfig(), num_clips=2).pair_indices(40)[:, 0]
+        array([[ 0,  5, 10, 15, 20],
+               [10, 15, 20, 25, 30]])
+        """
+        return self.pairs_from(self.start_frames(num_frames), num_frames)
 
     def pair_indices_by_second(self, num_frames: int, fps: float) -> np.ndarray:
-        """Frame numbers of one clip pair for every second begun, int64 `(seconds, 2, l_t)`.
+        """Computes the frame numbers of one clip pair for every second begun.
 
         A clip lies around the middle of its second, but inside the video.
+
+        >>> ViewPlan.of(FSTCNConfig()).pair_indices_by_second(60, fps=25)[:, 0, 0]
+        array([ 0, 23, 30])
+
+        Returns:
+            int64 `(seconds, 2, l_t)`.
         """
         seconds = np.arange(np.ceil(num_frames / fps))
         first = np.floor((seconds + 0.5) * fps - clips.span(**self.timing()) / 2 + 0.5)
         starts = np.clip(first, 0, clips.last_start(num_frames, **self.timing()))
         return self.pairs_from(starts, num_frames)
 
-    def pairs_from(self, starts: np.ndarray, num_frames: int) -> np.ndarray:
-        """Frame numbers of the clip pairs with these starts, int64 `(starts, 2, l_t)`."""
-        return np.stack([clips.pair_indices(int(s), num_frames, **self.timing()) for s in starts])
+    def pairs_from(self, starts: Array, num_frames: Length) -> Array:
+        """Computes the frame numbers of the clip pairs with these starts.
 
-    def cut(self, clip: np.ndarray, later: np.ndarray) -> dict[str, np.ndarray]:
-        """The 18 views of a clip pair, as the network takes them.
+        >>> ViewPlan.of(FSTCNConfig()).pairs_from([3], num_frames=130)
+        array([[[ 3,  8, 13, 18, 23],
+                [12, 17, 22, 27, 32]]])
+
+        Returns:
+            Integers `(starts, 2, l_t)`.
+        """
+        return clips.pair_indices(starts, num_frames, **self.timing())
+
+    def cut(self, clip: Array, later: Array) -> dict[str, Array]:
+        """Cuts the 18 views of a clip pair, as the network takes them.
+
+        >>> frames = np.zeros((5, 240, 320, 3), np.uint8)
+        >>> views = ViewPlan.of(FSTCNConfig()).cut(frames, frames)
+        >>> views["clip"].shape, views["clip_diff"].shape
+        ((18, 5, 204, 204, 3), (18, 5, 204, 204, 3))
 
         Args:
             clip: the clip's frames, `(l_t, height, width, 3)` uint8, short side `short_side`.

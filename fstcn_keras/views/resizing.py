@@ -1,19 +1,17 @@
 """Resizing of frames by exact arithmetic: the same to the bit in a script and a SavedModel.
 
-The functions take numbers and arrays, which NumPy resizes, so that a process that only decodes
-needs no Keras; or tensors, on which they make part of a graph.
+The functions take numbers and NumPy arrays, or tensors, on which they make part of a graph.
 """
 
-import numpy as np
-
 from fstcn_keras import clips
+from fstcn_keras.views.arrays import Array, Length, array_namespace, cast
 
 STEPS = 2048  # weights are multiples of 1 / STEPS: of 11 bits, exact in float32 and TensorFloat-32
 HALFWAY = 4  # pixels are multiples of 1 / HALFWAY between the two passes: of 10 bits
 
 
-def area_weights(length, new_length):
-    """Shares of the pixels of a line in the pixels of the resized line.
+def area_weights(length: Length, new_length: Length) -> Array:
+    """Computes the shares of the pixels of a line in the pixels of the resized line.
 
     A new pixel is the mean of the line over a window as wide as the new pixel, or as an old one
     if that is wider: the area average when the line shrinks, linear interpolation when it grows.
@@ -28,6 +26,10 @@ def area_weights(length, new_length):
     The weight of pixel `j` is the step of `F` over it, after rounding `F` to 1 / 2048: weights
     are never negative and add up to exactly 1.
 
+    >>> area_weights(4, 2)
+    array([[0.5, 0.5, 0. , 0. ],
+           [0. , 0. , 0.5, 0.5]], dtype=float32)
+
     Args:
         length: pixels of the line, int or scalar int32 tensor.
         new_length: pixels of the resized line, the same.
@@ -35,7 +37,7 @@ def area_weights(length, new_length):
     Returns:
         float32 `(new_length, length)`.
     """
-    ops = _operations(length, new_length)
+    ops = array_namespace(length, new_length)
     widest = ops.maximum(length, new_length)
     edges = ops.arange(1, length)[None, :]
     new_pixels = ops.arange(new_length)[:, None]
@@ -43,11 +45,17 @@ def area_weights(length, new_length):
     share = (share * STEPS + widest) // (2 * widest)  # (new_length, length - 1)
     left = ops.pad(share, [(0, 0), (1, 0)])
     right = ops.pad(share, [(0, 0), (0, 1)], constant_values=STEPS)
-    return _cast(right - left, "float32") / STEPS
+    return cast(right - left, "float32") / STEPS
 
 
-def short_side_weights(height, width, short_side: int):
-    """What `resize` takes to give frames of this size the short side, in `clips.resized_length`.
+def short_side_weights(height: Length, width: Length, short_side: int) -> tuple[Array, Array]:
+    """Computes the weights with which `resize` gives frames the short side.
+
+    Both sides become as `clips.resized_length` says.
+
+    >>> rows, columns = short_side_weights(240, 320, 120)
+    >>> rows.shape, columns.shape
+    ((120, 240), (160, 320))
 
     Args:
         height: height of the frames, pixels, int or scalar int32 tensor.
@@ -57,7 +65,7 @@ def short_side_weights(height, width, short_side: int):
     Returns:
         Two float32 matrices, `(new height, height)` and `(new width, width)`.
     """
-    shorter = _operations(height, width).minimum(height, width)
+    shorter = array_namespace(height, width).minimum(height, width)
     rows, columns = (
         area_weights(length, clips.resized_length(length, shorter, short_side))
         for length in (height, width)
@@ -65,12 +73,17 @@ def short_side_weights(height, width, short_side: int):
     return rows, columns
 
 
-def resize(image, rows, columns):
+def resize(image: Array, rows: Array, columns: Array) -> Array:
     """Resizes an image, down then across, by the weights of its pixels in the new ones.
 
     Between the passes values are rounded to quarters, after them to whole numbers, halves up.
     Every sum is exact in float32, so its order does not matter: the result is the same to the
     bit on every device and in every graph.
+
+    >>> import numpy as np
+    >>> image = np.uint8([[[0], [100]], [[0], [100]]])
+    >>> resize(image, area_weights(2, 1), area_weights(2, 3))[..., 0]
+    array([[  0,  50, 100]], dtype=uint8)
 
     Args:
         image: `(height, width, channels)` uint8, array or tensor.
@@ -80,24 +93,11 @@ def resize(image, rows, columns):
     Returns:
         uint8 `(new height, new width, channels)`, the same kind.
     """
-    ops = _operations(image)
+    ops = array_namespace(image)
     height, width, channels = ops.shape(image)
-    x = ops.reshape(_cast(image, "float32"), (height, width * channels))
+    x = ops.reshape(cast(image, "float32"), (height, width * channels))
     x = ops.matmul(rows, x)  # (new height, width * channels)
     x = ops.floor(x * HALFWAY + 0.5) / HALFWAY
     x = ops.reshape(x, (-1, width, channels))
     x = ops.matmul(columns, x)  # (new height, new width, channels)
-    return _cast(ops.floor(x + 0.5), "uint8")
-
-
-def _operations(*values):
-    """What computes with these values: NumPy, or `keras.ops` if there is a tensor among them."""
-    if all(isinstance(value, int | np.integer | np.ndarray) for value in values):
-        return np
-    from keras import ops
-
-    return ops
-
-
-def _cast(x, dtype: str):
-    return x.astype(dtype) if isinstance(x, np.ndarray) else _operations(x).cast(x, dtype)
+    return cast(ops.floor(x + 0.5), "uint8")

@@ -144,7 +144,8 @@ class ViewScorer:
         whole = encode(np.concatenate([images, images[:, :, ::-1]]))
         both = whole.reshape(2, len(images), *whole.shape[1:])
         corners = clips.crop_grid(*images.shape[1:3], size)
-        return [_cut(maps, corners, encoder.map_shape[:2]) for maps in both.swapaxes(0, 1)]
+        map_size = encoder.map_shape[:2]
+        return [clips.map_crops(maps, corners, map_size) for maps in both.swapaxes(0, 1)]
 
 
 @dataclass(frozen=True)
@@ -208,21 +209,3 @@ def _head_input(
                 inputs[clip, crop, image] = crop_maps
     inputs = inputs.reshape(-1, *shape[2:])
     return inputs if encoder.sees_differences else inputs[:, 0]
-
-
-def _cut(maps: np.ndarray, corners: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
-    """The 18 crops `(*size, f)` of the maps of an image and of its mirror image.
-
-    Args:
-        maps: `(2, h, w, f)`, those of the mirror image second.
-        corners: `(9, 2)`, top and left of the crops in an image, in the order of `crop_grid`.
-        size: height and width of a crop's maps.
-    """
-    room = np.array(maps.shape[1:3]) - size  # places that a crop can be moved by
-    places = np.rint(corners / np.maximum(corners.max(axis=0), 1) * room).astype(int)
-    mirrored = np.stack([places[:, 0], room[1] - places[:, 1]], axis=1)
-    return [
-        of_side[y : y + size[0], x : x + size[1]]
-        for of_side, corner in zip(maps, (places, mirrored), strict=True)
-        for y, x in corner
-    ]

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from fstcn_keras import PRESETS, ActionClassifier, ViewPlan
+from fstcn_keras.runs import RunFolder
 from tests.videos import write_video
-from training.evaluate import evaluate_again
-from training.leakage import record_seen
+from training.evaluation import evaluate_again
+from training.leakage import record_training_videos
 from training.options import FitOptions, write_config
+from training.parts import build
 from training.stages import initial_network
 
 TEST_VIDEOS = {"blue <b>": 4, "green": 4, "red": 4, "single": 1}
@@ -33,7 +35,8 @@ def coloured_videos(tmp_path_factory):
 
 def make_run(run, data, **changes):
     """A run of an untrained network on the videos, evaluated."""
-    options = FitOptions(
+    options = build(
+        FitOptions,
         dataset="hmdb51",
         data_dir=data,
         store=data / "store",
@@ -44,11 +47,11 @@ def make_run(run, data, **changes):
     )
     run.mkdir()
     write_config(options, run / "config.yaml")
-    record_seen(run, train=[], held_out=[])
+    record_training_videos(RunFolder(run), train=[], held_out=[])
     classifier = ActionClassifier(
         initial_network(options, num_classes=len(TEST_VIDEOS)),
         classes=list(TEST_VIDEOS),
-        plan=ViewPlan.of(PRESETS[options.preset], num_clips=options.num_clips),
+        plan=ViewPlan.of(PRESETS[options.backbone.preset], num_clips=options.num_clips),
     )
     classifier.save(run)
     evaluate_again(options)

@@ -9,6 +9,7 @@ from tests.training.test_cli import error_of
 from tests.training.test_scores import change, write_run
 from training import cli
 from training.options import FitOptions, write_config
+from training.parts import build
 
 
 def run_of(folder, predicted: list[int]):
@@ -17,7 +18,7 @@ def run_of(folder, predicted: list[int]):
     scores = np.eye(2, dtype=np.float32)[predicted]
     views = np.broadcast_to(scores[:, None, None], (20, 2, 18, 2))
     change(run, scores=views, labels=np.zeros(20, int))
-    write_config(FitOptions(seed=7), run / "config.yaml")
+    write_config(build(FitOptions, seed=7), run / "config.yaml")
     return run
 
 

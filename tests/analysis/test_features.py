@@ -6,7 +6,7 @@ import pytest
 from analysis.features import FEATURES, video_features
 from analysis.runs import open_run
 from fstcn_keras import clips
-from training.evaluate import stored_views
+from fstcn_keras.video.frames import view_frames
 from training.scores import read_scores
 
 
@@ -18,7 +18,8 @@ def opened(finished_run):
 def test_features_are_means_over_all_views(opened):
     result = video_features(opened, "test")
     plan, path = opened.classifier.plan, result.paths[5]
-    frames, pairs = stored_views(plan, opened.store, path)
+    video = view_frames(opened.store.reader(path), plan)
+    frames, pairs = video.frames, video.positions
     wanted = "temporal_features"
     model, views = opened.classifier.model, []
     for indices, later in pairs:

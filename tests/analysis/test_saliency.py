@@ -1,6 +1,5 @@
 """The command: Figure 5 for a video and class by class, and what it refuses."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -14,13 +13,16 @@ from analysis.explanation import Explainer, disc_regions, read_clips
 from analysis.saliency import SaliencyOptions
 from analysis.sanity import concentration
 from fstcn_keras import ActionClassifier, ViewPlan
+from fstcn_keras.runs import RunFolder
 from fstcn_keras.video import VideoReader
 from tests.analysis.conftest import TEST_VIDEOS
 from tests.analysis.test_attribution import LENGTH, SIZE, tiny_fstcn
 from tests.training.test_cli import error_of
 from training import cli, fit
-from training.evaluate import evaluate_again, load_classifier
-from training.options import FitOptions, load_dataset, read_config
+from training.data.collections import load_dataset
+from training.evaluation import evaluate_again, load_classifier
+from training.options import FitOptions, read_config
+from training.parts import replaced
 from training.scores import read_scores
 
 PLAN = ViewPlan(
@@ -35,7 +37,7 @@ def with_tiny_network(run: Path, target: Path, **overrides) -> Path:
     network = tiny_fstcn(**overrides)
     ActionClassifier(network, classes=list(TEST_VIDEOS), plan=PLAN).save(target)
     options = read_config(target / "config.yaml")
-    evaluate_again(dataclasses.replace(options, out=target, store=target / "store"))
+    evaluate_again(replaced(options, out=target, store=target / "store"))
     return target
 
 
@@ -180,9 +182,10 @@ def test_maps_of_the_trained_demo_lie_on_its_discs(tmp_path):
     """Energy in the discs' boxes, mean over two test videos of each class."""
     run = tmp_path / "run"
     cli.run(fit.main, FitOptions, ["--split", "3", "--out", str(run)])
-    classifier = load_classifier(run)
-    root = load_dataset(read_config(run / "config.yaml")).root
-    scores = read_scores(run)
+    classifier = load_classifier(RunFolder(run))
+    options = read_config(run / "config.yaml")
+    root = load_dataset(options.collection, options.split).root
+    scores = read_scores(RunFolder(run))
     chosen = [np.flatnonzero(scores.labels == label)[:2] for label in range(8)]
     least = {"gradient": 2.5, "guided": 3, "smoothgrad": 3, "integrated_gradients": 3}
     for method, minimum in least.items():

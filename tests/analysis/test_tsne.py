@@ -8,7 +8,9 @@ import pytest
 
 from analysis import tsne
 from analysis.features import VideoFeatures
-from analysis.tsne import PAPER_CLASSES, TsneOptions, choose_classes
+from analysis.style import FEATURES
+from analysis.tsne import TsneOptions
+from analysis.tsne_maps import PAPER_CLASSES, choose_classes
 from tests.training.test_cli import error_of
 from training import cli
 
@@ -33,7 +35,7 @@ def test_the_table_says_what_it_is_of(figures):
     assert "hmdb51 split 1: 12 of 13 test videos, those of 3 of 4 classes" in table["caption"]
     assert "2 clips x 18 crops" in table["caption"]
     assert "seed 0" in table["caption"]
-    assert set(table["layers"]) == set(tsne.FEATURES)
+    assert set(table["layers"]) == set(FEATURES)
     assert table["layers"]["spatial_features"]["knn"] == 1.0  # colours, even untrained
     assert table["layers"]["spatial_features"]["neighbours"] == 3
 

@@ -7,18 +7,21 @@ import pytest
 from benchmarks import linear
 from fstcn_keras import ViewPlan
 from fstcn_keras.config import PRESETS
+from fstcn_keras.video.frames import ArrayFrames
 from training.cli import UserError
 from training.data.collections import Video
+from training.parts import build
 
 
 class Store:
     """One video whose frame number n is of the colour n."""
 
     def __init__(self, num_frames: int):
-        self.videos = {"a.avi": type("Stored", (), {"num_frames": num_frames})}
+        colours = np.arange(num_frames, dtype=np.uint8)[:, None, None, None]
+        self.frames = np.broadcast_to(colours, (num_frames, 8, 9, 3))
 
-    def read_frames(self, path, indices):
-        return np.stack([np.full((8, 9, 3), index, np.uint8) for index in indices])
+    def reader(self, path):
+        return ArrayFrames(self.frames)
 
 
 def mean_colour() -> keras.Model:
@@ -60,4 +63,4 @@ def test_the_machine_is_judged_by_the_test_videos_alone():
 
 def test_weights_are_asked_for():
     with pytest.raises(UserError, match="--scl-weights: give the file"):
-        linear.LinearOptions(preset="squeeze")
+        build(linear.LinearOptions, preset="squeeze")

@@ -6,20 +6,31 @@ import pytest
 
 from benchmarks.recipe import RecipeOptions, compared, planned
 from training.cli import UserError
+from training.parts import build
 from training.scores import RunResult
 
 
 def test_the_default_is_trained_from_every_seed_and_a_change_from_the_first():
-    options = RecipeOptions(
-        changes=("scales", "adamw"), seeds=(4, 5), preset="squeeze", epochs=7, out=Path("gains")
+    options = build(
+        RecipeOptions,
+        changes=("scales", "adamw"),
+        seeds=(4, 5),
+        preset="squeeze",
+        epochs=7,
+        out=Path("gains"),
     )
     runs = planned(options)
     assert list(runs) == [("default", 4), ("default", 5), ("scales", 4), ("adamw", 4)]
-    assert {run.epochs for run in runs.values()} == {7}
-    assert [run.seed for run in runs.values()] == [4, 5, 4, 4]
-    assert [run.optimizer for run in runs.values()] == ["adam", "adam", "adam", "adamw"]
-    assert [run.scales for run in runs.values()] == [(), (), (1.0, 0.875, 0.75), ()]
-    assert runs["adamw", 4].out == Path("gains/adamw/seed4")
+    assert {run.stages.epochs for run in runs.values()} == {7}
+    assert [run.run.seed for run in runs.values()] == [4, 5, 4, 4]
+    assert [run.optimization.optimizer for run in runs.values()] == [
+        "adam",
+        "adam",
+        "adam",
+        "adamw",
+    ]
+    assert [run.optimization.scales for run in runs.values()] == [(), (), (1.0, 0.875, 0.75), ()]
+    assert runs["adamw", 4].run.out == Path("gains/adamw/seed4")
 
 
 @pytest.mark.parametrize(
@@ -28,7 +39,7 @@ def test_the_default_is_trained_from_every_seed_and_a_change_from_the_first():
 )
 def test_what_would_be_several_experiments_is_refused(given, message):
     with pytest.raises(UserError, match=message):
-        RecipeOptions(**given)
+        build(RecipeOptions, **given)
 
 
 def result(name: str, *, sci: float) -> RunResult:

@@ -355,7 +355,7 @@ def test_a_loaded_network_computes_in_float32(tmp_path):
 
 
 def features(model: keras.Model) -> keras.Model:
-    return keras.Model(model.input, model.get_layer("spatio_temporal_features").output)
+    return keras.Model(model.input, model.features["spatio_temporal_features"])
 
 
 def test_a_network_trained_in_half_precision_scores_in_single(tmp_path):

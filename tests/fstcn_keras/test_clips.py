@@ -1,5 +1,7 @@
 """Frame and crop arithmetic against hand-worked cases and loops."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -47,7 +49,19 @@ def test_pair_indices_walk_to_and_fro(clip_length, stride, distance):
             assert found.tolist() == [[met[t] for t in times], [met[t + distance] for t in times]]
 
 
-@pytest.mark.parametrize(("start", "num_frames"), [(-1, 30), (0, 0), (0, -3)])
+def test_pair_indices_of_several_starts():
+    for num_frames in (1, 7, 29, 95):
+        found = clips.pair_indices(np.arange(6).reshape(2, 3), num_frames)
+        assert found.shape == (2, 3, 2, 5)
+        met = walk_to_and_fro(num_frames, 100)
+        for start, pair in enumerate(found.reshape(6, 2, 5).tolist()):
+            times = [start + 5 * k for k in range(5)]
+            assert pair == [[met[t] for t in times], [met[t + 9] for t in times]]
+
+
+@pytest.mark.parametrize(
+    ("start", "num_frames"), [(-1, 30), (0, 0), (0, -3), ([0, -2], 30), (np.array([4, -1]), 30)]
+)
 def test_pair_indices_rejects(start, num_frames):
     with pytest.raises(ValueError, match="Received"):
         clips.pair_indices(start, num_frames)
@@ -137,6 +151,29 @@ def test_crops_are_the_nine_of_the_grid_then_their_mirror_images(leading):
             np.testing.assert_array_equal(found[number][..., row, column, :], pixel)
             mirrored = found[9 + number][..., row, size - 1 - column, :]
             np.testing.assert_array_equal(mirrored, pixel)
+
+
+@pytest.mark.parametrize("map_shape", [(4, 7), (3, 3), (5, 12), (8, 4)])
+@pytest.mark.parametrize(("height", "width"), [(84, 132), (68, 101), (90, 68)])
+def test_map_corners_are_the_nearest_to_the_places_of_the_crops(map_shape, height, width):
+    found = clips.map_corners(clips.crop_grid(height, width, 68), map_shape, (3, 3))
+    assert found.dtype == np.int64
+    for corner, place in zip(clips.crop_grid(height, width, 68).tolist(), found, strict=True):
+        for axis, side in enumerate((height, width)):
+            share = Fraction(corner[axis], max(1, side - 68))
+            assert place[axis] == round(share * (map_shape[axis] - 3))  # halves to even numbers
+
+
+def test_map_crops_are_the_nine_of_the_grid_then_those_of_the_mirror_image():
+    maps = np.random.default_rng(0).standard_normal((2, 4, 7, 5))
+    found = clips.map_crops(maps, clips.crop_grid(84, 132, 68), (3, 3))
+    corners = [(top, left) for top in (0, 0, 1) for left in (0, 2, 4)]
+    assert len(found) == 18
+    for number, (top, left) in enumerate(corners):
+        np.testing.assert_array_equal(found[number], maps[0, top : top + 3, left : left + 3])
+        mirrored = 4 - left
+        expected = maps[1, top : top + 3, mirrored : mirrored + 3]
+        np.testing.assert_array_equal(found[9 + number], expected)
 
 
 def test_random_crop_is_uniform_over_the_places_where_it_fits():

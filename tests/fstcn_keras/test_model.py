@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from fstcn_keras import PRESETS, FSTCNConfig, auxiliary_classifier, fstcn
-from fstcn_keras.backbones.registry import SCLS, build_scl
-from fstcn_keras.layers import FoldedTimeDistributed, TemporalConvolution, TPOperator
+from fstcn_keras import FSTCN, PRESETS, FSTCNConfig, auxiliary_classifier, fstcn
+from fstcn_keras.backbones import get_backbone
+from fstcn_keras.layers import TemporalConvolution, TPOperator
+from fstcn_keras.weights import named_layers
 from tests.contracts import outputs
 from tests.networks import TINY
 
@@ -25,7 +26,7 @@ PAPER_PARAMETERS = {
     "temporal_fc": 5 * 128 * (32 + 32) * 4096 + 4096,
     "temporal_features": 4096 * 2048 + 2048,
     "spatio_temporal_features": (2048 + 2048) * 2048 + 2048,
-    "probabilities": 2048 * 51 + 51,
+    "logits": 2048 * 51 + 51,
 }
 
 
@@ -52,19 +53,12 @@ def random_pairs(number: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    """By name; the lower SCLs and what `FoldedTimeDistributed` wraps taken out of their shells."""
-    found = {}
-    for layer in model.layers:
-        layer = getattr(layer, "layer", layer)
-        if isinstance(layer, keras.Model):
-            found |= layers_with_weights(layer)
-        elif layer.weights:
-            found[layer.name] = layer
-    return found
+    return {**named_layers(model), "logits": model.classifier}
 
 
 def features(model: keras.Model, *names: str) -> keras.Model:
-    return keras.Model(model.inputs, [model.get_layer(name).output for name in names])
+    outputs = {**model.features, "probabilities": model.output}
+    return keras.Model(model.input, [outputs[name] for name in names])
 
 
 def assert_all_close(found, expected, **tolerances):
@@ -72,29 +66,42 @@ def assert_all_close(found, expected, **tolerances):
         np.testing.assert_allclose(one, other, **tolerances)
 
 
+def shapes(chain, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Output shapes of layers one after another, by name."""
+    found = {}
+    for layer in chain:
+        found[layer.name] = shape = layer.compute_output_shape(shape)
+    return found
+
+
 def test_geometry_of_the_paper():
     model = outline(num_classes=51)
-    scl = model.get_layer("time_distributed_scl").layer
-    maps = [scl.get_layer(name).output.shape for name in ("conv1", "pool1", "conv2", "pool2")]
-    assert maps == [
-        (None, 99, 99, 96),
-        (None, 49, 49, 96),
-        (None, 24, 24, 256),
-        (None, 12, 12, 256),
-    ]
+    found = shapes(model.backbone.layers[1:], (2, 204, 204, 3))
     order = ["conv1", "norm1", "pool1", "pad2", "conv2", "norm2", "pool2", "conv3", "conv4"]
-    assert [layer.name for layer in scl.layers[1:]] == order
-    assert scl.input.shape == (None, 204, 204, 3)
-    assert scl.output.shape == (None, 12, 12, 512)
-    shapes = {layer.name: layer.output.shape for layer in model.layers}
-    assert shapes["time_distributed_scl"] == (None, 6, 12, 12, 512)  # one frame, five differences
-    assert shapes["parallel_pool"] == (None, 6, 6, 512)
-    assert shapes["time_distributed_temporal_pool"] == (None, 5, 4, 4, 128)
-    assert shapes["tp_operator"] == (None, 5, 128, 16)
-    assert shapes["tcl"] == (None, 5, 128, 64)
-    assert shapes["spatial_features"] == shapes["temporal_features"] == (None, 2048)
-    assert shapes["spatio_temporal_features"] == (None, 2048)
-    assert shapes["probabilities"] == (None, 51)
+    assert list(found) == order
+    assert [found[name] for name in ("conv1", "pool1", "conv2", "pool2", "conv4")] == [
+        (2, 99, 99, 96),
+        (2, 49, 49, 96),
+        (2, 24, 24, 256),
+        (2, 12, 12, 256),
+        (2, 12, 12, 512),
+    ]
+    assert model.frame_encoder.compute_output_shape((2, 204, 204, 3)) == (2, 12, 12, 512)
+    assert model.difference_encoder.compute_output_shape((2, 204, 204, 3)) == (2, 12, 12, 128)
+    head = {layer.name: layer.output.shape for layer in model.head.layers}
+    assert head["frame"] == (None, 12, 12, 512)
+    assert head["differences"] == (None, 5, 12, 12, 128)
+    assert head["parallel_pool"] == (None, 6, 6, 512)
+    assert head["time_distributed_temporal_pool"] == (None, 5, 4, 4, 128)
+    assert head["tp_operator"] == (None, 5, 128, 16)
+    assert head["tcl"] == (None, 5, 128, 64)
+    assert {name: x.shape for name, x in model.head.output.items()} == {
+        "spatial_features": (None, 2048),
+        "temporal_features": (None, 2048),
+        "spatio_temporal_features": (None, 2048),
+        "logits": (None, 51),
+    }
+    assert model.output.shape == (None, 51)
 
 
 def test_parameters_of_the_paper_layer_by_layer():
@@ -109,10 +116,11 @@ def test_activations_and_dropout_of_the_paper():
     found = layers_with_weights(model)
     tcl = found.pop("tcl")
     del found["tp_operator"]
-    assert found.pop("probabilities").activation is keras.activations.softmax
+    assert found.pop("logits").activation is keras.activations.linear
+    assert model.layers[-1].activation is keras.activations.softmax
     for layer in (*found.values(), *tcl.convolutions):
         assert layer.activation is keras.activations.relu
-    dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    dropouts = [layer for layer in model.head.layers if isinstance(layer, keras.layers.Dropout)]
     assert [layer.rate for layer in (*dropouts, *tcl.dropouts)] == [0.5] * 7
     fully_connected = [layer for layer in found.values() if isinstance(layer, keras.layers.Dense)]
     inputs = [dropout.input for dropout in dropouts]
@@ -126,7 +134,7 @@ def test_configuration_of_the_paper():
         clip_length=5,
         stride=5,
         distance=9,
-        scl="vgg_m",
+        backbone="vgg_m",
         width=1.0,
         path_units=(4096, 2048),
         joint_units=2048,
@@ -159,31 +167,36 @@ def test_one_path_alone_holds_no_weights_of_the_other(path, other, not_shared):
 
 def test_geometry_of_the_small_preset():
     model = outline(num_classes=5, preset="small")
-    scl = model.get_layer("time_distributed_scl").layer
-    sides = [scl.get_layer(name).output.shape[1] for name in ("conv1", "pool1", "conv2", "pool2")]
-    assert sides == [51, 25, 12, 6]
-    assert model.get_layer("time_distributed_temporal_pool").output.shape == (None, 5, 2, 2, 64)
-    assert scl.output.shape == (None, 6, 6, 256)
+    found = shapes(model.backbone.layers[1:], (1, 108, 108, 3))
+    assert [found[name][1] for name in ("conv1", "pool1", "conv2", "pool2")] == [51, 25, 12, 6]
+    pooled = model.head.get_layer("time_distributed_temporal_pool").output
+    assert pooled.shape == (None, 5, 2, 2, 64)
+    assert found["conv4"] == (1, 6, 6, 256)
 
 
-def test_squeezenet_as_the_lower_scls():
+def test_squeezenet_as_the_backbone():
     def fire(inputs, squeeze, expand):
         return inputs * squeeze + squeeze + (1 + 9) * squeeze * expand + 2 * expand
 
     sizes = [(64, 16, 64), (128, 16, 64), (128, 32, 128), (256, 32, 128)]
     sizes += [(256, 48, 192), (384, 48, 192), (384, 64, 256), (512, 64, 256)]
     expected = 3 * 3 * 3 * 64 + 64 + sum(fire(*size) for size in sizes)
-    scl = outline(build_scl, name="squeezenet", size=204, width=1.0, regularizer=None)
-    assert scl.count_params() == expected == 722_496
-    sides = [scl.get_layer(name).output.shape[1] for name in ("conv1", "pool1", "pool3", "pool5")]
-    assert sides == [101, 50, 25, 12]
-    assert scl.output.shape == (None, 12, 12, 512)
+    squeezenet = outline(get_backbone("squeezenet").model, width=1.0)
+    assert squeezenet.count_params() == expected == 722_496
+    pixels = keras.Input((204, 204, 3))
+    sides = {}
+    for name in ("conv1", "pool1", "pool3", "pool5"):
+        inner = keras.Model(squeezenet.input, squeezenet.get_layer(name).output)
+        sides[name] = inner(pixels).shape[1]
+    assert list(sides.values()) == [101, 50, 25, 12]
+    assert squeezenet.compute_output_shape((1, 204, 204, 3)) == (1, 12, 12, 512)
     for number in range(2, 10):  # the order that the ImageNet weights know
-        narrow, wide = scl.get_layer(f"fire{number}_concat").input
-        assert narrow is scl.get_layer(f"fire{number}_expand1x1").output
-        assert wide is scl.get_layer(f"fire{number}_expand3x3").output
+        narrow, wide = squeezenet.get_layer(f"fire{number}_concat").input
+        assert narrow is squeezenet.get_layer(f"fire{number}_expand1x1").output
+        assert wide is squeezenet.get_layer(f"fire{number}_expand3x3").output
     model = outline(num_classes=5, preset="squeeze")
-    assert model.get_layer("time_distributed_scl").output.shape == (None, 6, 12, 12, 512)
+    assert model.head.input["frame"].shape == (None, 12, 12, 512)
+    assert model.head.input["differences"].shape == (None, 5, 12, 12, 128)
 
 
 @pytest.mark.parametrize(
@@ -194,9 +207,11 @@ def test_squeezenet_as_the_lower_scls():
     ],
 )
 def test_frames_lose_their_mean_and_differences_do_not(name, mean, of_red):
-    frame = outputs(SCLS[name].frame_normalization(), np.array([mean], "float32"))
+    frame = outputs(get_backbone(name).frame_normalization(), np.array([mean], "float32"))
     np.testing.assert_allclose(frame, [[0, 0, 0]], atol=1e-5)
-    difference = outputs(SCLS[name].difference_normalization(), np.array([[255, 0, 0]], np.uint8))
+    difference = outputs(
+        get_backbone(name).difference_normalization(), np.array([[255, 0, 0]], np.uint8)
+    )
     np.testing.assert_allclose(difference, [of_red], rtol=1e-6)
 
 
@@ -212,13 +227,13 @@ def test_a_rank_one_3d_kernel_factorises_into_scl_tp_operator_and_tcl():
         patch = padded[t : t + 3, y : y + 3, x : x + 3, None]
         expected[t, y, x] = np.sum(patch * kernel, axis=(0, 1, 2))
 
-    scl = FoldedTimeDistributed(keras.layers.Conv2D(2, 3, padding="same"))
+    scl = keras.layers.TimeDistributed(keras.layers.Conv2D(2, 3, padding="same"))
     tp_operator, tcl = TPOperator(2), TemporalConvolution(30, kernel_sizes=(3,))
     x = video[None, ..., None].astype("float32")
     tcl(tp_operator(scl(x)))  # builds them
     scl.set_weights([spatial[:, :, None], np.zeros(2)])
     tp_operator.set_weights([np.eye(2)])
-    along_time = np.zeros((3, 3, 30, 30))  # each place and each channel for itself
+    along_time = np.zeros((3, 3, 30, 30))  # each position and each channel for itself
     along_time[:, 1] = temporal[:, None, None] * np.eye(30)
     tcl.set_weights([along_time, np.zeros(30)])
     y = ops.convert_to_numpy(tcl(tp_operator(scl(x))))  # (1, t, f, y * x)
@@ -239,10 +254,10 @@ def test_named_features_stand_where_they_are_joined(model):
     found = features(model, *names).predict_on_batch(random_pairs(3))
     spatial, temporal, joint, probabilities = found
     assert [f.shape for f in found] == [(3, 8), (3, 8), (3, 8), (3, 4)]
-    kernel, bias = model.get_layer("spatio_temporal_features").get_weights()
+    kernel, bias = model.head.get_layer("spatio_temporal_features").get_weights()
     both = np.concatenate([spatial, temporal], axis=1)
     np.testing.assert_allclose(joint, np.maximum(both @ kernel + bias, 0), rtol=1e-4, atol=1e-4)
-    kernel, bias = model.get_layer("probabilities").get_weights()
+    kernel, bias = model.classifier.get_weights()
     scores = np.exp(joint @ kernel + bias)
     np.testing.assert_allclose(probabilities, scores / scores.sum(axis=1, keepdims=True), rtol=1e-4)
 
@@ -278,7 +293,7 @@ def test_the_auxiliary_classifier_is_the_spatial_path(model):
     own, shared = layers_with_weights(auxiliary), layers_with_weights(model)
     lower = {"conv1", "conv2", "conv3", "conv4"}
     of_path = {"parallel_scl", "spatial_fc", "spatial_features"}
-    assert own.keys() == lower | of_path | {"probabilities"}
+    assert own.keys() == lower | of_path | {"logits"}
     for name in lower | of_path:
         own[name].set_weights(shared[name].get_weights())
     x = random_pairs(3)
@@ -313,8 +328,57 @@ def test_a_saved_model_predicts_the_same(model, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     x = random_pairs(3)
     np.testing.assert_array_equal(loaded.predict_on_batch(x), model.predict_on_batch(x))
+    assert loaded.config == model.config
     names = ("spatial_features", "temporal_features", "spatio_temporal_features")
-    assert [loaded.get_layer(name).output.shape for name in names] == [(None, 8)] * 3
+    assert [loaded.head.output[name].shape for name in names] == [(None, 8)] * 3
+
+
+def test_a_configuration_builds_the_same_network():
+    arguments = {
+        "num_classes": 4,
+        "paths": ("temporal",),
+        "temporal_kernels": (5,),
+        "classifier_activation": None,
+        "name": "some_name",
+        "dtype": "mixed_bfloat16",
+        **TINY,
+        "initialization": "mean",
+    }
+    model = FSTCN(**arguments)
+    model.head.get_layer("tcl").trainable = False
+    for copy in (FSTCN.from_config(model.get_config()), keras.models.clone_model(model)):
+        assert [v.shape for v in copy.weights] == [v.shape for v in model.weights]
+    copy = FSTCN.from_config(model.get_config())
+    assert (copy.config, copy.name, copy.num_classes) == (model.config, "some_name", 4)
+    assert copy.classifier_activation is None
+    assert copy.dtype_policy.name == "mixed_bfloat16"
+    assert copy.head.get_layer("tcl").compute_dtype == "bfloat16"
+    assert [layer.name for layer in copy.head.layers if not layer.trainable] == ["tcl"]
+    assert keras.config.dtype_policy().name == "float32"  # of others, untouched
+
+
+def test_without_activation_the_outputs_are_logits(model):
+    logits = FSTCN.from_config({**model.get_config(), "classifier_activation": None})
+    logits.set_weights(model.get_weights())
+    x = random_pairs(3)
+    scores = np.exp(logits.predict_on_batch(x))
+    expected = scores / scores.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict_on_batch(x), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_images_of_other_types_are_refused(model, dtype):
+    x = random_pairs(2)
+    wrong = {**x, "clip_diff": x["clip_diff"].astype(dtype)}
+    for call in (model, model.predict_on_batch):
+        with pytest.raises(ValueError, match=rf"`clip_diff` must hold uint8 .* Received: {dtype}"):
+            call(wrong)
+
+
+def test_images_of_another_rank_are_refused(model):
+    wrong = {name: images[0] for name, images in random_pairs(2).items()}
+    with pytest.raises(ValueError, match=r"expected shape=\(None, 3, 68, 68, 3\)"):
+        model(wrong)
 
 
 def test_training_changes_every_variable():
@@ -328,13 +392,9 @@ def test_training_changes_every_variable():
 
 
 def test_mixed_precision_gives_float32_probabilities_near_those_of_float32(model):
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        mixed = fstcn(num_classes=4, **TINY)
-    finally:
-        keras.config.set_dtype_policy("float32")
+    mixed = fstcn(num_classes=4, dtype="mixed_bfloat16", **TINY)
     mixed.set_weights(model.get_weights())
-    assert mixed.get_layer("tcl").compute_dtype == "bfloat16"
+    assert mixed.head.get_layer("tcl").compute_dtype == "bfloat16"
     x = random_pairs(3)
     p = mixed.predict_on_batch(x)
     assert p.dtype == np.float32
@@ -352,7 +412,7 @@ def test_mixed_precision_gives_float32_probabilities_near_those_of_float32(model
         ({"temporal_kernels": ()}, "Received: temporal_kernels="),
         ({"temporal_kernels": (3, 0)}, "Received: temporal_kernels="),
         ({"learning_rate": 0.1}, "learning_rate"),
-        ({"scl": "vgg_16"}, "Received: 'vgg_16'"),
+        ({"backbone": "vgg_16"}, "Received: 'vgg_16'"),
         ({"crop_size": 0}, "`crop_size` must be positive. Received: 0"),
         ({"crop_size": 24}, "Received"),
         ({"clip_length": -1}, "Received: -1"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fstcn_keras.backbones.registry import build_scl
+from fstcn_keras.backbones import get_backbone
 from fstcn_keras.weights import load_weights
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "weights"
@@ -98,7 +98,7 @@ def test_squeezenet_takes_the_public_imagenet_weights():
     path = SHARED / "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
     if not path.is_file():
         pytest.skip(f"needs {path.name} in shared/data/weights beside the repository")
-    model = build_scl("squeezenet", size=68, width=1.0, regularizer=None)
+    model = get_backbone("squeezenet").model(width=1.0)
     report = load_weights(model, path)
     assert (len(report.loaded), report.missing, report.unused) == (50, (), ())
     with np.load(SHARED / "squeezenet11_notop.npz") as expected:

@@ -11,16 +11,18 @@ import av
 import numpy as np
 import pytest
 
+from fstcn_keras.runs import RunFolder
 from tests.bad_videos import CASES, CLOCKWISE, QUARTERS
 from tests.videos import noise, write_video
 from training import cli, fit
 from training.cli import UserError
 from training.data import collections
 from training.data.preparation import prepare_store
-from training.evaluate import check_test_videos
-from training.options import FitOptions, open_data
+from training.data.splits import open_data
+from training.evaluation import check_test_videos
+from training.options import FitOptions
 
-PLACES = {name: f"{'ab'[number % 2]}/{name}" for number, name in enumerate(CASES)}
+PATHS = {name: f"{'ab'[number % 2]}/{name}" for number, name in enumerate(CASES)}
 LISTABLE = [name for name in CASES if "\n" not in name and name.isprintable()]
 TESTS = {name for number, name in enumerate(LISTABLE) if number % 3 == 0}
 SOUND = ("sound 0.avi", "sound 1.avi", "sound 2.avi")  # in both classes; the last is a test video
@@ -40,8 +42,8 @@ def collection(tmp_path_factory) -> Path:
     for seed, class_name in enumerate("ab"):
         for number, name in enumerate(SOUND):
             write_video(root / class_name / name, noise(6, seed=10 * (seed + 1) + number))
-    for name, place in PLACES.items():
-        CASES[name][0](root / place)
+    for name, path in PATHS.items():
+        CASES[name][0](root / path)
     (root / "a" / "notes.txt").write_text("no video, and no candidate")
     write_video(root / "b" / "nested" / "deeper" / "fine.avi", noise(2))
     (root / "circle").symlink_to(".")
@@ -50,44 +52,44 @@ def collection(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def store(collection, tmp_path_factory):
-    dataset = collections.folder(collection, split=1)
+    dataset = collections.read_folder(collection, split=1)
     paths = [video.path for video in dataset.videos]
     return prepare_store(tmp_path_factory.mktemp("store"), collection, paths, short_side=24)
 
 
 def test_every_file_is_accounted_for(store):
     sound = {f"{class_name}/{name}" for class_name in "ab" for name in SOUND}
-    assert set(store.videos) == sound | set(PLACES.values())
+    assert set(store.videos) == sound | set(PATHS.values())
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_frames_and_reason(store, name):
     _, num_frames, reason = CASES[name]
-    stored = store.videos[PLACES[name]]
+    stored = store.videos[PATHS[name]]
     expected = num_frames if isinstance(num_frames, range) else [num_frames]
     assert stored.num_frames in expected, stored
     assert reason in stored.reason
     assert (stored.reason == "") == (not is_listed_as_bad(name)), stored
     assert "\n" not in stored.reason
     if stored.num_frames:
-        frames = store.read_frames(PLACES[name], range(stored.num_frames))
+        frames = store.read_frames(PATHS[name], range(stored.num_frames))
         assert frames.shape == (stored.num_frames, stored.height, stored.width, 3)
         assert min(stored.height, stored.width) == 24
 
 
 def test_h264_with_b_frames_comes_in_order_of_display(store):
-    levels = store.read_frames(PLACES["long gop.mp4"], range(60)).mean(axis=(1, 2, 3))
+    levels = store.read_frames(PATHS["long gop.mp4"], range(60)).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(levels, 10 + 4 * np.arange(60), atol=4)
 
 
 @pytest.mark.parametrize("degrees", CLOCKWISE)
 def test_turned_pictures_are_shown_upright(store, collection, degrees):
-    place = PLACES[f"turned {degrees}.mp4"]
-    with av.open(collection / place) as container:
+    path = PATHS[f"turned {degrees}.mp4"]
+    with av.open(collection / path) as container:
         lying = next(container.decode(video=0)).to_ndarray(format="rgb24")
     assert lying.shape == ((96, 64, 3) if degrees == 180 else (64, 96, 3))
     assert np.abs(quarter_colours(lying) - QUARTERS).max() > 200
-    for frame in store.read_frames(place, range(3)):
+    for frame in store.read_frames(path, range(3)):
         assert frame.shape == (36, 24, 3)
         np.testing.assert_allclose(quarter_colours(frame), QUARTERS, atol=12)
 
@@ -103,7 +105,7 @@ def quarter_colours(image: np.ndarray) -> np.ndarray:
 
 def test_the_metadata_case_stops_a_reader_that_does_not_ignore_errors(collection):
     with pytest.raises(UnicodeDecodeError):
-        av.open(collection / PLACES["metadata.avi"])
+        av.open(collection / PATHS["metadata.avi"])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -126,7 +128,7 @@ def test_a_class_name_of_two_lines(tmp_path):
     for name in ("one", "two\nlines"):
         write_video(tmp_path / name / "0.avi", noise(2))
     with pytest.raises(UserError, match=r"'two\\nlines' has a name of two lines: rename it"):
-        collections.folder(tmp_path)
+        collections.read_folder(tmp_path)
 
 
 def arguments(collection: Path, folder: Path, *more: str) -> list[str]:
@@ -148,7 +150,7 @@ def finished(collection, tmp_path_factory) -> tuple[Path, str]:
         lines += [
             f"{name} {1 + (name in TESTS)}"
             for name in LISTABLE
-            if PLACES[name].startswith(class_name)
+            if PATHS[name].startswith(class_name)
         ]
         lines += ["gone.avi 2", "gone too.avi 1"] if class_name == "a" else []
         (lists / f"{class_name}_test_split1.txt").write_text("\n".join(lines), encoding="utf-8")
@@ -172,7 +174,7 @@ def test_a_run_judges_by_every_test_video_that_decodes(finished):
     assert protocol["missing"] == 1
     scored = np.load(folder / "run" / "scores.npz")["paths"].tolist()
     assert sorted(scored) == sorted(
-        [*(PLACES[name] for name in usable), *(f"{class_name}/{SOUND[-1]}" for class_name in "ab")]
+        [*(PATHS[name] for name in usable), *(f"{class_name}/{SOUND[-1]}" for class_name in "ab")]
     )
     assert (
         f"folder split 1: {len(usable) + 2} test videos of 2 classes (1 listed but missing, "
@@ -182,7 +184,7 @@ def test_a_run_judges_by_every_test_video_that_decodes(finished):
 
 def test_a_run_lists_every_bad_file_with_its_reason(finished):
     folder, printed = finished
-    bad = {PLACES[name]: CASES[name][2] for name in LISTABLE if is_listed_as_bad(name)}
+    bad = {PATHS[name]: CASES[name][2] for name in LISTABLE if is_listed_as_bad(name)}
     with (folder / "run" / "rejected.csv").open(newline="", encoding="utf-8") as file:
         reasons = {row["path"]: row["reason"] for row in csv.DictReader(file)}
     assert set(reasons) == set(bad)
@@ -209,17 +211,17 @@ def test_a_run_says_what_it_leaves_out(finished):
 def test_without_split_files_the_names_that_no_list_could_hold_count_too(collection, finished):
     folder, _ = finished
     options = cli.parse(FitOptions, arguments(collection, folder))
-    dataset, store = open_data(options, options.store, short_side=120)
+    dataset, store = open_data(options.collection, options.split, options.store, short_side=120)
     assert sorted(video.path for video in dataset.videos) == sorted(
-        [*PLACES.values(), *(f"{class_name}/{name}" for class_name in "ab" for name in SOUND)]
+        [*PATHS.values(), *(f"{class_name}/{name}" for class_name in "ab" for name in SOUND)]
     )
-    usable = {place for name, place in PLACES.items() if is_usable(name)}
+    usable = {path for name, path in PATHS.items() if is_usable(name)}
     tests = {video.path for video in dataset.side("test")}
-    assert {place[0] for place in tests} == {"a", "b"} == {v.path[0] for v in dataset.side("train")}
-    judged = {video.path for video in check_test_videos(dataset, store, folder)}
+    assert {path[0] for path in tests} == {"a", "b"} == {v.path[0] for v in dataset.side("train")}
+    judged = {video.path for video in check_test_videos(dataset, store, RunFolder(folder))}
     assert judged == {path for path in tests if path in usable or "/sound " in path}
     with (folder / "store" / "rejected.csv").open(
         newline="", encoding="utf-8", errors="surrogateescape"
     ) as file:
         listed = {row["path"] for row in csv.DictReader(file)}
-    assert listed == {place for name, place in PLACES.items() if is_listed_as_bad(name)}
+    assert listed == {path for name, path in PATHS.items() if is_listed_as_bad(name)}

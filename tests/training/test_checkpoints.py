@@ -70,9 +70,9 @@ def test_a_variable_that_is_not_finite_is_never_saved(checkpoints):
 def test_a_damaged_checkpoint_is_never_taken_for_whole(checkpoints, capsys, damage):
     file = checkpoints._folder / "global-00000009.npz"
     content = bytearray(file.read_bytes())
-    place = content.index(np.full(6, 9, np.float32).tobytes())  # the kernel
-    content[place + 1] ^= 16
-    file.write_bytes({"cut": content[: place + 4], "empty": b"", "flipped": content}[damage])
+    offset = content.index(np.full(6, 9, np.float32).tobytes())  # the kernel
+    content[offset + 1] ^= 16
+    file.write_bytes({"cut": content[: offset + 4], "empty": b"", "flipped": content}[damage])
     model, optimizer = network()
     assert checkpoints.restore(model, optimizer).step == 5
     assert values(model, optimizer) == {5.0}

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from training import cli, evaluate, fit, predict
+from training.claims import claim_run, open_run
 from training.cli import UserError
-from training.fit import claim_run, open_run
 from training.locks import locked
 from training.options import FitOptions, read_config, write_config
+from training.parts import build
 
 
 def error_of(capsys, main, options_class, *argv: object) -> str:
@@ -83,15 +84,15 @@ def test_numbers_out_of_range(capsys, tmp_path, argument, value):
 
 
 def test_a_warm_up_is_half_of_a_stage_at_most():
-    assert FitOptions(epochs=10, warmup_epochs=5).warmup(10) == 5
-    assert FitOptions(epochs=10, warmup_epochs=5).warmup(4) == 2
+    assert build(FitOptions, epochs=10, warmup_epochs=5).stages.warmup(10) == 5
+    assert build(FitOptions, epochs=10, warmup_epochs=5).stages.warmup(4) == 2
     with pytest.raises(UserError, match="--warmup-epochs must be at most half of --epochs"):
-        FitOptions(epochs=10, warmup_epochs=6)
+        build(FitOptions, epochs=10, warmup_epochs=6)
 
 
 def test_run_folder_of_another_configuration(capsys, tmp_path):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    write_config(FitOptions(out=tmp_path / "run", seed=3), tmp_path / "run" / "config.yaml")
+    write_config(build(FitOptions, out=tmp_path / "run", seed=3), tmp_path / "run" / "config.yaml")
     error = fit_error(capsys, tmp_path, "--seed", 4)
     assert "other options (seed: 3, not 4)" in error
 
@@ -100,18 +101,18 @@ def test_another_command_does_not_take_over_a_run_that_has_just_begun(capsys, tm
     run = tmp_path / "run"
     run.mkdir()
     with locked(run, "trains"):
-        write_config(FitOptions(out=run, seed=3), run / "config.yaml")
+        write_config(build(FitOptions, out=run, seed=3), run / "config.yaml")
         assert "other options (seed: 3, not 4)" in fit_error(capsys, tmp_path, "--seed", 4)
-    assert read_config(run / "config.yaml").seed == 3
-    claim_run(FitOptions(out=run, seed=4), open_run(FitOptions(out=run, seed=4)))
-    assert read_config(run / "config.yaml").seed == 4
+    assert read_config(run / "config.yaml").run.seed == 3
+    claim_run(build(FitOptions, out=run, seed=4), open_run(build(FitOptions, out=run, seed=4)))
+    assert read_config(run / "config.yaml").run.seed == 4
 
 
 def test_a_run_folder_whose_first_file_was_not_written_to_its_end(tmp_path):
     (tmp_path / "partial-config.yaml").write_text("dataset: de")
-    options = FitOptions(out=tmp_path, seed=4)
+    options = build(FitOptions, out=tmp_path, seed=4)
     claim_run(options, open_run(options))
-    assert read_config(tmp_path / "config.yaml").seed == 4
+    assert read_config(tmp_path / "config.yaml").run.seed == 4
     assert not (tmp_path / "partial-config.yaml").exists()
 
 
@@ -130,7 +131,7 @@ def test_run_folder_that_cannot_be_written(capsys, tmp_path):
 
 def test_a_run_of_before_an_option_of_the_preset_was_there(tmp_path):
     file = tmp_path / "config.yaml"
-    write_config(FitOptions(), file)
+    write_config(build(FitOptions), file)
     file.write_text(re.sub(r"^(short_side|epochs): .*\n", "", file.read_text(), flags=re.MULTILINE))
     with pytest.raises(UserError, match=r"older version and lacks epochs, short_side: add what"):
         read_config(file)
@@ -208,7 +209,8 @@ def test_names_of_files_may_be_of_any_bytes():
 
 
 def test_config_file_repeats_the_options(tmp_path):
-    options = FitOptions(
+    options = build(
+        FitOptions,
         dataset="hmdb51",
         data_dir=tmp_path,
         split=3,
@@ -222,7 +224,7 @@ def test_config_file_repeats_the_options(tmp_path):
     assert read_config(file) == options
     assert cli.parse(FitOptions, ["--config", str(file)]) == options
     changed = cli.parse(FitOptions, ["--config", str(file), "--split", "1"])
-    assert (changed.split, changed.seed) == (1, 7)
+    assert (changed.split, changed.run.seed) == (1, 7)
 
 
 @pytest.mark.parametrize("command", ["fit", "evaluate", "predict", "experiments"])

@@ -21,12 +21,14 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import sys
 from pathlib import Path
-import training
+from fstcn_keras.process import set_up_process
+set_up_process(tensorflow=True)
 import keras, numpy as np, tensorflow as tf
 from fstcn_keras import fstcn
 from fstcn_keras.config import preset_config
+from fstcn_keras.runs import RunFolder
 from training.data.collections import Video
-from training.data.samplers import CenterDraws, ClipPairs, TrainingDraws
+from training.data.samplers import CenterSampler, ClipPairs, TrainingSampler
 from training.data.preparation import prepare_store
 from training.distribution import describe, device_strategy
 from training.loop import Stage, train
@@ -47,15 +49,16 @@ store = prepare_store(root / "store", root, paths, short_side=120, encoding="raw
 sample = ClipPairs(preset_config("small", **small))
 with strategy.scope():
     model = fstcn(num_classes=3, preset="small", paths=("temporal",), **small)
+    tcl = model.head.get_layer("tcl")
     optimizer = build_optimizer("sgd", learning_rate=0.1, warmup_steps=0, total_steps=6,
-                                rates={model.get_layer("tcl").trainable_variables[0].path: 0.1})
+                                rates={tcl.trainable_variables[0].path: 0.1})
     optimizer.build(model.trainable_variables)
 stage = Stage(name="global", model=model, optimizer=optimizer,
-              draws=TrainingDraws(store, videos, sample, seed=[0]),
-              held_out=CenterDraws(store, videos[:5], sample),
+              sampler=TrainingSampler(store, videos, sample, seed=[0]),
+              held_out=CenterSampler(store, videos[:5], sample),
               epochs=2, steps_per_epoch=3, batch_size=4)
 run.mkdir(exist_ok=True)
-train(stage, strategy, run, minutes=100)
+train(stage, strategy, RunFolder(run), minutes=100)
 """
 
 

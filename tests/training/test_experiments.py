@@ -1,7 +1,6 @@
 """The paper's tables from score files, and whole runs over splits and rows, on tiny videos."""
 
 import csv
-import dataclasses
 import gc
 import json
 from pathlib import Path
@@ -12,10 +11,11 @@ import pytest
 from tests.training.test_cli import error_of
 from tests.training.test_scores import change, loop_top1, write_run
 from tests.videos import noise, write_video
-from training import cli, evaluate, experiments, fit
+from training import cli, evaluate, experiments, fit, fitting
 from training.data import collections
 from training.experiments import ExperimentOptions, networks
 from training.options import FitOptions, write_config
+from training.parts import build, replaced
 from training.tables import training_text
 
 # rows of Table 2 as the paper prints them: UCF-101, HMDB-51; and what of ours stands beside
@@ -56,8 +56,8 @@ def finished_runs(out: Path, *arguments: str, num_videos: int = 30) -> Experimen
     """Score files of all runs that the table needs, as if they had been trained."""
     options = cli.parse(ExperimentOptions, [*arguments, "--out", str(out)])
     for number, ((_, split), run) in enumerate(networks(options).items()):
-        write_run(run.out, split=split, num_videos=num_videos, seed=number)
-        write_config(run, run.out / "config.yaml")
+        write_run(run.run.out, split=split, num_videos=num_videos, seed=number)
+        write_config(run, run.run_folder().config)
     return options
 
 
@@ -103,19 +103,19 @@ def test_table_1_is_the_temporal_path_with_three_choices_of_kernels(tmp_path):
 
 
 def test_tables_share_their_runs():
-    one = networks(ExperimentOptions(table="table1", split=2))
-    two = networks(ExperimentOptions(table="table2", split="all"))
+    one = networks(build(ExperimentOptions, table="table1", split=2))
+    two = networks(build(ExperimentOptions, table="table2", split="all"))
     assert len(one) == 3
     assert len(two) == 3 * 3
     assert one["temporal-3-5", 2] == two["temporal-3-5", 2]
-    assert one["temporal-3-5", 2].out == Path("runs/experiments-demo-small/temporal-3-5/split2")
+    assert one["temporal-3-5", 2].run.out == Path("runs/experiments-demo-small/temporal-3-5/split2")
 
 
 def test_table_3_collects_the_runs_of_every_data_set(tmp_path):
     finished_runs(tmp_path / "experiments", "table2", "--split", "all")
     other = write_run(tmp_path / "other", dataset="hmdb51", split=3, seed=9)
-    write_config(FitOptions(split=3, preset="squeeze"), other / "config.yaml")
-    experiments.main(ExperimentOptions(table="table3", out=tmp_path))
+    write_config(build(FitOptions, split=3, preset="squeeze"), other / "config.yaml")
+    experiments.main(build(ExperimentOptions, table="table3", out=tmp_path))
     rows = read_table(tmp_path / "table3.csv")
     network = "experiments/spatial-temporal-3-5"
     assert [(row["run"], row["dataset"], row["splits"], row["fusion"]) for row in rows] == [
@@ -133,7 +133,7 @@ def test_table_3_collects_the_runs_of_every_data_set(tmp_path):
 def test_table_3_does_not_average_over_different_options(tmp_path, capsys):
     options = finished_runs(tmp_path, "table2", "--split", "all")
     run = networks(options)["spatial-temporal-3-5", 2]
-    write_config(dataclasses.replace(run, seed=3), run.out / "config.yaml")
+    write_config(replaced(run, seed=3), run.run_folder().config)
     arguments = ("table3", "--out", tmp_path)
     error = error_of(capsys, experiments.main, ExperimentOptions, *arguments)
     assert "were trained with different options: seed: 0, not 3" in error
@@ -141,7 +141,7 @@ def test_table_3_does_not_average_over_different_options(tmp_path, capsys):
 
 def test_rows_of_other_videos_are_not_put_side_by_side(tmp_path, capsys):
     options = finished_runs(tmp_path, "table2", "--split", "1", num_videos=4)
-    run = networks(options)["temporal-3-5", 1].out
+    run = networks(options)["temporal-3-5", 1].run.out
     change(run, paths=np.array(["jump/0.avi", "run/1.avi", "wave/2.avi", "jump/8.avi"]))
     arguments = ("table2", "--out", tmp_path)
     error = error_of(capsys, experiments.main, ExperimentOptions, *arguments)
@@ -188,7 +188,7 @@ def living_graphs() -> int:
 
 def test_all_splits_interrupted_and_gone_on_with(data, tmp_path, capsys, monkeypatch):
     options = arguments(data, tmp_path / "all", "--paths", "spatial", "--split", "all")
-    train_stages, graphs = fit.train_stages, living_graphs()
+    train_stages, graphs = fitting.train_stages, living_graphs()
 
     def interrupted_in_split_2(options, *more):
         if options.split == 2:
@@ -196,7 +196,7 @@ def test_all_splits_interrupted_and_gone_on_with(data, tmp_path, capsys, monkeyp
         return train_stages(options, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "train_stages", interrupted_in_split_2)
+        patch.setattr(fitting, "train_stages", interrupted_in_split_2)
         with pytest.raises(SystemExit) as stopped:
             cli.run(fit.main, FitOptions, options)
     assert stopped.value.code == 130
@@ -219,7 +219,7 @@ def test_all_splits_interrupted_and_gone_on_with(data, tmp_path, capsys, monkeyp
         assert summary["splits"][split]["video"] == metrics["video"]
         assert summary["splits"][split]["clip"]["sci"] == metrics["clip"]
         with np.load(run / "scores.npz") as arrays:
-            listed = collections.folder(data, split=int(split))
+            listed = collections.read_folder(data, split=int(split))
             assert set(arrays["paths"]) < {video.path for video in listed.videos}
 
     alone = arguments(data, tmp_path / "alone", "--paths", "spatial", "--split", "3")
@@ -243,7 +243,7 @@ def test_table_2_is_trained_once(data, tmp_path, capsys, monkeypatch):
         assert float(row["ours"]) == pytest.approx(loop_top1(run, "video", row["fusion"]))
         assert (row["dataset"], row["clips"], row["crops"]) == ("folder", "1", "18")
     assert len(list(tmp_path.glob("*/split1/model.keras"))) == 3
-    monkeypatch.setattr(fit, "train_stages", None)
+    monkeypatch.setattr(fitting, "train_stages", None)
     text = (tmp_path / "table2.md").read_text()
     cli.run(experiments.main, ExperimentOptions, options)
     assert (tmp_path / "table2.md").read_text() == text
@@ -274,7 +274,7 @@ def table2(out: Path) -> list[str]:
 def test_a_table_names_lower_scls_that_are_not_the_presets_and_what_auto_meant(tmp_path):
     options = finished_runs(tmp_path, "table2", "--scl", "resnet50v2", "--warmup-epochs", "1")
     for run in networks(options).values():
-        write_config(dataclasses.replace(run, precision="mixed_bfloat16"), run.out / "config.yaml")
+        write_config(replaced(run, precision="mixed_bfloat16"), run.run_folder().config)
     experiments.main(options)
     text = (tmp_path / "table2.md").read_text()
     assert "preset small with scl resnet50v2; recipe modern with warmup_epochs 1.0" in text
@@ -282,5 +282,7 @@ def test_a_table_names_lower_scls_that_are_not_the_presets_and_what_auto_meant(t
 
 
 def test_a_recipe_names_what_the_weights_started_from():
-    assert "from imagenet; seed 3" in training_text(FitOptions(scl_weights="imagenet", seed=3))
-    assert "from random weights; seed 0" in training_text(FitOptions())
+    assert "from imagenet; seed 3" in training_text(
+        build(FitOptions, scl_weights="imagenet", seed=3)
+    )
+    assert "from random weights; seed 0" in training_text(build(FitOptions))

@@ -2,9 +2,10 @@
 
 import pytest
 
-from training.cli import UserError
+from fstcn_keras.runs import RunFolder
 from training.data.collections import Video
-from training.leakage import check_unseen, record_seen
+from training.errors import UserError
+from training.leakage import check_leakage, record_training_videos
 
 
 def videos(*paths: str) -> list[Video]:
@@ -12,29 +13,31 @@ def videos(*paths: str) -> list[Video]:
 
 
 def test_videos_that_change_after_training_has_begun(tmp_path):
-    record_seen(tmp_path, train=videos("a", "b"), held_out=videos("c"))
-    record_seen(tmp_path, train=videos("a"), held_out=videos("b"))  # nothing is trained yet
+    record_training_videos(RunFolder(tmp_path), train=videos("a", "b"), held_out=videos("c"))
+    record_training_videos(
+        RunFolder(tmp_path), train=videos("a"), held_out=videos("b")
+    )  # nothing is trained yet
     (tmp_path / "checkpoints").mkdir()
-    record_seen(tmp_path, train=videos("a"), held_out=videos("b"))
+    record_training_videos(RunFolder(tmp_path), train=videos("a"), held_out=videos("b"))
     with pytest.raises(UserError, match=r"2 came, went or changed sides, e\.g\. b"):
-        record_seen(tmp_path, train=videos("a", "b"), held_out=videos("d"))
+        record_training_videos(RunFolder(tmp_path), train=videos("a", "b"), held_out=videos("d"))
 
 
 def test_no_video_of_training_is_tested(tmp_path):
-    check_unseen(tmp_path, videos("a"))
-    record_seen(tmp_path, train=videos("a", "\udc80"), held_out=videos("c"))
-    check_unseen(tmp_path, videos("a"))  # nothing is trained yet
+    check_leakage(RunFolder(tmp_path), videos("a"))
+    record_training_videos(RunFolder(tmp_path), train=videos("a", "\udc80"), held_out=videos("c"))
+    check_leakage(RunFolder(tmp_path), videos("a"))  # nothing is trained yet
     (tmp_path / "checkpoints").mkdir()
-    check_unseen(tmp_path, videos("b", "d"))
-    for seen in ("c", "\udc80"):
+    check_leakage(RunFolder(tmp_path), videos("b", "d"))
+    for path in ("c", "\udc80"):
         with pytest.raises(UserError, match="was trained on 1 of the test videos"):
-            check_unseen(tmp_path, videos("b", seen))
+            check_leakage(RunFolder(tmp_path), videos("b", path))
 
 
 def test_a_trained_run_whose_list_of_videos_is_damaged_or_gone_says_so(tmp_path):
     (tmp_path / "model.keras").touch()
     with pytest.raises(UserError, match=r"training_videos\.json is missing: .* train anew"):
-        check_unseen(tmp_path, videos("a"))
+        check_leakage(RunFolder(tmp_path), videos("a"))
     (tmp_path / "training_videos.json").write_text("{")
     with pytest.raises(UserError, match=r"training_videos\.json is damaged .* train anew"):
-        check_unseen(tmp_path, videos("a"))
+        check_leakage(RunFolder(tmp_path), videos("a"))

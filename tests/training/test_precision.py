@@ -1,17 +1,16 @@
 """Gradients in mixed precision against float32 ones, and the precision that a run keeps."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from fstcn_keras import fstcn
+from training.claims import open_run
 from training.cli import UserError
 from training.distribution import fast_precision, with_precision
-from training.fit import open_run
 from training.options import FitOptions, write_config
+from training.parts import build, replaced
 from training.stages import dtype_policy
 
 
@@ -49,12 +48,12 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def test_a_run_keeps_the_precision_that_auto_meant(tmp_path):
-    auto = FitOptions(out=tmp_path)
-    assert with_precision(auto).precision == fast_precision()
-    other = dataclasses.replace(auto, precision="mixed_float16")
+    auto = build(FitOptions, out=tmp_path)
+    assert with_precision(auto).run.precision == fast_precision()
+    other = replaced(auto, precision="mixed_float16")
     assert with_precision(other) == other
     (tmp_path / "checkpoints").mkdir()
     write_config(other, tmp_path / "config.yaml")
-    assert open_run(auto) == tmp_path  # the devices are not known yet
+    assert open_run(auto).path == tmp_path  # the devices are not known yet
     with pytest.raises(UserError, match=r"other options \(precision: mixed_float16, "):
         open_run(with_precision(auto))

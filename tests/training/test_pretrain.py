@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from fstcn_keras import fstcn
-from fstcn_keras.backbones.registry import SCLS, lower_scls
 from fstcn_keras.config import PRESETS
 from fstcn_keras.weights import load_weights, source_videos
 from tests.training.test_cli import error_of
 from tests.videos import noise, write_video
 from training import cli, fit, prepare, pretrain
-from training.options import FitOptions, open_data
+from training.data.splits import open_data
+from training.options import FitOptions
 from training.prepare import PrepareOptions
 from training.pretrain import PretrainOptions
 
@@ -129,7 +129,7 @@ def test_a_run_goes_on_to_the_same_weights_with_the_same_images(run, images, tmp
         np.testing.assert_array_equal(values, expected[name], err_msg=name)
 
 
-def test_weights_that_have_seen_test_videos(run, videos, tmp_path, capsys):
+def test_weights_that_leak_test_videos(run, videos, tmp_path, capsys):
     """Frames of one split's training videos may be of another's test videos."""
     assert source_videos(run / "weights.h5") == []  # its images are no frames of videos
     frames = tmp_path / "frames"
@@ -149,7 +149,8 @@ def test_weights_that_have_seen_test_videos(run, videos, tmp_path, capsys):
 
 def paths(videos: Path, side: str, options: list[str]) -> set[str]:
     chosen = cli.parse(FitOptions, options)
-    dataset, _ = open_data(chosen, videos / "store", short_side=PRESETS["small"].short_side)
+    short_side = PRESETS["small"].short_side
+    dataset, _ = open_data(chosen.collection, chosen.split, videos / "store", short_side=short_side)
     return {video.path for video in dataset.side(side)}
 
 
@@ -160,7 +161,7 @@ def test_the_network_takes_the_weights_by_name(run):
     assert report.layers == layers
     assert report.unused == ()
     expected = tensors(run / "weights.h5")
-    for variable in model.get_layer("parallel_scl").weights:
+    for variable in model.frame_encoder.get_layer("parallel_scl").weights:
         assert any(np.array_equal(variable, values) for values in expected.values())
 
 
@@ -168,7 +169,7 @@ def test_the_network_takes_the_weights_by_name(run):
 def mobile_weights(tmp_path_factory):
     """Of a whole random network, in the format of Keras Applications."""
     file = tmp_path_factory.mktemp("weights") / "mobilenet.h5"
-    network = SCLS["mobilenetv3small"].build.network(weights=None)
+    network = keras.applications.MobileNetV3Small(include_top=False, weights=None)
     network.get_layer("conv_bn").moving_mean.assign(np.full(16, 0.25))
     network.save(file)
     return file
@@ -177,8 +178,8 @@ def mobile_weights(tmp_path_factory):
 def test_fit_with_the_layers_of_another_network(videos, mobile_weights, tmp_path):
     more = ("--scl", "mobilenetv3small", "--scl-weights", str(mobile_weights))
     cli.run(fit.main, FitOptions, fit_arguments(videos, tmp_path / "run", *more))
-    scl = lower_scls(keras.saving.load_model(tmp_path / "run" / "model.keras"))
-    normalization = scl.get_layer("conv_bn")
+    backbone = keras.saving.load_model(tmp_path / "run" / "model.keras").backbone
+    normalization = backbone.get_layer("conv_bn")
     gamma, beta, moving_mean, _ = normalization.get_weights()
     assert not normalization.trainable
     np.testing.assert_array_equal(gamma, np.ones(16))
@@ -186,8 +187,8 @@ def test_fit_with_the_layers_of_another_network(videos, mobile_weights, tmp_path
     np.testing.assert_array_equal(moving_mean, np.full(16, 0.25))
     before = tensors(mobile_weights)
     kernel = next(value for name, value in before.items() if value.shape == (3, 3, 3, 16))
-    assert np.any(scl.get_layer("conv").get_weights()[0] != kernel)  # fine-tuned
-    assert scl.get_layer("feature_scale").get_weights()[0] > 2  # random features are faint
+    assert np.any(backbone.get_layer("conv").get_weights()[0] != kernel)  # fine-tuned
+    assert backbone.get_layer("feature_scale").get_weights()[0] > 2  # random features are faint
 
 
 def test_weights_of_another_network(run, videos, mobile_weights, tmp_path, capsys):

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no real videos in {D
 
 
 def test_a_part_of_hmdb51_with_its_official_split():
-    dataset = collections.hmdb51(DATA / "hmdb21", split=1)
+    dataset = collections.read_hmdb51(DATA / "hmdb21", split=1)
     assert len(dataset.classes) == 21
     assert (len(dataset.side("train")), len(dataset.side("test"))) == (665, 257)
     assert dataset.missing == ()
@@ -23,7 +23,7 @@ def test_a_part_of_hmdb51_with_its_official_split():
 @pytest.mark.parametrize(("split", "train", "test"), [(1, 608, 320), (2, 622, 306), (3, 626, 302)])
 def test_a_part_of_hmdb51_with_lists_by_source(split, train, test):
     lists = DATA / "hmdb21" / "group_splits"
-    dataset = collections.hmdb51(DATA / "hmdb21", splits_dir=lists, split=split)
+    dataset = collections.read_hmdb51(DATA / "hmdb21", splits_dir=lists, split=split)
     assert (len(dataset.side("train")), len(dataset.side("test"))) == (train, test)
     assert {v.group for v in dataset.side("train")}.isdisjoint(
         v.group for v in dataset.side("test")
@@ -32,7 +32,7 @@ def test_a_part_of_hmdb51_with_lists_by_source(split, train, test):
 
 def test_the_full_lists_on_a_part_of_the_classes():
     lists = DATA / "splits" / "testTrainMulti_7030_splits"
-    dataset = collections.hmdb51(DATA / "hmdb21", splits_dir=lists, split=1)
+    dataset = collections.read_hmdb51(DATA / "hmdb21", splits_dir=lists, split=1)
     assert len(dataset.classes) == 21
     assert (len(dataset.side("train")), len(dataset.side("test"))) == (665, 257)
     assert len(dataset.missing) > 0

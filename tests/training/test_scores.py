@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fstcn_keras.runs import RunFolder
 from training import scores, splits
 from training.cli import UserError
 from training.scores import check_same_videos, read_result
@@ -85,7 +86,7 @@ def test_accuracies_by_hand():
 @pytest.mark.parametrize("method", ["sci", "average", "single"])
 def test_accuracies_of_a_score_file_against_loops(tmp_path, level, method):
     run = write_run(tmp_path / "run", num_videos=40)
-    result = read_result(run)
+    result = read_result(RunFolder(run))
     assert result.accuracies[level][method]["top1"] == pytest.approx(loop_top1(run, level, method))
     assert result.class_of["run/1.avi"] == "run"
     assert len(result.class_of) == 40
@@ -106,7 +107,7 @@ def test_mean_and_deviation_over_splits_by_hand(tmp_path):
         )
         views = np.broadcast_to(np.float32(rows)[:, None, None], (2, 2, 18, 2))
         change(run, scores=views, labels=np.zeros(2, int))
-    splits.summarise(tmp_path)
+    splits.summarise(RunFolder(tmp_path))
     summary = json.loads((tmp_path / "splits.json").read_text())
     for level in ("video", "clip"):
         for method in ("sci", "average", "single"):
@@ -124,7 +125,7 @@ def test_the_summary_is_printed(tmp_path, capsys):
     for split in (1, 2, 3):
         run = write_run(tmp_path / f"split{split}", split=split, num_videos=10, seed=split)
         values.append(100 * loop_top1(run, "clip", "average"))
-    splits.summarise(tmp_path)
+    splits.summarise(RunFolder(tmp_path))
     rows = capsys.readouterr().out.splitlines()
     assert "10 + 10 + 10 test videos of 3 classes, 2 clips x 18 crops" in rows[0]
     row = next(row for row in rows if "clip, averaging its crops" in row)
@@ -135,7 +136,7 @@ def test_the_summary_is_printed(tmp_path, capsys):
 
 def error_of_two(one: Path, other: Path) -> str:
     with pytest.raises(UserError) as error:
-        check_same_videos([read_result(one), read_result(other)])
+        check_same_videos([read_result(RunFolder(one)), read_result(RunFolder(other))])
     assert str(one) in str(error.value)
     assert str(other) in str(error.value)
     return str(error.value)
@@ -145,7 +146,7 @@ def test_runs_of_the_same_videos_may_be_compared(tmp_path):
     one, other = (write_run(tmp_path / name, seed=n) for n, name in enumerate("ab"))
     with np.load(other / "scores.npz") as arrays:
         change(other, **{name: array[::-1] for name, array in arrays.items()})  # another order
-    check_same_videos([read_result(one), read_result(other)])
+    check_same_videos([read_result(RunFolder(one)), read_result(RunFolder(other))])
 
 
 def test_other_videos(tmp_path):
@@ -198,17 +199,17 @@ def test_splits_of_other_classes_are_not_averaged(tmp_path):
     for split, last in enumerate(("wave", "wave", "walk"), start=1):
         write_run(tmp_path / f"split{split}", split=split, classes=("jump", "run", last))
     with pytest.raises(UserError, match=r"split1 and .*split3 are of different classes: 1 only in"):
-        splits.summarise(tmp_path)
+        splits.summarise(RunFolder(tmp_path))
 
 
 def test_damaged_or_foreign_scores(tmp_path):
     run = write_run(tmp_path / "run")
     change(run, labels=np.zeros(4, int))
     with pytest.raises(UserError, match=r"labels \(4,\) .* training.evaluate .*run' makes them"):
-        read_result(run)
+        read_result(RunFolder(run))
     (run / "scores.npz").write_bytes(b"PK half a file")
     with pytest.raises(UserError, match=r"results of .*run cannot be read"):
-        read_result(run)
+        read_result(RunFolder(run))
     (run / "scores.npz").unlink()
     with pytest.raises(UserError, match="No such file"):
-        read_result(run)
+        read_result(RunFolder(run))

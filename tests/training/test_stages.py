@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras import auxiliary_classifier
+from fstcn_keras.runs import RunFolder
 from fstcn_keras.weights import named_layers, save_weights
 from tests.videos import noise, write_video
 from training import loop, stages
@@ -13,6 +14,7 @@ from training.data.collections import Video
 from training.data.preparation import prepare_store
 from training.distribution import device_strategy
 from training.options import FitOptions
+from training.parts import build
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def videos(tmp_path_factory):
 
 def options(**changes) -> FitOptions:
     common = {"batch_size": 3, "precision": "float32", "epochs": 1, "auxiliary_epochs": 1}
-    return FitOptions(**common | changes)
+    return build(FitOptions, **common | changes)
 
 
 def weights(model: keras.Model) -> dict[str, list[np.ndarray]]:
@@ -43,14 +45,14 @@ def test_every_tensor_of_the_global_stage_changes_and_gets_a_gradient(videos, tm
     chosen = options(optimizer="sgd", weight_decay=0.0, dropout=0.0, learning_rate=0.1, epochs=2)
     strategy = device_strategy(batch_size=3)
     with strategy.scope():
-        stage = stages.clip_stage("global", chosen, videos, tmp_path, before=None)
+        stage = stages.clip_stage("global", chosen, videos, RunFolder(tmp_path), before=None)
     model = stage.model
     assert "tcl" in weights(model)
     assert "parallel_scl" in weights(model)
     before = [variable.numpy().copy() for variable in model.trainable_variables]
     velocities = stage.optimizer.variables[1:]
     assert len(velocities) == len(before) == 29
-    loop.train(stage, strategy, tmp_path, minutes=100)
+    loop.train(stage, strategy, RunFolder(tmp_path), minutes=100)
     for variable, old, velocity in zip(model.trainable_variables, before, velocities, strict=True):
         assert (variable.numpy() != old).any(), variable.path
         assert np.abs(velocity.numpy()).max() > 0, variable.path  # without weight decay: gradient
@@ -63,9 +65,9 @@ def test_paper_fixes_pre_trained_layers_in_stage_two_but_the_last_three(videos, 
     chosen = options(recipe="paper", scl_weights=tmp_path / "stage1.h5", auxiliary_rate=0.1)
     strategy = device_strategy(batch_size=3)
     with strategy.scope():
-        stage = stages.auxiliary_stage(chosen, videos, tmp_path)
+        stage = stages.auxiliary_stage(chosen, videos, RunFolder(tmp_path))
     assert all(same(weights(source)[name], value) for name, value in weights(stage.model).items())
-    loop.train(stage, strategy, tmp_path, minutes=100)
+    loop.train(stage, strategy, RunFolder(tmp_path), minutes=100)
     changed = {
         name
         for name, value in weights(stage.model).items()
@@ -74,7 +76,9 @@ def test_paper_fixes_pre_trained_layers_in_stage_two_but_the_last_three(videos, 
     assert changed == {"spatial_fc", "spatial_features"}
     assert len(weights(source)) == 7
     with strategy.scope():
-        following = stages.clip_stage("global", chosen, videos, tmp_path, before=stage.model)
+        following = stages.clip_stage(
+            "global", chosen, videos, RunFolder(tmp_path), before=stage.model
+        )
     for name, value in weights(stage.model).items():
         assert same(weights(following.model)[name], value), name
         assert named_layers(following.model)[name].trainable
@@ -90,15 +94,17 @@ def test_the_head_learns_first_and_the_whole_network_goes_on_from_it(videos, tmp
     assert stages.configured_stages(chosen) == ["auxiliary", "head", "global"]
     strategy = device_strategy(batch_size=3)
     with strategy.scope():
-        head = stages.clip_stage("head", chosen, videos, tmp_path, before=None)
+        head = stages.clip_stage("head", chosen, videos, RunFolder(tmp_path), before=None)
     assert (head.epochs, head.steps_per_epoch) == (2, 2)
     assert float(head.optimizer.learning_rate) <= 0.01
     random = weights(head.model)
-    loop.train(head, strategy, tmp_path, minutes=100)
+    loop.train(head, strategy, RunFolder(tmp_path), minutes=100)
     for name, value in weights(head.model).items():
         assert same(random[name], value) == (name in weights(source)), name
     with strategy.scope():
-        following = stages.clip_stage("global", chosen, videos, tmp_path, before=head.model)
+        following = stages.clip_stage(
+            "global", chosen, videos, RunFolder(tmp_path), before=head.model
+        )
     for one, other in zip(head.model.weights, following.model.weights, strict=True):
         np.testing.assert_array_equal(one, other)  # the classifier too
     assert all(layer.trainable for layer in named_layers(following.model).values())
@@ -125,9 +131,9 @@ def test_slow_layers_move_by_their_share_of_the_rate(videos, tmp_path):
         )
         strategy = device_strategy(batch_size=6)
         with strategy.scope():
-            stage = stages.auxiliary_stage(chosen, videos, tmp_path)
+            stage = stages.auxiliary_stage(chosen, videos, RunFolder(tmp_path))
         before = weights(stage.model)
-        loop.train(stage, strategy, tmp_path / str(rate), minutes=100)
+        loop.train(stage, strategy, RunFolder(tmp_path / str(rate)), minutes=100)
         steps[rate] = {
             name: value[0] - before[name][0] for name, value in weights(stage.model).items()
         }
@@ -142,7 +148,7 @@ def test_a_network_of_one_path_or_without_epochs_has_no_second_stage(videos, tmp
     for number, changes in enumerate(({"paths": ("temporal",)}, {"auxiliary_epochs": 0})):
         run = tmp_path / str(number)
         run.mkdir()
-        model = stages.train_stages(options(**changes), videos, strategy, run)
+        model = stages.train_stages(options(**changes), videos, strategy, RunFolder(run))
         assert "stage auxiliary" not in capsys.readouterr().out
         assert [file.name for file in (run / "checkpoints").iterdir()] == ["global-00000002.npz"]
         assert model.output_shape == (None, 2)

@@ -44,7 +44,7 @@ class Report:
 
     @property
     def healthy(self) -> bool:
-        """Whether there is no finding of severity error."""
+        """Returns whether there is no finding of severity error."""
         return all(finding.severity != "error" for finding in self.findings)
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class Report:
         return "\n".join(lines)
 
     def to_json(self) -> dict:
-        """The same as plain data."""
+        """Returns the same as plain data."""
         return {"healthy": self.healthy, **dataclasses.asdict(self)}
 
 

@@ -5,14 +5,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from training.cli import UserError
+from training.errors import UserError
 
 _UCF_GROUP = re.compile(r"^(v_.+_g\d+)_c\d+$")
 _HMDB_SOURCE = re.compile(r"^(.+)_(?:f|u|h|l)_(?:cm|nm)_np\d+_(?:fr|ba|le|ri)_(?:goo|med|bad)_\d+$")
 
 
-def group_of(path: str) -> str:
-    """The source that a video was cut from, as its file name tells.
+def source_group(path: str) -> str:
+    """Returns the source that a video was cut from, as its file name tells.
 
     UCF-101: `v_CLASS_gNN_cMM`, the group is `v_CLASS_gNN`. HMDB-51:
     `SOURCE_CLASS_f_cm_np1_fr_med_0`, the group is `SOURCE_CLASS`. Any other name is a group of
@@ -23,8 +23,10 @@ def group_of(path: str) -> str:
     return match.group(1) if match else stem
 
 
-def hold_out(items: Iterable[tuple[str, str, str]], *, fraction: float, salt: str) -> set[str]:
-    """Paths of about `fraction` of every class, whole groups at a time.
+def held_out_paths(
+    items: Iterable[tuple[str, str, str]], *, fraction: float, salt: str
+) -> set[str]:
+    """Returns the paths of about `fraction` of every class, whole groups at a time.
 
     Groups are taken in an order that depends on the salt and their names alone, so the same
     list gives the same answer on every machine. A class of one group keeps it.

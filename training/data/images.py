@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fstcn_keras.files import atomic_write_text
-from training.cli import UserError
 from training.data.collections import Video
-from training.data.groups import group_of
+from training.data.groups import source_group
 from training.data.store import FrameStore, StoredVideo, StoreError, encode_jpeg
+from training.errors import UserError
 from training.parallel import map_processes
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -40,7 +40,7 @@ class ImageFolder(FrameStore):
         self._short_side = short_side
 
     def raw_frames(self, path: str, indices: Iterable[int]) -> Iterator[np.ndarray]:
-        """The image, once for each index, uint8 `(height, width, 3)`.
+        """Yields the image, once for each index, uint8 `(height, width, 3)`.
 
         Raises:
             StoreError: if the file is not what it was when the facts were found.
@@ -94,7 +94,7 @@ def read_image(file: Path, *, short_side: int) -> np.ndarray:
 
 
 def index_images(folder: Path, index: Path, *, short_side: int) -> dict[str, StoredVideo]:
-    """Facts of every file in the folder's sub-folders, by path; unusable ones with the reason.
+    """Examines every file in the folder's sub-folders; returns facts by path.
 
     Every image is decoded once, on all cores. The facts are kept, so that a training that goes
     on later has the same images in the same order.
@@ -167,16 +167,16 @@ def _write_index(index: Path, rows: Iterable[Sequence]):
     atomic_write_text(index, text.getvalue())
 
 
-def source_of(path: str) -> str:
-    """What an image was taken from: the group of its video, or what its own name tells.
+def image_source(path: str) -> str:
+    """Returns what an image was taken from: its video's group, or what its own name tells.
 
-    Images of one source stay on one side of a held-out share, see `groups.group_of`.
+    Images of one source stay on one side of a held-out share, see `groups.source_group`.
     """
-    return group_of(_FRAME.sub("", path))
+    return source_group(_FRAME.sub("", path))
 
 
-def video_of(path: str) -> str | None:
-    """Path of the video that `write_frames` took an image from; `None` of other images."""
+def source_video(path: str) -> str | None:
+    """Returns the path of the video that `write_frames` took an image from, or `None`."""
     video = _FRAME.sub("", path)
     return video if video != path else None
 

@@ -14,7 +14,7 @@ MAX_DISTANCE = 11  # bits; with one band more than that, two near hashes share a
 
 
 def frame_hash(image: Image.Image) -> str:
-    """Difference hash of one frame: 64 bits as 16 hexadecimal digits.
+    """Returns the difference hash of one frame: 64 bits as 16 hexadecimal digits.
 
     The frame is shrunk to 9x8 grey pixels; each bit tells whether a pixel is brighter than its
     right neighbour.
@@ -24,13 +24,13 @@ def frame_hash(image: Image.Image) -> str:
 
 
 def video_hash(frame_hashes: Sequence[str]) -> str:
-    """The hashes of the frames at a quarter, a half and three quarters of the video, joined."""
+    """Joins the hashes of the frames at a quarter, a half and three quarters of the video."""
     count = len(frame_hashes)
     return "".join(frame_hashes[count * part // 4] for part in (1, 2, 3))
 
 
 def near_duplicates(hashes: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Pairs of videos that tie all near-duplicates together.
+    """Returns pairs of videos that tie all near-duplicates together.
 
     Two videos are near-duplicates if their hashes differ in at most `MAX_DISTANCE` of 192 bits.
     Hashes are cut into 12 bands of 16 bits; two that differ in 11 bits share at least one band,
@@ -62,7 +62,7 @@ def near_duplicates(hashes: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _sharing_a_band(bits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All pairs of rows of `(n, 24)` uint8 that share a band, in arrays of their indices."""
+    """Yields all pairs of rows of `(n, 24)` uint8 that share a band, as arrays of indices."""
     for band in bits.view(np.uint16).T:
         order = np.argsort(band, kind="stable")
         start = np.arange(len(order))
@@ -75,7 +75,7 @@ def _sharing_a_band(bits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]
 
 
 def clusters(paths: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """The name of each video's cluster: the first path of those that pairs connect."""
+    """Returns the name of each video's cluster: the first path of those that pairs connect."""
     parent = {path: path for path in paths}
 
     def first(path: str) -> str:

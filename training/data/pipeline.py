@@ -1,4 +1,4 @@
-"""tf.data pipelines: the frames that draws name, from the store to uint8 batches."""
+"""tf.data pipelines: what a sampler names, from the store to uint8 batches."""
 
 import contextlib
 import re
@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from training.data.samplers import CenterDraws, TrainingDraws
+from training.data.samplers import CenterSampler, Sample, TrainingSampler
 from training.data.store import StoreError
 
 
@@ -29,15 +29,15 @@ class Share:
 
 
 def training_batches(
-    draws: TrainingDraws, *, batch_size: int, start_step: int = 0, share: Share = Share()
+    sampler: TrainingSampler, *, batch_size: int, start_step: int = 0, share: Share = Share()
 ) -> tf.data.Dataset:
-    """Endless batches of training draws, from any step on, one for each replica of the share.
+    """Yields endless batches of training samples, from any step on, one a replica of the share.
 
-    The same draws give the same batches whatever the parallelism and wherever it starts; what
+    The same sampler gives the same batches whatever the parallelism and wherever it starts; what
     the replicas of one step read together is what one alone would have read.
 
     Args:
-        draws: the sequence of draws.
+        sampler: what to read.
         batch_size: samples of a step over all replicas, a multiple of their number.
         start_step: number of the first step.
         share: the replicas to read for.
@@ -47,13 +47,13 @@ def training_batches(
         `(batch,)` of ones.
     """
     steps = tf.data.Dataset.range(start_step, tf.int64.max // batch_size)
-    return _batches(steps, draws, batch_size, share)
+    return _batches(steps, sampler, batch_size, share)
 
 
 def center_batches(
-    draws: CenterDraws, *, batch_size: int, share: Share = Share()
+    sampler: CenterSampler, *, batch_size: int, share: Share = Share()
 ) -> tf.data.Dataset:
-    """The centre crop of the middle of every video, once.
+    """Yields the centre crop of the middle of every video, once.
 
     The last batch is filled up with entries of weight 0, so that batches divide over devices
     and weighted metrics stay exact.
@@ -61,7 +61,9 @@ def center_batches(
     Returns:
         Batches as `training_batches` gives them.
     """
-    return _batches(tf.data.Dataset.range(-(-len(draws) // batch_size)), draws, batch_size, share)
+    return _batches(
+        tf.data.Dataset.range(-(-len(sampler) // batch_size)), sampler, batch_size, share
+    )
 
 
 @contextlib.contextmanager
@@ -79,7 +81,7 @@ def store_errors_unwrapped():
         raise
 
 
-def _batches(steps, draws, batch_size: int, share: Share) -> tf.data.Dataset:
+def _batches(steps, sampler, batch_size: int, share: Share) -> tf.data.Dataset:
     per_replica = batch_size // share.total
 
     def positions(step):
@@ -88,87 +90,110 @@ def _batches(steps, draws, batch_size: int, share: Share) -> tf.data.Dataset:
 
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    read = {"jpeg": _batches_of_jpegs, "raw": _batches_of_raw}[draws.store.encoding]
-    data = read(steps.flat_map(positions), draws, per_replica)
+    read = {"jpeg": _jpeg_batches, "raw": _raw_batches}[sampler.store.encoding]
+    data = read(steps.flat_map(positions), sampler, per_replica)
     return data.prefetch(2).with_options(options)
 
 
-def _shaped(images, label, weight, draws, leading: tuple[int, ...] = ()):
-    """Names and static shapes for what came out of NumPy."""
+def _shaped(images, label, weight, sampler, leading: tuple[int, ...] = ()):
+    """Gives names and static shapes to what came out of NumPy."""
     inputs = {
         name: tf.ensure_shape(image, (*leading, *shape))
-        for (name, shape), image in zip(draws.sample.shapes().items(), images, strict=True)
+        for (name, shape), image in zip(sampler.layout.shapes().items(), images, strict=True)
     }
     return inputs, tf.ensure_shape(label, leading), tf.ensure_shape(weight, leading)
 
 
-def _batches_of_raw(positions, draws, size: int) -> tf.data.Dataset:
+def _raw_batches(positions, sampler, size: int) -> tf.data.Dataset:
     """Reads, checks and cuts raw frames, a batch in one call: there is nothing to decode."""
 
-    def read_one(draw):
-        frames = draws.store.raw_frames(draw.video.path, draw.indices.tolist())
-        rows = slice(draw.top, draw.top + draw.size)
-        columns = slice(draw.left, draw.left + draw.size)
+    def read_one(sample):
+        frames = sampler.store.raw_frames(sample.video.path, sample.frame_indices.tolist())
+        rows = slice(sample.top, sample.top + sample.size)
+        columns = slice(sample.left, sample.left + sample.size)
         crops = (frame[rows, columns] for frame in frames)
-        return draws.sample.arrange(stack_crops(crops, draw.mirrored, draws))
+        return sampler.layout.arrange(stack_crops(crops, sample.mirrored, sampler))
 
     def read(numbers):
-        drawn = [draws[number] for number in numbers.tolist()]
-        images = [np.empty((size, *shape), np.uint8) for shape in draws.sample.shapes().values()]
-        for place, draw in enumerate(drawn):
-            for batch, image in zip(images, read_one(draw), strict=True):
-                batch[place] = image
-        labels = np.array([draw.video.label for draw in drawn], np.int32)
-        return *images, labels, np.array([draw.weight for draw in drawn], np.float32)
+        samples = [sampler[number] for number in numbers.tolist()]
+        images = [np.empty((size, *shape), np.uint8) for shape in sampler.layout.shapes().values()]
+        for number, sample in enumerate(samples):
+            for batch, image in zip(images, read_one(sample), strict=True):
+                batch[number] = image
+        labels = np.array([sample.video.label for sample in samples], np.int32)
+        return *images, labels, np.array([sample.weight for sample in samples], np.float32)
 
     def load(numbers):
-        outputs = (*[tf.uint8] * len(draws.sample.shapes()), tf.int32, tf.float32)
+        outputs = (*[tf.uint8] * len(sampler.layout.shapes()), tf.int32, tf.float32)
         *images, labels, weights = tf.numpy_function(read, [numbers], outputs, stateful=False)
-        return _shaped(images, labels, weights, draws, (size,))
+        return _shaped(images, labels, weights, sampler, (size,))
 
     return positions.batch(size, drop_remainder=True).map(
         load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
 
 
-def _batches_of_jpegs(positions, draws, size: int) -> tf.data.Dataset:
-    """Reads and checks JPEGs, decodes no more of them than the crop."""
+def _jpeg_batches(positions, sampler, size: int) -> tf.data.Dataset:
+    """Reads and checks JPEGs, decodes hardly more of them than the crop."""
 
     def read(position):
-        draw = draws[int(position)]
-        jpegs = draws.store.read_jpegs(draw.video.path, draw.indices.tolist())
-        window = np.array([draw.top, draw.left, draw.size, draw.size], np.int32)
-        label, weight = np.int32(draw.video.label), np.float32(draw.weight)
-        return np.array(jpegs, object), window, np.bool_(draw.mirrored), label, weight
+        sample = sampler[int(position)]
+        jpegs = sampler.store.read_jpegs(sample.video.path, sample.frame_indices.tolist())
+        window = decoded_window(sample, sampler.store.videos[sample.video.path].width)
+        label, weight = np.int32(sample.video.label), np.float32(sample.weight)
+        jpegs, extra = np.array(jpegs, object), np.int32(sample.left - window[1])
+        return jpegs, window, extra, np.bool_(sample.mirrored), label, weight
 
-    def finish(mirrored, *crops):
-        return draws.sample.arrange(stack_crops(crops, mirrored, draws))
+    def finish(extra, mirrored, *images):
+        crops = (image[:, extra : extra + len(image)] for image in images)
+        return sampler.layout.arrange(stack_crops(crops, mirrored, sampler))
 
     def load(position):
-        outputs = (tf.string, tf.int32, tf.bool, tf.int32, tf.float32)
-        jpegs, window, mirrored, label, weight = tf.numpy_function(
+        outputs = (tf.string, tf.int32, tf.int32, tf.bool, tf.int32, tf.float32)
+        jpegs, window, extra, mirrored, label, weight = tf.numpy_function(
             read, [position], outputs, stateful=False
         )
-        crops = [
-            tf.io.decode_and_crop_jpeg(jpegs[number], window, channels=3)
-            for number in range(draws.sample.num_images)
+        decoded = [
+            decode_window(jpegs[number], window) for number in range(sampler.layout.num_images)
         ]
-        outputs = (tf.uint8,) * len(draws.sample.shapes())
-        images = tf.numpy_function(finish, [mirrored, *crops], outputs, stateful=False)
-        return _shaped(images, label, weight, draws)
+        outputs = (tf.uint8,) * len(sampler.layout.shapes())
+        images = tf.numpy_function(finish, [extra, mirrored, *decoded], outputs, stateful=False)
+        return _shaped(images, label, weight, sampler)
 
     return positions.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(
         size, drop_remainder=True
     )
 
 
-def stack_crops(crops: Iterable[np.ndarray], mirrored: bool, draws) -> np.ndarray:
-    """Square crops as uint8 `(n, crop_size, crop_size, 3)`, resized and mirrored where asked.
+def decoded_window(sample: Sample, width: int) -> np.ndarray:
+    """Returns what `decode_window` takes to hold a sample's crop, int32 `(4,)`.
+
+    It is a column wider on each side, within the frame: the colours of a pixel are interpolated
+    from its neighbours', and at a window's own edges there are none.
+
+    Args:
+        sample: with the crop.
+        width: width of the frame, pixels.
+    """
+    left, right = max(0, sample.left - 1), min(width, sample.left + sample.size + 1)
+    return np.array([sample.top, left, sample.size, right - left], np.int32)
+
+
+def decode_window(jpeg: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """Decodes a window of a JPEG: top, left, height and width.
+
+    But for its first and last columns it holds the pixels that Pillow decodes, to the bit.
+    """
+    return tf.io.decode_and_crop_jpeg(jpeg, window, channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def stack_crops(crops: Iterable[np.ndarray], mirrored: bool, sampler) -> np.ndarray:
+    """Stacks square crops as uint8 `(n, crop_size, crop_size, 3)`, resized and perhaps mirrored.
 
     In NumPy, whose reversed and unsigned arithmetic is faster than that of TensorFlow's ops.
     """
-    size = draws.sample.config.crop_size
-    images = np.empty((draws.sample.num_images, size, size, 3), np.uint8)
+    size = sampler.layout.config.crop_size
+    images = np.empty((sampler.layout.num_images, size, size, 3), np.uint8)
     for target, crop in zip(images, crops, strict=True):
         if len(crop) != size:
             image = Image.fromarray(crop)

@@ -17,7 +17,6 @@ from PIL import Image
 
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.video import VideoError, VideoReader
-from training.cli import UserError
 from training.data.lookalikes import HASH_STEP, frame_hash, video_hash
 from training.data.store import (
     JPEG_QUALITY,
@@ -30,6 +29,7 @@ from training.data.store import (
     read_facts,
     record_file,
 )
+from training.errors import UserError
 from training.locks import locked
 from training.parallel import map_processes
 
@@ -41,8 +41,8 @@ def prepare_store(
 ) -> FrameStore:
     """Decodes what the store does not hold yet, on all cores, and opens it.
 
-    Each video's file is written aside and renamed, so it is whole or not there: stopped at any
-    moment, the next call goes on with the videos that lack. A video whose source has another
+    Each video's file is written atomically, so it is whole or not there: stopped at any time,
+    the next call goes on with the videos that lack. A video whose source has another
     size, or another time of change and other bytes, is decoded again. A second process on the
     same store waits for the first.
 
@@ -113,7 +113,7 @@ def _check_settings(folder: Path, settings: dict):
 
 
 def _is_current(stored: StoredVideo, source: Path, record: Path) -> bool:
-    """Whether the source is the one that was decoded; read only if its time has changed.
+    """Returns whether the source is what was decoded; reads it only if its time has changed.
 
     One that was only touched or copied is read once: its new time becomes that of the record.
     """
@@ -157,16 +157,16 @@ def _reject_killed(job: _Job) -> StoredVideo:
 def _store_video(job: _Job, write: Callable) -> StoredVideo:
     target = record_file(job.folder, job.path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = _aside(target)
+    partial = _partial(target)
     stored = StoredVideo(job.path, 0, 0)
     try:
         stored = _source_facts(job.path, job.root / job.path)
-        stored = write(aside, job, stored)
+        stored = write(partial, job, stored)
     except VideoError as error:
         stored = dataclasses.replace(stored, reason=str(error))
-        with _record_writer(aside) as writer:
+        with _record_writer(partial) as writer:
             writer.write(stored.to_json())
-    aside.replace(target)
+    partial.replace(target)
     return stored
 
 
@@ -180,11 +180,11 @@ def _source_facts(path: str, source: Path) -> StoredVideo:
         raise VideoError(f"cannot be read: {error.strerror}") from error
 
 
-def _write_records(aside: Path, job: _Job, stored: StoredVideo) -> StoredVideo:
+def _write_records(partial: Path, job: _Job, stored: StoredVideo) -> StoredVideo:
     reader = VideoReader(job.root / job.path, short_side=job.short_side)
     height = width = 0
     hashes = []
-    with _record_writer(aside) as writer:
+    with _record_writer(partial) as writer:
         with _frame_writer(job, writer) as write_frame:
             for index, frame in enumerate(reader):
                 image = Image.fromarray(frame)
@@ -208,7 +208,7 @@ def _write_records(aside: Path, job: _Job, stored: StoredVideo) -> StoredVideo:
 
 @contextlib.contextmanager
 def _frame_writer(job: _Job, records: ArrayRecordWriter):
-    """A function that stores one frame; raw frames are there before the facts that count them."""
+    """Yields a function that stores one frame; raw ones are there before their facts."""
     if job.encoding == "jpeg":
 
         def write_jpeg(image: Image.Image):
@@ -218,18 +218,18 @@ def _frame_writer(job: _Job, records: ArrayRecordWriter):
         return
 
     file = raw_file(job.folder, job.path)
-    aside = _aside(file)
+    partial = _partial(file)
     try:
-        with aside.open("wb") as stream:
+        with partial.open("wb") as stream:
 
             def write_raw(image: Image.Image):
                 pixels = image.tobytes()
                 stream.write(pixels + checksum(pixels))
 
             yield write_raw
-        aside.replace(file)
+        partial.replace(file)
     finally:
-        aside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -250,7 +250,7 @@ def _record_writer(file: Path):
         raise StoreError(str(error).split(";")[0]) from error
 
 
-def _aside(file: Path) -> Path:
+def _partial(file: Path) -> Path:
     # of this process alone: another may outlive a parent that was killed
     return file.with_name(f"{file.name}.{os.getpid()}.partial")
 

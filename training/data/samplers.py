@@ -1,4 +1,4 @@
-"""Which frames of which video, cropped where: what a network is shown, as numbers alone."""
+"""Which frames of which video, cropped where: the samples of training, as numbers alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,66 +15,66 @@ from training.data.store import FrameStore, StoredVideo
 
 @dataclass(frozen=True)
 class ClipPairs:
-    """Samples for FSTCN: the frames of a clip and their differences (section 2.2)."""
+    """Lays out samples for FSTCN: the frames of a clip and their differences (section 2.2)."""
 
     config: FSTCNConfig
 
     @property
     def num_images(self) -> int:
-        """Frames of a sample, `2 * l_t`."""
+        """Returns the number of frames of a sample, `2 * l_t`."""
         return 2 * self.config.clip_length
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the network's inputs by name."""
+        """Returns the shapes of the network's inputs by name."""
         size = self.config.crop_size
         shape = (self.config.clip_length, size, size, 3)
         return {"clip": shape, "clip_diff": shape}
 
     def last_start(self, num_frames: int) -> int:
-        """The last start, see `clips.last_start`."""
+        """Returns the last start, see `clips.last_start`."""
         return clips.last_start(num_frames, **self.config.timing())
 
-    def indices(self, start: int, num_frames: int) -> np.ndarray:
-        """Frame numbers `(2 * l_t,)`: the clip's frames, then those subtracted from them."""
+    def frame_indices(self, start: int, num_frames: int) -> np.ndarray:
+        """Returns frame numbers `(2 * l_t,)`: the clip's, then those of what is subtracted."""
         return clips.pair_indices(start, num_frames, **self.config.timing()).ravel()
 
     def arrange(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The inputs, in the order of `shapes`, from the images of `indices`."""
+        """Returns the inputs, in the order of `shapes`, from the images of `frame_indices`."""
         clip, later = np.split(images, 2)
         return clip, clips.absolute_difference(clip, later)
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Samples for the auxiliary classifier: single frames (section 2.3)."""
+    """Lays out samples for the auxiliary classifier: single frames (section 2.3)."""
 
     config: FSTCNConfig
     num_images = 1
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the network's inputs by name."""
+        """Returns the shapes of the network's inputs by name."""
         return {"frame": (self.config.crop_size, self.config.crop_size, 3)}
 
     def last_start(self, num_frames: int) -> int:
-        """The last frame."""
+        """Returns the last frame."""
         return num_frames - 1
 
-    def indices(self, start: int, num_frames: int) -> np.ndarray:
-        """The one frame's number `(1,)`."""
+    def frame_indices(self, start: int, num_frames: int) -> np.ndarray:
+        """Returns the one frame's number `(1,)`."""
         return np.array([start])
 
     def arrange(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The one image."""
+        """Returns the one image."""
         return (images[0],)
 
 
 @dataclass(frozen=True)
-class Draw:
-    """One sample to read.
+class Sample:
+    """One sample to read: frames of a video and one crop of all of them.
 
     Attributes:
         video: the video.
-        indices: frame numbers, in the order that the sample's `arrange` expects.
+        frame_indices: in the order that `arrange` of the layout expects.
         top: first row of the crop, pixels.
         left: first column of the crop, pixels.
         size: side of the crop, pixels; another than the network's is resized to it.
@@ -83,7 +83,7 @@ class Draw:
     """
 
     video: Video
-    indices: np.ndarray
+    frame_indices: np.ndarray
     top: int
     left: int
     size: int
@@ -92,17 +92,17 @@ class Draw:
 
 
 def crop_scale(config: FSTCNConfig) -> float:
-    """Side of the network's crop relative to the frame's short side."""
+    """Returns the side of the network's crop relative to the frame's short side."""
     return config.crop_size / config.short_side
 
 
 def crop_side(stored: StoredVideo, scale: float) -> int:
-    """Side of a crop, pixels, from its side relative to the short side of the video's frames."""
+    """Returns the side of a crop, pixels; `scale` is relative to the short side of the frames."""
     return max(1, round(scale * min(stored.height, stored.width)))
 
 
-class TrainingDraws:
-    """The endless sequence of training draws, a pure function of (seed, position).
+class TrainingSampler:
+    """Samples training videos: an endless sequence, a pure function of (seed, position).
 
     Position `p` is number `p % n` of epoch `p // n`. Each epoch is a permutation of all n
     videos; start, crop and flip are drawn anew for each position, the same for all frames of
@@ -111,8 +111,8 @@ class TrainingDraws:
     Args:
         store: the decoded frames.
         videos: those to draw from.
-        sample: what a draw consists of.
-        seed: numbers not below 0; others give other draws.
+        layout: what a sample consists of.
+        seed: numbers not below 0; others give other samples.
         scales: sides of the crop relative to the frame's short side, drawn with equal chance;
             without any, that of the network's crop in a frame of the store.
     """
@@ -121,51 +121,51 @@ class TrainingDraws:
         self,
         store: FrameStore,
         videos: Sequence[Video],
-        sample: ClipPairs | Frames,
+        layout: ClipPairs | Frames,
         *,
         seed: Sequence[int],
         scales: Sequence[float] = (),
     ):
         self.store = store
-        self.sample = sample
+        self.layout = layout
         self._videos = videos
         self._seed = seed
-        self._scales = scales or [crop_scale(sample.config)]
+        self._scales = scales or [crop_scale(layout.config)]
         self._order = lru_cache(maxsize=2)(self._epoch_order)
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([*self._seed, epoch]).permutation(len(self._videos))
 
-    def __getitem__(self, position: int) -> Draw:
+    def __getitem__(self, position: int) -> Sample:
         epoch, number = divmod(position, len(self._videos))
         video = self._videos[self._order(epoch)[number]]
         stored = self.store.videos[video.path]
         generator = np.random.default_rng([*self._seed, epoch, number])
-        last = self.sample.last_start(stored.num_frames)
+        last = self.layout.last_start(stored.num_frames)
         start = int(generator.integers(0, last, endpoint=True))
         size = crop_side(stored, self._scales[generator.integers(len(self._scales))])
         top, left, mirrored = clips.random_crop(generator, stored.height, stored.width, size)
-        indices = self.sample.indices(start, stored.num_frames)
-        return Draw(video, indices, top, left, size, mirrored)
+        frame_indices = self.layout.frame_indices(start, stored.num_frames)
+        return Sample(video, frame_indices, top, left, size, mirrored)
 
 
-class CenterDraws:
-    """One draw per video, in order: the centre crop of the sample in the middle."""
+class CenterSampler:
+    """Samples every video once, in order: the centre crop of the frames in the middle."""
 
-    def __init__(self, store: FrameStore, videos: Sequence[Video], sample: ClipPairs | Frames):
+    def __init__(self, store: FrameStore, videos: Sequence[Video], layout: ClipPairs | Frames):
         self.store = store
-        self.sample = sample
+        self.layout = layout
         self._videos = videos
 
     def __len__(self) -> int:
         return len(self._videos)
 
-    def __getitem__(self, position: int) -> Draw:
+    def __getitem__(self, position: int) -> Sample:
         video = self._videos[min(position, len(self) - 1)]
         stored = self.store.videos[video.path]
-        size = crop_side(stored, crop_scale(self.sample.config))
-        start = (self.sample.last_start(stored.num_frames) + 1) // 2
+        size = crop_side(stored, crop_scale(self.layout.config))
+        start = (self.layout.last_start(stored.num_frames) + 1) // 2
         top, left = map(int, clips.crop_grid(stored.height, stored.width, size)[CENTER_CROP])
-        indices = self.sample.indices(start, stored.num_frames)
+        frame_indices = self.layout.frame_indices(start, stored.num_frames)
         weight = float(position < len(self))
-        return Draw(video, indices, top, left, size, mirrored=False, weight=weight)
+        return Sample(video, frame_indices, top, left, size, mirrored=False, weight=weight)

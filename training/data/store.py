@@ -28,7 +28,8 @@ import xxhash
 from array_record.python.array_record_module import ArrayRecordReader
 from PIL import Image
 
-from training.cli import UserError
+from training.data.lookalikes import clusters, near_duplicates
+from training.errors import UserError
 
 ENCODINGS = ("jpeg", "raw")
 JPEG_QUALITY = 92
@@ -54,7 +55,7 @@ class StoredVideo:
         height: of the stored frames, pixels.
         width: of the stored frames, pixels.
         fps: frames per second that the container claims, or 0.
-        perceptual_hash: see `duplicates.video_hash`; empty if the video was rejected.
+        perceptual_hash: see `lookalikes.video_hash`; empty if the video was rejected.
         reason: why the video was rejected or is incomplete; empty if all is well.
     """
 
@@ -71,7 +72,7 @@ class StoredVideo:
     reason: str = ""
 
     def to_json(self) -> bytes:
-        """The last record of the video's file."""
+        """Returns the last record of the video's file."""
         return json.dumps(dataclasses.asdict(self)).encode()
 
 
@@ -90,7 +91,7 @@ class FrameStore:
         self.encoding = encoding
 
     def read_frames(self, path: str, indices: Iterable[int]) -> np.ndarray:
-        """The frames with these numbers, uint8 `(frames, height, width, 3)`.
+        """Reads the frames with these numbers, uint8 `(frames, height, width, 3)`.
 
         Raises:
             StoreError: if the video's file is damaged or gone.
@@ -100,8 +101,12 @@ class FrameStore:
         jpegs = self.read_jpegs(path, indices)
         return np.stack([np.asarray(Image.open(io.BytesIO(jpeg))) for jpeg in jpegs])
 
+    def reader(self, path: str) -> "StoredFrames":
+        """Gives out the frames of a video as `VideoReader` gives those of a file."""
+        return StoredFrames(self, path)
+
     def read_jpegs(self, path: str, indices: Iterable[int]) -> list[bytes]:
-        """The encoded frames with these numbers, of a store of JPEGs.
+        """Reads the encoded frames with these numbers, of a store of JPEGs.
 
         Raises:
             StoreError: if the video's file is damaged or gone.
@@ -109,7 +114,7 @@ class FrameStore:
         return read_records(record_file(self.folder, path), list(indices), path)
 
     def raw_frames(self, path: str, indices: Iterable[int]) -> Iterator[np.ndarray]:
-        """The frames with these numbers one by one, uint8 `(height, width, 3)`, of a raw store.
+        """Reads the frames with these numbers one by one, of a raw store.
 
         Raises:
             StoreError: if the video's file is damaged or gone.
@@ -130,12 +135,51 @@ class FrameStore:
         except OSError as error:
             raise StoreError(self._damaged(path, error.strerror)) from error
 
+    def look_alikes(self) -> dict[str, str]:
+        """Returns the name of each video's cluster of near-duplicates, by path.
+
+        A video that could not be decoded is alone.
+        """
+        hashes = {v.path: v.perceptual_hash for v in self.videos.values() if v.num_frames}
+        return clusters(list(self.videos), near_duplicates(hashes))
+
     def _damaged(self, path: str, reason: str) -> str:
         return _damaged(path, record_file(self.folder, path), reason)
 
 
+class StoredFrames:
+    """Frames of a stored video, given out as `VideoReader` gives those of a file.
+
+    Args:
+        store: holds the video.
+        path: relative to the data set's root.
+
+    Attributes:
+        fps: frames per second that the container claims, or 0.
+        incomplete: what could not be decoded, in one line; empty if all could.
+    """
+
+    def __init__(self, store: FrameStore, path: str):
+        self._store = store
+        self._path = path
+        self.fps = store.videos[path].fps
+        self.incomplete = store.videos[path].reason
+
+    def count(self) -> int:
+        """Returns the number of frames."""
+        return self._store.videos[self._path].num_frames
+
+    def select(self, numbers: Iterable[int]) -> Iterator[np.ndarray]:
+        """Gives the frames with these numbers, `(height, width, 3)` uint8.
+
+        Raises:
+            StoreError: if the video's file is damaged or gone.
+        """
+        return iter(self._store.read_frames(self._path, numbers))
+
+
 def read_facts(folder: Path, path: str) -> StoredVideo | None:
-    """The facts of a video, or `None` if the store does not hold it, or not readably."""
+    """Reads the facts of a video; returns `None` if the store does not hold it readably."""
     file = record_file(folder, path)
     if not file.exists():
         return None
@@ -146,7 +190,7 @@ def read_facts(folder: Path, path: str) -> StoredVideo | None:
 
 
 def read_records(file: Path, indices: list[int], path: str) -> list[bytes]:
-    """Records of a video's file, -1 being the last.
+    """Reads records of a video's file, -1 being the last.
 
     Raises:
         StoreError: if the file is damaged or gone.
@@ -162,25 +206,25 @@ def read_records(file: Path, indices: list[int], path: str) -> list[bytes]:
 
 
 def encode_jpeg(image: Image.Image) -> bytes:
-    """A frame as the store keeps it."""
+    """Encodes a frame as the store keeps it."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()
 
 
 def checksum(pixels: bytes | memoryview) -> bytes:
-    """XXH3 of a raw frame, eight bytes; CRC-32 would be half the time of reading a clip."""
+    """Returns XXH3 of a raw frame, eight bytes; CRC-32 would be half the time of reading a clip."""
     return xxhash.xxh3_64_digest(pixels)
 
 
 def record_file(folder: Path, path: str) -> Path:
-    """Where a video's records lie; its name depends on nothing but the video's path."""
+    """Returns where a video's records lie; its name depends on nothing but the video's path."""
     digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     return folder / "videos" / digest[:2] / f"{digest}.array_record"
 
 
 def raw_file(folder: Path, path: str) -> Path:
-    """Where a video's raw frames lie, in a raw store."""
+    """Returns where a video's raw frames lie, in a raw store."""
     return record_file(folder, path).with_suffix(".raw")
 
 

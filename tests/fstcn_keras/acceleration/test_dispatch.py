@@ -42,7 +42,7 @@ def test_inference_is_the_network_on_batches_of_any_size():
     image = keras.Input((None, None, 2), dtype="uint8")
     x = keras.layers.Dropout(0.5)(keras.layers.Rescaling(0.5)(image))
     network = keras.Model(image, keras.layers.Conv2D(3, 2)(x))
-    run = dispatch.inference(network)
+    run = dispatch.inference(network, (None, None, None, 2))
     weights = network.layers[-1]
     weights.set_weights([2 * weight for weight in weights.get_weights()])  # seen afterwards too
     kernel, bias = weights.get_weights()

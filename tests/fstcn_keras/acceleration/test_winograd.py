@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from fstcn_keras.acceleration import dispatch, winograd
-from fstcn_keras.layers import WinogradConvolution2D
+from fstcn_keras.acceleration import accelerate, dispatch, winograd, winograd_convolution
 from tests.contracts import LayerContract, gradients, normal, outputs
 from tests.fstcn_keras.layers.loops import convolution_by_loop
 
@@ -19,16 +18,22 @@ def on_processor(monkeypatch):
     """The layer takes its own way, whatever runs the tests."""
     monkeypatch.setattr(dispatch, "on_processor", lambda: True)
     monkeypatch.setattr(dispatch, "multiplies_matrices", lambda dtype: False)
-    monkeypatch.setattr(winograd, "MANY", 4)
+    monkeypatch.setattr(winograd, "MIN_STRIDED_FILTERS", 4)
+    monkeypatch.setattr(winograd_convolution, "MIN_CHANNELS", 1)
+
+
+def accelerated(filters: int, size: int, **kwargs) -> keras.layers.Conv2D:
+    return accelerate(keras.layers.Conv2D(filters, size, **kwargs))
 
 
 @pytest.mark.usefixtures("on_processor")
 class TestContract(LayerContract):
     inputs = normal((2, 8, 9, 3))
     output_shape = (2, 2, 3, 4)
+    saved_rtol = 1e-5
 
     def make(self, **kwargs):
-        return WinogradConvolution2D(4, 5, strides=2, **kwargs)
+        return accelerated(4, 5, strides=2, **kwargs)
 
 
 @pytest.mark.parametrize("m", [3, 4])
@@ -59,9 +64,10 @@ def test_same_padding_equals_a_loop(shape):
     np.testing.assert_allclose(ops.convert_to_numpy(y), expected, rtol=1e-4, atol=1e-4)
 
 
-def pair(shape, **arguments):
+def pair(shape, **arguments) -> list[keras.layers.Conv2D]:
     """The layer and Keras' own with the same weights."""
-    layers = [one(5, **arguments) for one in (WinogradConvolution2D, keras.layers.Conv2D)]
+    size = arguments.pop("kernel_size")
+    layers = [one(5, size, **arguments) for one in (accelerated, keras.layers.Conv2D)]
     for layer in layers:
         layer.build(shape)
     layers[0].set_weights(layers[1].get_weights())
@@ -113,17 +119,26 @@ def test_what_does_not_suit_is_as_in_conv2d(monkeypatch, arguments):
     np.testing.assert_array_equal(outputs(ours, x), outputs(kerass, x))
 
 
+@pytest.mark.parametrize(
+    ("channels", "strides", "expected"),
+    [(127, 1, False), (128, 1, True), (31, 2, False), (32, 2, True)],
+)
+def test_many_channels_are_faster_and_phases_of_strides_count(channels, strides, expected):
+    layer = keras.layers.Conv2D(256, 3 if strides == 1 else 5, strides=strides)
+    assert winograd_convolution.suits(layer, (None, 25, 25, channels)) == expected
+
+
 def test_with_strides_many_filters_are_faster():
     sizes = {"size": 5, "strides": 2}
-    assert not winograd.suits((25, 25), **sizes, filters=winograd.MANY - 1)
-    assert winograd.suits((25, 25), **sizes, filters=winograd.MANY)
+    assert not winograd.suits((25, 25), **sizes, filters=winograd.MIN_STRIDED_FILTERS - 1)
+    assert winograd.suits((25, 25), **sizes, filters=winograd.MIN_STRIDED_FILTERS)
     assert winograd.suits((12, 12), size=3, strides=1, filters=1)
 
 
 @pytest.mark.usefixtures("on_processor")
 def test_maps_too_long_for_it_are_convolved_as_in_conv2d(monkeypatch):
     monkeypatch.setattr(winograd, "convolution", None)
-    x = normal((1, 4, winograd.LONGEST + 1, 5))
+    x = normal((1, 4, winograd.MAX_LENGTH + 1, 5))
     ours, kerass = pair(x.shape, kernel_size=3)
     np.testing.assert_array_equal(outputs(ours, x), outputs(kerass, x))
 
@@ -131,12 +146,13 @@ def test_maps_too_long_for_it_are_convolved_as_in_conv2d(monkeypatch):
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_bfloat16_is_left_to_a_processor_with_units_for_it(monkeypatch, policy):
     monkeypatch.setattr(dispatch, "on_processor", lambda: True)
+    monkeypatch.setattr(winograd_convolution, "MIN_CHANNELS", 1)
     monkeypatch.setattr(dispatch, "instructions", lambda: {"amx_bf16"})
     shapes = []
     monkeypatch.setattr(
         winograd, "convolution", lambda x, *_, **__: shapes.append(x.shape) or x[:, 2:, 2:]
     )
-    WinogradConvolution2D(4, 3, dtype=policy)(normal((1, 6, 6, 4)))
+    accelerated(4, 3, dtype=policy)(normal((1, 6, 6, 4)))
     assert len(shapes) == (policy == "float32")
 
 
@@ -148,7 +164,7 @@ def rounded(x) -> np.ndarray:
 @pytest.mark.usefixtures("on_processor")
 def test_bfloat16_is_computed_in_float32():
     x = normal((2, 12, 12, 32))
-    layer = WinogradConvolution2D(5, 3, dtype="mixed_bfloat16")
+    layer = accelerated(5, 3, dtype="mixed_bfloat16")
     y = layer(x)
     assert keras.backend.standardize_dtype(y.dtype) == "bfloat16"
     exact = convolution_by_loop(*map(rounded, (x, layer.get_weights()[0])), 1)

@@ -1,5 +1,6 @@
-"""The lower SCLs that come from Keras Applications, against those networks themselves."""
+"""Backbones, those of Keras Applications against those networks themselves."""
 
+import os
 import subprocess
 import sys
 import urllib.error
@@ -9,16 +10,24 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from fstcn_keras.backbones.registry import SCLS, Application, build_scl, lower_scls, scale_features
 
-from fstcn_keras import auxiliary_classifier, fstcn
-from fstcn_keras.config import SCL_NAMES
+from fstcn_keras import FSTCN, AuxiliaryClassifier
+from fstcn_keras.backbones import BACKBONE_NAMES, get_backbone
+from fstcn_keras.model import scale_features
 from fstcn_keras.weights import load_imagenet_weights, load_weights
 from tests.networks import TINY
 
-APPLICATIONS = [name for name, scl in SCLS.items() if isinstance(scl.build, Application)]
+APPLICATIONS = [name for name in BACKBONE_NAMES if get_backbone(name).imagenet]
 # last layer before stride 32, its channels, side of its maps at 204 pixels, and the module whose
 # `preprocess_input` prepares pixels, as Keras documents them
+PUBLISHED = {
+    "resnet50v2": "ResNet50V2",
+    "mobilenetv3small": "MobileNetV3Small",
+    "mobilenetv3large": "MobileNetV3Large",
+    "efficientnetv2b0": "EfficientNetV2B0",
+    "vgg16": "VGG16",
+    "densenet121": "DenseNet121",
+}
 EXPECTED = {
     "resnet50v2": ("conv4_block6_preact_relu", 1024, 13, "resnet_v2"),
     "mobilenetv3small": ("expanded_conv_8_expand_bn", 288, 13, "mobilenet_v3"),
@@ -31,8 +40,7 @@ EXPECTED = {
 
 def random_network(name: str) -> keras.Model:
     """With every weight drawn, batch normalisation's statistics too, and its preprocessing."""
-    build = SCLS[name].build
-    make = getattr(keras.applications, build.name)
+    make = getattr(keras.applications, PUBLISHED[name])
     network = make(weights=None, include_top=False, input_shape=(204, 204, 3))
     generator = np.random.default_rng(0)
     for variable in network.variables:
@@ -42,12 +50,16 @@ def random_network(name: str) -> keras.Model:
 
 
 def small_model(name: str) -> keras.Model:
-    return auxiliary_classifier(num_classes=3, scl=name, **TINY)
+    return AuxiliaryClassifier(num_classes=3, backbone=name, **TINY)
 
 
-def test_names_are_those_of_the_configuration():
-    assert tuple(SCLS) == SCL_NAMES
-    assert list(EXPECTED) == APPLICATIONS
+def test_every_application_is_tested():
+    assert list(EXPECTED) == list(PUBLISHED) == APPLICATIONS
+
+
+def test_an_unknown_backbone():
+    with pytest.raises(ValueError, match="Received: 'vgg_16'"):
+        get_backbone("vgg_16")
 
 
 @pytest.mark.parametrize(
@@ -61,11 +73,11 @@ def test_weights_by_name_give_the_features_of_the_application(name, tmp_path):
     last, channels, side, module = EXPECTED[name]
     network = random_network(name)
     network.save(tmp_path / "w.h5")  # the format of Keras Applications
-    scl = build_scl(name, size=204, width=1.0, regularizer=None)
-    assert scl.output.shape == (None, side, side, channels)
-    report = load_weights(scl, tmp_path / "w.h5")
+    backbone = get_backbone(name).model(width=1.0)
+    assert backbone.compute_output_shape((1, 204, 204, 3)) == (1, side, side, channels)
+    report = load_weights(backbone, tmp_path / "w.h5")
     assert report.missing == ("feature_scale/scale (): not in the file",)
-    assert len(report.loaded) == len(scl.weights) - 1
+    assert len(report.loaded) == len(backbone.weights) - 1
     assert not set(report.unused) & set(report.loaded)
 
     pixels = np.random.default_rng(1).integers(0, 256, (1, 204, 204, 3), dtype=np.uint8)
@@ -74,15 +86,15 @@ def test_weights_by_name_give_the_features_of_the_application(name, tmp_path):
     expected = keras.Model(network.input, expected_layer.output).predict_on_batch(prepared)
     if "mobilenet" in name:
         expected = expected * np.clip(expected / 6 + 0.5, 0, 1)  # hard swish
-    found = scl.predict_on_batch(
-        keras.ops.convert_to_numpy(SCLS[name].frame_normalization()(pixels))
+    found = backbone.predict_on_batch(
+        keras.ops.convert_to_numpy(get_backbone(name).frame_normalization()(pixels))
     )
     size = np.sqrt(np.mean(expected**2))
     np.testing.assert_allclose(found / size, expected / size, rtol=1e-3, atol=1e-4)
 
 
 def test_names_of_earlier_versions_of_keras(tmp_path):
-    scl = build_scl("mobilenetv3small", size=64, width=1.0, regularizer=None)
+    backbone = get_backbone("mobilenetv3small").model(width=1.0)
     values = {
         "Conv": [np.full((3, 3, 3, 16), 2.0)],
         "Conv/BatchNorm": [np.full(16, value) for value in (3.0, 4.0, 5.0, 6.0)],
@@ -96,9 +108,9 @@ def test_names_of_earlier_versions_of_keras(tmp_path):
             file.require_group(name).attrs["weight_names"] = [name.encode() for name in weights]
             for weight, tensor in zip(weights, tensors, strict=True):
                 file[name][weight] = tensor
-    report = load_weights(scl, tmp_path / "w.h5")
+    report = load_weights(backbone, tmp_path / "w.h5")
     assert (len(report.loaded), report.unused) == (11, ())
-    found = scl.get_layer("conv_bn").get_weights()
+    found = backbone.get_layer("conv_bn").get_weights()
     assert [tensor[0] for tensor in found] == [3, 4, 5, 6]
 
 
@@ -106,30 +118,35 @@ def test_differences_lose_no_mean():
     white = np.full((1, 1, 1, 3), 255, np.uint8)
     expected = {"resnet50v2": 2.0, "vgg16": 255.0}
     for name, value in expected.items():
-        difference = SCLS[name].difference_normalization()
+        difference = get_backbone(name).difference_normalization()
         np.testing.assert_allclose(difference(white), np.full((1, 1, 1, 3), value), rtol=1e-6)
         np.testing.assert_array_equal(difference(0 * white), np.zeros((1, 1, 1, 3)))
 
 
 def test_features_are_scaled_to_a_root_mean_square_of_1_over_both_inputs():
-    model = fstcn(num_classes=3, scl="mobilenetv3small", **TINY)
+    model = FSTCN(num_classes=3, backbone="mobilenetv3small", **TINY)
     generator = np.random.default_rng(0)
     samples = {
         name: generator.integers(0, high, (2, 3, 68, 68, 3), dtype=np.uint8)
         for name, high in (("clip", 256), ("clip_diff", 40))
     }
     scale_features(model, samples)
-    maps = keras.Model(model.inputs, model.get_layer("time_distributed_scl").output)
-    features = maps.predict_on_batch(samples)
-    assert features.shape == (2, 4, 5, 5, 288)  # one frame, three differences
+    middle = samples["clip"][:, 1]
+    images = {"frame": middle, "difference": samples["clip_diff"].reshape(-1, 68, 68, 3)}
+    maps = []
+    for kind, pixels in images.items():
+        normalization = getattr(get_backbone("mobilenetv3small"), f"{kind}_normalization")()
+        maps.append(keras.ops.convert_to_numpy(model.backbone(normalization(pixels))))
+    features = np.concatenate(maps)
+    assert features.shape == (2 + 2 * 3, 5, 5, 288)  # one frame, three differences a clip
     assert np.sqrt(np.mean(features**2)) == pytest.approx(1, rel=1e-3)
-    scale = float(lower_scls(model).get_layer("feature_scale").scale)
+    scale = float(model.backbone.get_layer("feature_scale").scale)
     scale_features(model, samples)
-    assert float(lower_scls(model).get_layer("feature_scale").scale) == pytest.approx(scale)
+    assert float(model.backbone.get_layer("feature_scale").scale) == pytest.approx(scale)
 
 
-def test_scaling_leaves_other_lower_scls_alone():
-    model = auxiliary_classifier(num_classes=3, **TINY)
+def test_scaling_leaves_other_backbones_alone():
+    model = AuxiliaryClassifier(num_classes=3, **TINY)
     before = model.get_weights()
     scale_features(model, {"frame": np.full((1, 68, 68, 3), 9, np.uint8)})
     for one, other in zip(model.get_weights(), before, strict=True):
@@ -137,9 +154,9 @@ def test_scaling_leaves_other_lower_scls_alone():
 
 
 def test_a_saved_model_predicts_the_same_in_another_process(tmp_path):
-    model = fstcn(num_classes=3, scl="mobilenetv3small", **TINY)
-    lower_scls(model).get_layer("feature_scale").scale.assign(0.5)
-    lower_scls(model).get_layer("conv_bn").trainable = False
+    model = FSTCN(num_classes=3, backbone="mobilenetv3small", **TINY)
+    model.backbone.get_layer("feature_scale").scale.assign(0.5)
+    model.backbone.get_layer("conv_bn").trainable = False
     model.save(tmp_path / "model.keras")
     clip = np.random.default_rng(0).integers(0, 256, (1, 3, 68, 68, 3), dtype=np.uint8)
     np.save(tmp_path / "clip.npy", clip)
@@ -149,11 +166,16 @@ def test_a_saved_model_predicts_the_same_in_another_process(tmp_path):
         "clip = np.load(sys.argv[1] + '/clip.npy')\n"
         "y = model.predict_on_batch({'clip': clip, 'clip_diff': clip})\n"
         "np.save(sys.argv[1] + '/y.npy', y)\n"
-        "print(model.get_layer('time_distributed_scl').layer.get_layer('conv_bn').trainable)\n"
+        "print(model.backbone.get_layer('conv_bn').trainable)\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     output = subprocess.run(
-        command, cwd=Path(__file__).parents[2], check=True, capture_output=True, text=True
+        command,
+        cwd=Path(__file__).parents[2],
+        env={name: value for name, value in os.environ.items() if name != "FSTCN_KERAS_LAZY"},
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert output.stdout.split() == ["False"]
     expected = model.predict_on_batch({"clip": clip, "clip_diff": clip})
@@ -167,11 +189,11 @@ def test_imagenet_weights_without_a_network(monkeypatch, tmp_path):
     monkeypatch.setattr(urllib.request, "urlopen", no_network)
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", no_network)
     monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
-    with pytest.raises(ValueError, match="MobileNetV3Small are neither in Keras' cache nor"):
+    with pytest.raises(ValueError, match="mobilenetv3small are neither in Keras' cache nor"):
         load_imagenet_weights(small_model("mobilenetv3small"), "mobilenetv3small")
 
 
-def test_there_are_no_imagenet_weights_of_the_papers_own_layers():
-    model = auxiliary_classifier(num_classes=3, **TINY)
+def test_there_are_no_imagenet_weights_of_the_papers_own_backbone():
+    model = AuxiliaryClassifier(num_classes=3, **TINY)
     with pytest.raises(ValueError, match=r"no ImageNet weights of vgg_m, only of .*resnet50v2"):
         load_imagenet_weights(model, "vgg_m")

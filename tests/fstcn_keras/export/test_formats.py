@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from fstcn_keras import ActionClassifier, ViewPlan, export, fstcn
+from fstcn_keras import ActionClassifier, ViewPlan, fstcn
 from fstcn_keras.config import PRESETS, preset_config
+from fstcn_keras.export import formats
 
 pytest.importorskip("tensorflow")
 if keras.backend.backend() != "tensorflow":
@@ -25,7 +26,7 @@ VIEWS = {
 def run(tmp_path) -> Path:
     """An untrained network whose answers differ from view to view."""
     model = fstcn(num_classes=3, **NETWORK)
-    kernel = model.get_layer("probabilities").kernel
+    kernel = model.classifier.kernel
     kernel.assign(100 * kernel)
     folder = tmp_path / "my run"
     plan = ViewPlan.of(preset_config(**NETWORK), num_clips=2)
@@ -42,7 +43,7 @@ def test_an_export_becomes_the_next_version(run, capsys):
     before = {"9", "10", "2.partial", "notes"}  # versions are counted as numbers
     for name in before:
         (versions / name).mkdir(parents=True)
-    export.main([str(run)])
+    formats.main([str(run)])
     assert capsys.readouterr().out == f"{versions / '11'}\n"
     assert (versions / "11" / "saved_model.pb").is_file()
     assert {path.name for path in versions.iterdir()} == before | {"11"}
@@ -55,14 +56,14 @@ def test_a_failed_export_leaves_nothing(run, monkeypatch):
 
     monkeypatch.setattr(keras.export.ExportArchive().__class__, "write_out", fail)
     with pytest.raises(OSError, match="disk full"):
-        export.export(run)
+        formats.export(run)
     assert list((run / "saved_model" / "my run").iterdir()) == []
 
 
 def test_onnx_answers_as_keras_does(run):
     pytest.importorskip("tf2onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
-    file = export.export(run, "onnx")
+    file = formats.export(run, "onnx")
     assert file == run / "my run.onnx"
     session = onnxruntime.InferenceSession(file)
     assert {i.name: (i.shape[1:], i.type) for i in session.get_inputs()} == {
@@ -75,7 +76,7 @@ def test_onnx_answers_as_keras_does(run):
 
 def test_litert_answers_as_keras_does(run):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
-    file = export.export(run, "litert", out=run / "new" / "folder")
+    file = formats.export(run, "litert", out=run / "new" / "folder")
     assert file == run / "new" / "folder" / "my run.tflite"
     found = interpreter.Interpreter(str(file)).get_signature_runner()(**VIEWS)
     assert list(found) == ["probabilities"]
@@ -95,9 +96,9 @@ def test_the_presets_in_onnx_and_litert(preset, tmp_path):
         for seed, (name, x) in enumerate(model.input.items())
     }
     expected = model.predict_on_batch(views)
-    session = onnxruntime.InferenceSession(export.export(tmp_path, "onnx"))
+    session = onnxruntime.InferenceSession(formats.export(tmp_path, "onnx"))
     np.testing.assert_allclose(session.run(["probabilities"], views)[0], expected, atol=1e-4)
-    litert = interpreter.Interpreter(str(export.export(tmp_path, "litert")))
+    litert = interpreter.Interpreter(str(formats.export(tmp_path, "litert")))
     found = litert.get_signature_runner()(**views)["probabilities"]
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -105,7 +106,7 @@ def test_the_presets_in_onnx_and_litert(preset, tmp_path):
 @pytest.mark.parametrize("argument", ["none", "model.keras"])
 def test_what_is_no_run(run, capsys, argument):
     with pytest.raises(SystemExit) as stopped:
-        export.main([str(run / argument)])
+        formats.main([str(run / argument)])
     assert stopped.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
@@ -118,7 +119,7 @@ def test_without_a_run_the_newest_is_taken(run, capsys, monkeypatch):
     (run.parent / "runs").mkdir()
     run.rename(run.parent / "runs" / "mine")
     monkeypatch.chdir(run.parent)
-    export.main(["--format", "litert"])
+    formats.main(["--format", "litert"])
     printed = capsys.readouterr()
     assert printed.out == "runs/mine/mine.tflite\n"
     assert "taking runs/mine" in printed.err

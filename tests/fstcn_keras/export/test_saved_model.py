@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import pytest
 
-from fstcn_keras import ActionClassifier, ViewPlan, clips, fstcn, fusion
-from fstcn_keras.acceleration import dispatch
+from fstcn_keras import ActionClassifier, ViewPlan, fstcn, fusion
+from fstcn_keras.acceleration import accelerate, dispatch
+from fstcn_keras.acceleration.plain_export import plain_copy
 from fstcn_keras.config import preset_config
 
 tf = pytest.importorskip("tensorflow")
@@ -33,10 +34,10 @@ def classifier_of(**options) -> ActionClassifier:
     """An untrained network whose answers differ clearly from video to video."""
     keras.utils.set_random_seed(0)
     model = fstcn(num_classes=len(CLASSES), **NETWORK, **options)
-    kernel = model.get_layer("probabilities").kernel
+    kernel = model.classifier.kernel
     kernel.assign(100 * kernel)
     return ActionClassifier(
-        model, classes=CLASSES, plan=ViewPlan.of(preset_config(**NETWORK), num_clips=3)
+        accelerate(model), classes=CLASSES, plan=ViewPlan.of(preset_config(**NETWORK), num_clips=3)
     )
 
 
@@ -139,8 +140,7 @@ def test_serving_default_is_the_network(classifier, signatures):
     views = {"clip": clip, "clip_diff": clip[::-1]}
     found = signatures["serving_default"](**views)
     assert list(found) == ["probabilities"]
-    with dispatch.portable():
-        same = classifier_of().model.predict_on_batch(views)
+    same = plain_copy(classifier.model).predict_on_batch(views)
     np.testing.assert_allclose(found["probabilities"], same, atol=1e-6)
     expected = classifier.model.predict_on_batch(views)  # other operations, hence rounded otherwise
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
@@ -151,9 +151,8 @@ def test_embed_gives_means_over_all_views(classifier, signatures):
     found = signatures["embed"](frames=frames)
     names = ["spatial_features", "temporal_features", "spatio_temporal_features"]
     assert set(found) == set(names)
-    features = keras.Model(
-        classifier.model.input, [classifier.model.get_layer(name).output for name in names]
-    )
+    outputs = classifier.model.features
+    features = keras.Model(classifier.model.input, [outputs[name] for name in names])
     outputs = [
         features.predict_on_batch(classifier.plan.cut(frames[clip], frames[later]))
         for clip, later in classifier.plan.pair_indices(31)
@@ -199,8 +198,8 @@ def test_no_code_of_the_project_is_needed(folder, signatures, tmp_path):
 def test_a_classifier_of_a_saved_model_scores_as_the_one_it_was_made_of(classifier, folder):
     frames = blocks(40, 64, 48)
     expected = classifier.predict_video(frames)
-    with dispatch.portable():
-        same = classifier_of().predict_video(frames).view_probabilities
+    plain = ActionClassifier(plain_copy(classifier.model), classes=CLASSES, plan=classifier.plan)
+    same = plain.predict_video(frames).view_probabilities
     for place in (folder, folder.parent):
         loaded = saved_model.load_saved_model(place)
         assert (loaded.classes, loaded.plan) == (classifier.classes, classifier.plan)
@@ -253,36 +252,7 @@ def test_image_files_at_fault(signatures, tmp_path):
             signatures["classify_jpegs"](frames=tf.constant(files, tf.string))
 
 
-@pytest.mark.parametrize("timing", [(5, 5, 9), (3, 2, 4), (1, 1, 1)])
-@pytest.mark.parametrize("num_clips", [1, 2, 5])
-def test_the_graph_draws_the_frames_that_clips_draws(timing, num_clips):
-    names = ("clip_length", "stride", "distance")
-    plan = ViewPlan(
-        num_clips=num_clips, short_side=8, crop_size=6, **dict(zip(names, timing, strict=True))
-    )
-
-    @tf.function(input_signature=[tf.TensorSpec((), tf.int32)])
-    def drawn(num_frames):
-        starts = saved_model.start_frames(plan, num_frames)
-        return starts, saved_model.pair_indices(plan, starts, num_frames)
-
-    for num_frames in range(1, 120):
-        starts, pairs = drawn(num_frames)
-        expected = clips.start_frames(num_frames, num_clips, **plan.timing())
-        np.testing.assert_array_equal(starts, expected)
-        for start, pair in zip(expected, pairs, strict=True):
-            expected = clips.pair_indices(int(start), num_frames, **plan.timing())
-            np.testing.assert_array_equal(pair, expected)
-
-
-@pytest.mark.parametrize(("height", "width"), [(7, 9), (9, 7), (6, 6)])
-def test_the_graph_cuts_the_crops_that_clips_cuts(height, width):
-    plan = ViewPlan(num_clips=1, short_side=6, crop_size=6, clip_length=2, stride=1, distance=1)
-    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(saved_model.crops(plan, image), clips.crops(image, 6))
-
-
-def test_the_graph_fuses_as_fusion_does():
+def test_the_graph_ranks_the_fused_scores():
     p = np.random.default_rng(0).dirichlet(np.full(4, 0.3), (3, 18)).astype(np.float32)
     p[1] = 0.25  # a clip whose crops all say nothing
     p[2, :5] = 0

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from training.cli import UserError
-from training.data import collections
-from training.data.groups import check_held_out, group_of, hold_out
+from training.data import collections, splits
+from training.data.groups import check_held_out, held_out_paths, source_group
 
 SHARED_SPLITS = Path(__file__).parents[3] / "shared" / "data" / "splits"
 
@@ -32,7 +32,7 @@ def hmdb(tmp_path):
 
 
 def test_hmdb51_flags_labels_missing_and_absent_classes(hmdb):
-    dataset = collections.hmdb51(hmdb, split=2)
+    dataset = collections.read_hmdb51(hmdb, split=2)
     assert dataset.classes == ("clap", "wave")
     assert dataset.absent_classes == ("jump",)
     assert "1 of 3 classes have no video, e.g. jump" in str(dataset)
@@ -53,12 +53,12 @@ def test_hmdb51_flags_labels_missing_and_absent_classes(hmdb):
 def test_hmdb51_rejects_an_unknown_flag(hmdb):
     (hmdb / "testTrainMulti_7030_splits" / "wave_test_split2.txt").write_text("a_wave_x.avi 3\n")
     with pytest.raises(UserError, match=r"FLAG 0, 1 or 2; got 'a_wave_x.avi 3'"):
-        collections.hmdb51(hmdb, split=2)
+        collections.read_hmdb51(hmdb, split=2)
 
 
 def test_hmdb51_without_lists_names_where_it_looked(tmp_path):
     with pytest.raises(UserError, match=r"_test_split1\.txt in .*--splits-dir"):
-        collections.hmdb51(tmp_path)
+        collections.read_hmdb51(tmp_path)
 
 
 def test_ucf101_lists_with_crlf_and_labels_from_class_numbers(tmp_path):
@@ -72,7 +72,7 @@ def test_ucf101_lists_with_crlf_and_labels_from_class_numbers(tmp_path):
     root = tmp_path / "UCF-101"
     touch(root, "Zumba/v_Zumba_g08_c01.avi", "Archery/v_Archery_g08_c01.avi")
     touch(root, "Archery/v_Archery_g01_c02.avi")
-    dataset = collections.ucf101(tmp_path, splits_dir=lists, split=3)
+    dataset = collections.read_ucf101(tmp_path, splits_dir=lists, split=3)
     assert dataset.root == root
     assert dataset.classes == ("Zumba", "Archery")  # by number, not by name
     assert [(v.label, v.side, v.group) for v in dataset.videos] == [
@@ -88,7 +88,7 @@ def test_ucf101_lists_with_crlf_and_labels_from_class_numbers(tmp_path):
 def test_official_ucf101_lists(tmp_path, split, train, test):
     lists = SHARED_SPLITS / "ucfTrainTestlist"
     touch(tmp_path, *(lists / f"testlist0{split}.txt").read_text().split())
-    dataset = collections.ucf101(tmp_path, splits_dir=lists, split=split)
+    dataset = collections.read_ucf101(tmp_path, splits_dir=lists, split=split)
     listed = Counter(video.side for video in dataset.videos + dataset.missing)
     assert len(dataset.classes) == 101
     assert listed == {"train": train, "test": test}
@@ -102,7 +102,7 @@ def test_official_hmdb51_lists(tmp_path, split):
         lines = file.read_text().splitlines()
         first = next(line for line in lines if line.split()[-1] == "1").split(".avi")[0]
         touch(tmp_path, f"{file.name.split('_test_split')[0]}/{first}.avi")
-    dataset = collections.hmdb51(tmp_path, splits_dir=lists, split=split)
+    dataset = collections.read_hmdb51(tmp_path, splits_dir=lists, split=split)
     listed = Counter(video.side for video in dataset.videos + dataset.missing)
     assert len(dataset.classes) == 51
     assert len(dataset.videos) == 51
@@ -114,28 +114,28 @@ def test_folder_keeps_sources_on_one_side_and_about_30_percent(tmp_path):
     touch(tmp_path, *paths, *(f"sit/{n}.mp4" for n in range(20)), "sit/readme.md")
     tests = []
     for split in (1, 2, 3):
-        listed = collections.folder(tmp_path, split=split)
+        listed = collections.read_folder(tmp_path, split=split)
         alone = {video.path: video.path for video in listed.videos}
-        dataset = collections.split_by_group(listed, alone)
+        dataset = splits.draw_test_videos(listed, alone)
         assert dataset.classes == ("run", "sit")
         assert len(dataset.videos) == 60
         sides = {}
         for video in dataset.videos:
-            assert sides.setdefault(group_of(video.path), video.side) == video.side
+            assert sides.setdefault(source_group(video.path), video.side) == video.side
         counts = Counter((video.label, video.side) for video in dataset.videos)
         assert counts[0, "test"] == 12
         assert counts[1, "test"] == 6
         tests.append({video.path for video in dataset.side("test")})
-        assert collections.split_by_group(listed, alone) == dataset
+        assert splits.draw_test_videos(listed, alone) == dataset
     assert len(set(map(frozenset, tests))) == 3
 
 
 def test_folder_keeps_look_alikes_on_one_side(tmp_path):
     touch(tmp_path, *(f"sit/{n:02d}.mp4" for n in range(20)))
     for split in (1, 2, 3):
-        listed = collections.folder(tmp_path, split=split)
+        listed = collections.read_folder(tmp_path, split=split)
         look_alike = {f"sit/{n:02d}.mp4": f"sit/{n // 5 * 5:02d}.mp4" for n in range(20)}
-        dataset = collections.split_by_group(listed, look_alike)
+        dataset = splits.draw_test_videos(listed, look_alike)
         sides = {video.path: video.side for video in dataset.videos}
         assert all(sides[path] == sides[first] for path, first in look_alike.items())
         assert len(dataset.side("test")) == 5
@@ -147,7 +147,9 @@ def test_look_alikes_of_two_classes_stay_on_one_side(tmp_path):
         f"{name}/{name}{n:02d}.mp4": f"a/a{n:02d}.mp4" for name in "ab" for n in range(10)
     }
     for split in (1, 2, 3):
-        dataset = collections.split_by_group(collections.folder(tmp_path, split=split), look_alike)
+        dataset = splits.draw_test_videos(
+            collections.read_folder(tmp_path, split=split), look_alike
+        )
         sides = {video.path: video.side for video in dataset.videos}
         assert all(sides[path] == sides[first] for path, first in look_alike.items())
         assert len(dataset.side("test")) == 6
@@ -156,8 +158,8 @@ def test_look_alikes_of_two_classes_stay_on_one_side(tmp_path):
 def test_a_large_and_a_small_group_hold_out_the_small_one():
     items = [(f"{n}.avi", "a", "large" if n else "small") for n in range(10)]
     for salt in "abcdef":
-        assert hold_out(items, fraction=0.3, salt=salt) == {"0.avi"}
-    assert hold_out(items[1:], fraction=0.3, salt="a") == set()
+        assert held_out_paths(items, fraction=0.3, salt=salt) == {"0.avi"}
+    assert held_out_paths(items[1:], fraction=0.3, salt="a") == set()
     with pytest.raises(UserError, match=r"--val-fraction 0\.3 holds nothing out"):
         check_held_out(0.3, 0)
 
@@ -169,7 +171,7 @@ def test_a_class_that_cannot_be_tested_is_named(tmp_path):
         for name in "ab"
         for n in range(4)
     }
-    dataset = collections.split_by_group(collections.folder(tmp_path, split=1), alike)
+    dataset = splits.draw_test_videos(collections.read_folder(tmp_path, split=1), alike)
     assert "; 1 classes have no test video, e.g. b" in str(dataset)
 
 
@@ -181,7 +183,7 @@ def test_a_video_that_is_listed_twice_has_no_side(tmp_path):
     (lists / "trainlist01.txt").write_text("a/1.mp4 1\na/2.mp4 1\n")
     (lists / "testlist01.txt").write_text("a/2.mp4\n")
     with pytest.raises(UserError, match=r"name 1 videos more than once, e\.g\. a/2\.mp4"):
-        collections.folder(tmp_path / "videos", splits_dir=lists)
+        collections.read_folder(tmp_path / "videos", splits_dir=lists)
 
 
 @pytest.mark.parametrize("form", ["hmdb", "ucf"])
@@ -196,7 +198,7 @@ def test_folder_honours_split_files_of_its_own(tmp_path, form):
         (lists / "classInd.txt").write_text("1 a\n2 b\n")
         (lists / "trainlist01.txt").write_text("a/3.MOV 1\nb/1.mp4 2\n")
         (lists / "testlist01.txt").write_text("b/2.mkv\n")
-    dataset = collections.folder(tmp_path / "videos", splits_dir=lists)
+    dataset = collections.read_folder(tmp_path / "videos", splits_dir=lists)
     assert (dataset.name, dataset.classes) == ("folder", ("a", "b"))
     assert {v.path: (v.label, v.side) for v in dataset.videos} == {
         "a/3.MOV": (0, "train"),
@@ -214,10 +216,10 @@ def test_folder_counts_what_it_leaves_out(tmp_path):
         *("b/new\nname.txt", "b/new.flv", "b/part/3.avi", "b/part/deep/4.txt"),
         *("loose.avi", "only_nested/more/5.mkv"),
     ]
-    dataset = collections.folder(tmp_path, splits_dir=tmp_path / "lists")
+    dataset = collections.read_folder(tmp_path, splits_dir=tmp_path / "lists")
     assert dataset.left_out == tuple(sorted(left_out))
     assert "; 1 files are in no list" in str(dataset)  # b/2.MP4
-    dataset = collections.folder(tmp_path)
+    dataset = collections.read_folder(tmp_path)
     assert [video.path for video in dataset.videos] == ["a/1.avi", "b/2.MP4"]
     assert dataset.left_out == tuple(sorted([*left_out, "lists/a_test_split1.txt"]))
     assert str(dataset).endswith(
@@ -230,7 +232,7 @@ def test_folder_names_classes_that_are_empty(tmp_path):
     touch(tmp_path, "a/1.avi", "b/2.avi", "notes/1.txt")
     (tmp_path / "c").mkdir()
     (tmp_path / ".cache").mkdir()
-    dataset = collections.folder(tmp_path)
+    dataset = collections.read_folder(tmp_path)
     assert (dataset.classes, dataset.absent_classes) == (("a", "b"), ("c",))
     assert "1 of 3 classes have no video, e.g. c" in str(dataset)
 
@@ -249,14 +251,14 @@ def test_folder_with_a_part_that_cannot_be_read(tmp_path, monkeypatch):
 
     for name in ("scandir", "listdir"):
         monkeypatch.setattr(os, name, refusing(getattr(os, name)))
-    dataset = collections.folder(tmp_path)
+    dataset = collections.read_folder(tmp_path)
     assert (dataset.classes, dataset.absent_classes) == (("a", "b"), ())
 
 
 def test_folder_that_holds_nothing_else_says_nothing_of_it(tmp_path):
     touch(tmp_path, "a/1.avi", "b/2.mp4")
-    assert collections.folder(tmp_path).left_out == ()
-    assert "left out" not in str(collections.folder(tmp_path))
+    assert collections.read_folder(tmp_path).left_out == ()
+    assert "left out" not in str(collections.read_folder(tmp_path))
 
 
 def test_folder_with_links_in_a_circle_comes_to_an_end(tmp_path):
@@ -269,7 +271,7 @@ def test_folder_with_links_in_a_circle_comes_to_an_end(tmp_path):
     (root / "a" / "here").symlink_to(".")
     (root / "a" / "root").symlink_to("..")
     (elsewhere / "deep" / "back").symlink_to(root)
-    dataset = collections.folder(root)
+    dataset = collections.read_folder(root)
     assert [video.path for video in dataset.videos] == ["a/1.avi", "b/3.avi"]
     assert dataset.left_out == ("a/more/2.avi", "a/more/note.txt", "b/deep/4.avi", "b/note.txt",
                                 "self")  # fmt: skip
@@ -278,7 +280,7 @@ def test_folder_with_links_in_a_circle_comes_to_an_end(tmp_path):
 def test_folder_without_videos_says_what_was_expected(tmp_path):
     touch(tmp_path, "loose.avi", "notes/readme.txt")
     with pytest.raises(UserError, match="expected folders named after the classes"):
-        collections.folder(tmp_path)
+        collections.read_folder(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -291,17 +293,17 @@ def test_folder_without_videos_says_what_was_expected(tmp_path):
     ],
 )
 def test_group_of(path, group):
-    assert group_of(path) == group
+    assert source_group(path) == group
 
 
 def test_hold_out_takes_names_that_are_not_utf8():
     names = [os.fsdecode(b"caf\xe9 %d.avi" % number) for number in range(10)]
-    held = hold_out([(f"a/{n}", "a", n) for n in names], fraction=0.3, salt="s")
+    held = held_out_paths([(f"a/{n}", "a", n) for n in names], fraction=0.3, salt="s")
     assert len(held) == 3
 
 
 def test_hold_out_never_empties_a_class():
     items = [("a/1", "a", "one"), ("a/2", "a", "one"), ("b/1", "b", "x"), ("b/2", "b", "y")]
-    assert hold_out(items, fraction=0.9, salt="s") <= {"b/1", "b/2"}
-    assert len(hold_out(items, fraction=0.9, salt="s")) == 1
-    assert hold_out(items, fraction=0.0, salt="s") == set()
+    assert held_out_paths(items, fraction=0.9, salt="s") <= {"b/1", "b/2"}
+    assert len(held_out_paths(items, fraction=0.9, salt="s")) == 1
+    assert held_out_paths(items, fraction=0.0, salt="s") == set()

@@ -7,7 +7,8 @@ import pytest
 
 from fstcn_keras.clips import absolute_difference
 from fstcn_keras.video import VideoReader
-from training.data import collections, demo
+from training.data import collections
+from training.data.collections import demo
 
 SEEDS = range(12)
 
@@ -86,7 +87,7 @@ def test_videos_and_split_files(tmp_path, monkeypatch):
     demo.prepare_demo(tmp_path)
     tests = []
     for split in (1, 2, 3):
-        dataset = collections.hmdb51(tmp_path, split=split)
+        dataset = collections.read_hmdb51(tmp_path, split=split)
         assert len(dataset.classes) == 8
         assert (len(dataset.side("train")), len(dataset.side("test"))) == (16, 8)
         assert dataset.missing == ()

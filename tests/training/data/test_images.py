@@ -14,17 +14,17 @@ from tests.videos import grey_ramp, write_video
 from training import cli, prepare
 from training.cli import UserError
 from training.data.collections import Video
-from training.data.groups import hold_out
+from training.data.groups import held_out_paths
 from training.data.images import (
     ImageError,
     ImageFolder,
+    image_source,
     index_images,
     read_image,
-    source_of,
     write_frames,
 )
 from training.data.preparation import prepare_store
-from training.data.samplers import CenterDraws, Frames, TrainingDraws
+from training.data.samplers import CenterSampler, Frames, TrainingSampler
 from training.data.store import StoreError, record_file
 
 RED = (200, 30, 20)
@@ -143,16 +143,16 @@ def test_crops_of_images_of_any_size(images, tmp_path):
     store = ImageFolder(images, found, short_side=120)
     sample = Frames(PRESETS["small"])  # 108 of 120 pixels
     wide, dot = Video("b/wide.JPEG", 1, "train", "b"), Video("a/dot.png", 0, "train", "a")
-    centre = CenterDraws(store, [wide, dot], sample)
+    centre = CenterSampler(store, [wide, dot], sample)
     assert [(d.top, d.left, d.size) for d in (centre[0], centre[1])] == [(2, 127, 45), (0, 0, 1)]
-    draws = TrainingDraws(store, [wide], sample, seed=[0])
-    sizes = {draws[position].size for position in range(50)}
-    lefts = {draws[position].left for position in range(50)}
+    sampler = TrainingSampler(store, [wide], sample, seed=[0])
+    sizes = {sampler[position].size for position in range(50)}
+    lefts = {sampler[position].left for position in range(50)}
     assert sizes == {45}
     assert min(lefts) < 64
     assert max(lefts) > 191
-    draws = TrainingDraws(store, [wide], sample, seed=[0], scales=(1.0, 0.5))
-    assert {draws[position].size for position in range(50)} == {50, 25}
+    sampler = TrainingSampler(store, [wide], sample, seed=[0], scales=(1.0, 0.5))
+    assert {sampler[position].size for position in range(50)} == {50, 25}
 
 
 def test_an_image_that_changes_during_training(images, tmp_path):
@@ -206,12 +206,12 @@ def test_frames_are_written_all_or_none(tmp_path):
 
 def test_frames_of_one_video_are_held_out_together():
     paths = [f"run/v_Run_g01_c0{c}.avi-frame{n:06d}.jpg" for c in (1, 2) for n in (7, 22)]
-    assert {source_of(path) for path in paths} == {"v_Run_g01"}
+    assert {image_source(path) for path in paths} == {"v_Run_g01"}
     paths += [f"run/{name}.mp4-frame{n:06d}.jpg" for name in "xyz" for n in (7, 22)]
     paths += ["run/img-000001.jpg", "run/img-000002.jpg"]
-    sources = {path: source_of(path) for path in paths}
+    sources = {path: image_source(path) for path in paths}
     assert len(set(sources.values())) == 6
     items = [(path, "run", source) for path, source in sources.items()]
-    held = hold_out(items, fraction=0.4, salt="")
+    held = held_out_paths(items, fraction=0.4, salt="")
     assert held
     assert {sources[path] for path in held}.isdisjoint({sources[p] for p in set(paths) - held})

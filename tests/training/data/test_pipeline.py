@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 from fstcn_keras import FSTCNConfig, ViewPlan
-from tests.videos import grey_ramp, write_video
+from tests.videos import grey_ramp, noise, write_video
 from training.data.collections import Video
 from training.data.pipeline import Share, center_batches, training_batches
 from training.data.preparation import prepare_store
-from training.data.samplers import CenterDraws, ClipPairs, Frames, TrainingDraws
+from training.data.samplers import CenterSampler, ClipPairs, Frames, TrainingSampler
 from training.data.store import ENCODINGS
 
 CONFIG = FSTCNConfig(crop_size=16, short_side=24)
@@ -33,8 +33,8 @@ def collection(tmp_path_factory, request):
 def batches(collection, count, *, threads=16, sample=PAIRS, seed=1, scales=(), **options):
     threading = tf.data.Options()
     threading.threading.private_threadpool_size = threads
-    draws = TrainingDraws(*collection, sample, seed=[seed], scales=scales)
-    data = training_batches(draws, batch_size=4, **options).take(count)
+    sampler = TrainingSampler(*collection, sample, seed=[seed], scales=scales)
+    data = training_batches(sampler, batch_size=4, **options).take(count)
     data = data.with_options(threading)
     return [({name: x[name].numpy() for name in x}, y.numpy(), w.numpy()) for x, y, w in data]
 
@@ -75,20 +75,20 @@ def test_batches_hold_the_frames_and_differences_of_one_clip(collection):
 
 def test_an_epoch_holds_every_video_once_in_another_order(collection):
     store, videos = collection
-    draws = TrainingDraws(store, videos, PAIRS, seed=[3])
-    epochs = [[draws[e * 5 + n].video.label for n in range(5)] for e in range(6)]
+    sampler = TrainingSampler(store, videos, PAIRS, seed=[3])
+    epochs = [[sampler[e * 5 + n].video.label for n in range(5)] for e in range(6)]
     assert all(sorted(epoch) == list(range(5)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
 
 
-def test_draws_cover_starts_places_and_flips(collection):
+def test_samples_cover_starts_positions_and_flips(collection):
     store, videos = collection
-    draws = TrainingDraws(store, videos[2:3], PAIRS, seed=[0])  # 50 frames: starts 0 to 20
-    drawn = [draws[p] for p in range(800)]
-    assert {d.indices[0] for d in drawn} == set(range(21))
-    assert {d.top for d in drawn} == set(range(24 - 16 + 1))
-    assert {d.left for d in drawn} == set(range(32 - 16 + 1))
-    assert 340 < sum(d.mirrored for d in drawn) < 460
+    sampler = TrainingSampler(store, videos[2:3], PAIRS, seed=[0])  # 50 frames: starts 0 to 20
+    samples = [sampler[p] for p in range(800)]
+    assert {d.frame_indices[0] for d in samples} == set(range(21))
+    assert {d.top for d in samples} == set(range(24 - 16 + 1))
+    assert {d.left for d in samples} == set(range(32 - 16 + 1))
+    assert 340 < sum(d.mirrored for d in samples) < 460
 
 
 def test_same_seed_same_batches_whatever_the_start_or_parallelism(collection):
@@ -106,10 +106,29 @@ def test_same_seed_same_batches_whatever_the_start_or_parallelism(collection):
 
 
 def test_center_batches_show_every_video_once_and_mask_the_rest(collection):
-    draws = CenterDraws(*collection, PAIRS)
-    seen = [(y.numpy(), w.numpy()) for _, y, w in center_batches(draws, batch_size=4)]
+    sampler = CenterSampler(*collection, PAIRS)
+    seen = [(y.numpy(), w.numpy()) for _, y, w in center_batches(sampler, batch_size=4)]
     assert [y.tolist() for y, _ in seen] == [[0, 1, 2, 3], [4, 4, 4, 4]]
     assert [w.tolist() for _, w in seen] == [[1, 1, 1, 1], [1, 0, 0, 0]]
+
+
+def test_training_crops_hold_the_pixels_that_evaluation_decodes(tmp_path):
+    write_video(tmp_path / "c/v.avi", noise(30, height=100, width=131))
+    store = prepare_store(
+        tmp_path / "store", tmp_path, ["c/v.avi"], short_side=100, encoding="jpeg"
+    )
+    layout = Frames(FSTCNConfig(crop_size=30, short_side=100))
+    sampler = TrainingSampler(store, [Video("c/v.avi", 0, "train", "g")], layout, seed=[0])
+    inputs = next(iter(training_batches(sampler, batch_size=200).take(1)))[0]["frame"].numpy()
+    lefts = set()
+    for number, found in enumerate(inputs):
+        sample = sampler[number]
+        (frame,) = store.read_frames("c/v.avi", sample.frame_indices.tolist())
+        rows, columns = (slice(start, start + 30) for start in (sample.top, sample.left))
+        expected = frame[rows, columns]
+        np.testing.assert_array_equal(found, expected[:, ::-1] if sample.mirrored else expected)
+        lefts.add(sample.left)
+    assert {0, 101} <= lefts
 
 
 @pytest.mark.parametrize(("encoding", "tolerance"), [("jpeg", 3), ("raw", 0.5)])
@@ -122,25 +141,25 @@ def test_the_crop_is_the_frames_own_pixels_mirrored_or_not(tmp_path, encoding, t
     )
     config = FSTCNConfig(crop_size=32, short_side=48)
     videos = [Video("c/v.avi", 0, "train", "g")]
-    draws = TrainingDraws(store, videos, ClipPairs(config), seed=[0])
-    inputs = next(iter(training_batches(draws, batch_size=8).take(1)))[0]
-    assert {draws[number].mirrored for number in range(8)} == {False, True}
+    sampler = TrainingSampler(store, videos, ClipPairs(config), seed=[0])
+    inputs = next(iter(training_batches(sampler, batch_size=8).take(1)))[0]
+    assert {sampler[number].mirrored for number in range(8)} == {False, True}
     for number, clip in enumerate(inputs["clip"].numpy()):
-        draw = draws[number]
-        expected = image[draw.top : draw.top + 32, draw.left : draw.left + 32]
-        expected = expected[:, ::-1] if draw.mirrored else expected
+        sample = sampler[number]
+        expected = image[sample.top : sample.top + 32, sample.left : sample.left + 32]
+        expected = expected[:, ::-1] if sample.mirrored else expected
         difference = clip.astype(int) - expected
         assert np.abs(difference).mean() < tolerance
 
 
-def test_center_draws_are_the_views_that_evaluation_scores(collection):
+def test_center_samples_are_the_views_that_evaluation_scores(collection):
     store, videos = collection
-    draws = CenterDraws(store, videos, PAIRS)
+    sampler = CenterSampler(store, videos, PAIRS)
     plan = ViewPlan.of(CONFIG, num_clips=1)
     for position, num_frames in enumerate(NUM_FRAMES):
         expected = plan.pair_indices(num_frames)[0].ravel()
-        np.testing.assert_array_equal(draws[position].indices, expected)
-        assert (draws[position].top, draws[position].left) == (4, 8)
+        np.testing.assert_array_equal(sampler[position].frame_indices, expected)
+        assert (sampler[position].top, sampler[position].left) == (4, 8)
 
 
 def test_frames_of_the_auxiliary_classifier_cover_the_video(collection):
@@ -177,14 +196,14 @@ def test_scaled_crops_are_resized_alike_in_all_frames(tmp_path):
     store = prepare_store(tmp_path / "store", tmp_path, paths, short_side=48, encoding="raw")
     sample = ClipPairs(FSTCNConfig(crop_size=16, short_side=48))
     videos = [Video("c/v.avi", 0, "train", "g")]
-    draws = TrainingDraws(store, videos, sample, seed=[0], scales=(1.0, 0.5))
-    drawn = [draws[position] for position in range(40)]
-    assert {draw.size for draw in drawn} == {48, 24}
-    assert {draw.top for draw in drawn if draw.size == 48} == {0}
-    inputs = next(iter(training_batches(draws, batch_size=40).take(1)))[0]
+    sampler = TrainingSampler(store, videos, sample, seed=[0], scales=(1.0, 0.5))
+    samples = [sampler[position] for position in range(40)]
+    assert {sample.size for sample in samples} == {48, 24}
+    assert {sample.top for sample in samples if sample.size == 48} == {0}
+    inputs = next(iter(training_batches(sampler, batch_size=40).take(1)))[0]
     assert inputs["clip_diff"].numpy().max() == 0
-    for draw, clip in zip(drawn, inputs["clip"].numpy().astype(float), strict=True):
-        step = draw.size / 16  # source pixels to one of the crop; the ramp rises by 3 a pixel
-        centres = 3 * (draw.left + step * (np.arange(16) + 0.5) - 0.5)
-        expected = centres[::-1] if draw.mirrored else centres
+    for sample, clip in zip(samples, inputs["clip"].numpy().astype(float), strict=True):
+        step = sample.size / 16  # source pixels to one of the crop; the ramp rises by 3 a pixel
+        centres = 3 * (sample.left + step * (np.arange(16) + 0.5) - 0.5)
+        expected = centres[::-1] if sample.mirrored else centres
         np.testing.assert_allclose(clip[2, 7, 1:-1, 0], expected[1:-1], atol=1.01)

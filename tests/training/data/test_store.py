@@ -6,13 +6,15 @@ import os
 import numpy as np
 import pytest
 
+from fstcn_keras.runs import RunFolder
 from fstcn_keras.video import VideoReader
+from fstcn_keras.video.frames import FrameReader
 from tests.videos import grey_ramp, noise, write_video
 from training.cli import UserError
 from training.data import preparation
 from training.data.preparation import prepare_store
 from training.data.store import StoreError
-from training.evaluate import report_rejected
+from training.evaluation import report_rejected
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +46,19 @@ def test_frames_keep_their_order_size_and_grey_levels(collection):
     assert store.read_frames("a/tall.avi", [0]).shape == (1, 32, 24, 3)
 
 
+def test_a_stored_video_is_read_as_a_file_is(collection):
+    _, _, store = collection
+    reader = store.reader("a/ramp.avi")
+    assert isinstance(reader, FrameReader)
+    assert (reader.count(), reader.fps, reader.incomplete) == (12, 25, "")
+    expected = store.read_frames("a/ramp.avi", [2, 3, 9])
+    np.testing.assert_array_equal(list(reader.select([2, 3, 9])), expected)
+    assert store.reader("b/cut.avi").incomplete.startswith("incomplete: ")
+
+
 def test_bad_files_are_listed_with_their_reason(collection, tmp_path, capsys):
     _, _, store = collection
-    report_rejected(store, tmp_path)
+    report_rejected(store, RunFolder(tmp_path))
     assert "2 videos could not be decoded, 1 only in part" in capsys.readouterr().out
     with (tmp_path / "rejected.csv").open(newline="") as file:
         rows = {row["path"]: row for row in csv.DictReader(file)}
@@ -93,10 +105,10 @@ def test_a_flipped_byte_is_an_error_or_harmless_never_another_frame(tmp_path):
     (file,) = (tmp_path / "store" / "videos").glob("*/*")
     content = file.read_bytes()
     found = content.index(whole[3]) + len(whole[3]) // 2
-    places = np.random.default_rng(0).integers(0, len(content), 60).tolist()
+    offsets = np.random.default_rng(0).integers(0, len(content), 60).tolist()
     errors = []
-    for place in [found, *places]:
-        file.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+    for offset in [found, *offsets]:
+        file.write_bytes(content[:offset] + bytes([content[offset] ^ 4]) + content[offset + 1 :])
         try:
             assert store.read_jpegs("c/a.avi", range(6)) == whole
         except StoreError as error:
@@ -119,8 +131,8 @@ def test_raw_frames_are_the_decoded_ones_and_any_flipped_bit_is_an_error(tmp_pat
     (facts,) = (tmp_path / "store" / "videos").glob("*/*.array_record")
     content = file.read_bytes()
     assert len(content) == 3 * (20 * 30 * 3 + 8)
-    for place in range(1808, 2 * 1808, 97):
-        file.write_bytes(content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :])
+    for offset in range(1808, 2 * 1808, 97):
+        file.write_bytes(content[:offset] + bytes([content[offset] ^ 16]) + content[offset + 1 :])
         with pytest.raises(StoreError, match=r"frames of c/a\.avi are damaged \(frame 1") as error:
             store.read_frames("c/a.avi", [0, 1])
         assert f"remove {facts} and run again" in str(error.value)

@@ -1,23 +1,25 @@
-"""The folded wrapper against the stock one."""
+"""Time folded into the batch against the stock wrapper's loop."""
 
 import keras
 import numpy as np
 import pytest
 
-from fstcn_keras.layers import (
-    CeilMaxPooling2D,
-    FoldedTimeDistributed,
-    LocalResponseNormalization,
-)
+from fstcn_keras.acceleration import accelerate
+from fstcn_keras.layers import CeilMaxPooling2D, LocalResponseNormalization
 from tests.contracts import LayerContract, gradients, normal, outputs
+
+
+def folded_time(layer: keras.Layer, **kwargs) -> keras.layers.TimeDistributed:
+    return accelerate(keras.layers.TimeDistributed(layer, **kwargs))
 
 
 class TestContract(LayerContract):
     inputs = normal((2, 3, 5, 6, 3))
     output_shape = (2, 3, 3, 4, 4)
+    saved_rtol = 1e-5
 
     def make(self, **kwargs):
-        return FoldedTimeDistributed(keras.layers.Conv2D(4, 3, **kwargs), **kwargs)
+        return folded_time(keras.layers.Conv2D(4, 3, **kwargs), **kwargs)
 
 
 def test_equals_the_stock_wrapper_in_outputs_and_gradients():
@@ -29,7 +31,7 @@ def test_equals_the_stock_wrapper_in_outputs_and_gradients():
         ]
     )
     x, cotangent = normal((2, 4, 8, 7, 3)), normal((2, 4, 3, 2, 6), seed=1)
-    folded, stock = FoldedTimeDistributed(layer), keras.layers.TimeDistributed(layer)
+    folded, stock = folded_time(layer), keras.layers.TimeDistributed(layer)
     np.testing.assert_allclose(outputs(folded, x), outputs(stock, x), rtol=1e-5, atol=1e-6)
     found, expected = gradients(folded, x, cotangent), gradients(stock, x, cotangent)
     assert len(found) == len(expected) == 3
@@ -38,7 +40,7 @@ def test_equals_the_stock_wrapper_in_outputs_and_gradients():
 
 
 def test_the_wrapped_layer_knows_whether_it_is_training():
-    layer = FoldedTimeDistributed(keras.layers.Dropout(0.5, seed=0))
+    layer = folded_time(keras.layers.Dropout(0.5, seed=0))
     x = np.ones((4, 5, 40), "float32")
     np.testing.assert_array_equal(outputs(layer, x, training=False), x)
     dropped = outputs(layer, x, training=True)
@@ -46,6 +48,13 @@ def test_the_wrapped_layer_knows_whether_it_is_training():
     assert set(np.unique(dropped)) == {0, 2}
 
 
+def test_masks_are_left_to_the_stock_wrapper():
+    x, mask = normal((2, 3, 4)), np.array([[True, True, False], [True, False, False]])
+    stock = keras.layers.TimeDistributed(keras.layers.Dense(2))
+    expected = outputs(stock, x, mask=mask)
+    np.testing.assert_array_equal(outputs(accelerate(stock), x, mask=mask), expected)
+
+
 def test_rejects_an_input_without_frames():
     with pytest.raises(ValueError, match="received"):  # Keras' own words
-        FoldedTimeDistributed(keras.layers.Dense(2))(normal((3, 4)))
+        folded_time(keras.layers.Dense(2))(normal((3, 4)))

@@ -1,7 +1,7 @@
 """The built-in demo: videos whose class is an appearance and a motion.
 
 Eight classes are the pairs of two appearances and four motions of some discs on a drifting
-textured background. Any one frame shows the appearance and nothing of the motion: place and
+textured background. Any one frame shows the appearance and nothing of the motion: position and
 size of the discs are spread alike in every class. The absolute difference of two frames shows
 the motion and nothing of the appearance: "red" adds to the background what "cyan" takes away
 from it.
@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from fstcn_keras.files import atomic_write
-from training.cli import UserError
+from training.errors import UserError
 from training.locks import locked
 from training.parallel import map_processes
 
@@ -53,7 +53,7 @@ def _write_all(data_dir: Path):
 
 
 def render(appearance: str, motion: str, generator: np.random.Generator) -> np.ndarray:
-    """One video of the demo, uint8 `(frames, height, width, 3)`."""
+    """Renders one video of the demo, uint8 `(frames, height, width, 3)`."""
     centers, radii = _trajectories(motion, generator)
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     texture = _texture(generator)
@@ -109,8 +109,8 @@ def _trajectories(motion: str, generator: np.random.Generator) -> tuple[np.ndarr
         centers = start + time * np.array([0, sense * speed])
     elif motion == "hop":
         period = generator.integers(7, 13)  # frames between two hops
-        places = generator.uniform(0, size, (NUM_FRAMES, NUM_DISCS, 2))
-        centers = places[(time[:, 0, 0] + generator.integers(period)) // period]
+        positions = generator.uniform(0, size, (NUM_FRAMES, NUM_DISCS, 2))
+        centers = positions[(time[:, 0, 0] + generator.integers(period)) // period]
     elif motion == "pulse":
         phase = phase + time[..., 0] / generator.uniform(16, 24)
     radii = 8 + 10 * np.abs(2 * (phase % 1) - 1)  # a triangle wave: uniform at any one time
@@ -119,7 +119,7 @@ def _trajectories(motion: str, generator: np.random.Generator) -> tuple[np.ndarr
 
 
 def _texture(generator: np.random.Generator):
-    """A random smooth grey pattern, as a function of place."""
+    """Returns a random smooth grey pattern, as a function of position."""
     waves = generator.uniform(-0.25, 0.25, (6, 2)).tolist()  # radians per pixel
     phases = generator.uniform(0, 2 * np.pi, 6).tolist()
     level = float(generator.uniform(110, 146))

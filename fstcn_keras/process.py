@@ -1,0 +1,41 @@
+"""The settings of a command's process, made in one place."""
+
+import os
+
+from fstcn_keras.allocation import set_up_allocation
+
+
+class BackendError(Exception):
+    """Keras is set to a backend that the command cannot work with."""
+
+
+def set_up_process(*, tensorflow: bool = False):
+    """Makes the settings of this process; nothing may have imported Keras or TensorFlow yet.
+
+    A command's `main` calls it first; a library's user never gets it.
+
+    Args:
+        tensorflow: whether Keras must run on TensorFlow.
+
+    Raises:
+        BackendError: if it must, and the environment names another backend.
+    """
+    if tensorflow and os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        raise BackendError(
+            "training needs Keras' TensorFlow backend, "
+            f"got KERAS_BACKEND={os.environ['KERAS_BACKEND']}: unset it"
+        )
+    set_up_environment()
+    os.environ["FSTCN_KERAS_LAZY"] = "1"  # of processes that decode for this one
+    set_up_allocation()
+
+
+def set_up_environment():
+    """Sets what TensorFlow reads when it is imported, where the environment does not yet.
+
+    By itself TensorFlow uses oneDNN only on processors with AVX-512 VNNI or wider instructions;
+    on others too its convolutions are faster (`python -m benchmarks.settings`). Its log tells
+    warnings and errors.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")

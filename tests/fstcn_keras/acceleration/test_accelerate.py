@@ -1,0 +1,161 @@
+"""A whole network with faster forms: what it computes, and what it saves and exports."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from fstcn_keras import FSTCN, accelerate
+from fstcn_keras.acceleration import dispatch
+from fstcn_keras.parts import all_layers
+from tests.networks import TINY
+
+ROOT = Path(__file__).parents[3]
+FORMS = {"call", "convolution_op", "export"}  # attributes that a form may replace
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="of Keras on TensorFlow"
+)
+
+
+def clip_pairs(number: int = 2) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    shape = (number, TINY["clip_length"], TINY["crop_size"], TINY["crop_size"], 3)
+    return {
+        name: generator.integers(0, 256, shape, dtype=np.uint8) for name in ("clip", "clip_diff")
+    }
+
+
+def run_python(script: str, *arguments: Path, cwd: Path = ROOT, **environment: str) -> str:
+    lazy = {"FSTCN_KERAS_LAZY"}
+    kept = {name: value for name, value in os.environ.items() if name not in lazy}
+    run = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        cwd=cwd,
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def replaced(model: keras.Model) -> set[str]:
+    return {name for layer in all_layers(model) for name in vars(layer) if name in FORMS}
+
+
+def test_the_same_numbers_and_weights():
+    model = FSTCN(num_classes=4, **TINY)
+    x, weights, config = clip_pairs(), model.get_weights(), model.get_config()
+    expected = model.predict_on_batch(x)
+    assert accelerate(model) is model
+    assert {"call", "export"} <= replaced(model)
+    np.testing.assert_allclose(model.predict_on_batch(x), expected, atol=1e-5)
+    assert model.get_config() == config
+    for one, other in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_twice_is_once():
+    model = accelerate(accelerate(FSTCN(num_classes=4, **TINY)))
+    plain = FSTCN.from_config(model.get_config())
+    plain.set_weights(model.get_weights())
+    assert not replaced(plain)
+    x = clip_pairs()
+    np.testing.assert_allclose(model.predict_on_batch(x), plain.predict_on_batch(x), atol=1e-5)
+
+
+@on_tensorflow
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_training_follows_the_plain_network(policy):
+    def trained(form) -> list[np.ndarray]:
+        keras.utils.set_random_seed(0)
+        model = form(FSTCN(num_classes=4, dtype=policy, **{**TINY, "dropout": 0.0}))
+        model.compile(keras.optimizers.SGD(1e-3), "sparse_categorical_crossentropy")
+        model.fit(clip_pairs(8), np.arange(8) % 4, 4, epochs=1, verbose=0, shuffle=False)
+        return model.get_weights()
+
+    tolerance = {"float32": 1e-5, "mixed_bfloat16": 5e-3}[policy]
+    for one, other in zip(trained(accelerate), trained(lambda model: model), strict=True):
+        np.testing.assert_allclose(one, other, atol=tolerance)
+
+
+@on_tensorflow
+def test_a_file_of_an_accelerated_training_needs_no_acceleration(tmp_path):
+    model = accelerate(FSTCN(num_classes=4, **TINY))
+    model.compile(keras.optimizers.SGD(1e-3), "sparse_categorical_crossentropy")
+    x = clip_pairs()
+    model.fit(x, np.array([1, 2]), verbose=0)
+    model.save(tmp_path / "model.keras")
+    np.savez(tmp_path / "x.npz", **x)
+    script = (
+        "import sys, numpy as np\n"
+        "sys.modules['fstcn_keras.acceleration'] = None  # cannot be imported\n"
+        "import fstcn_keras, keras\n"
+        "model = keras.models.load_model(sys.argv[1] + '/model.keras')\n"
+        "np.save(sys.argv[1] + '/y.npy', model.predict(dict(np.load(sys.argv[1] + '/x.npz'))))\n"
+    )
+    run_python(script, tmp_path)
+    expected = model.predict_on_batch(x)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, atol=1e-5)
+
+
+@on_tensorflow
+def test_an_export_runs_without_this_project_and_without_a_compiler(tmp_path):
+    model = accelerate(FSTCN(num_classes=4, **TINY))
+    x = clip_pairs()
+    expected = model.predict_on_batch(x)
+    model.export(tmp_path / "exported", verbose=False)
+    np.savez(tmp_path / "x.npz", **x)
+    script = (
+        "import sys, numpy as np, tensorflow as tf\n"
+        "exported = tf.saved_model.load(sys.argv[1] + '/exported')\n"
+        "np.save(sys.argv[1] + '/y.npy', exported.serve(dict(np.load(sys.argv[1] + '/x.npz'))))\n"
+        "assert 'fstcn_keras' not in sys.modules\n"
+    )
+    run_python(script, tmp_path, cwd=tmp_path, PYTHONPATH="")
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, atol=1e-5)
+    assert b"_XlaMustCompile" not in (tmp_path / "exported" / "saved_model.pb").read_bytes()
+
+
+def structure(file: Path) -> list[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the tensors in a model file, with its configuration."""
+    with zipfile.ZipFile(file) as archive, archive.open("model.weights.h5") as weights:
+        found = []
+        with h5py.File(weights) as tensors:
+            tensors.visititems(
+                lambda name, item: (
+                    found.append((name, item.shape)) if isinstance(item, h5py.Dataset) else None
+                )
+            )
+        return [*found, (archive.read("config.json").decode(), ())]
+
+
+@on_tensorflow
+def test_every_processor_writes_the_same_file_structure(tmp_path):
+    script = (
+        "import sys, numpy as np, keras\n"
+        "from fstcn_keras import FSTCN, accelerate\n"
+        f"model = accelerate(FSTCN(num_classes=4, **{TINY}))\n"
+        "shape = (2, 3, 68, 68, 3)\n"
+        "x = {name: np.zeros(shape, 'uint8') for name in ('clip', 'clip_diff')}\n"
+        "model.compile('sgd', 'sparse_categorical_crossentropy')\n"
+        "model.fit(x, np.array([1, 2]), verbose=0)\n"
+        "model.save(sys.argv[1])\n"
+    )
+    for name, environment in {"here": {}, "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}.items():
+        run_python(script, tmp_path / f"{name}.keras", **environment)
+    assert structure(tmp_path / "here.keras") == structure(tmp_path / "avx2.keras")
+
+
+@on_tensorflow
+def test_on_another_device_only_what_suits_any_is_replaced(monkeypatch):
+    monkeypatch.setattr(dispatch, "on_processor", lambda: False)
+    model = accelerate(FSTCN(num_classes=4, dtype="mixed_bfloat16", **TINY))
+    assert "convolution_op" not in replaced(model)
+    assert all(layer.autocast for layer in all_layers(model) if type(layer) is keras.layers.Dense)

@@ -1,0 +1,64 @@
+"""A run folder is of one set of options: who trains in it, and who must not."""
+
+from typing import Protocol
+
+from fstcn_keras.runs import RunFolder
+from training.errors import UserError
+from training.locks import is_locked, locked
+from training.options import differences, read_config, write_config
+
+
+class TrainingOptions(Protocol):
+    """Options of a command that trains in a run folder."""
+
+    def run_folder(self) -> RunFolder:
+        """Returns where the results go."""
+
+
+def open_run(options: TrainingOptions) -> RunFolder:
+    """Makes the run folder, or checks that it is a run of the same options.
+
+    Raises:
+        UserError: if it cannot be written, or holds another run or one that has just begun.
+    """
+    run = options.run_folder()
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        # in this order, as another worker may be writing the first file
+        unfinished = f"partial-{run.config.name}"  # another is writing it, or was killed over it
+        others = [p for p in run.path.iterdir() if p.suffix != ".lock" and p.name != unfinished]
+        if others and not run.config.exists():
+            raise UserError(f"{run} is not empty and not the folder of a training run")
+        if run.has_begun() or any(is_locked(f.path, "trains") for f in (run, *run.splits())):
+            check_options(options, run)
+    except OSError as error:
+        raise UserError(f"the run folder {run} cannot be written: {error.strerror}") from error
+    return run
+
+
+def claim_run(options: TrainingOptions, run: RunFolder):
+    """Writes the options into the run folder; once the run has begun, compares them.
+
+    Raises:
+        UserError: if it holds another run.
+    """
+    with locked(run.path, "prepares"):  # other workers do the same
+        if run.has_begun():
+            check_options(options, run)
+        else:
+            write_config(options, run.config)
+
+
+def check_options(options: TrainingOptions, run: RunFolder):
+    """Makes sure that the run folder is of these options, where it tells.
+
+    Raises:
+        UserError: if it holds another run.
+    """
+    if not run.config.exists():
+        return
+    if changed := differences(read_config(run.config, type(options)), options):
+        raise UserError(
+            f"{run} holds a run with other options ({'; '.join(changed)}): "
+            "name another folder with --out, or remove it"
+        )

@@ -1,0 +1,221 @@
+"""The official protocol: M clips x 18 crops of every test video, fused (section 2.4)."""
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from fstcn_keras import fusion
+from fstcn_keras.files import atomic_write, atomic_write_text
+from fstcn_keras.runs import RunFolder
+from fstcn_keras.video.frames import view_frames
+from fstcn_keras.views.plan import ViewPlan
+from training import figures
+from training.data.collections import Dataset, Video
+from training.data.preparation import write_rejected
+from training.data.splits import open_data
+from training.data.store import FrameStore
+from training.errors import UserError
+from training.leakage import check_leakage
+from training.locks import locked
+from training.options import FitOptions
+from training.scores import all_accuracies, views_text
+
+if TYPE_CHECKING:
+    from fstcn_keras import ActionClassifier
+
+
+def evaluate_again(options: FitOptions, views: str | None = None):
+    """Evaluates the trained network of a run of one split; `views` as for `evaluate`."""
+    run = options.run_folder()
+    plan = load_classifier(run).plan
+    dataset, store = open_data(
+        options.collection, options.split, options.store, short_side=plan.short_side
+    )
+    with locked(run.path, "trains"):  # a training writes the same files
+        report_rejected(store, run)
+        evaluate(run, dataset, store, views=views)
+    print_metrics(run)
+
+
+def load_classifier(run: RunFolder, *, views: str | None = None) -> "ActionClassifier":
+    """Loads the run's trained network; `views` as for `ActionClassifier.load`.
+
+    Raises:
+        UserError: if the run has none.
+    """
+    from fstcn_keras import ActionClassifier  # imports Keras
+
+    try:
+        return ActionClassifier.load(run, views=views)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{run} holds no trained network: {error}") from error
+
+
+def report_rejected(store: FrameStore, run: RunFolder):
+    """Says what could not be decoded, or not wholly; the list goes to the run's `rejected.csv`."""
+    write_rejected(run.rejected, store.videos.values())
+    flagged = [stored for stored in store.videos.values() if stored.reason]
+    rejected = sum(stored.num_frames == 0 for stored in flagged)
+    if flagged:
+        print(
+            f"{rejected} videos could not be decoded, {len(flagged) - rejected} only in part: "
+            f"see {run.rejected}"
+        )
+
+
+def check_test_videos(dataset: Dataset, store: FrameStore, run: RunFolder) -> list[Video]:
+    """Returns the test videos that can be decoded.
+
+    Raises:
+        UserError: if there is none, or the run was trained on one of them.
+    """
+    listed = dataset.side("test")
+    if not listed and not dataset.missing:
+        raise UserError(
+            f"{dataset.root}: split {dataset.split} has no test video: either its lists name none, "
+            "or all videos of each class look alike or are of one source"
+        )
+    check_leakage(run, listed)
+    videos = [video for video in listed if store.videos[video.path].num_frames]
+    if not videos:
+        raise UserError(
+            f"{dataset.root}: none of {len(listed)} test videos of split {dataset.split} can be "
+            f"decoded, {len(dataset.missing)} listed files are missing; there is nothing to judge "
+            "a network by"
+        )
+    return videos
+
+
+def check_network_classes(classifier: "ActionClassifier", dataset: Dataset):
+    """Makes sure that the network's classes are those of the data.
+
+    Raises:
+        UserError: if they are not.
+    """
+    if classifier.classes != dataset.classes:
+        raise UserError(
+            f"the network knows {len(classifier.classes)} classes, the data has "
+            f"{len(dataset.classes)} or others"
+        )
+
+
+def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, views: str | None = None):
+    """Scores every test video of the split and writes the results into the run folder.
+
+    Args:
+        run: the folder.
+        dataset: whose test videos are scored.
+        store: where their frames are.
+        views: as for `ActionClassifier.load`.
+
+    Raises:
+        UserError: if there is no usable test video, or the classes are not the network's.
+    """
+    classifier = load_classifier(run, views=views)
+    check_network_classes(classifier, dataset)
+    videos = check_test_videos(dataset, store, run)
+    print(f"scoring {len(videos)} test videos{_instead(run, classifier.plan)}", flush=True)
+    scores = np.stack(
+        [
+            score_video(classifier, store, video.path)
+            for video in tqdm(
+                videos, "scoring test videos", unit="video", leave=False, disable=None
+            )
+        ]
+    )  # (V, M, C, N)
+    labels = np.array([video.label for video in videos])
+    paths = np.array([video.path for video in videos])
+    run.metrics.unlink(missing_ok=True)  # it is of the scores that were
+    with atomic_write(run.scores) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, scores=scores, labels=labels, paths=paths)
+    protocol = _protocol(classifier, dataset, scores)
+    confusion = figures.draw_confusion(
+        labels,
+        fusion.fuse(scores).argmax(axis=-1),
+        dataset.classes,
+        caption=f"{dataset.name} split {dataset.split}: {len(videos)} test videos, "
+        f"{views_text(protocol)}, SCI fusion",
+    )
+    figures.save_figure(confusion, run.confusion)
+    accuracies = all_accuracies(scores, labels)
+    metrics = {"video": accuracies["video"], "clip": accuracies["clip"]["sci"]}
+    atomic_write_text(run.metrics, json.dumps({**metrics, "protocol": protocol}, indent=1))
+
+
+def _protocol(classifier: "ActionClassifier", dataset: Dataset, scores: np.ndarray) -> dict:
+    """Returns what was scored, and how; scores are `(V, M, C, N)`."""
+    num_videos, num_clips, num_crops, _ = scores.shape
+    return {
+        "dataset": dataset.name,
+        "split": dataset.split,
+        "num_classes": len(dataset.classes),
+        "absent_classes": list(dataset.absent_classes),
+        "num_clips": num_clips,
+        "num_crops": num_crops,
+        "videos": num_videos,
+        "missing": sum(video.side == "test" for video in dataset.missing),
+        "rejected": len(dataset.side("test")) - num_videos,
+        "views": classifier.plan.views,
+        "precision": classifier.model.dtype_policy.name,
+        "weights_sha256": weights_sha256(classifier),
+    }
+
+
+def _instead(run: RunFolder, plan: ViewPlan) -> str:
+    """Returns a remark naming the views of the results that are replaced, if they differ."""
+    try:
+        views = json.loads(run.metrics.read_text())["protocol"]["views"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    return "" if views == plan.views else f"; the results replace those of {views} views"
+
+
+def weights_sha256(classifier: "ActionClassifier") -> str:
+    """Returns the hash of all weights, in the network's order, as little-endian bytes."""
+    digest = hashlib.sha256()
+    for value in classifier.model.get_weights():
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
+
+
+def score_video(classifier: "ActionClassifier", store: FrameStore, path: str) -> np.ndarray:
+    """Computes the class probabilities of all views of a stored video, float32 `(M, C, N)`."""
+    video = view_frames(store.reader(path), classifier.plan)
+    return classifier.score_views(video.frames, video.positions)
+
+
+def print_metrics(run: RunFolder):
+    """Prints the run's accuracies with their protocol, as a table."""
+    try:
+        lines = metrics_lines(json.loads(run.metrics.read_text()))
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{run.metrics} is damaged ({error!r}): 'python -m training.evaluate {run}' "
+            "makes it anew"
+        ) from error
+    print(*lines, f"results in {run}", sep="\n")
+
+
+def metrics_lines(metrics: dict) -> list[str]:
+    """Returns the lines of `print_metrics`, of what `metrics.json` holds."""
+    protocol = metrics["protocol"]
+    lines = [
+        f"{protocol['dataset']} split {protocol['split']}: {protocol['videos']} test videos of "
+        f"{protocol['num_classes']} classes ({protocol['missing']} listed but missing, "
+        f"{protocol['rejected']} could not be decoded), "
+        f"{views_text(protocol)}",
+        f"{'':34}top-1   top-5   mean class",
+    ]
+    rows = {
+        "video, SCI fusion": metrics["video"]["sci"],
+        "video, averaging": metrics["video"]["average"],
+        "video, one clip, centre crop": metrics["video"]["single"],
+        "clip, SCI over its crops": metrics["clip"],
+    }
+    for name, row in rows.items():
+        shares = " ".join(f"{row[measure]:7.1%}" for measure in ("top1", "top5", "mean_class"))
+        lines.append(f"  {name:30}{shares}")
+    return lines

@@ -1,0 +1,60 @@
+"""Options in files: the `config.yaml` of a run."""
+
+from pathlib import Path
+
+import yaml
+
+from fstcn_keras.files import atomic_write_text
+from training.cli import parse
+from training.errors import UserError
+from training.options.fit import FitOptions
+from training.parts import Options, flat, leaves
+
+
+def write_config(options, file: Path):
+    """Writes the options as YAML; `python -m training.fit --config FILE` repeats the run."""
+    atomic_write_text(file, yaml.safe_dump(_plain(options), sort_keys=False))
+
+
+def read_config(file: Path, options_class: type[Options] = FitOptions) -> Options:
+    """Reads what `write_config` wrote.
+
+    Raises:
+        UserError: if the file is missing, or does not hold all options of a run and nothing else.
+    """
+    if not file.is_file():
+        raise UserError(f"{file.parent} is not the folder of a training run: no {file.name}")
+    try:
+        options = parse(options_class, ["--config", str(file)])
+        written = yaml.safe_load(file.read_text())
+    except (UserError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} does not hold the options of a run: {error}") from error
+    lacking = sorted({leaf.name for leaf in leaves(options_class)} - set(written))
+    if lacking:  # today's defaults may be others than those it was trained by
+        raise UserError(
+            f"{file} is of an older version and lacks {', '.join(lacking)}: add what the run was "
+            "trained with, or train anew"
+        )
+    return options
+
+
+def differences(options: Options, other: Options) -> list[str]:
+    """Returns the options in which two runs differ, as `name: value, not other value`.
+
+    Where the run and the store lie makes no difference; the precision `auto` is like any other.
+    """
+    one, two = _plain(options), _plain(other)
+    alike = {"out", "store"}
+    if "auto" in (one["precision"], two["precision"]):
+        alike.add("precision")
+    changed = [name for name in one if one[name] != two[name] and name not in alike]
+    return [f"{name}: {one[name]}, not {two[name]}" for name in changed]
+
+
+def _plain(options) -> dict:
+    def plain(value):
+        if isinstance(value, Path):
+            return str(value.resolve())
+        return list(value) if isinstance(value, tuple) else value
+
+    return {name: plain(value) for name, value in flat(options).items()}

@@ -1,0 +1,139 @@
+"""The options of `training.fit`, composed of parts that other commands share."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fstcn_keras.config import PATHS, PRESETS, FSTCNConfig, preset_config
+from fstcn_keras.runs import RUNS, SPLITS, RunFolder
+from training.errors import UserError
+from training.options.collection import SPLIT_HELP, CollectionOptions
+from training.options.network import BackboneOptions, NetworkOptions
+from training.options.recipe import OptimizationOptions, StageOptions
+from training.options.run import RunOptions
+from training.parts import check, compose, flat, option, part, replaced
+from training.recipes import RECIPES
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """Everything that decides a training run, or with `--split all` one for each split.
+
+    The command line gives them with `None` for what preset and recipe decide; `resolved` fills
+    it in.
+    """
+
+    collection: CollectionOptions = part(CollectionOptions)
+    split: Literal[(*SPLITS, "all")] = option(1, f"{SPLIT_HELP}; all: one after another")
+    store: Path | None = option(
+        None, "folder of the decoded frames (default: in the user's cache folder)"
+    )
+    backbone: BackboneOptions = part(BackboneOptions)
+    network: NetworkOptions = part(NetworkOptions)
+    optimization: OptimizationOptions = part(OptimizationOptions)
+    stages: StageOptions = part(StageOptions)
+    num_clips: int = option(5, "M, clips of a test video; each is scored in 18 crops")
+    run: RunOptions = part(RunOptions)
+
+    def __post_init__(self):
+        check(self, ["num_clips"], lambda number: number > 0, "be positive")
+
+    def resolved(self) -> "FitOptions":
+        """Returns the same with what preset and recipe decide filled in.
+
+        Raises:
+            UserError: if options contradict each other.
+        """
+        preset = self.backbone.preset
+        recipe = self.optimization.recipe or ("paper" if preset == "paper" else "modern")
+        defaults = {
+            "recipe": recipe,
+            **_preset_values(preset),
+            **dataclasses.asdict(RECIPES[recipe, preset]),
+        }
+        given = {name: value for name, value in flat(self).items() if value is not None}
+        options = compose(type(self), flat(self) | defaults | given)
+        options.check_together()
+        return options
+
+    def check_together(self):
+        """Makes sure that options agree with each other.
+
+        Raises:
+            UserError: if they do not.
+        """
+        crop, stages = PRESETS[self.backbone.preset].crop_size, self.stages
+        check(self.network, ["short_side"], lambda s: s >= crop, f"be {crop} or more, as a crop is")
+        check(
+            stages,
+            ["warmup_epochs"],
+            lambda epochs: 0 <= epochs <= stages.epochs / 2,
+            "be at most half of --epochs and not negative",
+        )
+        if stages.head_epochs and self.network.scl_weights is None:
+            raise UserError("--head-epochs fixes what --scl-weights loads: give both, or neither")
+
+    def network_arguments(self) -> dict:
+        """Returns what the network is built with; the weight decay is the optimiser's."""
+        return {
+            "preset": self.backbone.preset,
+            "backbone": self.backbone.scl,
+            **self._values(["short_side", "initialization", "dropout"]),
+            "weight_decay": 0.0,
+        }
+
+    def config(self) -> FSTCNConfig:
+        """Returns the configuration of the network."""
+        return preset_config(**self.network_arguments())
+
+    def preset_text(self) -> str:
+        """Returns the preset, and what of it the command changed."""
+        return self._with_changes(self.backbone.preset, _preset_values(self.backbone.preset))
+
+    def recipe_text(self) -> str:
+        """Returns the recipe, and what of it the command changed."""
+        recipe = self.optimization.recipe
+        own = dataclasses.asdict(RECIPES[recipe, self.backbone.preset])
+        return self._with_changes(recipe, {**own, "warmup_epochs": None})
+
+    def _with_changes(self, name: str, own: dict) -> str:
+        chosen = self._values(own)
+        changed = [f"{field} {chosen[field]}" for field in own if chosen[field] != own[field]]
+        return f"{name} with {', '.join(changed)}" if changed else name
+
+    def _values(self, names) -> dict:
+        values = flat(self)
+        return {name: values[name] for name in names}
+
+    def run_folder(self) -> RunFolder:
+        """Returns `--out`, or a folder named after what distinguishes runs most."""
+        if self.run.out is not None:
+            return RunFolder(self.run.out)
+        split = "all" if self.split == "all" else f"split{self.split}"
+        parts = [self.collection.dataset, split, self.backbone.preset]
+        if self.backbone.scl != PRESETS[self.backbone.preset].backbone:
+            parts.append(self.backbone.scl)
+        if self.network.paths != PATHS:
+            parts += self.network.paths
+        return RunFolder(RUNS / "-".join(parts))
+
+    def each_split(self) -> list["FitOptions"]:
+        """Returns the options of the runs: these, or of `--split all` one for each split.
+
+        The folders of the three lie in that of `--split all`.
+        """
+        if self.split != "all":
+            return [self]
+        folder = self.run_folder()
+        return [replaced(self, split=split, out=folder.split(split).path) for split in SPLITS]
+
+
+def _preset_values(preset: str) -> dict:
+    """What a preset has for the options that change it."""
+    config = PRESETS[preset]
+    return {
+        "scl": config.backbone,
+        "short_side": config.short_side,
+        "initialization": config.initialization,
+    }

@@ -1,0 +1,46 @@
+"""Options that say what the network is built of."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fstcn_keras.backbones import BACKBONE_NAMES
+from fstcn_keras.config import INITIALIZATIONS, PATHS, PRESETS
+from training.parts import check, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneOptions:
+    """How large the network is, and what its backbone is."""
+
+    preset: Literal[tuple(PRESETS)] = option("small", "size of the network")
+    scl: Literal[BACKBONE_NAMES] | None = option(None, "the backbone (default: the preset's)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """What follows the backbone, and what the network starts from."""
+
+    paths: tuple[Literal[PATHS], ...] = option(PATHS, "paths of the network: Table 2")
+    temporal_kernels: tuple[int, ...] = option((3, 5), "kernel sizes of the TCL: Table 1")
+    scl_weights: Literal["imagenet"] | Path | None = option(
+        None,
+        "HDF5 file of pre-trained weights, of the backbone or the auxiliary classifier; "
+        "imagenet: those of Keras Applications, downloaded",
+    )
+    short_side: int | None = option(
+        None, "of the frames, pixels; a crop sees the more of smaller ones (default: the preset's)"
+    )
+    initialization: Literal[INITIALIZATIONS] | None = option(
+        None,
+        "of what follows the backbone: he, at random, or mean, which passes their features on "
+        "and averages them over positions and frames (default: the preset's)",
+    )
+    dropout: float | None = option(
+        None, "after each fully-connected layer and TCL branch (default: the recipe's)"
+    )
+
+    def __post_init__(self):
+        check(self, ["paths"], lambda paths: len({*paths}) == len(paths), "name each path once")
+        check(self, ["temporal_kernels"], lambda sizes: min(sizes) > 0, "be positive")
+        check(self, ["dropout"], lambda share: 0 <= share < 1, "lie in [0, 1)")
