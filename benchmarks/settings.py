@@ -2,7 +2,7 @@
 
 Keras on TensorFlow, by the step that `training.fit` trains with and in inference, in a process with
 all settings and in one that lacks one of them, in turn: memory lies in huge pages
-(`fstcn_keras/allocation.py`), TensorFlow computes with oneDNN (`fstcn_keras/imports.py`), without
+(`fstcn_keras/allocation.py`), TensorFlow computes with oneDNN (`fstcn_keras/process.py`), without
 which bfloat16 is not worth timing.
 """
 
