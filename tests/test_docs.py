@@ -239,8 +239,7 @@ def test_files_and_names_of_the_code_are_there(page):
 
 def quickly(module: str, arguments: Sequence[str]) -> tuple[str, ...]:
     """The arguments of a command, those of a training with what keeps it short."""
-    trains = module == "training.fit" or set(arguments) & {"table1", "table2"}
-    if trains and "--help" not in arguments:
+    if module == "training.fit" or set(arguments) & {"table1", "table2"}:
         return (*arguments, *QUICK_FIT)
     return (*arguments, *QUICK) if module == "training.pretrain" else tuple(arguments)
 
@@ -254,6 +253,7 @@ class Workplace:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._url = SERVER
         self._environment = {
             **os.environ,
             "CUDA_VISIBLE_DEVICES": "-1",
@@ -281,29 +281,30 @@ class Workplace:
     def run_page(self, page: Path):
         """Runs the commands of a page one after another, and then its code as one script."""
         blocks = [block for block in BLOCKS if block.page == page and block.reason is None]
-        with contextlib.ExitStack() as stack:
-            server = None
+        with contextlib.ExitStack() as servers:
             for block in blocks:
-                for command in commands_of(block) if block.language == "" else ():
-                    module, arguments = of_module(command) or (None, command[1:])
-                    if module == "fstcn_keras.serve":
-                        folder, *options = arguments
-                        log = self.folder / "serve.log"
-                        server = stack.enter_context(
-                            ServerProcess(self.folder / folder, *options, log=log)
-                        )
-                    elif module:
-                        self.run_module(module, arguments, where=str(block))
-                    elif command[0] == "curl":
-                        words = [word.replace(SERVER, server.url) for word in arguments]
-                        self.run(["curl", "-sS", "--fail", *words], where=str(block))
-                    else:
-                        home, function = console_script()
-                        code = f"import sys; from {home} import {function}; sys.exit({function}())"
-                        self.run([sys.executable, "-c", code, *arguments], where=str(block))
-        code = "\n".join(block.text for block in blocks if block.language == "python")
-        if code:
+                if block.language == "":
+                    for command in commands_of(block):
+                        self._run_command(command, servers, where=str(block))
+        if code := "\n".join(block.text for block in blocks if block.language == "python"):
             self.run([sys.executable, "-c", code], where=relative(page))
+
+    def _run_command(self, command: list[str], servers: contextlib.ExitStack, *, where: str):
+        """Runs one command; a server goes on until the stack ends, and gets the requests."""
+        module, arguments = of_module(command) or (None, command[1:])
+        if module == "fstcn_keras.serve":
+            log = self.folder / "serve.log"
+            server = ServerProcess(self.folder / arguments[0], *arguments[1:], log=log)
+            self._url = servers.enter_context(server).url
+        elif module:
+            self.run_module(module, arguments, where=where)
+        elif command[0] == "curl":
+            words = [word.replace(SERVER, self._url) for word in arguments]
+            self.run(["curl", "-sS", "--fail", *words], where=where)
+        else:
+            home, function = console_script()
+            code = f"import sys; from {home} import {function}; sys.exit({function}())"
+            self.run([sys.executable, "-c", code, *arguments], where=where)
 
 
 @pytest.fixture(scope="session")
