@@ -22,6 +22,7 @@ def set_up_process(*, tensorflow: bool = False):
         BackendError: if the environment names another backend than TensorFlow.
     """
     set_up_environment()
+    os.environ["FSTCN_KERAS_LAZY"] = "1"  # of processes that decode for this one
     if not tensorflow:
         return
     if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
@@ -29,7 +30,6 @@ def set_up_process(*, tensorflow: bool = False):
             "training needs Keras' TensorFlow backend, "
             f"got KERAS_BACKEND={os.environ['KERAS_BACKEND']}: unset it"
         )
-    os.environ["FSTCN_KERAS_LAZY"] = "1"  # of processes that decode for this one
     set_up_allocation()
 
 
