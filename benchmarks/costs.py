@@ -23,7 +23,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from benchmarks.report import write_csv
 from benchmarks.views import random_clips
-from fstcn_keras import PRESETS, ViewPlan, fstcn
+from fstcn_keras import PRESETS, ViewPlan, accelerate, fstcn
 from fstcn_keras.views.scoring import ViewScorer
 from training import cli
 from training.cli import option
@@ -37,7 +37,17 @@ from training.stages import TrainingVideos, clip_stage
 
 WARMUP, STEPS, PROFILED, LARGEST = 3, 20, 3, 10
 LENGTH = 90  # of the scored video, frames
-SCOPES = ("gradient_tape", "convolution", "mul", "add", "sub", "truediv")  # no layers
+SCOPES = (  # no layers
+    "gradient_tape",
+    "convolution",
+    "mul",
+    "add",
+    "sub",
+    "truediv",
+    "transpose",
+    "stateless_dropout",
+    "stateless_random_uniform",
+)
 INPUT = ("PyFuncStateless", "DecodeAndCropJpeg")  # operations of `training.data.pipeline`
 _PROGRAM = re.compile(r"^a_inference_+(?P<name>\w+?)_\d+__")  # XLA's name of a function of ours
 _EVENT = re.compile(r"^(?P<path>[\w/.]+):_?(?P<operation>[A-Z]\w+)$")  # op:Type, as TensorFlow does
@@ -104,7 +114,7 @@ def training_step(options: FitOptions) -> Callable[[], tuple[float, float]]:
 def scoring(preset: str) -> Callable[[], object]:
     """A function that scores all views of one video of noise."""
     plan = ViewPlan.of(PRESETS[preset])
-    scorer = ViewScorer(fstcn(num_classes=51, preset=preset), plan)
+    scorer = ViewScorer(accelerate(fstcn(num_classes=51, preset=preset)), plan)
     clips = random_clips(plan, LENGTH)
     return lambda: scorer.score(clips)
 

@@ -5,51 +5,75 @@ pooling and activations take is not work that a matrix peak is a measure of, and
 its neighbours is its own affair.
 """
 
+import collections
 import math
+from collections.abc import Iterator
 
 import keras
 
-from fstcn_keras.layers import FoldedTimeDistributed, TemporalConvolution, TPOperator
+from fstcn_keras import FSTCN
+from fstcn_keras.layers import TemporalConvolution, TPOperator
 
-FIRST_LAYER = "conv1"  # of all lower SCLs that are counted
+FIRST_LAYER = "conv1"  # of all backbones that are counted
+
+Shape = tuple[int | None, ...]
 
 
-def multiply_adds(model: keras.Model) -> dict[str, int]:
-    """Multiply-adds of one clip in a forward pass, by layer.
+def multiply_adds(model: FSTCN) -> dict[str, int]:
+    """Counts the multiply-adds of one clip in a forward pass, by layer.
 
     Args:
-        model: `fstcn_keras.fstcn`, or a part of it, whose layers with weights are convolutions
-            over all channels, `Dense`, `TPOperator` and `TemporalConvolution`.
+        model: the network, whose layers with weights are convolutions over all channels, `Dense`,
+            `TPOperator` and `TemporalConvolution`.
     """
-    counts = {}
-    for layer in model.layers:
-        inner = getattr(layer, "layer", layer)  # of FoldedTimeDistributed
-        if isinstance(inner, keras.Model):
-            times = layer.output.shape[1] if isinstance(layer, FoldedTimeDistributed) else 1
-            counts |= {name: times * count for name, count in multiply_adds(inner).items()}
-        elif isinstance(inner, TemporalConvolution):
-            positions = math.prod(layer.output.shape[1:-1])  # l_t * f
-            counts[inner.name] = sum(
-                positions * math.prod(convolution.kernel.shape)
-                for convolution in inner.convolutions
-            )
-        elif isinstance(inner, (keras.layers.Conv2D, keras.layers.Dense, TPOperator)):
-            kernel = inner.P if isinstance(inner, TPOperator) else inner.kernel
-            # each of the outputs is a sum over all axes of the kernel but the last
-            counts[inner.name] = math.prod(layer.output.shape[1:]) * math.prod(kernel.shape[:-1])
-    return counts
+    config = model.config
+    size = (None, config.crop_size, config.crop_size, 3)
+    counts = collections.Counter()
+    for encoder, images in (
+        (model.frame_encoder, 1),
+        (model.difference_encoder, config.clip_length),
+    ):
+        for layer, shape in _encoder_layers(encoder, size) if encoder is not None else ():
+            counts[layer.name] += images * _products(layer, shape)
+    for layer in model.head.layers:
+        counts[layer.name] += _products(layer, layer.output.shape)
+    return {name: count for name, count in counts.items() if count}
 
 
-def inference_flops(model: keras.Model) -> int:
-    """Operations of one clip in inference: the forward pass."""
+def inference_flops(model: FSTCN) -> int:
+    """Counts the operations of one clip in inference: the forward pass."""
     return 2 * sum(multiply_adds(model).values())
 
 
-def training_flops(model: keras.Model) -> int:
-    """Operations of one clip in training.
+def training_flops(model: FSTCN) -> int:
+    """Counts the operations of one clip in training.
 
     The forward pass, and as many again for the gradients of the weights and for those of the
     inputs; the first layer's inputs are pixels and need none.
     """
     counts = multiply_adds(model)
     return 2 * (3 * sum(counts.values()) - counts[FIRST_LAYER])
+
+
+def _encoder_layers(encoder: keras.Sequential, shape: Shape) -> Iterator[tuple[keras.Layer, Shape]]:
+    """The layers of an encoder, those of its backbone in their place, and shapes of outputs."""
+    for layer in encoder.layers:
+        if isinstance(layer, keras.Model):  # of images of any size: a copy knows this one
+            copy = keras.models.clone_model(layer, input_tensors=keras.Input(shape[1:]))
+            yield from ((inner, inner.output.shape) for inner in copy.layers)
+            shape = copy.output.shape
+        else:
+            shape = layer.compute_output_shape(shape)
+            yield layer, shape
+
+
+def _products(layer: keras.Layer, shape: Shape) -> int:
+    """Multiply-adds with the weights of one layer, 0 for one of another kind."""
+    if isinstance(layer, TemporalConvolution):
+        positions = math.prod(shape[1:-1])  # l_t * f
+        return sum(positions * math.prod(one.kernel.shape) for one in layer.convolutions)
+    if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense, TPOperator)):
+        kernel = layer.P if isinstance(layer, TPOperator) else layer.kernel
+        # each of the outputs is a sum over all axes of the kernel but the last
+        return math.prod(shape[1:]) * math.prod(kernel.shape[:-1])
+    return 0

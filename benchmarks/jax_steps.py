@@ -1,4 +1,4 @@
-"""Steps of the network in Keras on JAX, for a worker of `benchmarks.gpu`; without TensorFlow."""
+"""Steps of the accelerated network in Keras on JAX, for `benchmarks.gpu`; without TensorFlow."""
 
 import functools
 
@@ -9,7 +9,7 @@ from keras import ops
 
 from benchmarks import flops
 from benchmarks.workers import NUM_CLASSES, Work
-from fstcn_keras import PRESETS, fstcn
+from fstcn_keras import PRESETS, accelerate, fstcn
 
 
 def step(*, network: str, phase: str, batch: int, repeats: int) -> Work:
@@ -22,7 +22,7 @@ def step(*, network: str, phase: str, batch: int, repeats: int) -> Work:
         repeats: steps of a call, synchronised once.
     """
     keras.config.set_dtype_policy("mixed_bfloat16")
-    model = fstcn(num_classes=NUM_CLASSES, preset=network)
+    model = accelerate(fstcn(num_classes=NUM_CLASSES, preset=network))
     inputs, labels = _batch(network, batch)
     if phase == "training":
         count = flops.training_flops(model)

@@ -1,6 +1,6 @@
 """Steps of the network in Keras on TensorFlow, for a worker of `benchmarks.step`.
 
-They are those of `training.loop` and of prediction, strategy and all.
+They are those of `training.loop` and of prediction: accelerated, strategy and all.
 """
 
 import functools
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from benchmarks import flops
 from benchmarks.workers import NUM_CLASSES, Work
-from fstcn_keras import PRESETS, fstcn
+from fstcn_keras import PRESETS, accelerate, fstcn
 from training.distribution import device_strategy
 from training.loop import Stage, train_step
 from training.optimizers import build_optimizer
@@ -47,10 +47,12 @@ def training_call(
     *,
     batch: int,
 ) -> Callable[[], float]:
-    """A function that does one training step on random clip pairs, and returns the loss.
+    """Returns a function that does one training step on random clip pairs.
+
+    It returns the loss, summed over the batch.
 
     Args:
-        model: `fstcn`, made in the strategy's scope, as is the optimizer.
+        model: `FSTCN`, made in the strategy's scope, as is the optimizer.
         optimizer: built.
         strategy: its replicas share the batch.
         batch: clips of a step, over all replicas.
@@ -95,7 +97,7 @@ def _network(preset: str, precision: str, strategy: tf.distribute.Strategy):
     """The network, shared by its phases, and its optimiser."""
     keras.config.set_dtype_policy(POLICIES[precision])
     with strategy.scope():
-        model = fstcn(num_classes=NUM_CLASSES, preset=preset)
+        model = accelerate(fstcn(num_classes=NUM_CLASSES, preset=preset))
         optimizer = build_optimizer(
             "sgd",
             learning_rate=1e-3,

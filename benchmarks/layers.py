@@ -1,76 +1,67 @@
 """What the forms of the layers save: python -m benchmarks.layers
 
-Times a training step of the lower SCLs of `small` and of `paper` on clips of five frames, as they
-are and with one of their forms changed: Keras' own convolutions instead of Winograd's, LRN as one
-banded product or as a sum of shifted slices instead of one compiled pass, stock TimeDistributed
-instead of the folded one. Then one of the fully connected layers, side by side, as they are and as
-Keras' own. In float32 and, where the processor multiplies it, bfloat16. The variants run in turn; a
-step returns its loss as a number, so nothing is left running.
+Times a training step of the lower SCLs of `small` and of `paper`, from the pixels of clips of five
+frames, in all forms that `accelerate` gives them, and with one of them left out: Winograd's
+convolutions, LRN in one compiled pass (then it is one banded product, or a sum of shifted slices),
+the `TimeDistributed` that folds time, pixels normalised in one compiled pass. Then one of the fully
+connected layers, side by side, in their form and as Keras' own. In float32 and, where the processor
+multiplies it, bfloat16. The variants run in turn; a step returns its loss as a number, so nothing
+is left running.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal
+from unittest import mock
 
 import keras
 import numpy as np
-from fstcn_keras.backbones.registry import build_scl
-from keras import ops
+from keras import layers, ops
 
 from benchmarks.keras_steps import POLICIES
 from benchmarks.report import alternate, print_table, write_csv
 from benchmarks.step import native_precisions
-from fstcn_keras import PRESETS, fstcn
-from fstcn_keras.acceleration import dispatch
-from fstcn_keras.layers import (
-    FoldedTimeDistributed,
-    LargeDense,
-    LocalResponseNormalization,
-    WinogradConvolution2D,
+from fstcn_keras import FSTCN, acceleration
+from fstcn_keras.acceleration import (
+    few_row_products,
+    folded_time,
+    pixel_normalization,
+    response_normalization,
+    winograd_convolution,
 )
+from fstcn_keras.layers import LocalResponseNormalization
+from fstcn_keras.parts import all_layers
 from training import cli
 from training.cli import option
 
-
-class BandedLRN(LocalResponseNormalization):
-    """The same numbers, by one product with a banded matrix."""
-
-    def call(self, x, training=None):
-        with dispatch.portable():
-            return super().call(x, training=training)
+Form = Callable[[keras.Layer], acceleration.Replacements]
 
 
-class SliceLRN(LocalResponseNormalization):
-    """The same numbers, by adding up `depth` shifted copies of the squares."""
-
-    def call(self, x, training=None):
-        half = self.depth // 2
-        padded = ops.pad(ops.square(x), [(0, 0)] * (len(x.shape) - 1) + [(half, half)])
-        channels = x.shape[-1]
-        energy = sum(padded[..., shift : shift + channels] for shift in range(self.depth))
-        scale = self.bias + self.alpha / self.depth * ops.cast(energy, "float32")
-        return x * ops.cast(ops.exp(-self.beta * ops.log(scale)), x.dtype)
+def plain(layer: keras.Layer) -> acceleration.Replacements:
+    """Leaves every layer as it is."""
+    return {}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """What stands in for layers of the package."""
-
-    classes: dict[type, type] = field(default_factory=dict)
-    wrapper: type = FoldedTimeDistributed
+def sliced_normalization(layer: keras.Layer) -> acceleration.Replacements:
+    """Gives LRN a `call` of the same numbers, by adding up shifted copies of the squares."""
+    if not isinstance(layer, LocalResponseNormalization):
+        return {}
+    return {"call": functools.partial(_sliced, layer)}
 
 
 AS_IT_IS = "as it is"
-LOWER_SCLS = {
-    AS_IT_IS: Variant(),
-    "Conv2D": Variant(classes={WinogradConvolution2D: keras.layers.Conv2D}),
-    "LRN, banded": Variant(classes={LocalResponseNormalization: BandedLRN}),
-    "LRN, slices": Variant(classes={LocalResponseNormalization: SliceLRN}),
-    "TimeDistributed": Variant(wrapper=keras.layers.TimeDistributed),
+LOWER_SCLS: dict[str, Mapping[Form, Form]] = {  # what stands in for a form
+    AS_IT_IS: {},
+    "Conv2D": {winograd_convolution.replacements: plain},
+    "LRN, banded": {response_normalization.replacements: plain},
+    "LRN, slices": {response_normalization.replacements: sliced_normalization},
+    "TimeDistributed": {folded_time.replacements: plain},
+    "PixelNormalization": {pixel_normalization.replacements: plain},
 }
-FULLY_CONNECTED = {
-    AS_IT_IS: Variant(),
-    "Dense": Variant(classes={LargeDense: keras.layers.Dense}),
+FULLY_CONNECTED: dict[str, Mapping[Form, Form]] = {
+    AS_IT_IS: {},
+    "Dense": {few_row_products.replacements: plain},
 }
 
 
@@ -101,18 +92,18 @@ def main(options: LayersOptions):
 
 
 def compared(
-    variants: dict[str, Variant],
-    build: Callable[[Variant, str], keras.Model],
+    variants: Mapping[str, Mapping[Form, Form]],
+    build: Callable[[str], keras.Model],
     *,
     preset: str,
     precision: str,
     options: LayersOptions,
 ) -> list[dict[str, str]]:
-    """One row for each variant of a part of the network."""
+    """Returns one row for each variant of a part of the network."""
     keras.config.set_dtype_policy(POLICIES[precision])
     steps = {
-        name: training_step(build(variant, preset), options.batch)
-        for name, variant in variants.items()
+        name: training_step(accelerated(build(preset), changes), options.batch)
+        for name, changes in variants.items()
     }
     seconds = alternate(steps, rounds=options.rounds)
     return [
@@ -125,41 +116,68 @@ def compared(
     ]
 
 
-def lower_scls(variant: Variant, preset: str) -> keras.Model:
-    """The lower SCLs of a clip and a layer above them, `(batch, l_t, h, w, 3)` to `(batch, 8)`."""
-    config = PRESETS[preset]
-    scl = build_scl(config.scl, size=config.crop_size, width=config.width, regularizer=None)
-    scl = keras.models.clone_model(scl, clone_function=lambda layer: _copy(layer, variant))
-    inputs = keras.Input((config.clip_length, config.crop_size, config.crop_size, 3))
-    x = keras.layers.GlobalAveragePooling3D()(variant.wrapper(scl)(inputs))
-    return keras.Model(inputs, keras.layers.Dense(8, dtype="float32")(x))
+def accelerated(model: keras.Model, changes: Mapping[Form, Form]) -> keras.Model:
+    """Accelerates a model with other forms in the place of some."""
+    forms = tuple(changes.get(form, form) for form in acceleration._FORMS)
+    with mock.patch.object(acceleration, "_FORMS", forms):
+        return acceleration.accelerate(model)
 
 
-def fully_connected(variant: Variant, preset: str) -> keras.Model:
-    """The large layers of the preset, each on inputs of its own, and a layer above them all."""
-    layer = variant.classes.get(LargeDense, LargeDense)
-    network = fstcn(num_classes=8, preset=preset)
-    shapes = [one.kernel.shape for one in network.layers if isinstance(one, LargeDense)]
+def lower_scls(preset: str) -> keras.Model:
+    """Builds the lower SCLs of a clip and a layer above, `(batch, l_t, h, w, 3)` to `(batch, 8)`.
+
+    The pixels are those of differences.
+    """
+    network = FSTCN(num_classes=8, preset=preset, paths=["temporal"])
+    normalization, backbone, _ = network.difference_encoder.layers
+    images = keras.Sequential(
+        [keras.Input((None, None, 3), dtype="uint8"), normalization, backbone]
+    )
+    clip = keras.Input(network.input["clip_diff"].shape[1:], dtype="uint8")
+    x = layers.GlobalAveragePooling3D()(layers.TimeDistributed(images)(clip))
+    return keras.Model(clip, layers.Dense(8, dtype="float32")(x))
+
+
+def fully_connected(preset: str) -> keras.Model:
+    """Builds the large layers of the preset, each on its own inputs, and a layer above them all."""
+    network = FSTCN(num_classes=8, preset=preset)
+    shapes = [
+        layer.kernel.shape
+        for layer in all_layers(network.head)
+        if isinstance(layer, layers.Dense) and layer is not network.classifier
+    ]
     inputs = [keras.Input((length,)) for length, _ in shapes]
     features = [
-        layer(units, activation="relu")(x) for x, (_, units) in zip(inputs, shapes, strict=True)
+        layers.Dense(units, activation="relu")(x)
+        for x, (_, units) in zip(inputs, shapes, strict=True)
     ]
-    x = keras.layers.Concatenate()(features)
-    return keras.Model(inputs, keras.layers.Dense(8, dtype="float32")(x))
+    return keras.Model(inputs, layers.Dense(8, dtype="float32")(layers.Concatenate()(features)))
 
 
 def training_step(model: keras.Model, batch: int) -> Callable[[], float]:
-    """A function that does one training step and returns its loss."""
+    """Returns a function that does one training step and returns its loss."""
     model.compile("sgd", "mean_squared_error", jit_compile=False)
     generator = np.random.default_rng(0)
-    inputs = [generator.normal(size=(batch, *x.shape[1:])).astype("float32") for x in model.inputs]
+    inputs = [_random(x, batch, generator) for x in model.inputs]
     targets = generator.normal(size=(batch, 8)).astype(np.float32)
     inputs = inputs if len(inputs) > 1 else inputs[0]
     return lambda: float(model.train_on_batch(inputs, targets))
 
 
-def _copy(layer: keras.Layer, variant: Variant) -> keras.Layer:
-    return variant.classes.get(type(layer), type(layer)).from_config(layer.get_config())
+def _random(x: keras.KerasTensor, batch: int, generator: np.random.Generator) -> np.ndarray:
+    shape = (batch, *x.shape[1:])
+    if x.dtype == "uint8":
+        return generator.integers(0, 256, shape, dtype=np.uint8)
+    return generator.normal(size=shape).astype("float32")
+
+
+def _sliced(layer: LocalResponseNormalization, x, training=None):
+    half = layer.depth // 2
+    padded = ops.pad(ops.square(x), [(0, 0)] * (len(x.shape) - 1) + [(half, half)])
+    channels = x.shape[-1]
+    energy = sum(padded[..., shift : shift + channels] for shift in range(layer.depth))
+    scale = layer.bias + layer.alpha / layer.depth * ops.cast(energy, "float32")
+    return x * ops.cast(ops.exp(-layer.beta * ops.log(scale)), x.dtype)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a linear classifier makes of pre-trained features: python -m benchmarks.linear [as fit]
 
-The line that training has to beat. The lower SCLs, as --scl-weights has them, see the frames and
+The line that training has to beat. The backbone, as --scl-weights has it, sees the frames and
 differences of the M clips of every video, whole. Features are means over positions and images;
 of each kind, their square roots are scaled to unit length. A linear support vector machine learns
 the training videos, its C chosen by cross-validation over whole groups of them, and is judged by
@@ -12,15 +12,14 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-from fstcn_keras.backbones.registry import SCLS, lower_scls
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.svm import SVC
 from tqdm import tqdm
 
 from benchmarks.report import print_table, write_csv
-from fstcn_keras import ViewPlan, auxiliary_classifier, clips
+from fstcn_keras import AuxiliaryClassifier, ViewPlan, accelerate, clips
+from fstcn_keras.backbones import get_backbone
 from fstcn_keras.video.frames import view_frames
-from fstcn_keras.views.scoring import for_any_size
 from training import cli
 from training.cli import UserError, option
 from training.data.collections import Video
@@ -74,18 +73,18 @@ def main(options: LinearOptions):
 
 
 def pooled_networks(options: FitOptions) -> list[keras.Model]:
-    """From frames, and from differences, uint8 `(batch, h, w, 3)`, to features `(batch, f)`."""
-    scl = SCLS[options.backbone.scl]
-    classifier = auxiliary_classifier(
-        num_classes=2, preset=options.backbone.preset, scl=options.backbone.scl
+    """Returns what maps frames, and differences, uint8 `(n, h, w, 3)`, to features `(n, f)`."""
+    backbone = get_backbone(options.backbone.scl)
+    classifier = AuxiliaryClassifier(
+        num_classes=2, preset=options.backbone.preset, backbone=options.backbone.scl
     )
     load_scl_weights(classifier, options)
-    lower = for_any_size(lower_scls(classifier))
     networks = []
-    for normalization in (scl.frame_normalization(), scl.difference_normalization()):
+    for normalization in (backbone.frame_normalization(), backbone.difference_normalization()):
         image = keras.Input((None, None, 3), dtype="uint8")
-        maps = lower(normalization(image))
-        networks.append(keras.Model(image, keras.layers.GlobalAveragePooling2D()(maps)))
+        maps = classifier.backbone(normalization(image))
+        network = keras.Model(image, keras.layers.GlobalAveragePooling2D()(maps))
+        networks.append(accelerate(network))
     return networks
 
 

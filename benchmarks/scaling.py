@@ -31,7 +31,7 @@ from matplotlib.ticker import LogLocator
 from benchmarks.keras_steps import training_call
 from benchmarks.report import RESULTS, circumstances, write_csv
 from benchmarks.views import random_clips
-from fstcn_keras import PRESETS, ViewPlan, fstcn
+from fstcn_keras import PRESETS, ViewPlan, accelerate, fstcn
 from fstcn_keras.views.scoring import ViewScorer
 from training.data.lookalikes import HASH_BITS, clusters, near_duplicates
 from training.data.preparation import prepare_store
@@ -78,6 +78,7 @@ def training_step(
             crop_size=crop_size,
             short_side=crop_size,
         )
+        accelerate(model)
         optimizer = build_optimizer(
             "adam", learning_rate=1e-3, warmup_steps=0, total_steps=100, rates={}, weight_decay=5e-4
         )
@@ -88,7 +89,7 @@ def training_step(
 def scoring(num_clips: int) -> Callable[[], object]:
     """Scoring one video of `LENGTH` frames in 18 crops of so many clips."""
     plan = ViewPlan.of(PRESETS["small"], num_clips=num_clips)
-    scorer = ViewScorer(fstcn(num_classes=CLASSES, preset="small"), plan)
+    scorer = ViewScorer(accelerate(fstcn(num_classes=CLASSES, preset="small")), plan)
     clips = random_clips(plan, LENGTH)
     return lambda: scorer.score(clips)
 

@@ -24,7 +24,7 @@ class FSTCN(nn.Module):
     """The network of `fstcn_keras.fstcn` with both paths, up to the logits.
 
     Args:
-        config: its sizes; `scl` one of `PIXELS`.
+        config: its sizes; `backbone` one of `PIXELS`.
         num_classes: number of actions.
         tuned: whether channels are last in memory and LRN is a banded product.
 
@@ -38,11 +38,12 @@ class FSTCN(nn.Module):
     def __init__(self, config: FSTCNConfig, *, num_classes: int, tuned: bool = False):
         super().__init__()
         self.memory_format = torch.channels_last if tuned else torch.contiguous_format
-        mean, std, self.reverse = PIXELS[config.scl]
+        name = config.backbone
+        mean, std, self.reverse = PIXELS[name]
         self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1))
-        self.scl = squeezenet() if config.scl == "squeezenet" else vgg_m(config.width, tuned)
-        maps = self.scl(torch.zeros(1, 3, config.crop_size, config.crop_size))
+        self.backbone = squeezenet() if name == "squeezenet" else vgg_m(config.width, tuned)
+        maps = self.backbone(torch.zeros(1, 3, config.crop_size, config.crop_size))
         _, features, side, _ = maps.shape
         parallel, filters, branch = (round(config.width * f) for f in (512, 128, 32))
 
@@ -58,7 +59,7 @@ class FSTCN(nn.Module):
         self.spatial_features = nn.Linear(first, second)
         self.temporal_features = nn.Linear(first, second)
         self.spatio_temporal_features = nn.Linear(2 * second, config.joint_units)
-        self.probabilities = nn.Linear(config.joint_units, num_classes)
+        self.logits = nn.Linear(config.joint_units, num_classes)
         self.dropout = nn.Dropout(config.dropout)
         self.apply(initialize)
         self.to(memory_format=self.memory_format)
@@ -67,11 +68,11 @@ class FSTCN(nn.Module):
         batch, l_t = clip.shape[:2]
         frames = self._normalized(self._chosen(clip), self.mean)
         differences = self._normalized(clip_diff.flatten(0, 1), 0.0)
-        maps = self.scl(torch.cat([frames, differences]))  # (batch + batch*l_t, f, h, w)
+        maps = self.backbone(torch.cat([frames, differences]))  # (batch + batch*l_t, f, h, w)
         spatial = self._spatial_path(maps[:batch])
         temporal = self._temporal_path(maps[batch:], l_t)
         x = torch.cat([spatial, temporal], dim=1)
-        return self.probabilities(self._connected(x, self.spatio_temporal_features))
+        return self.logits(self._connected(x, self.spatio_temporal_features))
 
     def _chosen(self, clip: Tensor) -> Tensor:
         batch, l_t = clip.shape[:2]
@@ -219,7 +220,7 @@ def copy_weights(twin: FSTCN, weights: Sequence[tuple[str, np.ndarray]]):
         RuntimeError: if a weight has another shape.
     """
     parameters = {
-        name.removeprefix("scl.").replace(".", "_"): parameter
+        name.removeprefix("backbone.").replace(".", "_"): parameter
         for name, parameter in twin.named_parameters()
     }
     for path, value in weights:

@@ -14,10 +14,10 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.report import alternate, write_csv
-from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, fstcn, fusion
+from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, accelerate, fstcn, fusion
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.views.plan import VIEWS
-from fstcn_keras.views.scoring import Clip, ViewScorer
+from fstcn_keras.views.scoring import PROBABILITIES, Clip, ViewScorer
 from training import cli
 from training.cli import option
 from training.data.splits import open_data
@@ -48,14 +48,14 @@ def main(options: ViewsOptions):
 def rates(preset: str, lengths: tuple[int, ...]) -> list[dict]:
     """Videos a second of each way, one row for each length of video, in frames."""
     plan = ViewPlan.of(PRESETS[preset])
-    model = fstcn(num_classes=51, preset=preset)
+    model = accelerate(fstcn(num_classes=51, preset=preset))
     rows = []
     for num_frames in lengths:
         clips = random_clips(plan, num_frames)
         ways = {"every view": lambda clips=clips: every_view(model, plan, clips)}
         for views in VIEWS:
             scorer = ViewScorer(model, dataclasses.replace(plan, views=views))
-            ways[views] = lambda scorer=scorer, clips=clips: scorer.score(clips)
+            ways[views] = lambda scorer=scorer, clips=clips: scorer.score(clips)[PROBABILITIES]
         apart = np.abs(ways["every view"]() - ways["exact"]()).max()
         seconds = alternate(ways, rounds=ROUNDS)
         row = {"preset": preset, "frames": num_frames}

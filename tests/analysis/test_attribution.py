@@ -6,21 +6,21 @@ import pytest
 from keras import layers
 
 from analysis.attribution import COMPLETENESS, METHODS, ClipNetwork
-from fstcn_keras import clips, fstcn
+from fstcn_keras import FSTCN, FSTCNConfig, clips
 from fstcn_keras.layers import FrameChoice, PixelNormalization
+from fstcn_keras.parts import LOGITS
 
 SIZE, LENGTH = 64, 3
 MEAN, STD = (100.0, 110.0, 120.0), (50.0, 55.0, 60.0)
 
 
-def tiny_fstcn(**overrides) -> keras.Model:
+def tiny_fstcn(**overrides) -> FSTCN:
     """FSTCN of few units, whose logits are large enough for finite differences in float32."""
     keras.utils.set_random_seed(0)
     sizes = {"crop_size": SIZE, "short_side": 72, "clip_length": LENGTH, "width": 0.1}
     units = {"path_units": (16, 8), "joint_units": 8}
-    model = fstcn(num_classes=4, preset="small", **sizes, **units, **overrides)
-    classifier = model.get_layer("probabilities")
-    classifier.kernel.assign(100 * classifier.kernel)
+    model = FSTCN(num_classes=4, preset="small", **sizes, **units, **overrides)
+    model.classifier.kernel.assign(100 * model.classifier.kernel)
     return model
 
 
@@ -33,24 +33,43 @@ def random_clip(*, height: int = 72, width: int = 90) -> dict[str, np.ndarray]:
     }
 
 
-def perceptron(
-    *sizes: int, activation: str = "relu", separate: bool = False
-) -> tuple[keras.Model, list[np.ndarray]]:
-    """A network of one path and fully-connected layers on 2x2 pixels, and its kernels.
+class Perceptron(keras.Model):
+    """A network with the parts of FSTCN's spatial path: fully-connected layers on 2x2 pixels.
 
     With `separate` its activations are layers of their own.
     """
-    inputs = {
-        name: keras.Input((LENGTH, 2, 2, 3), dtype="uint8", name=name)
-        for name in ("clip", "clip_diff")
-    }
-    x = FrameChoice()(inputs["clip"])
-    x = layers.Flatten()(PixelNormalization(MEAN, STD, name="frame_normalization")(x))
-    for units in sizes[:-1]:
-        x = layers.Dense(units, activation=None if separate else activation, use_bias=False)(x)
-        x = layers.ReLU()(x) if separate else x
-    x = layers.Dense(sizes[-1], activation="softmax", use_bias=False, name="probabilities")(x)
-    model = keras.Model(inputs, x)
+
+    config = FSTCNConfig(paths=("spatial",), crop_size=2, short_side=2, clip_length=LENGTH)
+    difference_encoder = None
+
+    def __init__(self, *, sizes, activation="relu", separate=False, name=None, **_):
+        clip = keras.Input((LENGTH, 2, 2, 3), dtype="uint8", name="clip")
+        pixels = keras.Input((None, None, 3), dtype="uint8")
+        frame_encoder = keras.Sequential([pixels, PixelNormalization(MEAN, STD)])
+        maps = keras.Input((2, 2, 3), name="frame")
+        x = layers.Flatten()(maps)
+        for units in sizes[:-1]:
+            x = layers.Dense(units, activation=None if separate else activation, use_bias=False)(x)
+            x = layers.ReLU()(x) if separate else x
+        x = layers.Dense(sizes[-1], use_bias=False)(x)
+        head = keras.Model({"frame": maps}, {LOGITS: x})
+        outputs = head({"frame": frame_encoder(FrameChoice()(clip))})[LOGITS]
+        super().__init__(inputs={"clip": clip}, outputs=outputs, name=name)
+        self.frame_encoder = frame_encoder
+        self.head = head
+        self._arguments = {"sizes": sizes, "activation": activation, "separate": separate}
+
+    def get_config(self):
+        return {"name": self.name, **self._arguments}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+def perceptron(*sizes: int, **arguments) -> tuple[Perceptron, list[np.ndarray]]:
+    """A network with random weights, and its kernels."""
+    model = Perceptron(sizes=sizes, **arguments)
     generator = np.random.default_rng(2)
     model.set_weights([generator.standard_normal(w.shape) for w in model.get_weights()])
     return model, model.get_weights()
@@ -75,8 +94,8 @@ def test_probabilities_are_those_of_the_model_over_the_nine_crops():
 def test_gradients_agree_with_finite_differences(part):
     network, clip, step = ClipNetwork(tiny_fstcn()), random_clip(), 0.25
     gradient = network.gradient(clip, 2)[part]
-    for place in np.argsort(-np.abs(gradient), axis=None)[[0, 1, 5, 20, 100]]:
-        index = np.unravel_index(place, gradient.shape)
+    for position in np.argsort(-np.abs(gradient), axis=None)[[0, 1, 5, 20, 100]]:
+        index = np.unravel_index(position, gradient.shape)
         ends = []
         for sign in (1, -1):
             moved = {name: x.copy() for name, x in clip.items()}
@@ -160,11 +179,7 @@ def test_integrated_gradients_explain_the_whole_score():
 
 def test_a_network_of_any_precision_is_explained_in_float32():
     model, clip = tiny_fstcn(), random_clip()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        half = tiny_fstcn()
-    finally:
-        keras.config.set_dtype_policy("float32")
+    half = tiny_fstcn(dtype="mixed_bfloat16")
     half.set_weights(model.get_weights())
     expected = ClipNetwork(model).gradient(clip, 1)
     found = ClipNetwork(half).gradient(clip, 1)

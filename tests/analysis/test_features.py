@@ -1,10 +1,9 @@
 """Features of whole videos against the network view by view, and their cache."""
 
-import keras
 import numpy as np
 import pytest
 
-from analysis.features import FEATURES, feature_outputs, video_features
+from analysis.features import FEATURES, video_features
 from analysis.runs import open_run
 from fstcn_keras import clips
 from fstcn_keras.runs import RunFolder
@@ -23,17 +22,18 @@ def test_features_are_means_over_all_views(opened):
     video = view_frames(opened.store.reader(path), plan)
     frames, pairs = video.frames, video.positions
     wanted = "temporal_features"
-    layer = keras.Model(
-        opened.classifier.model.input, opened.classifier.model.get_layer(wanted).output
-    )
-    views = []
+    model, views = opened.classifier.model, []
     for indices, later in pairs:
         clip = frames[indices]
         difference = np.abs(clip.astype(int) - frames[later]).astype(np.uint8)
         for crop, crop_diff in zip(
             clips.crops(clip, 108), clips.crops(difference, 108), strict=True
         ):
-            views.append(layer({"clip": crop[None], "clip_diff": crop_diff[None]})[0])
+            maps = {
+                "frame": model.frame_encoder(crop[2][None]),  # the middle one of five
+                "differences": model.difference_encoder(crop_diff)[None],
+            }
+            views.append(model.head(maps)[wanted][0])
     assert len(views) == 2 * 18
     np.testing.assert_allclose(
         result.features[wanted][5], np.mean(views, axis=0), rtol=1e-4, atol=1e-5
@@ -57,7 +57,7 @@ def test_the_cache_is_used_until_the_weights_change(opened, capsys):
     np.testing.assert_array_equal(
         first.features[wanted := "spatial_features"], again.features[wanted]
     )
-    layer = opened.classifier.model.get_layer("spatial_features")
+    layer = opened.classifier.model.head.get_layer("spatial_features")
     before = layer.get_weights()
     layer.set_weights([2 * value for value in before])
     try:
@@ -77,5 +77,5 @@ def test_a_damaged_cache_is_computed_anew(opened, capsys):
 
 
 def test_a_network_of_one_path_has_the_features_of_that_path(spatial_run):
-    names = feature_outputs(open_run(RunFolder(spatial_run)).classifier.model)
-    assert set(names) == {"spatial_features", "spatio_temporal_features", "probabilities"}
+    features = video_features(open_run(RunFolder(spatial_run)), "test").features
+    assert set(features) == {"spatial_features", "spatio_temporal_features"}

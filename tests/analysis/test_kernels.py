@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from analysis import kernels
-from analysis.kernels import change, first_filters, initial_permutation, tiled
+from analysis.kernels import change, first_filters, initial_permutation, permutation, tiled
 from analysis.runs import FigureOptions
-from fstcn_keras import fstcn
+from fstcn_keras import FSTCN
 from fstcn_keras.runs import RunFolder
 from training import cli, fit
 from training.evaluation import load_classifier
@@ -29,11 +29,11 @@ def test_tiles_stand_row_by_row():
     assert tiled(images, 2, fill=9.0)[..., 0].tolist() == expected
 
 
-@pytest.mark.parametrize(("scl", "order"), [("vgg_m", [0, 1, 2]), ("squeezenet", [2, 1, 0])])
-def test_filters_are_those_of_the_first_convolution_in_rgb(scl, order):
-    model = fstcn(num_classes=2, preset="small", scl=scl)
-    found = first_filters(model, scl)
-    weights = model.get_layer("time_distributed_scl").layer.get_layer("conv1").get_weights()[0]
+@pytest.mark.parametrize(("backbone", "order"), [("vgg_m", [0, 1, 2]), ("squeezenet", [2, 1, 0])])
+def test_filters_are_those_of_the_first_convolution_in_rgb(backbone, order):
+    model = FSTCN(num_classes=2, preset="small", backbone=backbone)
+    found = first_filters(model)
+    weights = model.backbone.get_layer("conv1").get_weights()[0]
     assert found.shape == (weights.shape[-1], *weights.shape[:3])
     np.testing.assert_array_equal(found[5, 1, 2], weights[1, 2, order, 5])
 
@@ -46,7 +46,7 @@ def test_a_network_that_was_not_moved_has_the_initial_p(coloured_videos, tmp_pat
     arguments += ["--epochs", "1", "--optimizer", "sgd", "--learning-rate", "1e-12"]
     arguments += ["--batch-size", "4", "--num-clips", "1", "--seed", "3"]
     cli.run(fit.main, FitOptions, arguments)
-    learned = np.asarray(load_classifier(RunFolder(run)).model.get_layer("tp_operator").P)
+    learned = permutation(load_classifier(RunFolder(run)).model)
     initial = initial_permutation(read_config(run / "config.yaml"), num_classes=4)
     np.testing.assert_allclose(learned, initial, rtol=1e-6, atol=1e-8)
 

@@ -20,7 +20,7 @@ SMALL = {  # preset small: 108 pixels become 51, 25, 12, 6; one frame and five d
     "temporal_fc": (5 * 64 * 32) * 512,
     "temporal_features": 512 * 256,
     "spatio_temporal_features": 512 * 256,
-    "probabilities": 256 * 51,
+    "logits": 256 * 51,
 }
 
 

@@ -29,7 +29,7 @@ def test_it_runs_and_writes_its_table(monkeypatch, tmp_path, capsys):
         ]
     ]
     for row in rows:
-        assert float(row["milliseconds"]) > 0
+        assert not row["not measured"]
         assert row["device"].lower() == "cpu"
     assert "clips/s" in capsys.readouterr().out
 

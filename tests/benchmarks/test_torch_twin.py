@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch", reason="PyTorch comes with the extra `bench
 
 from benchmarks import torch_twin  # noqa: E402
 
+WIDE = {**TINY, "joint_units": 32}  # of 8 ReLUs at random all may be dead
 NETWORKS = {
-    "vgg_m": TINY,
-    "squeezenet": {**TINY, "preset": "squeeze", "crop_size": 84, "short_side": 84},
+    "vgg_m": WIDE,
+    "squeezenet": {**WIDE, "preset": "squeeze", "crop_size": 84, "short_side": 84},
 }
 
 
@@ -25,9 +26,9 @@ def twins(network: dict, *, tuned: bool):
     for weight in model.weights:
         if weight.path.endswith("bias"):
             weight.assign(generator.normal(scale=0.1, size=weight.shape))
-        elif weight.path.startswith("probabilities"):
-            scale = 0.01 if network["preset"] == "squeeze" else 1.0  # its features are larger
-            weight.assign(generator.normal(scale=scale, size=weight.shape))
+    scale = 0.01 if network["preset"] == "squeeze" else 1.0  # its features are larger
+    kernel = model.classifier.kernel
+    kernel.assign(generator.normal(scale=scale, size=kernel.shape))
     twin = torch_twin.FSTCN(preset_config(**network), num_classes=4, tuned=tuned)
     torch_twin.copy_weights(twin, [(w.path, ops.convert_to_numpy(w)) for w in model.weights])
     return model, twin.eval()
@@ -63,7 +64,7 @@ def test_a_network_with_other_layers_is_refused():
     network = TINY
     model, twin = twins(network, tuned=False)
     weights = [(w.path, ops.convert_to_numpy(w)) for w in model.weights]
-    with pytest.raises(KeyError, match="probabilities_bias"):
+    with pytest.raises(KeyError, match="logits_bias"):
         torch_twin.copy_weights(twin, weights[:-1])
 
 
