@@ -93,7 +93,7 @@ def accuracies(run: RunFolder) -> list[dict]:
     labels = np.array([video.label for video in videos])
     scores, rows = {}, []
     for views in VIEWS:
-        classifier = ActionClassifier.load(run, views=views)
+        classifier = ActionClassifier.load(run.path, views=views)
         begin = time.perf_counter()
         scores[views] = np.stack([score_video(classifier, store, v.path) for v in videos])
         row = {"data": dataset.name, "split": dataset.split, "preset": options.backbone.preset}

@@ -15,18 +15,21 @@ def set_up_process(*, tensorflow: bool = False):
     A command's `main` calls it first; a library's user never gets it.
 
     Args:
-        tensorflow: whether Keras must run on TensorFlow.
+        tensorflow: for what trains and judges networks: Keras must run on TensorFlow, and memory
+            lies in large pages.
 
     Raises:
-        BackendError: if it must, and the environment names another backend.
+        BackendError: if the environment names another backend than TensorFlow.
     """
-    if tensorflow and os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    set_up_environment()
+    os.environ["FSTCN_KERAS_LAZY"] = "1"  # of processes that decode for this one
+    if not tensorflow:
+        return
+    if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
         raise BackendError(
             "training needs Keras' TensorFlow backend, "
             f"got KERAS_BACKEND={os.environ['KERAS_BACKEND']}: unset it"
         )
-    set_up_environment()
-    os.environ["FSTCN_KERAS_LAZY"] = "1"  # of processes that decode for this one
     set_up_allocation()
 
 

@@ -56,7 +56,7 @@ def test_importing_training_changes_nothing():
         "import training, training.cli, training.fit, training.data.preparation\n"
         "print(before == dict(os.environ) or 'changed')\n"
     )
-    assert printed(code, KERAS_BACKEND="jax") == ["True"]
+    assert printed(code, KERAS_BACKEND="jax", FSTCN_KERAS_LAZY="1") == ["True"]
 
 
 @pytest.mark.parametrize(("module", "_"), COMMANDS.values(), ids=COMMANDS)
@@ -73,6 +73,6 @@ def test_the_process_is_set_up_once_and_what_the_environment_says_stays():
         "names = 'KERAS_BACKEND', 'TF_ENABLE_ONEDNN_OPTS', 'TF_CPP_MIN_LOG_LEVEL'\n"
         "print(*(os.environ[name] for name in names), 'keras' in sys.modules)\n"
     )
-    assert printed(code) == ["tensorflow", "1", "1", "False"]
-    own = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "0"}
+    assert printed(code, FSTCN_KERAS_LAZY="1") == ["tensorflow", "1", "1", "False"]
+    own = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "0", "FSTCN_KERAS_LAZY": "1"}
     assert printed(code, **own) == ["tensorflow", "0", "0", "False"]

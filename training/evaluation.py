@@ -49,7 +49,7 @@ def load_classifier(run: RunFolder, *, views: str | None = None) -> "ActionClass
     from fstcn_keras import ActionClassifier  # imports Keras
 
     try:
-        return ActionClassifier.load(run, views=views)
+        return ActionClassifier.load(run.path, views=views)
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{run} holds no trained network: {error}") from error
 

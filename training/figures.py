@@ -79,16 +79,16 @@ def draw_curves(history: Path, *, caption: str) -> Figure:
     figure = Figure(figsize=(9, 3.2 * len(stages)), layout="constrained")
     grid = figure.subplots(len(stages), 2, squeeze=False)
     for stage, pair in zip(stages, grid, strict=True):
-        of_stage = [row for row in rows if row["stage"] == stage]
-        epochs = [int(row["epoch"]) + 1 for row in of_stage]
+        stage_rows = [row for row in rows if row["stage"] == stage]
+        epochs = [int(row["epoch"]) + 1 for row in stage_rows]
         for axes, (name, label) in zip(
             pair, {"loss": "cross-entropy", "top1": "top-1 accuracy"}.items(), strict=True
         ):
             axes.plot(
-                epochs, [float(row[name]) for row in of_stage], ".-", label="training samples"
+                epochs, [float(row[name]) for row in stage_rows], ".-", label="training samples"
             )
-            if of_stage[0].get(f"val_{name}"):
-                held_out = [float(row[f"val_{name}"]) for row in of_stage]
+            if stage_rows[0].get(f"val_{name}"):
+                held_out = [float(row[f"val_{name}"]) for row in stage_rows]
                 axes.plot(epochs, held_out, ".-", label="held-out videos, centre crop")
             axes.set_xlabel(f"epoch of stage {stage}")
             axes.set_ylabel(label)

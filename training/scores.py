@@ -35,11 +35,11 @@ class RunResult(_ScoredRun):
     """What one run scored on the test videos of its split.
 
     Attributes:
-        class_of: name of each test video's class, by the video's path.
+        class_names: name of each test video's class, by the video's path.
         accuracies: see `all_accuracies`.
     """
 
-    class_of: dict[str, str]
+    class_names: dict[str, str]
     accuracies: Accuracies
 
     @property
@@ -123,7 +123,7 @@ def summarised(scores: RunScores) -> RunResult:
         run=scores.run,
         protocol=scores.protocol,
         classes=scores.classes,
-        class_of=dict(zip(scores.paths, names, strict=True)),
+        class_names=dict(zip(scores.paths, names, strict=True)),
         accuracies=all_accuracies(scores.scores, scores.labels),
     )
 
@@ -219,17 +219,19 @@ def check_same_videos(results: Sequence[RunResult]):
     for other in results[1:]:
         names = (str(first.run), str(other.run))
         _check_same(names, "split", first.split, other.split)
-        if differing := _only_in_one(names, first.class_of, other.class_of):
+        if differing := _only_in_one(names, first.class_names, other.class_names):
             raise UserError(
                 f"{names[0]} and {names[1]} were scored on different videos: {differing}; "
                 "'python -m training.evaluate RUN' scores a run on the videos that there are now"
             )
-        relabelled = sorted(p for p, name in first.class_of.items() if name != other.class_of[p])
+        relabelled = sorted(
+            p for p, name in first.class_names.items() if name != other.class_names[p]
+        )
         if relabelled:
             path = relabelled[0]
             raise UserError(
                 f"{names[0]} and {names[1]} label {len(relabelled)} videos differently, e.g. "
-                f"{path}: {first.class_of[path]} and {other.class_of[path]}"
+                f"{path}: {first.class_names[path]} and {other.class_names[path]}"
             )
 
 

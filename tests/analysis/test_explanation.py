@@ -7,7 +7,7 @@ from analysis.explanation import ClipPixels, VideoClips, disc_regions, read_clip
 from fstcn_keras import ActionClassifier, ViewPlan
 from tests.analysis.test_attribution import LENGTH, SIZE, tiny_fstcn
 from tests.videos import noise, write_video
-from training.data import demo
+from training.data.collections import demo
 
 PLAN = ViewPlan(
     num_clips=3, short_side=72, crop_size=SIZE, clip_length=LENGTH, stride=4, distance=5

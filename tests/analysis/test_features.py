@@ -6,13 +6,14 @@ import pytest
 from analysis.features import FEATURES, video_features
 from analysis.runs import open_run
 from fstcn_keras import clips
+from fstcn_keras.runs import RunFolder
 from fstcn_keras.video.frames import view_frames
 from training.scores import read_scores
 
 
 @pytest.fixture(scope="module")
 def opened(finished_run):
-    return open_run(finished_run)
+    return open_run(RunFolder(finished_run))
 
 
 def test_features_are_means_over_all_views(opened):
@@ -76,5 +77,5 @@ def test_a_damaged_cache_is_computed_anew(opened, capsys):
 
 
 def test_a_network_of_one_path_has_the_features_of_that_path(spatial_run):
-    features = video_features(open_run(spatial_run), "test").features
+    features = video_features(open_run(RunFolder(spatial_run)), "test").features
     assert set(features) == {"spatial_features", "spatio_temporal_features"}

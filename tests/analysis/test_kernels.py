@@ -9,8 +9,9 @@ from analysis import kernels
 from analysis.kernels import change, first_filters, initial_permutation, permutation, tiled
 from analysis.runs import FigureOptions
 from fstcn_keras import FSTCN
+from fstcn_keras.runs import RunFolder
 from training import cli, fit
-from training.evaluate import load_classifier
+from training.evaluation import load_classifier
 from training.options import FitOptions, read_config
 
 
@@ -45,7 +46,7 @@ def test_a_network_that_was_not_moved_has_the_initial_p(coloured_videos, tmp_pat
     arguments += ["--epochs", "1", "--optimizer", "sgd", "--learning-rate", "1e-12"]
     arguments += ["--batch-size", "4", "--num-clips", "1", "--seed", "3"]
     cli.run(fit.main, FitOptions, arguments)
-    learned = permutation(load_classifier(run).model)
+    learned = permutation(load_classifier(RunFolder(run)).model)
     initial = initial_permutation(read_config(run / "config.yaml"), num_classes=4)
     np.testing.assert_allclose(learned, initial, rtol=1e-6, atol=1e-8)
 

@@ -74,7 +74,7 @@ def test_a_video(run, coloured_videos, tmp_path, capsys):
     [video] = record["videos"]
     assert video["class"] == "blue <b>"
     assert video["num_frames"] == 10
-    scores = read_scores(run)
+    scores = read_scores(RunFolder(run))
     best = scores.scores[scores.paths.index(RED)].max(axis=(0, 1))[0]
     assert video["score"] == pytest.approx(best, abs=0.05)
     assert list(video["parts"]) == ["frame", "differences"]
@@ -90,7 +90,7 @@ def test_a_video(run, coloured_videos, tmp_path, capsys):
 def test_classes_take_their_own_best_test_video(run, coloured_videos, tmp_path):
     explain(run, "--classes", "red, single", "--out", tmp_path)
     record = json.loads((tmp_path / "saliency-classes-gradient.json").read_text())
-    scores = read_scores(run)
+    scores = read_scores(RunFolder(run))
     for video, name in zip(record["videos"], ("red", "single"), strict=True):
         label = scores.classes.index(name)
         own = [

@@ -49,7 +49,7 @@ def result(name: str, *, sci: float) -> RunResult:
         run=Path(name),
         protocol=protocol,
         classes=("a", "b"),
-        class_of={"a/1.avi": "a", "b/1.avi": "b"},
+        class_names={"a/1.avi": "a", "b/1.avi": "b"},
         accuracies={"video": fused, "clip": fused},
     )
 

@@ -1,11 +1,11 @@
-"""Which run a command takes."""
+"""What a run folder knows of its files, and which run a command takes."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from fstcn_keras.runs import chosen_run, newest_run, run_and_files
+from fstcn_keras.runs import RunFolder, chosen_run, finished_runs, newest_run, run_and_files
 
 
 def make_run(folder: Path, *, trained_s: int, finished: bool = True) -> Path:
@@ -67,3 +67,37 @@ def test_no_other_run_is_taken_for_one_whose_name_is_mistyped(runs, capsys):
     assert capsys.readouterr().err == ""
     (runs / "file").touch()
     assert run_and_files([runs / "file"]) == (runs / "table1/tcl-3/split2", [runs / "file"])
+
+
+def test_a_run_begins_with_a_checkpoint_and_ends_with_its_accuracies(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    assert not run.has_begun()
+    run.checkpoints.mkdir(parents=True)
+    assert run.has_begun()
+    assert not run.is_finished()
+    run.metrics.touch()
+    assert run.is_finished()
+    assert run.metrics == tmp_path / "run" / "metrics.json"
+    assert (str(run), Path(run)) == (str(tmp_path / "run"), tmp_path / "run")
+
+
+def test_a_run_of_all_splits_begins_with_one_of_them(tmp_path):
+    run = RunFolder(tmp_path)
+    assert run.splits() == []
+    run.split(2).path.mkdir()
+    assert not run.has_begun()
+    run.split(2).model.touch()
+    assert run.has_begun()
+    assert run.splits() == [RunFolder(tmp_path / "split2")]
+
+
+def test_finished_runs_at_any_depth_by_name(runs):
+    found = [run.path.relative_to(runs).as_posix() for run in finished_runs(runs)]
+    assert found == ["lost", "new", "old", "table1/tcl-3/split2"]
+
+
+def test_no_two_files_of_a_run_bear_one_name(tmp_path):
+    run = RunFolder(tmp_path)
+    files = [getattr(run, name) for name, kind in vars(RunFolder).items() if type(kind) is property]
+    assert len(files) == len(set(files)) > 10
+    assert {file.parent for file in files} == {tmp_path}

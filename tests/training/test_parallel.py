@@ -4,6 +4,7 @@ import io
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -65,6 +66,31 @@ def attempt_after_pid(job: tuple[Path, int, str]) -> tuple[int, int]:
     while fate == "late error" and not (folder / "pid").exists():
         time.sleep(0.01)
     return attempt((folder, number, fate.removeprefix("late ")))
+
+
+def heavy_modules(job: int) -> list[str]:
+    return sorted({"keras", "tensorflow"} & sys.modules.keys())
+
+
+def test_processes_carry_neither_keras_nor_tensorflow():
+    found = map_processes(heavy_modules, range(3), killed=print, description="testing")
+    assert list(found) == [[], [], []]
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    script = (
+        "import pathlib, sys; from tests.training.test_parallel import attempt; "
+        "from training.parallel import map_processes; "
+        "jobs = [(pathlib.Path(sys.argv[1]), 0, 'slow')]; "
+        "list(map_processes(attempt, jobs, killed=print, description='testing'))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.communicate(timeout=60)  # standard error is open for as long as a child lives
 
 
 def test_without_jobs_nothing_is_started(tmp_path):

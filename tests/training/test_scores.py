@@ -88,8 +88,8 @@ def test_accuracies_of_a_score_file_against_loops(tmp_path, level, method):
     run = write_run(tmp_path / "run", num_videos=40)
     result = read_result(RunFolder(run))
     assert result.accuracies[level][method]["top1"] == pytest.approx(loop_top1(run, level, method))
-    assert result.class_of["run/1.avi"] == "run"
-    assert len(result.class_of) == 40
+    assert result.class_names["run/1.avi"] == "run"
+    assert len(result.class_names) == 40
 
 
 def test_the_methods_and_levels_differ_on_these_scores(tmp_path):

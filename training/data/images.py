@@ -216,14 +216,14 @@ def write_frames(store: FrameStore, videos: Iterable[Video], folder: Path, *, st
         partial.mkdir(parents=True)
         for video in videos:
             if store.videos[video.path].num_frames:
-                written += _write_frames_of(video.path, store, partial, step)
+                written += _write_video_frames(video.path, store, partial, step)
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return written
 
 
-def _write_frames_of(path: str, store: FrameStore, folder: Path, step: int) -> int:
+def _write_video_frames(path: str, store: FrameStore, folder: Path, step: int) -> int:
     count = store.videos[path].num_frames
     indices = range(min(step // 2, count // 2), count, step)
     target = folder / path

@@ -1,0 +1,338 @@
+"""The README and the pages in docs/: commands run or say why not, and what they name is there.
+
+A fenced block without a language holds commands, one in `python` code, one in `text` output. A
+block below a comment `<!-- not run: REASON -->` is checked but not run. The others run in a
+folder with a short run on the demo, `runs/demo-split3-small`, and a few small videos.
+"""
+
+import configparser
+import contextlib
+import functools
+import importlib
+import importlib.util
+import io
+import os
+import pkgutil
+import re
+import runpy
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.servers import ServerProcess
+from tests.videos import noise, write_video
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINKED = [*PAGES, ROOT / "benchmarks" / "README.md"]
+MAX_WORDS = 900
+LANGUAGES = ("", "python", "text")
+
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MARK = re.compile(r"<!-- not run:((?:(?!-->).)*)-->\n+\Z", re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+FILE = re.compile(r"`((?:analysis|benchmarks|deploy|docs|fstcn_keras|tests|training)/[\w./-]*)`")
+NAME = re.compile(r"`((?:analysis|benchmarks|fstcn_keras|training)(?:\.\w+)+)[`(]")
+
+ENDS = ("&&", "||", ";", "|")
+PROGRAMS = {"pip", "pytest", "ruff", ".", "docker", "kubectl", "curl"}  # of others
+OTHER_MODULES = {"pytest", "venv"}
+SERVER = "http://127.0.0.1:8080"
+TIMEOUT_S = 900
+QUICK = ("--epochs", "1", "--batch-size", "8", "--precision", "float32")
+QUICK_FIT = (*QUICK, "--warmup-epochs", "0", "--num-clips", "1")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page.
+
+    Attributes:
+        page: the file.
+        line: of its fence.
+        language: what stands after the fence.
+        text: the content.
+        reason: why it is not run; `None` if it is.
+    """
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    reason: str | None
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text, blocks = page.read_text(encoding="utf-8"), []
+    for fence in FENCE.finditer(text):
+        mark = MARK.search(text[: fence.start()])
+        line = text.count("\n", 0, fence.start()) + 1
+        reason = mark and " ".join(mark[1].split())
+        blocks.append(Block(page, line, fence[1].strip(), fence[2], reason))
+    return blocks
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+SHELL = [block for block in BLOCKS if block.language == ""]
+
+
+def commands_of(block: Block) -> Iterator[list[str]]:
+    """The simple commands of a block as words, without variables set before them."""
+    for line in block.text.replace("\\\n", " ").splitlines():
+        command = []
+        for word in [*shlex.split(line, comments=True), ENDS[0]]:
+            if word in ENDS:
+                if command:
+                    yield command
+                command = []
+            elif command or not re.match(r"[A-Z_]+=", word):
+                command.append(word)
+
+
+def of_module(command: Sequence[str]) -> tuple[str, list[str]] | None:
+    """The module and the arguments of `python -m MODULE ARGUMENTS`."""
+    if Path(command[0]).name.startswith("python") and command[1:2] == ["-m"]:
+        return command[2], list(command[3:])
+    return None
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_the_readme_is_read_in_five_minutes():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= MAX_WORDS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_every_block_is_run_or_says_why_not(page):
+    text = page.read_text(encoding="utf-8")
+    blocks = [block for block in BLOCKS if block.page == page]
+    assert text.count("```") == 2 * len(blocks)
+    assert len(re.findall("^<!-- not run", text, re.MULTILINE)) == sum(
+        block.reason is not None for block in blocks
+    )
+    for block in blocks:
+        assert block.language in LANGUAGES, f"{block}: unknown language {block.language!r}"
+        assert block.reason is None or len(block.reason) > 10, f"{block}: no reason"
+        if block.language == "python":
+            compile(block.text, str(block), "exec")
+        if block.language == "" and block.reason is None:
+            for command in commands_of(block):
+                runs = of_module(command) or command[0] in ("fstcn", "curl")
+                assert runs, f"{block}: the tests cannot run {shlex.join(command)}"
+
+
+@pytest.fixture
+def untouched(monkeypatch):
+    """Keeps what a command sets up for its process out of the tests."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield monkeypatch
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@functools.cache
+def console_script() -> tuple[str, str]:
+    """Module and function of the command `fstcn`."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    scripts = setup.get("options.entry_points", "console_scripts", fallback="")
+    found = re.search(r"^\s*fstcn\s*=\s*([\w.]+):(\w+)", scripts, re.MULTILINE)
+    assert found, "setup.cfg declares no console script `fstcn`"
+    return found[1], found[2]
+
+
+def exit_code_of(module: str | None) -> int | None:
+    """That of the module as a command, or without one that of `fstcn`."""
+    try:
+        if module is None:
+            home, function = console_script()
+            getattr(importlib.import_module(home), function)()
+        else:
+            runpy.run_module(module, run_name="__main__")
+    except SystemExit as ended:
+        return ended.code or 0
+    return None
+
+
+def help_of(module: str | None, arguments: list[str], monkeypatch) -> str:
+    """What a command prints for its arguments and `--help`, which ends it before it works."""
+    if "--config" in arguments:  # the file is not there
+        at = arguments.index("--config")
+        arguments = arguments[:at] + arguments[at + 2 :]
+    monkeypatch.setattr(sys, "argv", [module or "fstcn", *arguments, "--help"])
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        code = exit_code_of(module)
+    assert code == 0, f"{module} {shlex.join(arguments)}: {errors.getvalue()}"
+    return output.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules after import of package")
+@pytest.mark.parametrize("block", SHELL, ids=str)
+def test_commands_exist_and_take_their_arguments(block, untouched):
+    for command in commands_of(block):
+        module, arguments = of_module(command) or (None, command[1:])
+        if module in OTHER_MODULES:
+            continue
+        if module is None and command[0] != "fstcn":
+            assert command[0].rpartition("/")[2] in PROGRAMS, f"{block}: {command[0]} is not known"
+            continue
+        if not arguments:  # some of the benchmarks take none, and have no help
+            assert importlib.util.find_spec(module), f"{block}: there is no {module}"
+            continue
+        text = help_of(module, arguments, untouched)
+        for word in arguments:
+            if word.startswith("--"):
+                flag = re.escape(word.partition("=")[0])
+                assert re.search(rf"(?<![\w-]){flag}(?![\w-])", text), f"{block}: no {word}"
+
+
+def test_extras_are_those_of_the_package():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    named = {name for block in SHELL for name in re.findall(r"'\.\[(\w+)\]'", block.text)}
+    assert named
+    assert named <= set(setup["options.extras_require"])
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    titles = HEADING.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    plain = (re.sub(r"[^\w\s-]", "", title.lower()) for title in titles)
+    return {title.strip().replace(" ", "-") for title in plain}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=relative)
+def test_links_lead_somewhere(page):
+    for target in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if re.match(r"https?:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), f"{relative(page)}: {target}"
+        assert not anchor or anchor in anchors(file), f"{relative(page)}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_files_and_names_of_the_code_are_there(page):
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for name in FILE.findall(text):
+        assert (ROOT / name).exists(), f"{relative(page)}: {name}"
+    for name in NAME.findall(text):
+        pkgutil.resolve_name(name)
+
+
+def quickly(module: str, arguments: Sequence[str]) -> tuple[str, ...]:
+    """The arguments of a command, those of a training with what keeps it short."""
+    if module == "training.fit" or set(arguments) & {"table1", "table2"}:
+        return (*arguments, *QUICK_FIT)
+    return (*arguments, *QUICK) if module == "training.pretrain" else tuple(arguments)
+
+
+class Workplace:
+    """A folder in which the commands of the pages run.
+
+    Args:
+        folder: empty.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._url = SERVER
+        self._environment = {
+            **os.environ,
+            "CUDA_VISIBLE_DEVICES": "-1",
+            "PYTHONPATH": str(ROOT),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+        }
+
+    def run(self, command: Sequence[str], *, where: str):
+        """Runs a command and fails with its output unless it ends well."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+        output = f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        assert done.returncode == 0, f"{where}: {shlex.join(command)}\n{output}"
+
+    def run_module(self, module: str, arguments: Sequence[str], *, where: str):
+        """Runs `python -m MODULE ARGUMENTS`, trainings for one epoch."""
+        self.run([sys.executable, "-m", module, *quickly(module, arguments)], where=where)
+
+    def run_page(self, page: Path):
+        """Runs the commands of a page one after another, and then its code as one script."""
+        blocks = [block for block in BLOCKS if block.page == page and block.reason is None]
+        with contextlib.ExitStack() as servers:
+            for block in blocks:
+                if block.language == "":
+                    for command in commands_of(block):
+                        self._run_command(command, servers, where=str(block))
+        if code := "\n".join(block.text for block in blocks if block.language == "python"):
+            self.run([sys.executable, "-c", code], where=relative(page))
+
+    def _run_command(self, command: list[str], servers: contextlib.ExitStack, *, where: str):
+        """Runs one command; a server goes on until the stack ends, and gets the requests."""
+        module, arguments = of_module(command) or (None, command[1:])
+        if module == "fstcn_keras.serve":
+            log = self.folder / "serve.log"
+            server = ServerProcess(self.folder / arguments[0], *arguments[1:], log=log)
+            self._url = servers.enter_context(server).url
+        elif module:
+            self.run_module(module, arguments, where=where)
+        elif command[0] == "curl":
+            words = [word.replace(SERVER, self._url) for word in arguments]
+            self.run(["curl", "-sS", "--fail", *words], where=where)
+        else:
+            home, function = console_script()
+            code = f"import sys; from {home} import {function}; sys.exit({function}())"
+            self.run([sys.executable, "-c", code, *arguments], where=where)
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory) -> Workplace:
+    """With the runs, the videos and the folder of videos that the pages name."""
+    folder = tmp_path_factory.mktemp("docs")
+    for number, name in enumerate(("video.mp4", "other.mp4")):
+        write_video(folder / name, noise(60, seed=number), codec="mpeg4")
+    for number in range(12):
+        frames = noise(12 + number, height=60, width=80, seed=number) // 4
+        frames[..., number % 2] += np.uint8(150)
+        name = f"{('red', 'green')[number % 2]}/{number}.mp4"
+        write_video(folder / "my-videos" / name, frames, codec="mpeg4")
+    place = Workplace(folder)
+    for paths in ((), ("--paths", "spatial")):
+        place.run_module("training.fit", ["--split", "3", *paths], where="the runs of the pages")
+    return place
+
+
+WITH_COMMANDS = [
+    page
+    for page in PAGES
+    if any(b.page == page and b.language != "text" and b.reason is None for b in BLOCKS)
+]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the pages' requests need curl")
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=relative)
+def test_the_commands_of_a_page_run(page, workplace):
+    workplace.run_page(page)

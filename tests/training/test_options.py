@@ -1,0 +1,130 @@
+"""Options made of parts: flat names, what is filled in, and files of other layouts."""
+
+import dataclasses
+
+import pytest
+import yaml
+
+from tests.training.test_cli import error_of
+from training import evaluate, pretrain
+from training.errors import UserError
+from training.evaluate import EvaluateOptions
+from training.experiments import ExperimentOptions
+from training.options import FitOptions, differences, read_config, write_config
+from training.parts import build, flat, leaves, replaced
+from training.predict import PredictOptions
+from training.prepare import PrepareOptions
+from training.pretrain import PretrainOptions
+
+COMMANDS = (
+    EvaluateOptions,
+    ExperimentOptions,
+    FitOptions,
+    PredictOptions,
+    PrepareOptions,
+    PretrainOptions,
+)
+SHARED = {  # by pre-training and fit
+    *("preset", "scl", "recipe", "optimizer", "batch_size", "label_smoothing", "scales"),
+    *("epochs", "learning_rate", "val_fraction", "precision", "checkpoint_minutes", "seed", "out"),
+}
+
+
+def names(options_class: type) -> list[str]:
+    return [leaf.name for leaf in leaves(options_class)]
+
+
+@pytest.mark.parametrize("options_class", COMMANDS)
+def test_no_name_occurs_twice(options_class):
+    assert len(names(options_class)) == len(set(names(options_class)))
+
+
+def test_commands_share_parts():
+    assert set(names(ExperimentOptions)) == {"table", *names(FitOptions)}
+    assert set(names(PretrainOptions)) == {"images", *SHARED}
+    assert set(names(FitOptions)) > SHARED
+
+
+def test_a_command_says_in_its_own_words_what_a_shared_option_is():
+    helps = {c: {leaf.name: leaf.help for leaf in leaves(c)} for c in COMMANDS}
+    assert "pretrain-IMAGES-PRESET" in helps[PretrainOptions]["out"]
+    assert "experiments-DATASET-PRESET" in helps[ExperimentOptions]["out"]
+    assert "DATASET-SPLIT-PRESET" in helps[FitOptions]["out"]
+    assert helps[PretrainOptions]["seed"] == helps[FitOptions]["seed"]
+
+
+def test_flat_names_reach_their_parts_and_come_back():
+    options = build(FitOptions, seed=7, paths=("temporal",), epochs=3, dataset="folder", split=2)
+    assert (options.run.seed, options.network.paths) == (7, ("temporal",))
+    assert (options.stages.epochs, options.collection.dataset, options.split) == (3, "folder", 2)
+    assert build(FitOptions, **flat(options)) == options
+    assert replaced(options, seed=7) == options
+    assert flat(replaced(options, seed=8)) == flat(options) | {"seed": 8}
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(TypeError, match="FitOptions has no option spilt"):
+        build(FitOptions, spilt=1)
+
+
+def test_what_preset_and_recipe_decide_is_filled_in_a_new_object():
+    given = FitOptions()
+    options = given.resolved()
+    assert given.stages.epochs is None
+    assert (options.backbone.scl, options.network.short_side) == ("vgg_m", 120)
+    assert (options.optimization.recipe, options.stages.epochs) == ("modern", 40)
+    assert options.network.dropout == 0.2
+    assert options.resolved() == options
+    paper = build(FitOptions, preset="paper", epochs=5)
+    assert (paper.optimization.recipe, paper.stages.epochs) == ("paper", 5)
+    assert (paper.network.dropout, paper.optimization.optimizer) == (0.5, "sgd")
+
+
+def test_pre_training_is_stage_two_on_images(tmp_path):
+    options = build(PretrainOptions, images=tmp_path, epochs=7, preset="squeeze")
+    stage = options.stage_options()
+    assert (stage.stages.auxiliary_epochs, stage.stages.auxiliary_rate) == (7, 1e-4)
+    assert options.learning_rate == 1e-4
+    assert stage.backbone == options.backbone
+    assert dataclasses.replace(stage.run) == options.run
+    write_config(options, tmp_path / "config.yaml")
+    assert read_config(tmp_path / "config.yaml", PretrainOptions) == options
+
+
+def test_experiments_differ_from_fit_in_the_table_alone():
+    options = build(ExperimentOptions, table="table2", seed=3)
+    assert options.fit == build(FitOptions, seed=3)
+
+
+@pytest.mark.parametrize("name", ["seed", "num_clips", "epochs", "dataset"])
+def test_a_config_that_lacks_an_option_is_refused_in_one_line(capsys, tmp_path, name):
+    """Today's default may be another than that of the run."""
+    file = tmp_path / "config.yaml"
+    write_config(build(FitOptions), file)
+    written = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({n: value for n, value in written.items() if n != name}))
+    error = error_of(capsys, evaluate.main, EvaluateOptions, tmp_path)
+    assert f"{file} is of an older version and lacks {name}: add what" in error
+
+
+def test_a_config_of_another_layout_is_refused_in_one_line(capsys, tmp_path):
+    options = build(FitOptions)
+    for other in ({"stride": 5}, {"run": {"seed": 3}}):
+        write_config(options, tmp_path / "config.yaml")
+        with (tmp_path / "config.yaml").open("a") as file:
+            yaml.safe_dump(other, file)
+        error = error_of(capsys, evaluate.main, EvaluateOptions, tmp_path)
+        assert "config.yaml does not hold the options of a run" in error
+
+
+def test_where_a_run_lies_makes_no_difference(tmp_path):
+    one = build(FitOptions, out=tmp_path / "one", store=tmp_path / "a")
+    other = build(FitOptions, out=tmp_path / "other", epochs=2)
+    assert differences(one, other) == ["epochs: 40, not 2"]
+
+
+def test_options_that_contradict_each_other():
+    with pytest.raises(UserError, match=r"--short-side must be 108 or more, as a crop is, got 107"):
+        build(FitOptions, short_side=107)
+    with pytest.raises(UserError, match="name the folder of the images with --images"):
+        build(pretrain.PretrainOptions)
