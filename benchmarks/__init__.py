@@ -1,5 +1,10 @@
 """Measurements: each module is a command that prints its table and writes its CSV."""
 
-from fstcn_keras.process import set_up_environment
+import os
 
-set_up_environment()  # these modules are commands, nobody's library
+# these modules are commands, nobody's library; a worker of theirs chooses a framework of its own
+os.environ["FSTCN_KERAS_LAZY"] = "1"
+
+from fstcn_keras.process import set_up_environment  # noqa: E402
+
+set_up_environment()
