@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.style import FUSIONS, PALETTE
+from analysis.style import PALETTE
+from fstcn_keras import fusion
 from training.figures import add_caption
 
 NUM_BINS = 10
@@ -81,7 +82,7 @@ def draw_reliability(by_fusion: dict[str, Reliability], caption: str) -> Figure:
             marker="o",
             label="at the mean confidence",
         )
-        upper.set_title(f"{FUSIONS[method]}: expected calibration error {found.error:.1%}")
+        upper.set_title(f"{fusion.LABELS[method]}: expected calibration error {found.error:.1%}")
         upper.set_ylim(0, 1.02)
         upper.set_ylabel("share of videos that are right")
         upper.legend(loc="best", fontsize=8)

@@ -16,9 +16,8 @@ import numpy as np
 
 from analysis.runs import network_text, read_options
 from analysis.statistics import Difference, Share, holm, paired_difference, share_of
-from analysis.style import FUSIONS
 from fstcn_keras.files import atomic_write_text
-from fstcn_keras.fusion import METHODS
+from fstcn_keras.fusion import LABELS, METHODS
 from fstcn_keras.runs import RunFolder
 from training import cli
 from training.cli import UserError, option, positional
@@ -93,7 +92,7 @@ def to_markdown(comparison: Comparison, runs: list[RunScores], options: CompareO
     lines = [
         f"{protocol['dataset']} split {protocol['split']}: top-1 accuracy on "
         f"{protocol['videos']} test videos of {protocol['num_classes']} classes, "
-        f"{FUSIONS[options.fusion]}; they are cut from {comparison.shares[0].sources} sources, as "
+        f"{LABELS[options.fusion]}; they are cut from {comparison.shares[0].sources} sources, as "
         "their names tell",
         "",
         *accuracy_table(comparison, runs),

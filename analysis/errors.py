@@ -19,7 +19,7 @@ from analysis.confusion import confused_pairs, similarity_order, soft_confusion
 from analysis.contact_sheet import Entry, draw_contact_sheet
 from analysis.runs import FigureOptions, figures_folder, open_run, protocol_text, read_options
 from analysis.statistics import Share, share_of
-from analysis.style import FUSIONS, PALETTE
+from analysis.style import PALETTE
 from analysis.view_counts import OF_MANY, TopOnes, accuracy_by_views, draw_views
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write_text
@@ -185,8 +185,8 @@ def print_errors(errors: Errors):
     print(errors.caption)
     for method, share in errors.top1.items():
         print(
-            f"  {FUSIONS[method]:11} top-1 {share.share:6.1%} (95 % interval {share.low:.1%} to "
-            f"{share.high:.1%}), expected calibration error "
+            f"  {fusion.LABELS[method]:11} top-1 {share.share:6.1%} "
+            f"(95 % interval {share.low:.1%} to {share.high:.1%}), expected calibration error "
             f"{errors.calibration[method].error:.1%}"
         )
     print(f"{sum(videos for *_, videos in errors.pairs)} mistakes; most frequent:")

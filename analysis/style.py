@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from training.figures import PALETTE
 
-FUSIONS = {"sci": "SCI fusion", "average": "averaging", "single": "one clip, centre crop"}
 FEATURES = {
     "spatial_features": "spatial (second FC of the SCL path)",
     "temporal_features": "temporal (second FC of the TCL path)",

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.style import FUSIONS, class_styles
+from analysis.style import class_styles
 from fstcn_keras import fusion
 from fstcn_keras.fusion import CENTER_CROP
 from training.figures import add_caption
@@ -63,7 +63,7 @@ def draw_views(by_fusion: TopOnes, caption: str) -> Figure:
             beside = numbers + 0.06 * (place - 1.5)  # equal values do not hide one another
             axes.plot(beside, values, color=colour, marker=marker, label=name)
             axes.set_xticks(numbers)
-        axes.set_title(FUSIONS[method])
+        axes.set_title(fusion.LABELS[method])
         axes.set_xlabel("clips of a video")
         axes.yaxis.set_major_formatter("{x:.1%}")
         axes.grid(alpha=0.3)

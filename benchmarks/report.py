@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fstcn_keras.acceleration.processor import vector_instructions
 from fstcn_keras.files import atomic_write_text
+from fstcn_keras.processor import vector_instructions
 
 RESULTS = Path(__file__).parent / "results"
 LIMITS = (  # environment variables that keep libraries from a processor's wider instructions

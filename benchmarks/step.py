@@ -19,8 +19,8 @@ from typing import Literal
 
 from benchmarks.report import print_table, write_csv
 from benchmarks.workers import Case, Measured, Worker, measure
-from fstcn_keras.acceleration.processor import multiplies_bfloat16
 from fstcn_keras.config import PRESETS
+from fstcn_keras.processor import multiplies_bfloat16
 from training import cli
 from training.cli import UserError, option
 

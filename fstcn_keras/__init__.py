@@ -73,8 +73,9 @@ def __dir__() -> list[str]:
 
 def _is_lazy() -> bool:
     main = getattr(sys.modules.get("__main__"), "__spec__", None)  # of `python -m`
-    command = main is not None and main.name.split(".")[0] in (__name__, "training", "analysis")
-    return command or bool(os.environ.get("FSTCN_KERAS_LAZY"))
+    packages = (__name__, "training", "analysis", "benchmarks")
+    is_command = main is not None and main.name.split(".")[0] in packages
+    return is_command or bool(os.environ.get("FSTCN_KERAS_LAZY"))
 
 
 if not _is_lazy():

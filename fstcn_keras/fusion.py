@@ -4,7 +4,8 @@ import numpy as np
 
 from fstcn_keras.views.arrays import Array, array_namespace, as_array
 
-METHODS = ("sci", "average", "single")
+LABELS = {"sci": "SCI fusion", "average": "averaging", "single": "one clip, centre crop"}
+METHODS = tuple(LABELS)
 CENTER_CROP = 4  # of the nine of `clips.crop_grid`
 
 

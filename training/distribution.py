@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fstcn_keras.acceleration.processor import multiplies_bfloat16
+from fstcn_keras.processor import multiplies_bfloat16
 from fstcn_keras.runs import RunFolder
 from training.cluster import Cluster, continue_in_child, waiting_for
 from training.errors import UserError

@@ -210,9 +210,7 @@ def metrics_lines(metrics: dict) -> list[str]:
         f"{'':34}top-1   top-5   mean class",
     ]
     rows = {
-        "video, SCI fusion": metrics["video"]["sci"],
-        "video, averaging": metrics["video"]["average"],
-        "video, one clip, centre crop": metrics["video"]["single"],
+        **{f"video, {fusion.LABELS[name]}": row for name, row in metrics["video"].items()},
         "clip, SCI over its crops": metrics["clip"],
     }
     for name, row in rows.items():

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 
-from fstcn_keras.acceleration.processor import instructions
+from fstcn_keras.processor import instructions
 
 _CALLS_AT_ONCE = 3  # of `overlapped`: two keep two cores busy most of the time
 

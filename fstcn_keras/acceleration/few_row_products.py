@@ -2,7 +2,8 @@
 
 At few rows the time of a fully-connected layer is that of moving its kernel through memory, and
 mixed precision writes it once more, in bfloat16: the layers of `small` and `paper` take 1.49 times
-as long that way (`benchmarks/results/layers.csv`, rows "Dense", bfloat16).
+as long that way (`benchmarks/results/layers.csv`, rows "Dense", bfloat16). Keras hands a layer
+weights as they are stored only within a model of the same policy, as FSTCN's parts are.
 """
 
 from typing import Any

@@ -41,7 +41,7 @@ def test_it_starts_without_tensorflow():
     subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[2],
-        env={"KERAS_BACKEND": "jax"},
+        env={"KERAS_BACKEND": "jax", "FSTCN_KERAS_LAZY": "1"},
         check=True,
     )
 

@@ -154,6 +154,27 @@ def test_every_processor_writes_the_same_file_structure(tmp_path):
 
 
 @on_tensorflow
+def test_few_rows_read_large_kernels_as_they_are_stored():
+    import tensorflow as tf
+
+    def casts(model) -> int:
+        """How many times the graph converts a kernel of a fully-connected layer."""
+        kernel_shapes = {tuple(one.kernel.shape) for one in dense_layers(model)}
+        function = tf.function(model, autograph=False)
+        graph = function.get_concrete_function(clip_pairs()).graph
+        operations = [one for one in graph.get_operations() if one.type == "Cast"]
+        return sum(tuple(one.outputs[0].shape) in kernel_shapes for one in operations)
+
+    def dense_layers(model) -> list[keras.layers.Dense]:
+        layers = all_layers(model.head)
+        return [one for one in layers if type(one) is keras.layers.Dense and one.units > 4]
+
+    model = FSTCN(num_classes=4, dtype="mixed_bfloat16", **TINY)
+    assert casts(model) == len(dense_layers(model)) == 5
+    assert casts(accelerate(model)) == 0
+
+
+@on_tensorflow
 def test_on_another_device_only_what_suits_any_is_replaced(monkeypatch):
     monkeypatch.setattr(dispatch, "on_processor", lambda: False)
     model = accelerate(FSTCN(num_classes=4, dtype="mixed_bfloat16", **TINY))

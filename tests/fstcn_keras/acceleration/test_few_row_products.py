@@ -33,9 +33,15 @@ class TestContract(LayerContract):
 
 @pytest.mark.usefixtures("on_processor")
 def test_few_rows_are_computed_in_float32():
-    layer = accelerated(activation="relu", bias_initializer="ones", dtype="mixed_bfloat16")
+    """Within a model of the same policy, as in FSTCN: that one decides how weights are read."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        layer = accelerated(activation="relu", bias_initializer="ones")
+        model = keras.Sequential([keras.Input((INPUTS,)), layer])
+    finally:
+        keras.config.set_dtype_policy("float32")
     x = ops.cast(normal((ROWS, INPUTS)), "bfloat16")
-    y = layer(x)
+    y = model(x)
     assert keras.backend.standardize_dtype(y.dtype) == "bfloat16"
     exact = ops.convert_to_numpy(ops.cast(x, "float32")) @ layer.get_weights()[0] + 1
     found = ops.convert_to_numpy(ops.cast(y, "float32"))

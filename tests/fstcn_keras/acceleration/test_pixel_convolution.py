@@ -14,6 +14,7 @@ from tests.fstcn_keras.layers.loops import convolution_by_loop
 @pytest.fixture(autouse=True)
 def _under_jax(monkeypatch):
     monkeypatch.setattr(dispatch, "under_jax", lambda: True)
+    monkeypatch.setattr(dispatch, "on_processor", lambda: False)
 
 
 def test_equals_a_loop():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fstcn_keras.acceleration import processor
+from fstcn_keras import processor
 
 MILAN = "processor : 0\nflags\t\t: fpu sse2 fma avx2\nbugs : x\nprocessor : 1\nflags : none\n"
 GENOA = MILAN.replace("avx2", "avx2 avx512f avx512_vnni avx512_bf16")
