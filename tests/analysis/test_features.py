@@ -71,7 +71,7 @@ def test_the_cache_is_used_until_the_weights_change(opened, capsys):
 
 
 def test_a_damaged_cache_is_computed_anew(opened, capsys):
-    opened.folder.file("features-test.npz").write_bytes(b"PK nothing")
+    (opened.folder.path / "features-test.npz").write_bytes(b"PK nothing")
     assert set(video_features(opened, "test").features) == set(FEATURES)
     assert "computing" in capsys.readouterr().out
 
