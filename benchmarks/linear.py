@@ -54,7 +54,7 @@ def main(options: LinearOptions):
             side: [v for v in dataset.side(side) if store.videos[v.path].num_frames]
             for side in ("train", "test")
         }
-        plan = ViewPlan.of(options.config(), num_clips=options.num_clips)
+        plan = ViewPlan.from_config(options.config(), num_clips=options.num_clips)
         for video in tqdm([*sides["train"], *sides["test"]], "features", disable=None):
             if video.path not in known:
                 known[video.path] = video_features(video, store, plan, networks)

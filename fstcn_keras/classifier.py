@@ -47,20 +47,20 @@ class ActionClassifier:
         self._scorer = ViewScorer(model, plan)
 
     @classmethod
-    def load(cls, folder: str | Path, *, views: str | None = None) -> "ActionClassifier":
+    def load(cls, folder: str | Path, *, mode: str | None = None) -> "ActionClassifier":
         """Reads what `save` wrote.
 
         Args:
             folder: a run's.
-            views: how views are made, one of `views.VIEWS`; by default as they were saved.
+            mode: how views are scored, one of `views.plan.SCORING_MODES`; by default as saved.
 
         Raises:
             FileNotFoundError: if the folder lacks one of the files.
-            ValueError: if one is damaged, the views are unknown, or the network cannot share them.
+            ValueError: if one is damaged, the mode is unknown, or the network cannot share maps.
         """
         folder = Path(folder)
         classes, plan = load_description(folder)
-        plan = dataclasses.replace(plan, views=views or plan.views)
+        plan = dataclasses.replace(plan, mode=mode or plan.mode)
         file = _existing(folder / "model.keras")
         if not zipfile.is_zipfile(file):
             raise ValueError(f"{file} is damaged: it is no whole zip archive")
@@ -186,7 +186,7 @@ class ActionClassifier:
             frames = np.stack([held[number] for number in wanted.tolist()])
             clip = (frames, positions.reshape(pair.shape))
             probabilities = self._scorer.score([clip])[PROBABILITIES][0]
-            yield Moment.of(
+            yield Moment.from_probabilities(
                 probabilities,
                 self.classes,
                 start_s=second,
@@ -216,7 +216,7 @@ class ActionClassifier:
                 yield video
 
     def _prediction(self, video: ViewFrames, probabilities: np.ndarray) -> Prediction:
-        return Prediction.of(
+        return Prediction.from_probabilities(
             probabilities,
             self.classes,
             pairs=video.pairs,

@@ -42,7 +42,7 @@ class Prediction:
     plan: ViewPlan
 
     @classmethod
-    def of(
+    def from_probabilities(
         cls,
         probabilities: np.ndarray,
         classes: Sequence[str],
@@ -71,8 +71,9 @@ class Prediction:
     @property
     def protocol(self) -> dict[str, Any]:
         """How the scores were made: the view plan, `num_crops` and `fusion`."""
-        num_crops = self.sci.shape[1]
-        return {**dataclasses.asdict(self.plan), "num_crops": num_crops, "fusion": "sci"}
+        plan = dataclasses.asdict(self.plan)
+        views = plan.pop("mode")  # named as the option of the commands
+        return {**plan, "views": views, "num_crops": self.sci.shape[1], "fusion": "sci"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ class Moment:
     sci: np.ndarray
 
     @classmethod
-    def of(
+    def from_probabilities(
         cls, probabilities: np.ndarray, classes: Sequence[str], *, start_s: float, end_s: float
     ) -> "Moment":
         """Fuses `(C, N)` probabilities of classes in any order."""

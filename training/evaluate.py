@@ -18,7 +18,7 @@ from fstcn_keras import ActionClassifier, ViewPlan, fusion
 from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.runs import chosen_run
 from fstcn_keras.video.frames import view_frames
-from fstcn_keras.views.plan import VIEWS
+from fstcn_keras.views.plan import SCORING_MODES
 from training import cli, figures, splits
 from training.cli import UserError, option, positional
 from training.data.collections import Dataset, Video
@@ -39,7 +39,7 @@ class EvaluateOptions:
     run: Path | None = positional(
         "folder of a training run (default: the newest finished one under runs/)", default=None
     )
-    views: Literal[VIEWS] = option("exact", VIEWS_HELP)
+    views: Literal[SCORING_MODES] = option("exact", VIEWS_HELP)
 
 
 def main(options: EvaluateOptions):
@@ -65,13 +65,13 @@ def evaluate_again(options: FitOptions, views: str | None = None):
 
 
 def load_classifier(run: Path, *, views: str | None = None) -> ActionClassifier:
-    """The run's trained network; `views` as for `ActionClassifier.load`.
+    """The run's trained network; `views` is `mode` of `ActionClassifier.load`.
 
     Raises:
         UserError: if the run has none.
     """
     try:
-        return ActionClassifier.load(run, views=views)
+        return ActionClassifier.load(run, mode=views)
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{run} holds no trained network: {error}") from error
 
@@ -131,7 +131,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore, *, views: str | Non
         run: the folder.
         dataset: whose test videos are scored.
         store: where their frames are.
-        views: as for `ActionClassifier.load`.
+        views: `mode` of `ActionClassifier.load`.
 
     Raises:
         UserError: if there is no usable test video, or the classes are not the network's.
@@ -167,7 +167,7 @@ def evaluate(run: Path, dataset: Dataset, store: FrameStore, *, views: str | Non
             "videos": len(videos),
             "missing": sum(video.side == "test" for video in dataset.missing),
             "rejected": len(dataset.side("test")) - len(videos),
-            "views": classifier.plan.views,
+            "views": classifier.plan.mode,
             "precision": classifier.model.dtype_policy.name,
             "weights_sha256": weights_sha256(classifier),
         },
@@ -189,7 +189,7 @@ def _instead(run: Path, plan: ViewPlan) -> str:
         views = json.loads((run / "metrics.json").read_text())["protocol"]["views"]
     except (OSError, ValueError, LookupError, TypeError):
         return ""
-    return "" if views == plan.views else f"; the results replace those of {views} views"
+    return "" if views == plan.mode else f"; the results replace those of {views} views"
 
 
 def weights_sha256(classifier: ActionClassifier) -> str:

@@ -120,7 +120,7 @@ def _fit_run(options: FitOptions, run: Path, strategy: tf.distribute.Strategy):
     )
     curves = figures.draw_curves(run / "history.csv", caption=caption)
     figures.save_figure(curves, run / "curves.png")
-    plan = ViewPlan.of(config, num_clips=options.num_clips)
+    plan = ViewPlan.from_config(config, num_clips=options.num_clips)
     ActionClassifier(model, classes=list(dataset.classes), plan=plan).save(run)
     del model  # evaluation loads the saved network: not both at once in memory
     evaluate.evaluate(run, dataset, store)

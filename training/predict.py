@@ -12,7 +12,7 @@ from fstcn_keras import ActionClassifier
 from fstcn_keras.prediction import Prediction
 from fstcn_keras.runs import run_and_files
 from fstcn_keras.video import VideoError
-from fstcn_keras.views.plan import VIEWS
+from fstcn_keras.views.plan import SCORING_MODES
 from training import annotation, cli, figures
 from training.cli import UserError, option, positional
 from training.evaluate import VIEWS_HELP, load_classifier
@@ -28,7 +28,7 @@ class PredictOptions:
         "(default: the newest finished one under runs/)"
     )
     top_k: int = option(5, "number of classes to give")
-    views: Literal[VIEWS] = option("exact", VIEWS_HELP)
+    views: Literal[SCORING_MODES] = option("exact", VIEWS_HELP)
     json: bool = option(False, "print one JSON object a line for each video")
     annotate: Path | None = option(
         None, "copy of the one video to write, .mp4, that shows what is seen in every second"

@@ -235,7 +235,7 @@ def encoder_maps(
         if encoder.sees_differences:
             other = load(tf.cast(number % _BASE, tf.int32))
             image = clips.absolute_difference(image, other)
-        if plan.views == "exact":
+        if plan.mode == "exact":
             return encoder.network(clips.crops(image, plan.crop_size), training=False)
         mirrored = tf.reverse(image, axis=[1])
         whole = encoder.network(tf.stack([image, mirrored]), training=False)

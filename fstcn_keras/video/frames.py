@@ -146,7 +146,7 @@ def view_frames(reader: FrameReader, plan: ViewPlan) -> ViewFrames:
     """Reads the frames that the views of a video need, and no others.
 
     >>> from fstcn_keras.config import FSTCNConfig
-    >>> plan = ViewPlan.of(FSTCNConfig(short_side=24, crop_size=16), num_clips=2)
+    >>> plan = ViewPlan.from_config(FSTCNConfig(short_side=24, crop_size=16), num_clips=2)
     >>> found = view_frames(ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8)), plan)
     >>> found.frames.shape
     (14, 24, 32, 3)

@@ -51,11 +51,11 @@ class ViewScorer:
         self._plan = plan
         if isinstance(model, FSTCN):
             self.encoders, self.head = image_encoders(model), scoring_head(model)
-        elif plan.views == "exact":
+        elif plan.mode == "exact":
             self.encoders, self.head = [], model
         else:
             raise ValueError(
-                f"`views` must be 'exact' for a network that is not FSTCN. Received: {plan.views!r}"
+                f"`mode` must be 'exact' for a network that is not FSTCN. Received: {plan.mode!r}"
             )
 
     def score(self, wanted: Sequence[Clip]) -> dict[str, np.ndarray]:
@@ -103,7 +103,7 @@ class ViewScorer:
         self, keys: Sequence[Sequence[Sequence[ImageKey]]], videos: dict[int, np.ndarray]
     ) -> Maps:
         """Maps of the images of each clip of each encoder."""
-        size = _IMAGES_AT_ONCE[self._plan.views]
+        size = _IMAGES_AT_ONCE[self._plan.mode]
         parts = []  # of one encoder, a few images of one size
         for encoder, encode, encoder_keys in zip(self.encoders, self._encode, keys, strict=True):
             distinct = dict.fromkeys(key for clip_keys in encoder_keys for key in clip_keys)
@@ -124,7 +124,7 @@ class ViewScorer:
     @functools.cached_property
     def _encode(self) -> list[Callable[[np.ndarray], np.ndarray]]:
         """The encoders as functions of batches of images, for threads to call."""
-        size = self._plan.crop_size if self._plan.views == "exact" else None
+        size = self._plan.crop_size if self._plan.mode == "exact" else None
         return [
             dispatch.inference(encoder.network, (None, size, size, 3)) for encoder in self.encoders
         ]
@@ -137,7 +137,7 @@ class ViewScorer:
     ) -> Iterable[Sequence[np.ndarray]]:
         """The maps of each of the images `(images, h, w, 3)`, `C` arrays `(h, w, f)`."""
         size = self._plan.crop_size
-        if self._plan.views == "exact":
+        if self._plan.mode == "exact":
             crops = clips.crops(images, size)  # (C, images, size, size, 3)
             maps = encode(crops.reshape(-1, *crops.shape[2:]))
             return maps.reshape(*crops.shape[:2], *maps.shape[1:]).swapaxes(0, 1)
