@@ -15,7 +15,7 @@ from fstcn_keras.acceleration.plain_export import plain_copy
 from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.video import VideoError
-from fstcn_keras.video.frames import ViewFrames, open_frames, read_resized, view_frames
+from fstcn_keras.video.frames import VideoSource, ViewFrames, open_frames, read_resized, view_frames
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 
@@ -36,7 +36,7 @@ class ActionClassifier:
         ValueError: if the number of class names is not that of the model's outputs.
     """
 
-    def __init__(self, model: keras.Model, *, classes: list[str], plan: ViewPlan):
+    def __init__(self, model: keras.Model, *, classes: list[str], plan: ViewPlan) -> None:
         if model.output_shape[-1] != len(classes):
             raise ValueError(
                 f"The model has {model.output_shape[-1]} outputs. Received: {len(classes)} classes"
@@ -67,7 +67,7 @@ class ActionClassifier:
         model = keras.saving.load_model(file, compile=False)
         return cls(accelerate(model), classes=classes, plan=plan)
 
-    def save(self, folder: str | Path):
+    def save(self, folder: str | Path) -> None:
         """Writes `model.keras`, `classes.txt` and `views.json`, the model last.
 
         The network is saved without what it was trained with: no optimiser state, no loss. It
@@ -79,7 +79,7 @@ class ActionClassifier:
         with atomic_write(folder / "model.keras") as partial:
             network.save(partial)
 
-    def save_description(self, folder: Path):
+    def save_description(self, folder: Path) -> None:
         """Writes `classes.txt` and `views.json`, and the folder if need be."""
         folder.mkdir(parents=True, exist_ok=True)
         atomic_write_text(folder / "classes.txt", "".join(f"{name}\n" for name in self.classes))
@@ -99,7 +99,7 @@ class ActionClassifier:
         """
         return self._scorer.score([(frames, pair) for pair in pairs])[PROBABILITIES]
 
-    def predict_video(self, source) -> Prediction:
+    def predict_video(self, source: VideoSource) -> Prediction:
         """Names the action in a video.
 
         A file is decoded twice, to count its frames and to keep those that the views need:
@@ -134,20 +134,21 @@ class ActionClassifier:
             raise ValueError(f"`batch_clips` must be positive. Received: {batch_clips}")
         from tqdm import tqdm  # which the network itself does without
 
-        videos, num_clips = [], 0  # sources with what was read of them
+        videos: list[tuple[Any, ViewFrames | VideoResult]] = []
+        num_clips = 0
         for source in tqdm(sources, "predicting", unit="video", leave=False, disable=None):
             try:
                 video = view_frames(open_frames(source), self.plan)
                 num_clips += len(video.positions)
+                videos.append((source, video))
             except (VideoError, OSError, TypeError, ValueError) as error:
-                video = VideoResult(source=source, reason=str(error))
-            videos.append((source, video))
+                videos.append((source, VideoResult(source=source, reason=str(error))))
             if num_clips >= batch_clips:
                 yield from self._results(videos, batch_clips)
                 videos, num_clips = [], 0
         yield from self._results(videos, batch_clips)
 
-    def timeline(self, source, *, fps: float | None = None) -> Iterator[Moment]:
+    def timeline(self, source: VideoSource, *, fps: float | None = None) -> Iterator[Moment]:
         """Names the action in every second of a video of any length.
 
         Each second is scored by the 18 crops of one clip around its middle. A file is decoded
@@ -172,18 +173,16 @@ class ActionClassifier:
         if not fps > 0:
             raise ValueError(f"`fps` must be given and positive. Received: fps={fps}")
         pairs = self.plan.pair_indices_by_second(num_frames, fps)
-        numbers = np.unique(pairs)
-        stream = zip(
-            numbers.tolist(), read_resized(reader, numbers, self.plan.short_side), strict=True
-        )
-        held = {}
+        numbers = np.unique(pairs).tolist()
+        stream = zip(numbers, read_resized(reader, numbers, self.plan.short_side), strict=True)
+        held: dict[int, np.ndarray] = {}
         for second, pair in enumerate(pairs):
             held = {number: frame for number, frame in held.items() if number >= pair.min()}
             while pair.max() not in held:
                 number, frame = next(stream)
                 held[number] = frame
-            wanted, positions = np.unique(pair, return_inverse=True)
-            frames = np.stack([held[number] for number in wanted.tolist()])
+            distinct, positions = np.unique(pair, return_inverse=True)
+            frames = np.stack([held[number] for number in distinct.tolist()])
             clip = (frames, positions.reshape(pair.shape))
             probabilities = self._scorer.score([clip])[PROBABILITIES][0]
             yield Moment.from_probabilities(

@@ -284,12 +284,12 @@ def absolute_difference(images: Array, later: Array) -> Array:
     return ops.maximum(images, later) - ops.minimum(images, later)
 
 
-def _check_num_frames(num_frames: Length):
+def _check_num_frames(num_frames: Length) -> None:
     if array_namespace(num_frames) is np and num_frames < 1:
         raise ValueError(f"`num_frames` must be positive. Received: num_frames={num_frames}")
 
 
-def _check_crop(height: Length, width: Length, size: int):
+def _check_crop(height: Length, width: Length, size: int) -> None:
     if array_namespace(height, width) is np and not 0 < size <= min(height, width):
         raise ValueError(
             "The crop must be positive and fit into the frame. "

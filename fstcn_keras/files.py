@@ -26,7 +26,7 @@ def atomic_write(file: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def atomic_write_text(file: Path, text: str):
+def atomic_write_text(file: Path, text: str) -> None:
     """Writes the text to a file beside, then renames it."""
     with atomic_write(file) as partial:
         partial.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")

@@ -12,6 +12,7 @@ from keras import layers, ops
 from fstcn_keras import parts
 from fstcn_keras.config import PATHS, FSTCNConfig, preset_config
 from fstcn_keras.layers import FeatureScale, FrameChoice
+from fstcn_keras.tensors import Tensor
 
 
 class _ImageNetwork(keras.Model):
@@ -21,7 +22,7 @@ class _ImageNetwork(keras.Model):
     num_classes: int
     classifier_activation: str | None
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Tensor:
         """Returns the class scores of a batch.
 
         Raises:
@@ -53,7 +54,7 @@ class _ImageNetwork(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects=None) -> Self:
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """Builds the network of a configuration, with new weights."""
         config = dict(config)
         frozen = config.pop("frozen", ())
@@ -129,7 +130,7 @@ class FSTCN(_ImageNetwork):
         name: str | None = None,
         dtype: str | keras.DTypePolicy | None = None,
         **overrides: Any,
-    ):
+    ) -> None:
         config = _checked_config(
             num_classes, preset, paths=paths, temporal_kernels=temporal_kernels, **overrides
         )
@@ -231,7 +232,7 @@ class AuxiliaryClassifier(_ImageNetwork):
         name: str | None = None,
         dtype: str | keras.DTypePolicy | None = None,
         **overrides: Any,
-    ):
+    ) -> None:
         config = _checked_config(num_classes, preset, **overrides)
         with _dtype_policy(dtype) as policy:
             shape = (config.crop_size, config.crop_size, 3)
@@ -281,7 +282,7 @@ def auxiliary_classifier(**arguments: Any) -> AuxiliaryClassifier:
     return AuxiliaryClassifier(**arguments)
 
 
-def scale_features(model: FSTCN | AuxiliaryClassifier, samples: Mapping[str, np.ndarray]):
+def scale_features(model: FSTCN | AuxiliaryClassifier, samples: Mapping[str, np.ndarray]) -> None:
     """Gives the features of the backbone a root mean square of 1 over some samples.
 
     What follows is initialised for that; features of ImageNet networks are of any size. Does
@@ -308,7 +309,7 @@ def _checked_config(num_classes: int, preset: str, **overrides: Any) -> FSTCNCon
     return preset_config(preset, **overrides)
 
 
-def _activated(logits, activation: str | None):
+def _activated(logits: Tensor, activation: str | None) -> Tensor:
     if activation is None:
         return logits
     return layers.Activation(activation, dtype="float32", name="probabilities")(logits)

@@ -83,11 +83,14 @@ def load_imagenet_weights(model: keras.Model, backbone: str) -> WeightsReport:
     Raises:
         ValueError: if there are none for this backbone, or they cannot be had.
     """
-    published = [name for name in BACKBONE_NAMES if get_backbone(name).imagenet]
+    networks = {name: get_backbone(name).imagenet for name in BACKBONE_NAMES}
+    published = {name: network for name, network in networks.items() if network is not None}
     if backbone not in published:
-        raise ValueError(f"Keras publishes no ImageNet weights of {backbone}, only of {published}")
+        raise ValueError(
+            f"Keras publishes no ImageNet weights of {backbone}, only of {[*published]}"
+        )
     try:
-        network = get_backbone(backbone).imagenet()
+        network = published[backbone]()
     except Exception as error:  # what `keras.utils.get_file` raises has no type of its own
         raise ValueError(
             f"the ImageNet weights of {backbone} are neither in Keras' cache nor can they be "
@@ -101,7 +104,7 @@ def copy_weights(source: keras.Model, target: keras.Model) -> WeightsReport:
     return _set(target, _tensors(source))
 
 
-def save_weights(model: keras.Model, path: str | Path, *, videos: Sequence[str] = ()):
+def save_weights(model: keras.Model, path: str | Path, *, videos: Sequence[str] = ()) -> None:
     """Writes the weights by the names of the layers, for `load_weights`.
 
     Args:
@@ -158,7 +161,9 @@ def _tensors(model: keras.Model) -> dict[tuple[str, int], np.ndarray]:
 
 def _set(model: keras.Model, tensors: dict[tuple[str, int], np.ndarray]) -> WeightsReport:
     tensors = dict(tensors)
-    layers, loaded, missing = [], [], []
+    layers: list[str] = []
+    loaded: list[str] = []
+    missing: list[str] = []
     for layer_name, layer in named_layers(model).items():
         before = len(missing)
         for position, variable in enumerate(layer.weights):

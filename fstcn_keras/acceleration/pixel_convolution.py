@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from fstcn_keras.acceleration import dispatch
+from fstcn_keras.tensors import Tensor
 
 PIXEL_CHANNELS = 3
 
@@ -22,7 +23,7 @@ def replacements(layer: keras.Layer) -> dict[str, Any]:
     if not dispatch.under_jax() or layer.strides[0] == 1 or layer.padding != "valid":
         return {}
 
-    def convolution_op(inputs, kernel):
+    def convolution_op(inputs: Tensor, kernel: Tensor) -> Tensor:
         if inputs.shape[-1] != PIXEL_CHANNELS:
             return type(layer).convolution_op(layer, inputs, kernel)
         return strided_convolution(inputs, kernel, layer.strides[0])
@@ -30,8 +31,8 @@ def replacements(layer: keras.Layer) -> dict[str, Any]:
     return {"convolution_op": convolution_op}
 
 
-def strided_convolution(images, kernel, strides: int):
-    """A "valid" convolution whose strides are folded into channels.
+def strided_convolution(images: Tensor, kernel: Tensor, strides: int) -> Tensor:
+    """Computes a "valid" convolution whose strides are folded into channels.
 
     Blocks of `strides x strides` pixels become one pixel of `strides^2` times the channels, filled
     up with zeros to a multiple of 8, and the kernel likewise; the strides become 1.

@@ -9,6 +9,7 @@ import keras
 
 from fstcn_keras.acceleration import dispatch
 from fstcn_keras.layers import PixelNormalization
+from fstcn_keras.tensors import Tensor
 
 
 def replacements(layer: keras.Layer) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def replacements(layer: keras.Layer) -> dict[str, Any]:
     plain = type(layer).call.__get__(layer)
     compiled = dispatch.compiled(plain)
 
-    def call(x):
+    def call(x: Tensor) -> Tensor:
         return compiled(x) if dispatch.may_compile(x.shape) else plain(x)
 
     return {"call": call}

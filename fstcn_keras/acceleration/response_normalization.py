@@ -5,6 +5,7 @@ A training step of the backbone with the plain layer, a product with a banded ma
 rows "LRN, banded").
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from keras import ops
 from fstcn_keras.acceleration import dispatch
 from fstcn_keras.layers import LocalResponseNormalization
 from fstcn_keras.layers.local_response_normalization import inverse_power
+from fstcn_keras.tensors import Tensor
 
 
 def replacements(layer: keras.Layer) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def replacements(layer: keras.Layer) -> dict[str, Any]:
         depth=layer.depth, bias=layer.bias, alpha=layer.alpha, beta=layer.beta
     )
 
-    def call(x, training=None):
+    def call(x: Tensor, training: bool | None = None) -> Tensor:
         if not dispatch.may_compile(x.shape):
             return plain(x, training=training)
         return compiled(x, training=bool(training))
@@ -49,7 +51,7 @@ class ResponseNormalization:
         depth, bias, alpha, beta: as those of the layer.
     """
 
-    def __init__(self, *, depth: int, bias: float, alpha: float, beta: float):
+    def __init__(self, *, depth: int, bias: float, alpha: float, beta: float) -> None:
         self.depth = depth
         self.bias = bias
         self.share = alpha / depth
@@ -58,16 +60,19 @@ class ResponseNormalization:
         self._outputs_and_root = dispatch.compiled(self._lrn_and_root)
         self._gradient = dispatch.compiled(self._lrn_gradient)
 
-    def __call__(self, x, *, training: bool):
-        """`y`; outside training TensorFlow, which keeps every custom gradient, finds its own."""
+    def __call__(self, x: Tensor, *, training: bool) -> Tensor:
+        """Computes `y`.
+
+        Outside training TensorFlow, which keeps every custom gradient, finds its own.
+        """
         if not (training or dispatch.under_jax()):
             return self._outputs(x)
 
         @ops.custom_gradient
-        def normalize(x):
+        def normalize(x: Tensor) -> tuple[Tensor, Callable]:
             outputs, root = self._outputs_and_root(x)
 
-            def gradient(*args, upstream=None):
+            def gradient(*args: Tensor, upstream: Tensor | None = None) -> Tensor:
                 grads = args[0] if upstream is None else upstream
                 return self._gradient(x, outputs, root, grads)
 
@@ -75,33 +80,33 @@ class ResponseNormalization:
 
         return normalize(x)
 
-    def _lrn(self, x):
+    def _lrn(self, x: Tensor) -> Tensor:
         return self._lrn_and_root(x)[0]
 
-    def _lrn_and_root(self, x):
+    def _lrn_and_root(self, x: Tensor) -> tuple[Tensor, Tensor]:
         (values,) = _float32(x)
         root = ops.rsqrt(self.bias + self.share * self._sum(ops.square(values)))
         return cast(values * inverse_power(root, self.beta), x.dtype), cast(root, x.dtype)
 
-    def _lrn_gradient(self, x, outputs, root, grads):
+    def _lrn_gradient(self, x: Tensor, outputs: Tensor, root: Tensor, grads: Tensor) -> Tensor:
         values, y, root, g = _float32(x, outputs, root, grads)
         spread = self._sum(g * y * ops.square(root))
         own = g * inverse_power(root, self.beta)
         return ops.cast(own - 2 * self.beta * self.share * values * spread, x.dtype)
 
-    def _sum(self, x):
-        """Over neighbouring channels."""
+    def _sum(self, x: Tensor) -> Tensor:
+        """Adds up neighbouring channels."""
         half, channels = self.depth // 2, x.shape[-1]
         padded = ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(half, half)])
         return sum(padded[..., first : first + channels] for first in range(self.depth))
 
 
-def _float32(*maps):
+def _float32(*maps: Tensor) -> list[Tensor]:
     return [ops.cast(x, "float32") for x in maps]
 
 
-def cast(x, dtype):
-    """`ops.cast` of float32, in a program that XLA compiles.
+def cast(x: Tensor, dtype: str) -> Tensor:
+    """Converts float32 as `ops.cast` does, in a program that XLA compiles.
 
     On a processor XLA rounds to bfloat16 number by number; what is added here to the bits that are
     cut off, a half less one and the last bit that stays, rounds many at once, to the nearest and
@@ -111,8 +116,8 @@ def cast(x, dtype):
         return ops.cast(x, dtype)
 
     @ops.custom_gradient
-    def rounded(x):
-        def gradient(*args, upstream=None):
+    def rounded(x: Tensor) -> tuple[Tensor, Callable]:
+        def gradient(*args: Tensor, upstream: Tensor | None = None) -> Tensor:
             return ops.cast(args[0] if upstream is None else upstream, x.dtype)
 
         bits = ops.view(x, "uint32")

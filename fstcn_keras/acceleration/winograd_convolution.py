@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from fstcn_keras.acceleration import dispatch, winograd
+from fstcn_keras.tensors import Shape, Tensor
 
 MIN_CHANNELS = 128  # of the inputs, phases of the strides counted apart: fewer are no faster
 
@@ -23,7 +24,7 @@ def replacements(layer: keras.Layer) -> dict[str, Any]:
     if in_units or not dispatch.on_processor() or layer.compute_dtype == "float64":
         return {}
 
-    def convolution_op(inputs, kernel):
+    def convolution_op(inputs: Tensor, kernel: Tensor) -> Tensor:
         if not suits(layer, inputs.shape):
             return type(layer).convolution_op(layer, inputs, kernel)
         maps = winograd.convolution(inputs, kernel, strides=layer.strides[0], padding=layer.padding)
@@ -32,8 +33,8 @@ def replacements(layer: keras.Layer) -> dict[str, Any]:
     return {"convolution_op": convolution_op}
 
 
-def suits(layer: keras.layers.Conv2D, shape: tuple[int | None, ...]) -> bool:
-    """Whether the convolution of maps `(batch, h, w, f)` is one that is faster here."""
+def suits(layer: keras.layers.Conv2D, shape: Shape) -> bool:
+    """Tells whether the convolution of maps `(batch, h, w, f)` is one that is faster here."""
     strides = layer.strides[0]
     return (
         None not in shape[1:]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import keras
 
 from fstcn_keras.layers import PixelNormalization
+from fstcn_keras.tensors import Regularizer, Tensor
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # red, green, blue, 0 to 255
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -31,7 +32,7 @@ class Backbone:
             publishes, whose layers have the same names; `None` if it publishes none.
     """
 
-    build: Callable
+    build: Callable[[Tensor, float, Regularizer], Tensor]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     channel_order: str = "rgb"

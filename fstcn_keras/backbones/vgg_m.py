@@ -11,9 +11,10 @@ from fstcn_keras.backbones.backbone import (
     convolution_relu,
 )
 from fstcn_keras.layers import CeilMaxPooling2D, LocalResponseNormalization
+from fstcn_keras.tensors import Regularizer, Tensor
 
 
-def vgg_m(x, width: float, regularizer):
+def vgg_m(x: Tensor, width: float, regularizer: Regularizer) -> Tensor:
     """Builds 204 -> 99-49-24-12 (Sun et al. 2015, section 2.5).
 
     Conv(96,7,2) - ReLU - Norm - Pooling(3,2) - Conv(256,5,2) - ReLU - Norm - Pooling(3,2) -

@@ -10,16 +10,22 @@ import shutil
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fstcn_keras.files import atomic_write
 from fstcn_keras.imports import set_up_tensorflow
 from fstcn_keras.runs import chosen_run
 from fstcn_keras.views.plan import SCORING_MODES
 
+if TYPE_CHECKING:
+    import keras
+
+    from fstcn_keras.classifier import ActionClassifier
+
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}  # of the formats that are one file
 
 
-def main(argv: list[str] | None = None):
+def main(argv: list[str] | None = None) -> None:
     """Writes what the command line asks for; exit code 2 if the input is at fault."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -85,7 +91,7 @@ def export(
     return file
 
 
-def _export_network(model, file: Path, format: str):
+def _export_network(model: "keras.Model", file: Path, format: str) -> None:
     import keras
 
     from fstcn_keras.acceleration.plain_export import plain_copy
@@ -103,7 +109,7 @@ def _export_network(model, file: Path, format: str):
         named.export(file, format=format, input_signature=signature, verbose=False)
 
 
-def write_version(classifier, folder: Path) -> Path:
+def write_version(classifier: "ActionClassifier", folder: Path) -> Path:
     """Writes the classifier's SavedModel into the folder, under the next free version number.
 
     Returns:

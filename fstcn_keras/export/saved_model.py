@@ -13,6 +13,7 @@ from fstcn_keras.model import FSTCN
 from fstcn_keras.parts import FEATURES
 from fstcn_keras.runs import saved_model_version
 from fstcn_keras.video import MAX_SIDE
+from fstcn_keras.views.arrays import Array
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.resizing import resize, short_side_weights
 from fstcn_keras.views.scoring import PROBABILITIES, ImageEncoder, ViewScorer
@@ -20,8 +21,11 @@ from fstcn_keras.views.scoring import PROBABILITIES, ImageEncoder, ViewScorer
 DESCRIPTION = "assets.extra"  # folder of a SavedModel that TensorFlow leaves to its users
 _BASE = 2**31  # above every frame number
 
+Loader = Callable[[tf.Tensor], tf.Tensor]  # from a frame's number to (h, w, 3) uint8, resized
+Outputs = dict[str, tf.Tensor]  # of a signature, by name
 
-def write_saved_model(classifier: ActionClassifier, folder: Path):
+
+def write_saved_model(classifier: ActionClassifier, folder: Path) -> None:
     """Writes the SavedModel of a classifier, its class names and view plan in `assets.extra`.
 
     Raises:
@@ -93,21 +97,21 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
     pair = [tf.TensorSpec(shape, tf.uint8, name=name) for name in ("clip", "clip_diff")]
     scorer = ViewScorer(network, plan)
 
-    def serving_default(clip, clip_diff):
+    def serving_default(clip: tf.Tensor, clip_diff: tf.Tensor) -> Outputs:
         views = {"clip": clip, "clip_diff": clip_diff}
         return {"probabilities": network(views, training=False)}
 
-    def classify(load, num_frames):
+    def classify(load: Loader, num_frames: tf.Tensor) -> Outputs:
         views = score_views(scorer, plan, load, num_frames)[PROBABILITIES]
         return ranked(views, classifier.classes)
 
-    def classify_video(frames):
+    def classify_video(frames: tf.Tensor) -> Outputs:
         return classify(*frame_loader(frames, plan.short_side))
 
-    def classify_jpegs(frames):
+    def classify_jpegs(frames: tf.Tensor) -> Outputs:
         return classify(*jpeg_loader(frames, plan.short_side))
 
-    def embed(frames):
+    def embed(frames: tf.Tensor) -> Outputs:
         views = score_views(scorer, plan, *frame_loader(frames, plan.short_side))
         return {
             name: tf.reduce_mean(x, axis=(0, 1)) for name, x in views.items() if name in FEATURES
@@ -127,9 +131,6 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
     return archive
 
 
-Loader = Callable[[tf.Tensor], tf.Tensor]  # from a frame's number to (h, w, 3) uint8, resized
-
-
 def frame_loader(frames: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
     """What gives a frame of a uint8 `(T, H, W, 3)` tensor resized, and their number."""
     shape = tf.shape(frames)
@@ -142,14 +143,14 @@ def jpeg_loader(files: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
     """What gives a frame of a string `(T)` tensor of image files decoded and resized."""
     files = _checked(files, tf.size(files) > 0, "frames must hold at least one image file")
 
-    def decode(number):
+    def decode(number: tf.Tensor) -> tf.Tensor:
         image = tf.io.decode_image(files[number], channels=3, expand_animations=False)
         return tf.ensure_shape(image, (None, None, 3))
 
     first = tf.shape(decode(0))
     weights = _checked_weights(first[0], first[1], short_side)
 
-    def load(number):
+    def load(number: tf.Tensor) -> tf.Tensor:
         image = decode(number)
         same = tf.reduce_all(tf.shape(image) == first)
         return resize(_checked(image, same, "frames must be of one size"), *weights)
@@ -163,7 +164,7 @@ def _checked(x: tf.Tensor, fine: tf.Tensor, message: str) -> tf.Tensor:
         return tf.identity(x)
 
 
-def _checked_weights(height: tf.Tensor, width: tf.Tensor, short_side: int):
+def _checked_weights(height: tf.Tensor, width: tf.Tensor, short_side: int) -> tuple[Array, Array]:
     ratio = tf.maximum(height, width) / tf.minimum(height, width)
     height = _checked(
         height,
@@ -187,15 +188,15 @@ def score_views(
     Returns:
         float32 `(M, C, ...)` each.
     """
-    starts, clip_of = tf.unique(plan.start_frames(num_frames))
+    starts, start_numbers = tf.unique(plan.start_frames(num_frames))
     pairs = plan.pairs_from(starts, num_frames)  # (starts, 2, l_t)
     maps = [encoder_maps(encoder, plan, load, pairs) for encoder in scorer.encoders]
 
-    def score(clip):
+    def score(clip: tf.Tensor) -> Outputs:
         inputs = {}
         for encoder, (image_maps, image_numbers) in zip(scorer.encoders, maps, strict=True):
-            of_clip = tf.gather(image_maps, image_numbers[clip])  # (images, C, h, w, f)
-            swapped = tf.transpose(of_clip, (1, 0, 2, 3, 4))
+            clip_maps = tf.gather(image_maps, image_numbers[clip])  # (images, C, h, w, f)
+            swapped = tf.transpose(clip_maps, (1, 0, 2, 3, 4))
             inputs[encoder.head_input] = swapped if encoder.sees_differences else swapped[:, 0]
         return scorer.head(inputs, training=False)
 
@@ -205,7 +206,7 @@ def score_views(
     }
     clip_numbers = tf.range(tf.size(starts))
     scores = tf.map_fn(score, clip_numbers, fn_output_signature=outputs, parallel_iterations=1)
-    return {name: tf.gather(x, clip_of) for name, x in scores.items()}
+    return {name: tf.gather(x, start_numbers) for name, x in scores.items()}
 
 
 def encoder_maps(
@@ -230,7 +231,7 @@ def encoder_maps(
     numbers = tf.cast(first, tf.int64) * _BASE + tf.cast(later, tf.int64)  # two in one
     distinct, image_numbers = tf.unique(tf.reshape(numbers, (-1,)))
 
-    def encode(number):
+    def encode(number: tf.Tensor) -> tf.Tensor:
         image = load(tf.cast(number // _BASE, tf.int32))
         if encoder.sees_differences:
             other = load(tf.cast(number % _BASE, tf.int32))

@@ -1,7 +1,11 @@
 """Max pooling in ceil mode, as Caffe does it."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from fstcn_keras.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
@@ -29,7 +33,7 @@ class CeilMaxPooling2D(keras.layers.Layer):
         Caffe's, and the only one that turns 204 pixels into 12x12 maps.
     """
 
-    def __init__(self, pool_size: int, strides: int, **kwargs):
+    def __init__(self, pool_size: int, strides: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not 1 <= strides <= pool_size:
             raise ValueError(
@@ -40,7 +44,7 @@ class CeilMaxPooling2D(keras.layers.Layer):
         self.strides = strides
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def _output_length(self, length):
+    def _output_length(self, length: Any) -> Any:
         if length is None:
             return None
         if isinstance(length, int) and length < self.pool_size:
@@ -49,16 +53,16 @@ class CeilMaxPooling2D(keras.layers.Layer):
             )
         return -(-(length - self.pool_size) // self.strides) + 1
 
-    def _overhang(self, length):
+    def _overhang(self, length: Any) -> Any:
         return (self._output_length(length) - 1) * self.strides + self.pool_size - length
 
-    def pad(self, x):
+    def pad(self, x: Tensor) -> Tensor:
         """Returns maps with what the last windows hang over, minus infinity, added."""
         _, h, w, _ = ops.shape(x)
         edges = [(0, 0), (0, self._overhang(h)), (0, self._overhang(w)), (0, 0)]
         return ops.pad(x, edges, constant_values=float("-inf"))
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         _, h, w, _ = ops.shape(x)  # tensors where they are not static
         overhangs = self._overhang(h), self._overhang(w)
         static = isinstance(h, int) and isinstance(w, int)
@@ -71,11 +75,11 @@ class CeilMaxPooling2D(keras.layers.Layer):
             x, self.pool_size, self.strides, padding=padding, data_format="channels_last"
         )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, h, w, f = input_shape
         return (batch, self._output_length(h), self._output_length(w), f)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "pool_size": self.pool_size,

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from fstcn_keras.tensors import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class FeatureScale(keras.layers.Layer):
@@ -21,11 +23,11 @@ class FeatureScale(keras.layers.Layer):
         Mishkin and Matas 2016 (layers are scaled by what they make of data).
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.scale = self.add_weight(name="scale", shape=(), initializer="ones", trainable=False)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return x * ops.cast(self.scale, x.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -1,8 +1,12 @@
 """Local response normalisation across feature channels."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
+
+from fstcn_keras.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
@@ -43,8 +47,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         bias: float = 2.0,
         alpha: float = 5e-4,
         beta: float = 0.75,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if depth < 1 or depth % 2 == 0:
             raise ValueError(f"`depth` must be odd and positive. Received: depth={depth}")
@@ -55,7 +59,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.alpha = alpha
         self.beta = beta
 
-    def call(self, x, training=None):  # a faster form asks whether gradients will follow
+    # a faster form of `call` asks whether gradients will follow
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         channels = np.arange(x.shape[-1])
         band = np.abs(channels[:, None] - channels[None, :]) <= self.depth // 2
         squares = ops.square(ops.cast(x, "float32") if self.compute_dtype == "float16" else x)
@@ -63,10 +68,10 @@ class LocalResponseNormalization(keras.layers.Layer):
         scale = self.bias + ops.cast(ops.matmul(squares, band), "float32")
         return x * ops.cast(inverse_power(ops.rsqrt(scale), self.beta), x.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "depth": self.depth,
@@ -76,7 +81,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         }
 
 
-def inverse_power(root, beta: float):
+def inverse_power(root: Tensor, beta: float) -> Tensor:
     """Returns `s^-beta` from `root = s^(-1/2)`.
 
     For the usual exponent it takes one more square root; the gradient of a general power would be

@@ -112,7 +112,7 @@ class ImageFrames:
         TooLarge: beyond the limits.
     """
 
-    def __init__(self, frames: EncodedFrames, limits: Limits):
+    def __init__(self, frames: EncodedFrames, limits: Limits) -> None:
         if len(frames.images) > limits.frames:
             raise TooLarge(f"{len(frames.images)} frames; at most {limits.frames} are taken")
         self.fps, self.incomplete = 0.0, ""

@@ -1,7 +1,7 @@
 """The classifier as KServe knows models: V1, V2 and gRPC all come through here."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from kserve import InferOutput, InferResponse, Model, ModelRepository
@@ -31,12 +31,12 @@ class ClassifierModel(Model):
         workers: where decoding and scoring happen.
     """
 
-    def __init__(self, name: str, workers: Workers):
+    def __init__(self, name: str, workers: Workers) -> None:
         super().__init__(name)
         self.workers = workers
         self._classifier: ActionClassifier | None = None
 
-    async def get_ready(self, folder: Path):
+    async def get_ready(self, folder: Path) -> None:
         """Loads a run or SavedModel and scores one grey frame, so that every graph is traced.
 
         Raises:
@@ -47,10 +47,10 @@ class ClassifierModel(Model):
         await self._predict(_WARM_UP)
         self.ready = True
 
-    def start(self):
+    def start(self) -> None:
         """Called by KServe when it hears of the model; `get_ready` does the work."""
 
-    def load(self):
+    def load(self) -> None:
         """Called by KServe for a request that comes before the model is ready.
 
         Raises:
@@ -75,11 +75,13 @@ class ClassifierModel(Model):
             response_id=request_id,
             model_name=self.name,
             infer_outputs=_v2_outputs(prediction, raw=isinstance(payload, Tensor)),
-            parameters=_of_video(prediction),
+            parameters=_frame_counts(prediction),
         )
 
     async def _predict(self, request: Request) -> tuple[list[Prediction], str]:
         classifier, workers = self._classifier, self.workers
+        if classifier is None:
+            raise ModelNotReady(self.name)
         decoded = await workers.decode(decode_request, request, classifier.plan, workers.limits)
         predictions = [
             await workers.score(classifier.predict_video, video) for video in decoded.videos
@@ -113,7 +115,7 @@ class ClassifierModel(Model):
 class ClassifierDataPlane(DataPlane):
     """KServe's way from a body to the model; bodies go to the decoding processes unread."""
 
-    def __init__(self, model: ClassifierModel):
+    def __init__(self, model: ClassifierModel) -> None:
         repository = ModelRepository()
         repository.update(model)
         super().__init__(model_registry=repository)
@@ -123,11 +125,13 @@ class ClassifierDataPlane(DataPlane):
         """True after the warm-up."""
         return self._model.ready
 
-    def decode(self, body: bytes, headers: dict[str, str], **_) -> tuple[V1Request, dict]:
+    def decode(self, body: bytes, headers: dict[str, str], **_: Any) -> tuple[V1Request, dict]:
         """A body by V1; those by V2 do not come here."""
         return V1Request(body, headers.get("content-type", "")), {}
 
-    def encode(self, model_name: str, response, headers: dict[str, str], req_attributes: dict):
+    def encode(
+        self, model_name: str, response: Any, headers: dict[str, str], req_attributes: dict
+    ) -> tuple[Any, dict[str, str]]:
         """As KServe's, but no answer is a CloudEvent, whatever the headers."""
         return super().encode(model_name, response, {}, req_attributes)
 
@@ -161,11 +165,11 @@ def _v1_answer(prediction: Prediction) -> dict:
         "classes": list(prediction.classes),
         "scores": prediction.scores.tolist(),
         "sci": prediction.sci.tolist(),
-        **_of_video(prediction),
+        **_frame_counts(prediction),
     }
 
 
-def _of_video(prediction: Prediction) -> dict:
+def _frame_counts(prediction: Prediction) -> dict:
     return {"num_frames": prediction.num_frames, "incomplete": prediction.incomplete}
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 _INT_MAX = 2**31 - 1  # gRPC's options are C's ints
 
@@ -18,7 +19,7 @@ class Overloaded(Exception):
     """The server cannot answer in time now, but may later: HTTP 503."""
 
 
-def _limit(default, meaning: str):
+def _limit(default: Any, meaning: str) -> Any:
     return dataclasses.field(default=default, metadata={"help": meaning})
 
 
@@ -37,7 +38,7 @@ class Limits:
     seconds: float = _limit(30.0, "to receive a request, and again to answer it")
     waiting: int = _limit(16, "requests at a time, waiting ones counted; others are refused")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             if not value > 0:
                 raise ValueError(f"`{name}` must be positive. Received: {value}")

@@ -8,6 +8,7 @@ import binascii
 import math
 import struct
 from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
@@ -80,7 +81,7 @@ Video = EncodedVideo | EncodedFrames | np.ndarray  # uint8 (T, H, W, 3)
 
 
 def read_request(request: Request, limits: Limits) -> tuple[list[Video], str]:
-    """The videos of a request, and its `id`, empty if it has none.
+    """Returns the videos of a request, and its `id`, empty if it has none.
 
     Raises:
         BadRequest: saying what is wrong with it, without a word of what was sent.
@@ -127,10 +128,15 @@ def _form_files(request: V1Request) -> list[Video]:
     videos = [file.file_object for file in files if file.field_name == b"video"]
     if not videos:
         raise BadRequest("the form holds no file in a field `video`")
-    return [EncodedVideo(video.getvalue()) for video in videos]
+    return [EncodedVideo(_content(video)) for video in videos]
 
 
-def _instance(instance, where: str) -> Video:
+def _content(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+def _instance(instance: Any, where: str) -> Video:
     match instance:
         case {"video": video} if len(instance) == 1:
             return EncodedVideo(_b64(video, f"{where}: `video`"))
@@ -141,7 +147,7 @@ def _instance(instance, where: str) -> Video:
     raise BadRequest(f"{where}: expected either `frames`, a list of at least one, or `video`")
 
 
-def _b64(value, where: str) -> bytes:
+def _b64(value: Any, where: str) -> bytes:
     match value:
         case {"b64": str(text)} if len(value) == 1:
             return _from_base64(text, where)
@@ -222,7 +228,7 @@ def _whole_numbers(data: list) -> np.ndarray:
 
 
 def _elements(data: bytes | list) -> list[bytes]:
-    """The elements of a BYTES tensor; raw, each has its length before it, little-endian uint32."""
+    """Splits a BYTES tensor; raw, each element follows its length, a little-endian uint32."""
     if isinstance(data, bytes):
         elements, offset = [], 0
         while offset < len(data):
@@ -242,7 +248,7 @@ def _elements(data: bytes | list) -> list[bytes]:
     ]
 
 
-def _json(text: bytes):
+def _json(text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from fstcn_keras import clips
-from fstcn_keras.video.reader import MAX_SIDE, VideoError, VideoReader
+from fstcn_keras.video.reader import MAX_SIDE, VideoError, VideoFile, VideoReader
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.resizing import resize, short_side_weights
 
@@ -17,14 +17,22 @@ from fstcn_keras.views.resizing import resize, short_side_weights
 class FrameReader(Protocol):
     """What reads the frames of a video by number, as `VideoReader` does."""
 
-    fps: float
-    incomplete: str  # what was missing when all frames were counted, in one line, or empty
+    @property
+    def fps(self) -> float:
+        """Returns the frames per second, or 0 if they are not known."""
+
+    @property
+    def incomplete(self) -> str:
+        """Returns what was missing when all frames were counted, in one line, or nothing."""
 
     def count(self) -> int:
         """Returns the number of frames."""
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         """Gives the frames with these numbers, which increase, `(height, width, 3)` uint8."""
+
+
+VideoSource: TypeAlias = VideoFile | np.ndarray | FrameReader
 
 
 class ArrayFrames:
@@ -41,7 +49,7 @@ class ArrayFrames:
         ValueError: if it is of another shape or type, or has no pixel.
     """
 
-    def __init__(self, frames: np.ndarray):
+    def __init__(self, frames: np.ndarray) -> None:
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
             raise ValueError(
                 "An array of frames must be (T, H, W, 3) uint8 with T, H and W positive. "
@@ -60,7 +68,7 @@ class ArrayFrames:
         return (self._frames[number] for number in numbers)
 
 
-def open_frames(source: Any) -> FrameReader:
+def open_frames(source: VideoSource) -> FrameReader:
     """Opens what reads the frames of a video.
 
     Args:

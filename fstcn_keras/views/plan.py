@@ -42,11 +42,11 @@ class ViewPlan:
     distance: int
     mode: str = "exact"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.mode not in SCORING_MODES:
             raise ValueError(f"`mode` must be one of {SCORING_MODES}. Received: {self.mode!r}")
         for name, value in dataclasses.asdict(self).items():
-            if name != "mode" and not (isinstance(value, Integral) and value > 0):
+            if name != "mode" and not (isinstance(value, Integral) and int(value) > 0):
                 raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}")
 
     @classmethod

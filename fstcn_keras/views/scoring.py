@@ -21,6 +21,8 @@ Clip = tuple[np.ndarray, np.ndarray]  # frames (n, h, w, 3) uint8, positions (2,
 # which frames, and in them the position of one, or those of a difference's two
 ImageKey = tuple[int, ...]
 Maps = dict[ImageKey, Sequence[np.ndarray]]  # of each image those of its `C` crops, (h, w, f)
+Encode = Callable[[np.ndarray], np.ndarray]  # a batch of images to their maps
+Part = tuple["ImageEncoder", Encode, list[ImageKey]]  # a few images of one size
 
 
 class ViewScorer:
@@ -47,7 +49,7 @@ class ViewScorer:
         ValueError: if feature maps are to be shared by a network that is not `FSTCN`.
     """
 
-    def __init__(self, model: keras.Model, plan: ViewPlan):
+    def __init__(self, model: keras.Model, plan: ViewPlan) -> None:
         self._plan = plan
         if isinstance(model, FSTCN):
             self.encoders, self.head = image_encoders(model), scoring_head(model)
@@ -102,28 +104,28 @@ class ViewScorer:
     def _maps(
         self, keys: Sequence[Sequence[Sequence[ImageKey]]], videos: dict[int, np.ndarray]
     ) -> Maps:
-        """Maps of the images of each clip of each encoder."""
+        """Returns maps of the images of each clip of each encoder."""
         size = _IMAGES_AT_ONCE[self._plan.mode]
-        parts = []  # of one encoder, a few images of one size
+        parts: list[Part] = []
         for encoder, encode, encoder_keys in zip(self.encoders, self._encode, keys, strict=True):
             distinct = dict.fromkeys(key for clip_keys in encoder_keys for key in clip_keys)
             for _, alike in itertools.groupby(distinct, lambda key: videos[key[0]].shape[1:]):
                 while some := list(itertools.islice(alike, size)):
                     parts.append((encoder, encode, some))
 
-        def crops(part) -> Iterable[Sequence[np.ndarray]]:
+        def crops(part: Part) -> Iterable[Sequence[np.ndarray]]:
             encoder, encode, some = part
             images = [encoder.image(videos[video], *numbers) for video, *numbers in some]
             return self._crops(encoder, encode, np.stack(images))
 
-        maps = {}
+        maps: Maps = {}
         for (*_, some), found in zip(parts, dispatch.overlapped(crops, parts), strict=True):
             maps.update(zip(some, found, strict=True))
         return maps
 
     @functools.cached_property
-    def _encode(self) -> list[Callable[[np.ndarray], np.ndarray]]:
-        """The encoders as functions of batches of images, for threads to call."""
+    def _encode(self) -> list[Encode]:
+        """Returns the encoders as functions of batches of images, for threads to call."""
         size = self._plan.crop_size if self._plan.mode == "exact" else None
         return [
             dispatch.inference(encoder.network, (None, size, size, 3)) for encoder in self.encoders
@@ -132,10 +134,10 @@ class ViewScorer:
     def _crops(
         self,
         encoder: "ImageEncoder",
-        encode: Callable[[np.ndarray], np.ndarray],
+        encode: Encode,
         images: np.ndarray,
     ) -> Iterable[Sequence[np.ndarray]]:
-        """The maps of each of the images `(images, h, w, 3)`, `C` arrays `(h, w, f)`."""
+        """Returns the maps of each of the images `(images, h, w, 3)`, `C` arrays `(h, w, f)`."""
         size = self._plan.crop_size
         if self._plan.mode == "exact":
             crops = clips.crops(images, size)  # (C, images, size, size, 3)
@@ -143,7 +145,7 @@ class ViewScorer:
             return maps.reshape(*crops.shape[:2], *maps.shape[1:]).swapaxes(0, 1)
         whole = encode(np.concatenate([images, images[:, :, ::-1]]))
         both = whole.reshape(2, len(images), *whole.shape[1:])
-        corners = clips.crop_grid(*images.shape[1:3], size)
+        corners = clips.crop_grid(images.shape[1], images.shape[2], size)
         map_size = encoder.map_shape[:2]
         return [clips.map_crops(maps, corners, map_size) for maps in both.swapaxes(0, 1)]
 
@@ -164,7 +166,7 @@ class ImageEncoder:
 
     @property
     def sees_differences(self) -> bool:
-        """Whether it is the temporal path's; the spatial one sees the middle frame of a clip."""
+        """Tells whether it is the temporal path's; the spatial one sees a clip's middle frame."""
         return self.head_input == "differences"
 
     def images(self, pair: np.ndarray) -> list[tuple[int, ...]]:
@@ -200,7 +202,7 @@ def scoring_head(model: FSTCN) -> keras.Model:
 def _head_input(
     encoder: ImageEncoder, keys: Sequence[Sequence[ImageKey]], maps: Maps
 ) -> np.ndarray:
-    """Maps of all clips, `(clips * C, h, w, f)` or `(clips * C, l_t, h, w, f)`."""
+    """Returns the maps of all clips, `(clips * C, h, w, f)` or `(clips * C, l_t, h, w, f)`."""
     shape = (len(keys), clips.NUM_CROPS, len(keys[0]), *encoder.map_shape)
     inputs = np.empty(shape, maps[keys[0][0]][0].dtype)
     for clip, clip_keys in enumerate(keys):
