@@ -33,7 +33,7 @@ def set_up_allocation() -> None:
 
 
 def _addresses_are_free() -> bool:
-    """Whether a process may take addresses at no cost, as long as it does not write to them."""
+    """Tells whether a process may take addresses at no cost, as long as it does not write there."""
     import resource  # not on all systems
 
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)

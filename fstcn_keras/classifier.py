@@ -21,11 +21,20 @@ from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 
 
 class ActionClassifier:
-    """A network, its class names and its view plan.
+    """Names the actions in videos, by a network, its class names and its view plan.
 
     A video is a path, a binary file object that can seek, or a `(T, H, W, 3)` uint8 array of RGB
     frames, T at least 1. Frames are resized by `fstcn_keras.views.resizing`, so that an array
     gives the same scores as the file it was read from.
+
+    Example:
+        >>> from fstcn_keras.model import FSTCN
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> plan = ViewPlan.from_config(model.config, num_clips=1)
+        >>> classifier = ActionClassifier(model, classes=["jump", "run"], plan=plan)
+        >>> prediction = classifier.predict_video(np.zeros((40, 72, 96, 3), np.uint8))
+        >>> sorted(prediction.classes), prediction.view_probabilities.shape
+        (['jump', 'run'], (1, 18, 2))
 
     Args:
         model: from `{"clip", "clip_diff"}` to class probabilities, as `fstcn` builds it.
@@ -88,7 +97,7 @@ class ActionClassifier:
         )
 
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        """Class probabilities of every view of one video.
+        """Returns the class probabilities of every view of one video.
 
         Args:
             frames: `(frames, height, width, 3)` uint8, short side `plan.short_side`.
@@ -226,7 +235,19 @@ class ActionClassifier:
 
 
 def load_description(folder: Path) -> tuple[list[str], ViewPlan]:
-    """The class names and the view plan that `save_description` wrote.
+    """Reads the class names and the view plan that `save_description` wrote.
+
+    Example:
+        >>> import tempfile
+        >>> from fstcn_keras.config import FSTCNConfig
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> plan = ViewPlan.from_config(FSTCNConfig())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     classifier = ActionClassifier(model, classes=["jump", "run"], plan=plan)
+        ...     classifier.save_description(Path(folder))
+        ...     classes, loaded = load_description(Path(folder))
+        >>> classes, loaded == plan
+        (['jump', 'run'], True)
 
     Raises:
         FileNotFoundError: if the folder lacks one of the files.

@@ -13,7 +13,7 @@ INITIALIZATIONS = ("he", "mean")
 
 @dataclass(frozen=True, kw_only=True)
 class FSTCNConfig:
-    """Every size of FSTCN; the defaults are the paper's (section 2.5 and the design table).
+    """Holds every size of FSTCN; the defaults are the paper's (section 2.5 and the design table).
 
     Example:
         >>> FSTCNConfig(crop_size=108, short_side=120).timing()

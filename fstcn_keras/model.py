@@ -16,7 +16,7 @@ from fstcn_keras.tensors import Tensor
 
 
 class _ImageNetwork(keras.Model):
-    """A functional model of uint8 images whose configuration is an `FSTCNConfig`."""
+    """Is a functional model of uint8 images whose configuration is an `FSTCNConfig`."""
 
     config: FSTCNConfig
     num_classes: int
@@ -67,7 +67,7 @@ class _ImageNetwork(keras.Model):
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class FSTCN(_ImageNetwork):
-    """The factorised spatio-temporal convolutional network.
+    """Classifies clips by the factorised spatio-temporal convolutional network.
 
     One frame of the clip and all frames of the difference go through the same backbone, the paper's
     lower SCLs. The frame's features feed the parallel SCL (spatial path), the differences' features
@@ -182,7 +182,7 @@ class FSTCN(_ImageNetwork):
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class AuxiliaryClassifier(_ImageNetwork):
-    """The image classifier that pre-trains the backbone and the parallel SCL.
+    """Classifies images, which pre-trains the backbone and the parallel SCL.
 
     It is the spatial path of `FSTCN` with a classifier of its own; layers bear the names that they
     have there.
@@ -287,6 +287,15 @@ def scale_features(model: FSTCN | AuxiliaryClassifier, samples: Mapping[str, np.
 
     What follows is initialised for that; features of ImageNet networks are of any size. Does
     nothing to a backbone without a `FeatureScale`.
+
+    Example:
+        >>> model = AuxiliaryClassifier(
+        ...     num_classes=2, preset="small", backbone="mobilenetv3small", crop_size=64
+        ... )
+        >>> images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), "uint8")
+        >>> scale_features(model, {"frame": images})
+        >>> float(model.backbone.get_layer("feature_scale").scale) == 1
+        False
 
     Args:
         model: the network.

@@ -17,7 +17,12 @@ MAX_ROWS = 32  # of inputs: at more, multiplying in bfloat16 wins over convertin
 
 
 def replacements(layer: keras.Layer) -> dict[str, Any]:
-    """Returns a `call` that picks the format of the product by the number of rows."""
+    """Returns a `call` that picks the format of the product by the number of rows.
+
+    Example:
+        >>> replacements(keras.layers.Dense(4, dtype="float32"))  # which needs no other format
+        {}
+    """
     mixed = layer.variable_dtype == "float32" != layer.compute_dtype
     if type(layer) is not keras.layers.Dense or not (mixed and dispatch.on_processor()):
         return {}

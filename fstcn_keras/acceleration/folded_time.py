@@ -14,7 +14,12 @@ from fstcn_keras.tensors import Tensor
 
 
 def replacements(layer: keras.Layer) -> dict[str, Any]:
-    """Returns a `call` that folds time, for a layer without masks."""
+    """Returns a `call` that folds time, for a layer without masks.
+
+    Example:
+        >>> list(replacements(keras.layers.TimeDistributed(keras.layers.ReLU())))
+        ['call']
+    """
     if not isinstance(layer, keras.layers.TimeDistributed):
         return {}
 

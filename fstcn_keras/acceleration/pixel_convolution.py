@@ -17,7 +17,12 @@ PIXEL_CHANNELS = 3
 
 
 def replacements(layer: keras.Layer) -> dict[str, Any]:
-    """Returns a `convolution_op` of `strided_convolution` for a strided one of pixels."""
+    """Returns a `convolution_op` of `strided_convolution` for a strided one of pixels.
+
+    Example:
+        >>> replacements(keras.layers.Conv2D(96, 7))  # without strides
+        {}
+    """
     if type(layer) is not keras.layers.Conv2D or not dispatch.is_plain(layer):
         return {}
     if not dispatch.under_jax() or layer.strides[0] == 1 or layer.padding != "valid":
@@ -36,6 +41,11 @@ def strided_convolution(images: Tensor, kernel: Tensor, strides: int) -> Tensor:
 
     Blocks of `strides x strides` pixels become one pixel of `strides^2` times the channels, filled
     up with zeros to a multiple of 8, and the kernel likewise; the strides become 1.
+
+    Example:
+        >>> maps = strided_convolution(ops.ones((1, 15, 15, 3)), ops.ones((7, 7, 3, 4)), strides=2)
+        >>> tuple(maps.shape), float(maps[0, 0, 0, 0])
+        ((1, 5, 5, 4), 147.0)
 
     Args:
         images: `(batch, h, w, channels)`, static but for the batch.

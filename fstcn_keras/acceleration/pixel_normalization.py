@@ -13,7 +13,12 @@ from fstcn_keras.tensors import Tensor
 
 
 def replacements(layer: keras.Layer) -> dict[str, Any]:
-    """Returns a compiled `call` of the same operations."""
+    """Returns a compiled `call` of the same operations.
+
+    Example:
+        >>> replacements(keras.layers.Rescaling(1 / 255))
+        {}
+    """
     if not isinstance(layer, PixelNormalization) or not dispatch.on_processor():
         return {}
     plain = type(layer).call.__get__(layer)

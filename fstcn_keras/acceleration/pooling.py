@@ -17,7 +17,12 @@ from fstcn_keras.tensors import Tensor
 
 
 def replacements(layer: keras.Layer) -> dict[str, Any]:
-    """Returns a `call` of `max_pool`."""
+    """Returns a `call` of `max_pool`.
+
+    Example:
+        >>> replacements(keras.layers.MaxPooling2D())
+        {}
+    """
     if not isinstance(layer, CeilMaxPooling2D) or not dispatch.under_jax():
         return {}
     return {"call": lambda x: max_pool(layer.pad(x), layer.pool_size, layer.strides)}
@@ -25,6 +30,12 @@ def replacements(layer: keras.Layer) -> dict[str, Any]:
 
 def max_pool(x: Tensor, size: int, strides: int) -> Tensor:
     """Computes the maxima of square windows within the maps; a gradient goes to the first maximum.
+
+    Example:
+        >>> maps = ops.reshape(ops.arange(25.0), (1, 5, 5, 1))
+        >>> ops.convert_to_numpy(max_pool(maps, 3, 2))[0, :, :, 0]
+        array([[12., 14.],
+               [22., 24.]], dtype=float32)
 
     Args:
         x: `(batch, h, w, f)`, static but for the batch.

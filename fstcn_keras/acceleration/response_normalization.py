@@ -18,7 +18,12 @@ from fstcn_keras.tensors import Tensor
 
 
 def replacements(layer: keras.Layer) -> dict[str, Any]:
-    """Returns a `call` of `ResponseNormalization` where maps can be compiled for."""
+    """Returns a `call` of `ResponseNormalization` where maps can be compiled for.
+
+    Example:
+        >>> replacements(keras.layers.LayerNormalization())
+        {}
+    """
     if not isinstance(layer, LocalResponseNormalization):
         return {}
     plain = type(layer).call.__get__(layer)
@@ -35,7 +40,7 @@ def replacements(layer: keras.Layer) -> dict[str, Any]:
 
 
 class ResponseNormalization:
-    """The computation of the layer `LocalResponseNormalization` in few passes over the maps.
+    """Computes the layer `LocalResponseNormalization` in few passes over the maps.
 
     With `s = bias + alpha / depth * sum x^2`, `y = x s^-beta` and the gradient `g` of `y`, that of
     `x` is
@@ -46,6 +51,12 @@ class ResponseNormalization:
 
     both sums over neighbouring channels. Computes in float32; for the gradient `s^(-1/2)` is kept
     in the format of `x`.
+
+    Example:
+        >>> normalize = ResponseNormalization(depth=5, bias=2.0, alpha=5e-4, beta=0.75)
+        >>> x = ops.ones((1, 1, 1, 5))
+        >>> round(float(normalize(x, training=True)[0, 0, 0, 2]), 3)  # 2.0005^-0.75
+        0.594
 
     Args:
         depth, bias, alpha, beta: as those of the layer.
@@ -111,6 +122,10 @@ def cast(x: Tensor, dtype: str) -> Tensor:
     On a processor XLA rounds to bfloat16 number by number; what is added here to the bits that are
     cut off, a half less one and the last bit that stays, rounds many at once, to the nearest and
     of two to the even one as well.
+
+    Example:
+        >>> float(cast(ops.array(1.01), "bfloat16"))  # eight bits are kept
+        1.0078125
     """
     if keras.backend.backend() != "tensorflow" or dtype != "bfloat16":
         return ops.cast(x, dtype)

@@ -25,6 +25,10 @@ def suits(lengths: Sequence[int], *, size: int, strides: int, filters: int) -> b
     """Tells whether maps of such lengths are convolved faster here.
 
     A kernel has `TAPS` taps for a phase of the strides, and each phase filters enough.
+
+    Example:
+        >>> [suits((12, 12), size=size, strides=1, filters=512) for size in (1, 3)]
+        [False, True]
     """
     enough_filters = strides == 1 or filters >= MIN_STRIDED_FILTERS
     return -(-size // strides) == TAPS and max(lengths) <= MAX_LENGTH and enough_filters
@@ -34,6 +38,12 @@ def convolution(images: Tensor, kernel: Tensor, *, strides: int, padding: str) -
     """Computes the convolution of `keras.ops.conv`, in float32.
 
     The phases of the strides, such as odd and even rows, become channels of their own.
+
+    Example:
+        >>> images, kernel = ops.ones((1, 8, 8, 4)), ops.ones((3, 3, 4, 2))
+        >>> maps = convolution(images, kernel, strides=1, padding="valid")
+        >>> tuple(maps.shape), round(float(maps[0, 0, 0, 0]), 3)
+        ((1, 6, 6, 2), 36.0)
 
     Args:
         images: `(batch, h, w, channels)`, static but for the batch.
@@ -79,7 +89,7 @@ def convolution(images: Tensor, kernel: Tensor, *, strides: int, padding: str) -
 
 @dataclass(frozen=True)
 class _Axis:
-    """The transforms along one axis, float32.
+    """Holds the transforms along one axis, float32.
 
     Attributes:
         outputs: length of the axis in the outputs.
@@ -142,6 +152,12 @@ def minimal_filtering(m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Their shapes are `(n, n)`, `(n, 3)` and `(m, n)`. It is the transposed algorithm of Toom and
     Cook: polynomials are multiplied by their values at `n - 1` points and at infinity, which
     are the rows of Vandermonde matrices.
+
+    Example:
+        >>> inputs, kernel, outputs = minimal_filtering(4)
+        >>> products = (kernel @ [1, 0, -1]) * (inputs @ [0, 1, 2, 3, 4, 5])
+        >>> (outputs @ products).round(6)  # d[i] - d[i + 2]
+        array([-2., -2., -2., -2.])
     """
 
     def values(degree: int) -> np.ndarray:

@@ -17,7 +17,12 @@ MIN_CHANNELS = 128  # of the inputs, phases of the strides counted apart: fewer 
 
 
 def replacements(layer: keras.Layer) -> dict[str, Any]:
-    """Returns a `convolution_op` of `winograd.convolution` for the inputs that it suits."""
+    """Returns a `convolution_op` of `winograd.convolution` for the inputs that it suits.
+
+    Example:
+        >>> replacements(keras.layers.Conv2D(256, (1, 3)))  # not square
+        {}
+    """
     if type(layer) is not keras.layers.Conv2D or not dispatch.is_plain(layer):
         return {}
     in_units = dispatch.multiplies_matrices(layer.compute_dtype)
@@ -34,7 +39,12 @@ def replacements(layer: keras.Layer) -> dict[str, Any]:
 
 
 def suits(layer: keras.layers.Conv2D, shape: Shape) -> bool:
-    """Tells whether the convolution of maps `(batch, h, w, f)` is one that is faster here."""
+    """Tells whether the convolution of maps `(batch, h, w, f)` is one that is faster here.
+
+    Example:
+        >>> suits(keras.layers.Conv2D(512, 3), (None, 12, 12, 256))
+        True
+    """
     strides = layer.strides[0]
     return (
         None not in shape[1:]

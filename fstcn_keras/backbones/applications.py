@@ -29,6 +29,10 @@ def application(name: str, end: str, *, preprocessed: bool = False, **pixels: An
 
     `FeatureScale` follows it, see `fstcn_keras.model.scale_features`.
 
+    Example:
+        >>> application("VGG16", "block5_pool", **_CAFFE).channel_order
+        'bgr'
+
     Args:
         name: of the function there.
         end: name of the layer whose input the feature maps are.

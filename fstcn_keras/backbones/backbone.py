@@ -15,7 +15,7 @@ CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A network that maps frames to feature maps, without weights.
+    """Describes a network that maps frames to feature maps, without weights.
 
     Example:
         >>> from fstcn_keras.backbones import get_backbone
@@ -73,7 +73,12 @@ def convolution_relu(
     padding: str = "same",
     initializer: str | keras.Initializer = "he_normal",
 ) -> keras.layers.Conv2D:
-    """Returns Conv(filters, size, strides) with a ReLU, as He et al. 2015 start it by default."""
+    """Returns Conv(filters, size, strides) with a ReLU, as He et al. 2015 start it by default.
+
+    Example:
+        >>> convolution_relu(8, 3, "conv", regularizer=None).padding
+        'same'
+    """
     return keras.layers.Conv2D(
         filters,
         size,

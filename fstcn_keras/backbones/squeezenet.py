@@ -17,6 +17,10 @@ def squeezenet(x: Tensor, width: float, regularizer: Regularizer) -> Tensor:
     Its widths are those of its ImageNet weights, so `width` does not touch them. Pooling is in
     ceil mode, as in the Caffe network that the weights come from. Layer names are those of the
     public Keras weights.
+
+    Example:
+        >>> squeezenet(layers.Input((204, 204, 3)), 1.0, None).shape
+        (None, 12, 12, 512)
     """
     convolution = functools.partial(convolution_relu, regularizer=regularizer)
 

@@ -19,6 +19,10 @@ def vgg_m(x: Tensor, width: float, regularizer: Regularizer) -> Tensor:
 
     Conv(96,7,2) - ReLU - Norm - Pooling(3,2) - Conv(256,5,2) - ReLU - Norm - Pooling(3,2) -
     Conv(512,3,1) - ReLU - Conv(512,3,1) - ReLU.
+
+    Example:
+        >>> vgg_m(layers.Input((204, 204, 3)), 0.25, None).shape
+        (None, 12, 12, 128)
     """
     convolution = functools.partial(convolution_relu, regularizer=regularizer)
     x = convolution(round(width * 96), 7, "conv1", strides=2, padding="valid")(x)

@@ -36,7 +36,7 @@ def write_saved_model(classifier: ActionClassifier, folder: Path) -> None:
 
 
 def load_saved_model(folder: Path) -> ActionClassifier:
-    """The classifier of a SavedModel, its network being the signature `serving_default`.
+    """Loads the classifier of a SavedModel; its network is the signature `serving_default`.
 
     Args:
         folder: that of a version, or the one that holds the versions: the newest is taken.
@@ -58,7 +58,7 @@ def load_saved_model(folder: Path) -> ActionClassifier:
 
 
 def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArchive:
-    """The SavedModel of a classifier, ready for `write_out`.
+    """Makes the SavedModel of a classifier, ready for `write_out`.
 
     With N classes, M clips of C = 18 crops, and `l_t` frames of `s` pixels in a clip pair, its
     signatures and their named inputs and outputs are
@@ -132,7 +132,13 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
 
 
 def frame_loader(frames: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
-    """What gives a frame of a uint8 `(T, H, W, 3)` tensor resized, and their number."""
+    """Makes what gives a frame of a uint8 `(T, H, W, 3)` tensor resized, and counts them.
+
+    Example:
+        >>> load, num_frames = frame_loader(tf.zeros((4, 48, 64, 3), tf.uint8), 24)
+        >>> tuple(load(0).shape), int(num_frames)
+        ((24, 32, 3), 4)
+    """
     shape = tf.shape(frames)
     shape = _checked(shape, tf.reduce_min(shape) > 0, "frames must be (T, H, W, 3), none of them 0")
     weights = _checked_weights(shape[1], shape[2], short_side)
@@ -140,7 +146,14 @@ def frame_loader(frames: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]
 
 
 def jpeg_loader(files: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
-    """What gives a frame of a string `(T)` tensor of image files decoded and resized."""
+    """Makes what gives a frame of a string `(T)` tensor of image files decoded and resized.
+
+    Example:
+        >>> file = tf.io.encode_jpeg(tf.zeros((48, 64, 3), tf.uint8))
+        >>> load, num_frames = jpeg_loader(tf.stack([file, file]), 24)
+        >>> tuple(load(1).shape), int(num_frames)
+        ((24, 32, 3), 2)
+    """
     files = _checked(files, tf.size(files) > 0, "frames must hold at least one image file")
 
     def decode(number: tf.Tensor) -> tf.Tensor:
@@ -159,7 +172,7 @@ def jpeg_loader(files: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
 
 
 def _checked(x: tf.Tensor, fine: tf.Tensor, message: str) -> tf.Tensor:
-    """The tensor; what is computed from it waits for the check."""
+    """Returns the tensor; what is computed from it waits for the check."""
     with tf.control_dependencies([tf.debugging.Assert(fine, [message])]):
         return tf.identity(x)
 
@@ -177,7 +190,15 @@ def _checked_weights(height: tf.Tensor, width: tf.Tensor, short_side: int) -> tu
 def score_views(
     scorer: ViewScorer, plan: ViewPlan, load: Loader, num_frames: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    """What `ViewScorer.score` gives for the clips of a video, in a graph.
+    """Scores the clips of a video as `ViewScorer.score` does, in a graph.
+
+    Example:
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> plan = ViewPlan.from_config(model.config, num_clips=1)
+        >>> load, num_frames = frame_loader(tf.zeros((40, 64, 64, 3), tf.uint8), 64)
+        >>> views = score_views(ViewScorer(model, plan), plan, load, num_frames)
+        >>> tuple(views[PROBABILITIES].shape)
+        (1, 18, 2)
 
     Args:
         scorer: with a dictionary of outputs.
@@ -213,6 +234,15 @@ def encoder_maps(
     encoder: ImageEncoder, plan: ViewPlan, load: Loader, pairs: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Encodes the distinct images that an encoder takes of some clips.
+
+    Example:
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> plan = ViewPlan.from_config(model.config, num_clips=1)
+        >>> load, num_frames = frame_loader(tf.zeros((40, 64, 64, 3), tf.uint8), 64)
+        >>> encoder = ViewScorer(model, plan).encoders[0]  # of the middle frame of each clip
+        >>> maps, image_numbers = encoder_maps(encoder, plan, load, plan.pair_indices(num_frames))
+        >>> tuple(maps.shape), tuple(image_numbers.shape)
+        ((1, 18, 3, 3, 64), (1, 1))
 
     Args:
         encoder: the encoder.
@@ -251,6 +281,11 @@ def encoder_maps(
 
 def ranked(probabilities: tf.Tensor, classes: tuple[str, ...]) -> dict[str, tf.Tensor]:
     """Fuses the probabilities of all views, float32 `(M, C, N)`, and ranks the classes.
+
+    Example:
+        >>> views = tf.constant([[[0.25, 0.75], [0.0, 1.0]]])  # one clip of two crops
+        >>> ranked(views, ("jump", "run"))["classes"].numpy().tolist()
+        [b'run', b'jump']
 
     Returns:
         The outputs of `classify_video`, see `saved_model_archive`.

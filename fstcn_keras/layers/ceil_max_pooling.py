@@ -10,10 +10,14 @@ from fstcn_keras.tensors import Shape, Tensor
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class CeilMaxPooling2D(keras.layers.Layer):
-    """Max pooling whose last window may hang over the bottom and right edge.
+    """Takes maxima over windows, the last of which may hang over the bottom and right edge.
 
     An axis of length `n` becomes `ceil((n - pool_size) / strides) + 1`; padding goes to the
     bottom and right only and never wins the maximum.
+
+    Example:
+        >>> CeilMaxPooling2D(3, 2).compute_output_shape((1, 99, 99, 96))
+        (1, 49, 49, 96)
 
     Args:
         pool_size: side of the square window, pixels.
@@ -63,6 +67,7 @@ class CeilMaxPooling2D(keras.layers.Layer):
         return ops.pad(x, edges, constant_values=float("-inf"))
 
     def call(self, x: Tensor) -> Tensor:
+        """Returns the maxima of all windows, `(batch, h', w', f)`."""
         _, h, w, _ = ops.shape(x)  # tensors where they are not static
         overhangs = self._overhang(h), self._overhang(w)
         static = isinstance(h, int) and isinstance(w, int)
@@ -76,10 +81,12 @@ class CeilMaxPooling2D(keras.layers.Layer):
         )
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Returns the shape of the outputs."""
         batch, h, w, f = input_shape
         return (batch, self._output_length(h), self._output_length(w), f)
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "pool_size": self.pool_size,

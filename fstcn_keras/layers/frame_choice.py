@@ -15,6 +15,11 @@ class FrameChoice(keras.layers.Layer):
     In training each clip of the batch draws its own frame, uniformly. In inference the frame
     `l_t // 2` is kept.
 
+    Example:
+        >>> clip = ops.reshape(ops.arange(5), (1, 5, 1))
+        >>> int(FrameChoice()(clip)[0, 0])
+        2
+
     Args:
         seed: seed of the draws; `None` takes one from Keras' global seed.
 
@@ -34,6 +39,7 @@ class FrameChoice(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
+        """Returns the chosen frame of each clip, `(batch, ...)`."""
         l_t = x.shape[1]
         if not training:
             return x[:, l_t // 2]
@@ -43,12 +49,15 @@ class FrameChoice(keras.layers.Layer):
         return ops.take(frames, chosen + l_t * ops.arange(batch, dtype="int32"), axis=0)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Returns the shape of the outputs."""
         return (input_shape[0], *input_shape[2:])
 
     def compute_output_spec(
         self, x: keras.KerasTensor, training: bool = False
     ) -> keras.KerasTensor:
+        """Returns shape and dtype of the outputs; the dtype is that of the inputs."""
         return keras.KerasTensor(self.compute_output_shape(x.shape), dtype=x.dtype)
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {**super().get_config(), "seed": self.seed}

@@ -21,6 +21,11 @@ class LocalResponseNormalization(keras.layers.Layer):
     matrix. Squares of activations overflow float16: under that policy the sum runs in float32, as
     the power does under every one, float64 too.
 
+    Example:
+        >>> outputs = LocalResponseNormalization()(ops.ones((1, 5)))
+        >>> round(float(outputs[0, 2]), 3)  # 2.0005^-0.75
+        0.594
+
     Args:
         depth: number of neighbouring channels `n` in the sum; odd.
         bias: the constant `k`.
@@ -61,6 +66,7 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     # a faster form of `call` asks whether gradients will follow
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        """Returns the normalised maps, `(..., f)`."""
         channels = np.arange(x.shape[-1])
         band = np.abs(channels[:, None] - channels[None, :]) <= self.depth // 2
         squares = ops.square(ops.cast(x, "float32") if self.compute_dtype == "float16" else x)
@@ -69,9 +75,11 @@ class LocalResponseNormalization(keras.layers.Layer):
         return x * ops.cast(inverse_power(ops.rsqrt(scale), self.beta), x.dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Returns the shape of the outputs."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "depth": self.depth,
@@ -86,6 +94,10 @@ def inverse_power(root: Tensor, beta: float) -> Tensor:
 
     For the usual exponent it takes one more square root; the gradient of a general power would be
     three times slower.
+
+    Example:
+        >>> round(float(inverse_power(ops.array(0.25), 0.75)), 3)  # 16^-0.75
+        0.125
     """
     if beta == 0.75:
         return root * ops.sqrt(root)

@@ -16,6 +16,11 @@ class PixelNormalization(keras.layers.Layer):
     A frame is given its data set's mean; an absolute difference of two frames has the mean
     cancelled already and takes zero.
 
+    Example:
+        >>> layer = PixelNormalization((100, 100, 100), (50, 50, 50))
+        >>> ops.convert_to_numpy(layer(ops.array([[0, 100, 200]], "uint8")))
+        array([[-2.,  0.,  2.]], dtype=float32)
+
     Args:
         mean: three numbers, subtracted from red, green and blue; 0 to 255.
         std: three positive numbers, the divisors of red, green and blue.
@@ -53,15 +58,18 @@ class PixelNormalization(keras.layers.Layer):
         self.channel_order = channel_order
 
     def call(self, x: Tensor) -> Tensor:
+        """Returns the standardised pixels, `(..., 3)`."""
         x = (ops.cast(x, "float32") - ops.array(self.mean)) / ops.array(self.std)
         if self.channel_order == "bgr":
             x = ops.flip(x, axis=-1)
         return ops.cast(x, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Returns the shape of the outputs."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "mean": self.mean,

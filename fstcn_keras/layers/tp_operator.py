@@ -24,6 +24,10 @@ class TPOperator(keras.layers.Layer):
     `P` has shape `(f, filters)`, no bias, and by default starts from N(0, 1/f), which keeps the
     variance.
 
+    Example:
+        >>> tuple(TPOperator(64)(ops.ones((1, 5, 4, 4, 128))).shape)
+        (1, 5, 64, 16)
+
     Args:
         filters: number of feature channels after the permutation, the paper's `f'`.
         kernel_initializer: initialiser of `P`, instead of the Gaussian.
@@ -60,6 +64,7 @@ class TPOperator(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=5)
 
     def build(self, input_shape: Shape) -> None:
+        """Makes the matrix `P`."""
         features = input_shape[-1]
         self.P = self.add_weight(
             name="P",
@@ -69,16 +74,19 @@ class TPOperator(keras.layers.Layer):
         )
 
     def call(self, x: Tensor) -> Tensor:
+        """Returns the rearranged and permuted maps, `(batch, l_t, filters, h * w)`."""
         _, l_t, h, w, f = x.shape
         x = ops.reshape(x, (-1, l_t, h * w, f))
         x = ops.matmul(x, self.P)  # (batch, l_t, h*w, filters)
         return ops.transpose(x, (0, 1, 3, 2))  # (batch, l_t, filters, h*w)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Returns the shape of the outputs."""
         batch, l_t, h, w, _ = input_shape
         return (batch, l_t, self.filters, h * w)
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "filters": self.filters,

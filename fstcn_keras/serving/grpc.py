@@ -36,7 +36,7 @@ _STATUS = {  # of each error, and what is said instead of its own text
 
 
 def grpc_server(plane: ClassifierDataPlane, workers: Workers) -> aio.Server:
-    """The service, without a port yet; messages may be as long as bodies of HTTP requests."""
+    """Makes the service, without a port yet; messages may be as long as bodies over HTTP."""
     limits = workers.limits
     options = [("grpc.max_receive_message_length", limits.request_bytes), ("grpc.so_reuseport", 0)]
     server = aio.server(
@@ -49,7 +49,7 @@ def grpc_server(plane: ClassifierDataPlane, workers: Workers) -> aio.Server:
 
 
 def _concurrent_rpcs(limits: Limits) -> int:
-    """More than the requests in work, so that health can be asked for meanwhile.
+    """Returns more than the requests in work, so that health can be asked for meanwhile.
 
     Inference calls whose message has not come are among the requests in work.
     """
@@ -57,7 +57,7 @@ def _concurrent_rpcs(limits: Limits) -> int:
 
 
 class _Servicer(InferenceServicer):
-    """KServe's, but tensors go to the decoding processes unread."""
+    """Answers as KServe's does, but tensors go to the decoding processes unread."""
 
     def __init__(self, plane: ClassifierDataPlane) -> None:
         super().__init__(plane, FixedRepository(plane.model_registry))

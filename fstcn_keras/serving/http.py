@@ -29,7 +29,7 @@ _CONTENT_POLICY += "connect-src 'self'; media-src blob:; img-src data:"
 
 
 def build_app(name: str, plane: ClassifierDataPlane, workers: Workers) -> FastAPI:
-    """The application with all its routes, for the model of this name.
+    """Builds the application with all its routes, for the model of this name.
 
     Every answer that is no success is JSON, `{"error": what was wrong}`: 400 for a bad request,
     404 for an unknown model, 408 for a body that does not come, 413 beyond the limits of size,
@@ -81,7 +81,7 @@ def _handle_errors(app: FastAPI, name: str) -> None:
 
 
 def http_server(app: FastAPI, *, drain_s: int) -> uvicorn.Server:
-    """What serves the application until its `should_exit`, and then answers what is in work."""
+    """Makes what serves until its `should_exit`, and then answers what is in work."""
 
     class Server(uvicorn.Server):
         @contextlib.contextmanager
@@ -114,7 +114,7 @@ class Admission:
         self._workers = workers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, as ASGI has it."""
+        """Answers one request, as ASGI has it."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return

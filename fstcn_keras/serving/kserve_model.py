@@ -48,10 +48,10 @@ class ClassifierModel(Model):
         self.ready = True
 
     def start(self) -> None:
-        """Called by KServe when it hears of the model; `get_ready` does the work."""
+        """Does nothing when KServe hears of the model; `get_ready` does the work."""
 
     def load(self) -> None:
-        """Called by KServe for a request that comes before the model is ready.
+        """Refuses a request that comes before the model is ready.
 
         Raises:
             ModelNotReady: always.
@@ -61,7 +61,7 @@ class ClassifierModel(Model):
     async def predict(
         self, payload: Request, headers: dict[str, str] | None = None
     ) -> dict | InferResponse:
-        """What the protocol of the request answers.
+        """Answers as the protocol of the request asks for.
 
         Raises:
             BadRequest: if the request cannot be understood or decoded.
@@ -89,7 +89,7 @@ class ClassifierModel(Model):
         return predictions, decoded.id
 
     def get_input_types(self) -> list[dict]:
-        """The inputs that V2 metadata names; a request holds one of them."""
+        """Returns the inputs that V2 metadata names; a request holds one of them."""
         return [
             {"name": "frames", "datatype": "BYTES", "shape": [-1]},
             {"name": "frames", "datatype": "UINT8", "shape": [-1, -1, -1, 3]},
@@ -97,7 +97,7 @@ class ClassifierModel(Model):
         ]
 
     def get_output_types(self) -> list[dict]:
-        """The outputs that V2 metadata names.
+        """Returns the outputs that V2 metadata names.
 
         Raises:
             ModelNotReady: as long as the classes are not known.
@@ -113,7 +113,7 @@ class ClassifierModel(Model):
 
 
 class ClassifierDataPlane(DataPlane):
-    """KServe's way from a body to the model; bodies go to the decoding processes unread."""
+    """Leads from a body to the model; bodies go to the decoding processes unread."""
 
     def __init__(self, model: ClassifierModel) -> None:
         repository = ModelRepository()
@@ -122,21 +122,21 @@ class ClassifierDataPlane(DataPlane):
         self._model = model
 
     async def ready(self) -> bool:
-        """True after the warm-up."""
+        """Returns true after the warm-up."""
         return self._model.ready
 
     def decode(self, body: bytes, headers: dict[str, str], **_: Any) -> tuple[V1Request, dict]:
-        """A body by V1; those by V2 do not come here."""
+        """Returns a body by V1; those by V2 do not come here."""
         return V1Request(body, headers.get("content-type", "")), {}
 
     def encode(
         self, model_name: str, response: Any, headers: dict[str, str], req_attributes: dict
     ) -> tuple[Any, dict[str, str]]:
-        """As KServe's, but no answer is a CloudEvent, whatever the headers."""
+        """Encodes as KServe does, but no answer is a CloudEvent, whatever the headers."""
         return super().encode(model_name, response, {}, req_attributes)
 
     async def infer_v2(self, model_name: str, request: V2Request | Tensor) -> InferResponse:
-        """The answer to a request by V2.
+        """Answers a request by V2.
 
         Raises:
             ModelNotFound: if there is no model of this name.
@@ -151,7 +151,7 @@ class ClassifierDataPlane(DataPlane):
 
 
 class FixedRepository(ModelRepositoryExtension):
-    """The repository of a server that serves one model and takes no orders from the network."""
+    """Serves one model and takes no orders from the network."""
 
     async def load(self, model_name: str) -> None:
         """Refuses."""
@@ -174,7 +174,7 @@ def _frame_counts(prediction: Prediction) -> dict:
 
 
 def _v2_outputs(prediction: Prediction, *, raw: bool) -> list[InferOutput]:
-    """`classes` BYTES [N], best first, `scores` FP32 [N], `sci` FP32 [M, C]."""
+    """Makes `classes` BYTES [N], best first, `scores` FP32 [N] and `sci` FP32 [M, C]."""
     classes = np.array([name.encode() for name in prediction.classes], object)
     tensors = {
         "classes": ("BYTES", classes),

@@ -8,15 +8,15 @@ _INT_MAX = 2**31 - 1  # gRPC's options are C's ints
 
 
 class BadRequest(Exception):
-    """A request that cannot be answered; the message says what is wrong with it: HTTP 400."""
+    """Says what is wrong with a request that cannot be answered: HTTP 400."""
 
 
 class TooLarge(BadRequest):
-    """A request beyond a limit of size: HTTP 413."""
+    """Says which limit of size a request exceeds: HTTP 413."""
 
 
 class Overloaded(Exception):
-    """The server cannot answer in time now, but may later: HTTP 503."""
+    """Says that the server cannot answer in time now, but may later: HTTP 503."""
 
 
 def _limit(default: Any, meaning: str) -> Any:
@@ -25,7 +25,11 @@ def _limit(default: Any, meaning: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bounds on every request; the metadata of each field says what it bounds.
+    """Bounds every request; the metadata of each field says what it bounds.
+
+    Example:
+        >>> Limits(videos=2).seconds
+        30.0
 
     Raises:
         ValueError: if one of them is not positive, or `request_bytes` is 2^31 or more.

@@ -24,7 +24,12 @@ V2_FORM = "one input: `frames` BYTES [T], `frames` UINT8 [T, H, W, 3] or `video`
 
 @dataclass(frozen=True)
 class V1Request:
-    """A body by V1: JSON of the form `V1_FORM`, a form with files `video`, or a video file."""
+    """Holds a body by V1: JSON of the form `V1_FORM`, a form with files `video`, or a video file.
+
+    Example:
+        >>> V1Request(b'{"instances": []}', "application/json").content_type
+        'application/json'
+    """
 
     body: bytes
     content_type: str
@@ -32,7 +37,11 @@ class V1Request:
 
 @dataclass(frozen=True)
 class V2Request:
-    """A body by V2 over REST, of the form `V2_FORM`.
+    """Holds a body by V2 over REST, of the form `V2_FORM`.
+
+    Example:
+        >>> V2Request(b'{"inputs": []}', json_length=None).body
+        b'{"inputs": []}'
 
     Attributes:
         body: JSON, in which BYTES are base64; or JSON and after it the tensor's raw data.
@@ -45,7 +54,11 @@ class V2Request:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input of a request by V2, as gRPC brings it.
+    """Holds the input of a request by V2, as gRPC brings it.
+
+    Example:
+        >>> Tensor("video", "BYTES", [1], [b"..."]).shape
+        [1]
 
     Attributes:
         name: `frames` or `video`.
@@ -65,14 +78,24 @@ Request = V1Request | V2Request | Tensor
 
 @dataclass(frozen=True)
 class EncodedVideo:
-    """The bytes of a video file."""
+    """Holds the bytes of a video file.
+
+    Example:
+        >>> EncodedVideo(b"RIFF").data
+        b'RIFF'
+    """
 
     data: bytes
 
 
 @dataclass(frozen=True)
 class EncodedFrames:
-    """The frames of a video one by one, as the bytes of JPEG or PNG files."""
+    """Holds the frames of a video one by one, as the bytes of JPEG or PNG files.
+
+    Example:
+        >>> len(EncodedFrames((b"...", b"...")).images)
+        2
+    """
 
     images: tuple[bytes, ...]
 
@@ -82,6 +105,11 @@ Video = EncodedVideo | EncodedFrames | np.ndarray  # uint8 (T, H, W, 3)
 
 def read_request(request: Request, limits: Limits) -> tuple[list[Video], str]:
     """Returns the videos of a request, and its `id`, empty if it has none.
+
+    Example:
+        >>> body = b'{"instances": [{"video": {"b64": "UklGRg=="}}]}'
+        >>> read_request(V1Request(body, "application/json"), Limits())
+        ([EncodedVideo(data=b'RIFF')], '')
 
     Raises:
         BadRequest: saying what is wrong with it, without a word of what was sent.

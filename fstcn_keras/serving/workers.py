@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Workers:
-    """Processes that decode and one thread that scores.
+    """Runs processes that decode and one thread that scores.
 
     A request that crashes the decoder, or takes too long, costs one process, which is replaced.
     The network runs one video after another, so that each has all cores.
@@ -129,11 +129,11 @@ class Workers:
 
 
 class _NotTaken(Exception):
-    """A process died before it began with a call."""
+    """Says that a process died before it began with a call."""
 
 
 class _Decoder:
-    """A process that runs what it is sent, one call at a time; it ends with this one."""
+    """Runs what it is sent in a process, one call at a time; it ends with this one."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")

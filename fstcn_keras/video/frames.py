@@ -15,7 +15,12 @@ from fstcn_keras.views.resizing import resize, short_side_weights
 
 @runtime_checkable
 class FrameReader(Protocol):
-    """What reads the frames of a video by number, as `VideoReader` does."""
+    """Reads the frames of a video by number, as `VideoReader` does.
+
+    Example:
+        >>> isinstance(ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8)), FrameReader)
+        True
+    """
 
     @property
     def fps(self) -> float:
@@ -36,7 +41,12 @@ VideoSource: TypeAlias = VideoFile | np.ndarray | FrameReader
 
 
 class ArrayFrames:
-    """Frames in memory, given out as `VideoReader` gives those of a file.
+    """Gives out frames in memory as `VideoReader` gives those of a file.
+
+    Example:
+        >>> frames = ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8))
+        >>> frames.count(), [frame.shape for frame in frames.select([9])]
+        (40, [(48, 64, 3)])
 
     Args:
         frames: `(T, H, W, 3)` uint8.
@@ -71,6 +81,10 @@ class ArrayFrames:
 def open_frames(source: VideoSource) -> FrameReader:
     """Opens what reads the frames of a video.
 
+    Example:
+        >>> open_frames(np.zeros((40, 48, 64, 3), np.uint8)).count()
+        40
+
     Args:
         source: path of a video file, binary file object that can seek, `(T, H, W, 3)` uint8
             array, or a reader, which is returned.
@@ -102,6 +116,11 @@ def read_resized(
 
     Frames that have the short side are passed on as they are.
 
+    Example:
+        >>> reader = ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8))
+        >>> [frame.shape for frame in read_resized(reader, [0, 9], short_side=24)]
+        [(24, 32, 3), (24, 32, 3)]
+
     Args:
         reader: where the frames come from.
         numbers: frame numbers, increasing.
@@ -131,7 +150,14 @@ def read_resized(
 
 @dataclass(frozen=True, kw_only=True)
 class ViewFrames:
-    """The frames of a video that its views need, and what else the reading told.
+    """Holds the frames of a video that its views need, and what else the reading told.
+
+    Example:
+        >>> from fstcn_keras.config import FSTCNConfig
+        >>> plan = ViewPlan.from_config(FSTCNConfig(short_side=24, crop_size=16), num_clips=1)
+        >>> found = view_frames(ArrayFrames(np.zeros((30, 48, 64, 3), np.uint8)), plan)
+        >>> isinstance(found, ViewFrames), found.numbers
+        (True, array([ 0,  5,  9, 10, 14, 15, 19, 20, 24, 29]))
 
     Attributes:
         num_frames: frames of the whole video.

@@ -20,11 +20,11 @@ VideoFile: TypeAlias = str | os.PathLike[str] | BinaryIO
 
 
 class VideoError(Exception):
-    """A video that cannot be used; the message says why, in one line."""
+    """Says in one line why a video cannot be used."""
 
 
 class VideoTooLarge(VideoError):
-    """A video with more frames, or larger ones, than the reader takes."""
+    """Says that a video has more frames, or larger ones, than the reader takes."""
 
 
 class VideoReader:
@@ -33,6 +33,18 @@ class VideoReader:
     Frames are turned upright as the container asks for; pixels are taken as square. It can be
     iterated more than once, each time from the first frame. Neither a name nor what is in a file
     makes it read from the network.
+
+    Example:
+        >>> import io
+        >>> file, frame = io.BytesIO(), np.zeros((48, 64, 3), np.uint8)
+        >>> with av.open(file, "w", format="avi") as video:
+        ...     stream = video.add_stream("mjpeg", rate=25, width=64, height=48, pix_fmt="yuvj420p")
+        ...     for _ in range(3):
+        ...         video.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        ...     video.mux(stream.encode())
+        >>> reader = VideoReader(file)
+        >>> [frame.shape for frame in reader], reader.fps
+        ([(48, 64, 3), (48, 64, 3), (48, 64, 3)], 25.0)
 
     Args:
         source: path, or a binary file object that can seek.
@@ -78,7 +90,7 @@ class VideoReader:
 
     @property
     def incomplete(self) -> str:
-        """What was missing when the file was last read to its end, in one line; else empty."""
+        """Returns what the last reading to the end missed, in one line, or nothing."""
         # XviD's packed frames end with an empty one, which the container counts
         if self.damaged_packets or self.decoded_frames < self.expected_frames - 1:
             return (
@@ -92,7 +104,7 @@ class VideoReader:
         return (self._rgb(frame) for frame in self._decoded())
 
     def count(self) -> int:
-        """Number of frames that can be decoded; none is turned to RGB."""
+        """Counts the frames that can be decoded; none is turned to RGB."""
         return sum(1 for _ in self._decoded())
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
@@ -177,7 +189,7 @@ class VideoReader:
                 return
 
     def _resized(self, frame: av.VideoFrame) -> tuple[int, int]:
-        """Height and width, upright, of all frames if this is the first one."""
+        """Returns height and width, upright, of all frames if this is the first one."""
         height, width = frame.height, frame.width
         if self.short_side is not None:
             shorter = min(height, width)

@@ -37,6 +37,14 @@ class ViewScorer:
 
     Any other network, such as one of a SavedModel, runs whole on every view.
 
+    Example:
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> plan = ViewPlan.from_config(model.config, num_clips=1)
+        >>> frames = np.zeros((40, 64, 80, 3), np.uint8)
+        >>> scores = ViewScorer(model, plan).score([(frames, plan.pair_indices(40)[0])])
+        >>> scores[PROBABILITIES].shape
+        (1, 18, 2)
+
     Args:
         model: `FSTCN`, or another model from `{"clip", "clip_diff"}` to class probabilities.
         plan: the views.
@@ -152,7 +160,13 @@ class ViewScorer:
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """One of a network's encoders, and which images of a clip it sees.
+    """Describes one of a network's encoders, and which images of a clip it sees.
+
+    Example:
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> encoder = image_encoders(model)[0]
+        >>> encoder.head_input, encoder.map_shape
+        ('frame', (3, 3, 64))
 
     Attributes:
         head_input: name of the head's input that takes its maps: `"frame"` or `"differences"`.
@@ -183,7 +197,13 @@ class ImageEncoder:
 
 
 def image_encoders(model: FSTCN) -> list[ImageEncoder]:
-    """Returns the encoders that the network has, the spatial path's first."""
+    """Returns the encoders that the network has, the spatial path's first.
+
+    Example:
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> [encoder.head_input for encoder in image_encoders(model)]
+        ['frame', 'differences']
+    """
     networks = {"frame": model.frame_encoder, "differences": model.difference_encoder}
     return [
         ImageEncoder(name, network, tuple(model.head.input[name].shape[-3:]))
@@ -193,7 +213,13 @@ def image_encoders(model: FSTCN) -> list[ImageEncoder]:
 
 
 def scoring_head(model: FSTCN) -> keras.Model:
-    """Returns the network's head with class probabilities in the place of logits."""
+    """Returns the network's head with class probabilities in the place of logits.
+
+    Example:
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> scoring_head(model).output[PROBABILITIES].shape
+        (None, 2)
+    """
     outputs = dict(model.head.output)
     probabilities = keras.ops.softmax(outputs.pop(LOGITS))
     return keras.Model(model.head.input, {**outputs, PROBABILITIES: probabilities})
