@@ -58,7 +58,7 @@ class FSTCNConfig:
     initialization: str = "he"
 
     def timing(self) -> dict[str, int]:
-        """Returns what the functions of `clips` take."""
+        """Returns the arguments of the functions of `clips`."""
         return {name: getattr(self, name) for name in ("clip_length", "stride", "distance")}
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ def atomic_write(file: Path) -> Iterator[Path]:
 
 
 def atomic_write_text(file: Path, text: str) -> None:
-    """Writes the text to a file beside, then renames it.
+    """Writes a text by `atomic_write`, as UTF-8; bytes that were none stay as they were.
 
     Example:
         >>> import tempfile

@@ -16,7 +16,7 @@ from fstcn_keras.tensors import Tensor
 
 
 class _ImageNetwork(keras.Model):
-    """Is a functional model of uint8 images whose configuration is an `FSTCNConfig`."""
+    """Joins parts to a functional model of uint8 images, configured by an `FSTCNConfig`."""
 
     config: FSTCNConfig
     num_classes: int

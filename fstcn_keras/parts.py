@@ -81,7 +81,7 @@ def head(
     frame: MapShape | None = None,
     difference: MapShape | None = None,
 ) -> keras.Model:
-    """Builds what stands over the encoders' maps.
+    """Builds the layers over the encoders' maps: both paths and the classifier.
 
     Example:
         >>> config = FSTCNConfig(path_units=(8, 4), joint_units=4)
@@ -124,6 +124,15 @@ def auxiliary_head(config: FSTCNConfig, *, classifier: keras.Layer, frame: MapSh
         >>> last = classifier(config, 3)
         >>> sorted(auxiliary_head(config, classifier=last, frame=(12, 12, 16)).output)
         ['logits', 'spatial_features']
+
+    Args:
+        config: of the network.
+        classifier: the last layer, from features to logits of N classes.
+        frame: shape of a frame's map.
+
+    Returns:
+        A model from `{"frame": (batch, h, w, f)}` to `"spatial_features"`, `(batch, units)`, and
+        `"logits"`, float32 `(batch, N)`.
     """
     maps = _map_input(frame, "frame")
     features, x = _spatial_path(maps, config)
@@ -137,6 +146,10 @@ def classifier(config: FSTCNConfig, num_classes: int) -> layers.Dense:
     Example:
         >>> classifier(FSTCNConfig(), 101).units
         101
+
+    Args:
+        config: of the network.
+        num_classes: N.
     """
     return layers.Dense(
         num_classes,

@@ -66,7 +66,16 @@ class Prediction:
         incomplete: str,
         plan: ViewPlan,
     ) -> "Prediction":
-        """Fuses `(M, C, N)` probabilities of classes in any order."""
+        """Fuses the probabilities of all views of a video and ranks the classes.
+
+        Args:
+            probabilities: float32 `(M, C, N)`, the crops in the order of `clips.crops`.
+            classes: names of the N classes, in the order of the last axis.
+            pairs: see the class.
+            num_frames: see the class.
+            incomplete: see the class.
+            plan: see the class.
+        """
         scores = fusion.fuse(probabilities)
         order = np.argsort(-scores, kind="stable")
         probabilities = probabilities[..., order]
@@ -137,7 +146,14 @@ class Moment:
     def from_probabilities(
         cls, probabilities: np.ndarray, classes: Sequence[str], *, start_s: float, end_s: float
     ) -> "Moment":
-        """Fuses `(C, N)` probabilities of classes in any order."""
+        """Fuses the probabilities of the crops of one clip and ranks the classes.
+
+        Args:
+            probabilities: float32 `(C, N)`.
+            classes: names of the N classes, in the order of the last axis.
+            start_s: where the second begins, seconds.
+            end_s: where it ends, seconds.
+        """
         scores = fusion.fuse_crops(probabilities)
         order = np.argsort(-scores, kind="stable")
         return cls(

@@ -87,7 +87,7 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
 
 
 def _signal_exit_code() -> asyncio.Future[int]:
-    """Returns what becomes the exit code when SIGTERM or Ctrl-C comes."""
+    """Returns a future exit code, set when SIGTERM or Ctrl-C comes."""
     loop = asyncio.get_running_loop()
     stopped = loop.create_future()
 

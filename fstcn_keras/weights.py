@@ -118,6 +118,10 @@ def copy_weights(source: keras.Model, target: keras.Model) -> WeightsReport:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="fc")])
         >>> copy_weights(model, keras.models.clone_model(model)).loaded
         ('fc/kernel (3, 2)', 'fc/bias (2,)')
+
+    Args:
+        source: the network whose weights are read.
+        target: the network whose weights are set.
     """
     return _set(target, _tensors(source))
 

@@ -78,6 +78,9 @@ def compiled(function: Callable) -> Callable:
         >>> double = compiled(lambda x: 2 * x)
         >>> float(double(keras.ops.ones(())))
         2.0
+
+    Args:
+        function: of tensors to tensors.
     """
     if under_jax() or keras.backend.backend() != "tensorflow":
         return function
@@ -120,6 +123,13 @@ def overlapped(function: Callable, arguments: Sequence) -> list:
     Example:
         >>> overlapped(len, ["a", "clip"])
         [1, 4]
+
+    Args:
+        function: called from several threads.
+        arguments: one for each call.
+
+    Returns:
+        The results in the order of the arguments.
     """
     if keras.backend.backend() != "tensorflow":
         return [function(argument) for argument in arguments]

@@ -78,6 +78,15 @@ def convolution_relu(
     Example:
         >>> convolution_relu(8, 3, "conv", regularizer=None).padding
         'same'
+
+    Args:
+        filters: number of feature maps.
+        size: side of the kernel, pixels.
+        name: of the layer.
+        regularizer: of the kernel, or `None`.
+        strides: step of the convolution, pixels.
+        padding: `"same"` or `"valid"`.
+        initializer: of the kernel.
     """
     return keras.layers.Conv2D(
         filters,

@@ -12,7 +12,7 @@ FEATURE_SCALE = 0.1  # its features have a root mean square near 10; what follow
 
 
 def squeezenet(x: Tensor, width: float, regularizer: Regularizer) -> Tensor:
-    """Builds it without its top: 512 channels, 204 -> 101-50-25-12 (Iandola et al. 2016).
+    """Builds SqueezeNet 1.1 without its top, 204 -> 101-50-25-12 (Iandola et al. 2016).
 
     Its widths are those of its ImageNet weights, so `width` does not touch them. Pooling is in
     ceil mode, as in the Caffe network that the weights come from. Layer names are those of the
@@ -21,6 +21,14 @@ def squeezenet(x: Tensor, width: float, regularizer: Regularizer) -> Tensor:
     Example:
         >>> squeezenet(layers.Input((204, 204, 3)), 1.0, None).shape
         (None, 12, 12, 512)
+
+    Args:
+        x: normalised pixels, `(batch, h, w, 3)`.
+        width: not used.
+        regularizer: of the kernels, or `None`.
+
+    Returns:
+        Feature maps, `(batch, h', w', 512)`.
     """
     convolution = functools.partial(convolution_relu, regularizer=regularizer)
 

@@ -1,4 +1,25 @@
-"""A trained network as a TensorFlow SavedModel that classifies whole videos by itself."""
+"""A trained network as a TensorFlow SavedModel that classifies whole videos by itself.
+
+With N classes, M clips of C = 18 crops, and `l_t` frames of `s` pixels in a clip pair, its
+signatures and their named inputs and outputs are
+
+- `serving_default`: `clip`, `clip_diff`, uint8 `(batch, l_t, s, s, 3)`: clip pairs as
+  `ViewPlan.cut` makes them. Output `probabilities`, float32 `(batch, N)`.
+- `classify_video`: `frames`, uint8 `(T, H, W, 3)`, RGB, T, H and W at least 1. Outputs
+  `probabilities`, float32 `(N)`: the SCI-fused scores in the order of the network's classes,
+  which are maxima over clips and need not add up to 1; `classes`, string `(N)`: all class
+  names, best first; `scores`, float32 `(N)`: theirs; `sci`, float32 `(M, C)`: the sparsity
+  concentration index of each view.
+- `classify_jpegs`: `frames`, string `(T)`: JPEG, PNG, GIF (its first image) or BMP files,
+  all of one size. The same outputs.
+- `embed`: `frames` as for `classify_video`. Outputs `spatial_features`, `temporal_features`
+  and `spatio_temporal_features`, those of them that the network has, float32 `(F)` each:
+  means over the M x C views.
+
+An image is resized, cut and convolved at a time, and distinct ones once, as `ViewScorer` does
+it, so that memory grows with the frames given alone. Inputs that break the rules above raise
+`InvalidArgumentError`.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -60,25 +81,7 @@ def load_saved_model(folder: Path) -> ActionClassifier:
 def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArchive:
     """Makes the SavedModel of a classifier, ready for `write_out`.
 
-    With N classes, M clips of C = 18 crops, and `l_t` frames of `s` pixels in a clip pair, its
-    signatures and their named inputs and outputs are
-
-    - `serving_default`: `clip`, `clip_diff`, uint8 `(batch, l_t, s, s, 3)`: clip pairs as
-      `ViewPlan.cut` makes them. Output `probabilities`, float32 `(batch, N)`.
-    - `classify_video`: `frames`, uint8 `(T, H, W, 3)`, RGB, T, H and W at least 1. Outputs
-      `probabilities`, float32 `(N)`: the SCI-fused scores in the order of the network's classes,
-      which are maxima over clips and need not add up to 1; `classes`, string `(N)`: all class
-      names, best first; `scores`, float32 `(N)`: theirs; `sci`, float32 `(M, C)`: the sparsity
-      concentration index of each view.
-    - `classify_jpegs`: `frames`, string `(T)`: JPEG, PNG, GIF (its first image) or BMP files,
-      all of one size. The same outputs.
-    - `embed`: `frames` as for `classify_video`. Outputs `spatial_features`, `temporal_features`
-      and `spatio_temporal_features`, those of them that the network has, float32 `(F)` each:
-      means over the M x C views.
-
-    An image is resized, cut and convolved at a time, and distinct ones once, as `ViewScorer` does
-    it, so that memory grows with the frames given alone. Inputs that break the rules above raise
-    `InvalidArgumentError`.
+    Its signatures are those at the head of this module.
 
     Raises:
         RuntimeError: if Keras does not run on TensorFlow.
@@ -132,12 +135,19 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
 
 
 def frame_loader(frames: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
-    """Makes what gives a frame of a uint8 `(T, H, W, 3)` tensor resized, and counts them.
+    """Makes a loader of frames that are pixels.
 
     Example:
         >>> load, num_frames = frame_loader(tf.zeros((4, 48, 64, 3), tf.uint8), 24)
         >>> tuple(load(0).shape), int(num_frames)
         ((24, 32, 3), 4)
+
+    Args:
+        frames: uint8 `(T, H, W, 3)`.
+        short_side: short side of the loaded frames, pixels.
+
+    Returns:
+        The loader, and T, scalar int32.
     """
     shape = tf.shape(frames)
     shape = _checked(shape, tf.reduce_min(shape) > 0, "frames must be (T, H, W, 3), none of them 0")
@@ -146,13 +156,20 @@ def frame_loader(frames: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]
 
 
 def jpeg_loader(files: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
-    """Makes what gives a frame of a string `(T)` tensor of image files decoded and resized.
+    """Makes a loader of frames that are image files.
 
     Example:
         >>> file = tf.io.encode_jpeg(tf.zeros((48, 64, 3), tf.uint8))
         >>> load, num_frames = jpeg_loader(tf.stack([file, file]), 24)
         >>> tuple(load(1).shape), int(num_frames)
         ((24, 32, 3), 2)
+
+    Args:
+        files: string `(T)`, image files of one size.
+        short_side: as for `frame_loader`.
+
+    Returns:
+        The loader, which decodes one file at a time, and T, scalar int32.
     """
     files = _checked(files, tf.size(files) > 0, "frames must hold at least one image file")
 
@@ -288,7 +305,7 @@ def ranked(probabilities: tf.Tensor, classes: tuple[str, ...]) -> dict[str, tf.T
         [b'run', b'jump']
 
     Returns:
-        The outputs of `classify_video`, see `saved_model_archive`.
+        The outputs of `classify_video`, see the head of this module.
     """
     fused = fusion.fuse(probabilities)
     order = tf.argsort(fused, direction="DESCENDING", stable=True)

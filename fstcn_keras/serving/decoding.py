@@ -114,7 +114,7 @@ def _reader(video: Video, limits: Limits) -> FrameReader:
 
 
 class ImageFrames:
-    """Frames from JPEG or PNG files, given out as `VideoReader` gives those of a file.
+    """Gives out frames from JPEG or PNG files as `VideoReader` gives those of a file.
 
     JPEGs are turned upright as their EXIF data asks for. Grey becomes RGB, an alpha channel is
     dropped, and of 16 bits the upper eight are kept.

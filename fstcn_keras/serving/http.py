@@ -81,7 +81,7 @@ def _handle_errors(app: FastAPI, name: str) -> None:
 
 
 def http_server(app: FastAPI, *, drain_s: int) -> uvicorn.Server:
-    """Makes what serves until its `should_exit`, and then answers what is in work."""
+    """Makes a server that runs until its `should_exit`, and then answers the requests in work."""
 
     class Server(uvicorn.Server):
         @contextlib.contextmanager

@@ -154,7 +154,11 @@ class FixedRepository(ModelRepositoryExtension):
     """Serves one model and takes no orders from the network."""
 
     async def load(self, model_name: str) -> None:
-        """Refuses."""
+        """Refuses to load or unload a model.
+
+        Raises:
+            BadRequest: always.
+        """
         raise BadRequest("models are not loaded or unloaded over the network")
 
     unload = load

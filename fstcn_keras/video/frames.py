@@ -79,7 +79,7 @@ class ArrayFrames:
 
 
 def open_frames(source: VideoSource) -> FrameReader:
-    """Opens what reads the frames of a video.
+    """Opens a video: returns the reader of its frames.
 
     Example:
         >>> open_frames(np.zeros((40, 48, 64, 3), np.uint8)).count()

@@ -60,7 +60,7 @@ class ViewPlan:
         return cls(num_clips=num_clips, **{name: getattr(config, name) for name in names})
 
     def timing(self) -> dict[str, int]:
-        """Gives what the functions of `clips` take.
+        """Returns the arguments of the functions of `clips`.
 
         >>> ViewPlan.from_config(FSTCNConfig()).timing()
         {'clip_length': 5, 'stride': 5, 'distance': 9}
@@ -92,6 +92,10 @@ class ViewPlan:
         >>> ViewPlan.from_config(FSTCNConfig()).pair_indices_by_second(60, fps=25)[:, 0, 0]
         array([ 0, 23, 30])
 
+        Args:
+            num_frames: frames of the video, at least 1.
+            fps: frames per second.
+
         Returns:
             int64 `(seconds, 2, l_t)`.
         """
@@ -106,6 +110,10 @@ class ViewPlan:
         >>> ViewPlan.from_config(FSTCNConfig()).pairs_from([3], num_frames=130)
         array([[[ 3,  8, 13, 18, 23],
                 [12, 17, 22, 27, 32]]])
+
+        Args:
+            starts: first frame of each clip, integers `(starts,)`.
+            num_frames: frames of the video, at least 1.
 
         Returns:
             Integers `(starts, 2, l_t)`.

@@ -118,17 +118,17 @@ class ViewScorer:
         for encoder, encode, encoder_keys in zip(self.encoders, self._encode, keys, strict=True):
             distinct = dict.fromkeys(key for clip_keys in encoder_keys for key in clip_keys)
             for _, alike in itertools.groupby(distinct, lambda key: videos[key[0]].shape[1:]):
-                while some := list(itertools.islice(alike, size)):
-                    parts.append((encoder, encode, some))
+                while batch := list(itertools.islice(alike, size)):
+                    parts.append((encoder, encode, batch))
 
         def crops(part: Part) -> Iterable[Sequence[np.ndarray]]:
-            encoder, encode, some = part
-            images = [encoder.image(videos[video], *numbers) for video, *numbers in some]
+            encoder, encode, batch = part
+            images = [encoder.image(videos[video], *numbers) for video, *numbers in batch]
             return self._crops(encoder, encode, np.stack(images))
 
         maps: Maps = {}
-        for (*_, some), found in zip(parts, dispatch.overlapped(crops, parts), strict=True):
-            maps.update(zip(some, found, strict=True))
+        for (*_, batch), found in zip(parts, dispatch.overlapped(crops, parts), strict=True):
+            maps.update(zip(batch, found, strict=True))
         return maps
 
     @functools.cached_property
