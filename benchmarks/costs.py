@@ -113,7 +113,7 @@ def training_step(options: FitOptions) -> Callable[[], tuple[float, float]]:
 
 def scoring(preset: str) -> Callable[[], object]:
     """A function that scores all views of one video of noise."""
-    plan = ViewPlan.of(PRESETS[preset])
+    plan = ViewPlan.from_config(PRESETS[preset])
     scorer = ViewScorer(accelerate(fstcn(num_classes=51, preset=preset)), plan)
     clips = random_clips(plan, LENGTH)
     return lambda: scorer.score(clips)

@@ -88,7 +88,7 @@ def training_step(
 
 def scoring(num_clips: int) -> Callable[[], object]:
     """Scoring one video of `LENGTH` frames in 18 crops of so many clips."""
-    plan = ViewPlan.of(PRESETS["small"], num_clips=num_clips)
+    plan = ViewPlan.from_config(PRESETS["small"], num_clips=num_clips)
     scorer = ViewScorer(accelerate(fstcn(num_classes=CLASSES, preset="small")), plan)
     clips = random_clips(plan, LENGTH)
     return lambda: scorer.score(clips)

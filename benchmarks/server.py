@@ -192,7 +192,7 @@ def random_run(folder: Path) -> Path:
     keras.utils.set_random_seed(0)
     classes = [f"class {number}" for number in range(21)]
     network = fstcn(num_classes=len(classes), preset="small")
-    plan = ViewPlan.of(PRESETS["small"])
+    plan = ViewPlan.from_config(PRESETS["small"])
     ActionClassifier(network, classes=classes, plan=plan).save(folder)
     return folder
 

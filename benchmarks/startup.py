@@ -23,7 +23,7 @@ def main():
     """Prints and writes the table."""
     with tempfile.TemporaryDirectory() as name:
         run, video = Path(name, "run"), Path(name, "video.avi")
-        plan = ViewPlan.of(PRESETS["small"])
+        plan = ViewPlan.from_config(PRESETS["small"])
         network = fstcn(num_classes=3, preset="small")
         ActionClassifier(network, classes=["a", "b", "c"], plan=plan).save(run)
         write_source(video, seed=0)

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.report import alternate, write_csv
 from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, accelerate, fstcn, fusion
 from fstcn_keras.runs import RunFolder
-from fstcn_keras.views.plan import VIEWS
+from fstcn_keras.views.plan import SCORING_MODES
 from fstcn_keras.views.scoring import PROBABILITIES, Clip, ViewScorer
 from training import cli
 from training.cli import option
@@ -47,20 +47,20 @@ def main(options: ViewsOptions):
 
 def rates(preset: str, lengths: tuple[int, ...]) -> list[dict]:
     """Videos a second of each way, one row for each length of video, in frames."""
-    plan = ViewPlan.of(PRESETS[preset])
+    plan = ViewPlan.from_config(PRESETS[preset])
     model = accelerate(fstcn(num_classes=51, preset=preset))
     rows = []
     for num_frames in lengths:
         clips = random_clips(plan, num_frames)
         ways = {"every view": lambda clips=clips: every_view(model, plan, clips)}
-        for views in VIEWS:
-            scorer = ViewScorer(model, dataclasses.replace(plan, views=views))
+        for views in SCORING_MODES:
+            scorer = ViewScorer(model, dataclasses.replace(plan, mode=views))
             ways[views] = lambda scorer=scorer, clips=clips: scorer.score(clips)[PROBABILITIES]
         apart = np.abs(ways["every view"]() - ways["exact"]()).max()
         seconds = alternate(ways, rounds=ROUNDS)
         row = {"preset": preset, "frames": num_frames}
         row |= {f"{name}, videos/s": f"{1 / taken:.3g}" for name, taken in seconds.items()}
-        for views in VIEWS:
+        for views in SCORING_MODES:
             row[f"{views}, times every view"] = f"{seconds['every view'] / seconds[views]:.2f}"
         row["largest difference of exact"] = f"{apart:.1e}"
         print(", ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
@@ -92,8 +92,8 @@ def accuracies(run: RunFolder) -> list[dict]:
     videos = check_test_videos(dataset, store, run)
     labels = np.array([video.label for video in videos])
     scores, rows = {}, []
-    for views in VIEWS:
-        classifier = ActionClassifier.load(run.path, views=views)
+    for views in SCORING_MODES:
+        classifier = ActionClassifier.load(run.path, mode=views)
         begin = time.perf_counter()
         scores[views] = np.stack([score_video(classifier, store, v.path) for v in videos])
         row = {"data": dataset.name, "split": dataset.split, "preset": options.backbone.preset}

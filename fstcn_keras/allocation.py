@@ -11,7 +11,7 @@ HUGE = 2**21  # bytes of a huge page
 STRICT = "2"  # Linux's accounting of memory in which addresses count that are not written to
 
 
-def set_up_allocation():
+def set_up_allocation() -> None:
     """Has the C library keep what is freed, and large blocks lie in huge pages.
 
     Huge pages, where Linux has them for those who ask, take fewer translations of addresses: what
@@ -33,7 +33,7 @@ def set_up_allocation():
 
 
 def _addresses_are_free() -> bool:
-    """Whether a process may take addresses at no cost, as long as it does not write to them."""
+    """Tells whether a process may take addresses at no cost, as long as it does not write there."""
     import resource  # not on all systems
 
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -42,7 +42,7 @@ def _addresses_are_free() -> bool:
     return limit == resource.RLIM_INFINITY and not strict
 
 
-def _ask_for_huge_pages(library: ctypes.CDLL, size: int):
+def _ask_for_huge_pages(library: ctypes.CDLL, size: int) -> None:
     """Takes so many bytes, says that they are to be in huge pages, and gives them back.
 
     The C library keeps them, as addresses only: the system gives memory to what is written to.

@@ -15,17 +15,26 @@ from fstcn_keras.acceleration.plain_export import plain_copy
 from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.video import VideoError
-from fstcn_keras.video.frames import ViewFrames, open_frames, read_resized, view_frames
+from fstcn_keras.video.frames import VideoSource, ViewFrames, open_frames, read_resized, view_frames
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 
 
 class ActionClassifier:
-    """A network, its class names and its view plan.
+    """Names the actions in videos, by a network, its class names and its view plan.
 
     A video is a path, a binary file object that can seek, or a `(T, H, W, 3)` uint8 array of RGB
     frames, T at least 1. Frames are resized by `fstcn_keras.views.resizing`, so that an array
     gives the same scores as the file it was read from.
+
+    Example:
+        >>> from fstcn_keras.model import FSTCN
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> plan = ViewPlan.from_config(model.config, num_clips=1)
+        >>> classifier = ActionClassifier(model, classes=["jump", "run"], plan=plan)
+        >>> prediction = classifier.predict_video(np.zeros((40, 72, 96, 3), np.uint8))
+        >>> sorted(prediction.classes), prediction.view_probabilities.shape
+        (['jump', 'run'], (1, 18, 2))
 
     Args:
         model: from `{"clip", "clip_diff"}` to class probabilities, as `fstcn` builds it.
@@ -36,7 +45,7 @@ class ActionClassifier:
         ValueError: if the number of class names is not that of the model's outputs.
     """
 
-    def __init__(self, model: keras.Model, *, classes: list[str], plan: ViewPlan):
+    def __init__(self, model: keras.Model, *, classes: list[str], plan: ViewPlan) -> None:
         if model.output_shape[-1] != len(classes):
             raise ValueError(
                 f"The model has {model.output_shape[-1]} outputs. Received: {len(classes)} classes"
@@ -47,27 +56,27 @@ class ActionClassifier:
         self._scorer = ViewScorer(model, plan)
 
     @classmethod
-    def load(cls, folder: str | Path, *, views: str | None = None) -> "ActionClassifier":
+    def load(cls, folder: str | Path, *, mode: str | None = None) -> "ActionClassifier":
         """Reads what `save` wrote.
 
         Args:
             folder: a run's.
-            views: how views are made, one of `views.VIEWS`; by default as they were saved.
+            mode: how views are scored, one of `views.plan.SCORING_MODES`; by default as saved.
 
         Raises:
             FileNotFoundError: if the folder lacks one of the files.
-            ValueError: if one is damaged, the views are unknown, or the network cannot share them.
+            ValueError: if one is damaged, the mode is unknown, or the network cannot share maps.
         """
         folder = Path(folder)
         classes, plan = load_description(folder)
-        plan = dataclasses.replace(plan, views=views or plan.views)
+        plan = dataclasses.replace(plan, mode=mode or plan.mode)
         file = _existing(folder / "model.keras")
         if not zipfile.is_zipfile(file):
             raise ValueError(f"{file} is damaged: it is no whole zip archive")
         model = keras.saving.load_model(file, compile=False)
         return cls(accelerate(model), classes=classes, plan=plan)
 
-    def save(self, folder: str | Path):
+    def save(self, folder: str | Path) -> None:
         """Writes `model.keras`, `classes.txt` and `views.json`, the model last.
 
         The network is saved without what it was trained with: no optimiser state, no loss. It
@@ -79,7 +88,7 @@ class ActionClassifier:
         with atomic_write(folder / "model.keras") as partial:
             network.save(partial)
 
-    def save_description(self, folder: Path):
+    def save_description(self, folder: Path) -> None:
         """Writes `classes.txt` and `views.json`, and the folder if need be."""
         folder.mkdir(parents=True, exist_ok=True)
         atomic_write_text(folder / "classes.txt", "".join(f"{name}\n" for name in self.classes))
@@ -88,7 +97,7 @@ class ActionClassifier:
         )
 
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        """Class probabilities of every view of one video.
+        """Returns the class probabilities of every view of one video.
 
         Args:
             frames: `(frames, height, width, 3)` uint8, short side `plan.short_side`.
@@ -99,7 +108,7 @@ class ActionClassifier:
         """
         return self._scorer.score([(frames, pair) for pair in pairs])[PROBABILITIES]
 
-    def predict_video(self, source) -> Prediction:
+    def predict_video(self, source: VideoSource) -> Prediction:
         """Names the action in a video.
 
         A file is decoded twice, to count its frames and to keep those that the views need:
@@ -134,20 +143,21 @@ class ActionClassifier:
             raise ValueError(f"`batch_clips` must be positive. Received: {batch_clips}")
         from tqdm import tqdm  # which the network itself does without
 
-        videos, num_clips = [], 0  # sources with what was read of them
+        videos: list[tuple[Any, ViewFrames | VideoResult]] = []
+        num_clips = 0
         for source in tqdm(sources, "predicting", unit="video", leave=False, disable=None):
             try:
                 video = view_frames(open_frames(source), self.plan)
                 num_clips += len(video.positions)
+                videos.append((source, video))
             except (VideoError, OSError, TypeError, ValueError) as error:
-                video = VideoResult(source=source, reason=str(error))
-            videos.append((source, video))
+                videos.append((source, VideoResult(source=source, reason=str(error))))
             if num_clips >= batch_clips:
                 yield from self._results(videos, batch_clips)
                 videos, num_clips = [], 0
         yield from self._results(videos, batch_clips)
 
-    def timeline(self, source, *, fps: float | None = None) -> Iterator[Moment]:
+    def timeline(self, source: VideoSource, *, fps: float | None = None) -> Iterator[Moment]:
         """Names the action in every second of a video of any length.
 
         Each second is scored by the 18 crops of one clip around its middle. A file is decoded
@@ -172,21 +182,19 @@ class ActionClassifier:
         if not fps > 0:
             raise ValueError(f"`fps` must be given and positive. Received: fps={fps}")
         pairs = self.plan.pair_indices_by_second(num_frames, fps)
-        numbers = np.unique(pairs)
-        stream = zip(
-            numbers.tolist(), read_resized(reader, numbers, self.plan.short_side), strict=True
-        )
-        held = {}
+        numbers = np.unique(pairs).tolist()
+        stream = zip(numbers, read_resized(reader, numbers, self.plan.short_side), strict=True)
+        held: dict[int, np.ndarray] = {}
         for second, pair in enumerate(pairs):
             held = {number: frame for number, frame in held.items() if number >= pair.min()}
             while pair.max() not in held:
                 number, frame = next(stream)
                 held[number] = frame
-            wanted, positions = np.unique(pair, return_inverse=True)
-            frames = np.stack([held[number] for number in wanted.tolist()])
+            distinct, positions = np.unique(pair, return_inverse=True)
+            frames = np.stack([held[number] for number in distinct.tolist()])
             clip = (frames, positions.reshape(pair.shape))
             probabilities = self._scorer.score([clip])[PROBABILITIES][0]
-            yield Moment.of(
+            yield Moment.from_probabilities(
                 probabilities,
                 self.classes,
                 start_s=second,
@@ -216,7 +224,7 @@ class ActionClassifier:
                 yield video
 
     def _prediction(self, video: ViewFrames, probabilities: np.ndarray) -> Prediction:
-        return Prediction.of(
+        return Prediction.from_probabilities(
             probabilities,
             self.classes,
             pairs=video.pairs,
@@ -227,7 +235,19 @@ class ActionClassifier:
 
 
 def load_description(folder: Path) -> tuple[list[str], ViewPlan]:
-    """The class names and the view plan that `save_description` wrote.
+    """Reads the class names and the view plan that `save_description` wrote.
+
+    Example:
+        >>> import tempfile
+        >>> from fstcn_keras.config import FSTCNConfig
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> plan = ViewPlan.from_config(FSTCNConfig())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     classifier = ActionClassifier(model, classes=["jump", "run"], plan=plan)
+        ...     classifier.save_description(Path(folder))
+        ...     classes, loaded = load_description(Path(folder))
+        >>> classes, loaded == plan
+        (['jump', 'run'], True)
 
     Raises:
         FileNotFoundError: if the folder lacks one of the files.

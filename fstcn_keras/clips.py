@@ -16,8 +16,15 @@ NUM_CROPS = 18
 def span(*, clip_length: int = 5, stride: int = 5, distance: int = 9) -> int:
     """Counts the frames from the first to the last one that a clip pair touches, both included.
 
+    It is `(clip_length - 1) * stride + distance + 1`.
+
     >>> span()
     30
+
+    Args:
+        clip_length: frames of a clip, `l_t`.
+        stride: frames between two frames of the clip, `s_t`.
+        distance: frames between the two members of a difference, `d_t`.
     """
     return (clip_length - 1) * stride + distance + 1
 
@@ -27,8 +34,19 @@ def last_start(
 ) -> Length:
     """Returns the last start from which a clip pair ends inside the video; 0 for shorter videos.
 
+    It is `max(0, num_frames - span)`.
+
     >>> last_start(40)
     10
+
+    Args:
+        num_frames: frames of the video, at least 1.
+        clip_length: as for `span`.
+        stride: as for `span`.
+        distance: as for `span`.
+
+    Raises:
+        ValueError: if `num_frames` is not positive, unless only a graph knows it.
     """
     _check_num_frames(num_frames)
     last = num_frames - span(clip_length=clip_length, stride=stride, distance=distance)
@@ -96,6 +114,13 @@ def start_frames(
 
     >>> start_frames(130, 5)
     array([  0,  25,  50,  75, 100])
+
+    Args:
+        num_frames: frames of the video, at least 1.
+        num_clips: the paper's M.
+        clip_length: as for `span`.
+        stride: as for `span`.
+        distance: as for `span`.
 
     Returns:
         Integers `(num_clips,)`, not decreasing.
@@ -207,7 +232,7 @@ def crops(images: Array, size: int) -> Array:
 
 
 def map_corners(corners: Array, map_shape: tuple[Length, Length], size: tuple[int, int]) -> Array:
-    """Computes where the crops of an image lie in its feature map: next to their own places.
+    """Computes where the crops of an image lie in its feature map: at the positions next to theirs.
 
     >>> map_corners(crop_grid(84, 132, 68), (4, 7), (3, 3))[[0, 4, 8]]
     array([[0, 0],
@@ -246,21 +271,27 @@ def map_crops(maps: Array, corners: Array, size: tuple[int, int]) -> list[Array]
     """
     ops = array_namespace(maps)
     height, width = ops.shape(maps)[1:3]
-    places = map_corners(corners, (height, width), size)
-    mirrored = ops.stack([places[:, 0], width - size[1] - places[:, 1]], axis=-1)
-    return [*windows(maps[0], places, size), *windows(maps[1], mirrored, size)]
+    positions = map_corners(corners, (height, width), size)
+    mirrored = ops.stack([positions[:, 0], width - size[1] - positions[:, 1]], axis=-1)
+    return [*windows(maps[0], positions, size), *windows(maps[1], mirrored, size)]
 
 
 def random_crop(
     generator: np.random.Generator, height: int, width: int, size: int
 ) -> tuple[int, int, bool]:
-    """Draws one crop for all frames of a training pair, uniform over the places where it fits.
+    """Draws one crop for all frames of a training pair, uniform over the positions where it fits.
 
     >>> random_crop(np.random.default_rng(0), 240, 320, 204)
     (31, 74, True)
 
+    Args:
+        generator: draws the position.
+        height: height of the frames, pixels.
+        width: width of the frames, pixels.
+        size: side of the square crop, pixels.
+
     Returns:
-        top, left, and whether the crop is mirrored (with probability 1/2).
+        Top, left, and whether the crop is mirrored (with probability 1/2).
 
     Raises:
         ValueError: if the crop does not fit into the frame.
@@ -279,17 +310,27 @@ def absolute_difference(images: Array, later: Array) -> Array:
 
     >>> absolute_difference(np.uint8([3, 200]), np.uint8([5, 20]))
     array([  2, 180], dtype=uint8)
+
+    Args:
+        images: `V(t)`, uint8 of any shape.
+        later: `V(t + d_t)`, the same.
+
+    Returns:
+        uint8 of the same shape.
+
+    Reference:
+        Sun et al. 2015, equation (4).
     """
     ops = array_namespace(images, later)
     return ops.maximum(images, later) - ops.minimum(images, later)
 
 
-def _check_num_frames(num_frames: Length):
+def _check_num_frames(num_frames: Length) -> None:
     if array_namespace(num_frames) is np and num_frames < 1:
         raise ValueError(f"`num_frames` must be positive. Received: num_frames={num_frames}")
 
 
-def _check_crop(height: Length, width: Length, size: int):
+def _check_crop(height: Length, width: Length, size: int) -> None:
     if array_namespace(height, width) is np and not 0 < size <= min(height, width):
         raise ValueError(
             "The crop must be positive and fit into the frame. "

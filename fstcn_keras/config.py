@@ -13,7 +13,7 @@ INITIALIZATIONS = ("he", "mean")
 
 @dataclass(frozen=True, kw_only=True)
 class FSTCNConfig:
-    """Every size of FSTCN; the defaults are the paper's (section 2.5 and the design table).
+    """Holds every size of FSTCN; the defaults are the paper's (section 2.5 and the design table).
 
     Example:
         >>> FSTCNConfig(crop_size=108, short_side=120).timing()
@@ -58,10 +58,10 @@ class FSTCNConfig:
     initialization: str = "he"
 
     def timing(self) -> dict[str, int]:
-        """Returns what the functions of `clips` take."""
+        """Returns the arguments of the functions of `clips`."""
         return {name: getattr(self, name) for name in ("clip_length", "stride", "distance")}
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_paths(self.paths)
         _check_kernels(self.temporal_kernels)
         for name in ("crop_size", "clip_length", "stride", "distance", "width", "joint_units"):
@@ -84,17 +84,17 @@ class FSTCNConfig:
             raise ValueError(f"`weight_decay` must not be negative. Received: {self.weight_decay}")
 
 
-def _check_choice(name: str, value: str, choices: Sequence[str]):
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise ValueError(f"`{name}` must be one of {tuple(choices)}. Received: {value!r}")
 
 
-def _check_paths(paths: Sequence[str]):
+def _check_paths(paths: Sequence[str]) -> None:
     if isinstance(paths, str) or sorted(paths) not in (["spatial"], ["temporal"], sorted(PATHS)):
         raise ValueError(f"`paths` must name one or both of {PATHS}. Received: paths={paths!r}")
 
 
-def _check_kernels(temporal_kernels: Sequence[int]):
+def _check_kernels(temporal_kernels: Sequence[int]) -> None:
     if isinstance(temporal_kernels, int) or not temporal_kernels or min(temporal_kernels) < 1:
         raise ValueError(
             "`temporal_kernels` must hold positive kernel sizes. "
@@ -145,7 +145,7 @@ def preset_config(preset: str, **overrides: Any) -> FSTCNConfig:
     unknown = sorted(set(overrides) - set(fields))
     if unknown:
         raise ValueError(f"Overrides must be among {fields}. Received: {unknown}")
-    hashable = {
+    hashable: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in overrides.items()
     }

@@ -103,7 +103,7 @@ def fuse(probabilities: Array, method: str = "sci") -> Array:
     raise ValueError(f"`method` must be one of {METHODS}. Received: method={method!r}")
 
 
-def _check_probabilities(p: np.ndarray):
+def _check_probabilities(p: np.ndarray) -> None:
     if not np.all(np.isfinite(p)) or np.any(p < 0):
         raise ValueError(
             "`probabilities` must be finite and not negative. "

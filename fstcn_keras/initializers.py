@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from fstcn_keras.tensors import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class MeanOverBlocks(keras.initializers.Initializer):
@@ -31,11 +33,11 @@ class MeanOverBlocks(keras.initializers.Initializer):
         seed: of `V`.
     """
 
-    def __init__(self, blocks: int, seed: int | None = None):
+    def __init__(self, blocks: int, seed: int | None = None) -> None:
         self.blocks = blocks
         self._he = keras.initializers.HeNormal(seed)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
         """Returns the kernel, `(inputs, units)` or `(height, width, inputs, filters)`.
 
         Raises:
@@ -72,10 +74,10 @@ class NearIdentity(keras.initializers.Initializer):
         seed: of `H`.
     """
 
-    def __init__(self, seed: int | None = None):
+    def __init__(self, seed: int | None = None) -> None:
         self._he = keras.initializers.HeNormal(seed)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
         """Returns the kernel, `(inputs, outputs)` or `(height, width, inputs, outputs)`."""
         dtype = keras.backend.standardize_dtype(dtype)
         *size, inputs, outputs = shape

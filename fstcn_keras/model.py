@@ -12,16 +12,17 @@ from keras import layers, ops
 from fstcn_keras import parts
 from fstcn_keras.config import PATHS, FSTCNConfig, preset_config
 from fstcn_keras.layers import FeatureScale, FrameChoice
+from fstcn_keras.tensors import Tensor
 
 
 class _ImageNetwork(keras.Model):
-    """A functional model of uint8 images whose configuration is an `FSTCNConfig`."""
+    """Joins parts to a functional model of uint8 images, configured by an `FSTCNConfig`."""
 
     config: FSTCNConfig
     num_classes: int
     classifier_activation: str | None
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Tensor:
         """Returns the class scores of a batch.
 
         Raises:
@@ -53,7 +54,7 @@ class _ImageNetwork(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects=None) -> Self:
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """Builds the network of a configuration, with new weights."""
         config = dict(config)
         frozen = config.pop("frozen", ())
@@ -66,7 +67,7 @@ class _ImageNetwork(keras.Model):
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class FSTCN(_ImageNetwork):
-    """The factorised spatio-temporal convolutional network.
+    """Classifies clips by the factorised spatio-temporal convolutional network.
 
     One frame of the clip and all frames of the difference go through the same backbone, the paper's
     lower SCLs. The frame's features feed the parallel SCL (spatial path), the differences' features
@@ -129,7 +130,7 @@ class FSTCN(_ImageNetwork):
         name: str | None = None,
         dtype: str | keras.DTypePolicy | None = None,
         **overrides: Any,
-    ):
+    ) -> None:
         config = _checked_config(
             num_classes, preset, paths=paths, temporal_kernels=temporal_kernels, **overrides
         )
@@ -181,7 +182,7 @@ class FSTCN(_ImageNetwork):
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class AuxiliaryClassifier(_ImageNetwork):
-    """The image classifier that pre-trains the backbone and the parallel SCL.
+    """Classifies images, which pre-trains the backbone and the parallel SCL.
 
     It is the spatial path of `FSTCN` with a classifier of its own; layers bear the names that they
     have there.
@@ -231,7 +232,7 @@ class AuxiliaryClassifier(_ImageNetwork):
         name: str | None = None,
         dtype: str | keras.DTypePolicy | None = None,
         **overrides: Any,
-    ):
+    ) -> None:
         config = _checked_config(num_classes, preset, **overrides)
         with _dtype_policy(dtype) as policy:
             shape = (config.crop_size, config.crop_size, 3)
@@ -281,11 +282,20 @@ def auxiliary_classifier(**arguments: Any) -> AuxiliaryClassifier:
     return AuxiliaryClassifier(**arguments)
 
 
-def scale_features(model: FSTCN | AuxiliaryClassifier, samples: Mapping[str, np.ndarray]):
+def scale_features(model: FSTCN | AuxiliaryClassifier, samples: Mapping[str, np.ndarray]) -> None:
     """Gives the features of the backbone a root mean square of 1 over some samples.
 
     What follows is initialised for that; features of ImageNet networks are of any size. Does
     nothing to a backbone without a `FeatureScale`.
+
+    Example:
+        >>> model = AuxiliaryClassifier(
+        ...     num_classes=2, preset="small", backbone="mobilenetv3small", crop_size=64
+        ... )
+        >>> images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), "uint8")
+        >>> scale_features(model, {"frame": images})
+        >>> float(model.backbone.get_layer("feature_scale").scale) == 1
+        False
 
     Args:
         model: the network.
@@ -308,7 +318,7 @@ def _checked_config(num_classes: int, preset: str, **overrides: Any) -> FSTCNCon
     return preset_config(preset, **overrides)
 
 
-def _activated(logits, activation: str | None):
+def _activated(logits: Tensor, activation: str | None) -> Tensor:
     if activation is None:
         return logits
     return layers.Activation(activation, dtype="float32", name="probabilities")(logits)

@@ -14,6 +14,7 @@ from fstcn_keras.backbones.backbone import convolution_relu
 from fstcn_keras.config import FSTCNConfig
 from fstcn_keras.initializers import MeanOverBlocks, NearIdentity
 from fstcn_keras.layers import CeilMaxPooling2D, TemporalConvolution, TPOperator
+from fstcn_keras.tensors import Tensor
 
 LOGITS = "logits"  # the classifier layer, and its output of a head
 FEATURES = ("spatial_features", "temporal_features", "spatio_temporal_features")
@@ -80,7 +81,7 @@ def head(
     frame: MapShape | None = None,
     difference: MapShape | None = None,
 ) -> keras.Model:
-    """Builds what stands over the encoders' maps.
+    """Builds the layers over the encoders' maps: both paths and the classifier.
 
     Example:
         >>> config = FSTCNConfig(path_units=(8, 4), joint_units=4)
@@ -123,6 +124,15 @@ def auxiliary_head(config: FSTCNConfig, *, classifier: keras.Layer, frame: MapSh
         >>> last = classifier(config, 3)
         >>> sorted(auxiliary_head(config, classifier=last, frame=(12, 12, 16)).output)
         ['logits', 'spatial_features']
+
+    Args:
+        config: of the network.
+        classifier: the last layer, from features to logits of N classes.
+        frame: shape of a frame's map.
+
+    Returns:
+        A model from `{"frame": (batch, h, w, f)}` to `"spatial_features"`, `(batch, units)`, and
+        `"logits"`, float32 `(batch, N)`.
     """
     maps = _map_input(frame, "frame")
     features, x = _spatial_path(maps, config)
@@ -136,6 +146,10 @@ def classifier(config: FSTCNConfig, num_classes: int) -> layers.Dense:
     Example:
         >>> classifier(FSTCNConfig(), 101).units
         101
+
+    Args:
+        config: of the network.
+        num_classes: N.
     """
     return layers.Dense(
         num_classes,
@@ -166,17 +180,17 @@ def _encoder(chain: list[keras.Layer], name: str) -> keras.Sequential:
     return keras.Sequential([pixels, *chain], name=name)
 
 
-def _map_input(shape: tuple[int, ...], name: str):
+def _map_input(shape: tuple[int, ...], name: str) -> Tensor:
     return keras.Input(shape, dtype=keras.config.dtype_policy().compute_dtype, name=name)
 
 
 def _decay(config: FSTCNConfig) -> keras.regularizers.L2 | None:
-    """Keras' L2 has no 1/2: the gradient of `wd / 2 * w^2` is the paper's `wd * w`."""
+    """Returns the weight decay: the gradient of `wd / 2 * w^2` is `wd * w`; Keras has no 1/2."""
     return keras.regularizers.L2(config.weight_decay / 2) if config.weight_decay else None
 
 
-def _spatial_path(x, config: FSTCNConfig):
-    """Pooling and two FCs: (batch, h, w, f) -> features, and what goes on, (batch, units)."""
+def _spatial_path(x: Tensor, config: FSTCNConfig) -> tuple[Tensor, Tensor]:
+    """Adds pooling and two FCs: (batch, h, w, f) -> features, and what goes on, (batch, units)."""
     x = CeilMaxPooling2D(3, 2, name="parallel_pool")(x)
     positions = x.shape[1] * x.shape[2]
     x = layers.Flatten(name="spatial_flatten")(x)  # (batch, h*w*f)
@@ -184,8 +198,8 @@ def _spatial_path(x, config: FSTCNConfig):
     return _fully_connected(x, config.path_units[1], "spatial_features", config)
 
 
-def _temporal_path(x, config: FSTCNConfig):
-    """Pooling, T-P operator, TCL and two FCs: (batch, l_t, h, w, f) -> as `_spatial_path`."""
+def _temporal_path(x: Tensor, config: FSTCNConfig) -> tuple[Tensor, Tensor]:
+    """Adds pooling, T-P operator, TCL and two FCs: (batch, l_t, h, w, f) -> as `_spatial_path`."""
     pool = CeilMaxPooling2D(3, 3, name="temporal_pool")
     x = layers.TimeDistributed(pool, name="time_distributed_temporal_pool")(x)
     x = TPOperator(
@@ -209,18 +223,20 @@ def _temporal_path(x, config: FSTCNConfig):
 
 
 def _path_scl(filters: int, name: str, config: FSTCNConfig) -> layers.Conv2D:
-    """Conv(filters, 3, 1) with a ReLU, a path's own."""
+    """Builds Conv(filters, 3, 1) with a ReLU, a path's own."""
     initializer = "he_normal" if config.initialization == "he" else NearIdentity()
     return convolution_relu(filters, 3, name, regularizer=_decay(config), initializer=initializer)
 
 
 def _over_blocks(blocks: int, config: FSTCNConfig) -> str | keras.Initializer:
-    """How a layer starts whose inputs are the features of so many positions or frames."""
+    """Returns how a layer over the features of so many positions or frames starts."""
     return "he_normal" if config.initialization == "he" else MeanOverBlocks(blocks)
 
 
-def _fully_connected(x, units: int, name: str, config: FSTCNConfig, *, blocks: int = 1):
-    """Dense with ReLU, and dropout; `blocks` says of how many the flattened features are."""
+def _fully_connected(
+    x: Tensor, units: int, name: str, config: FSTCNConfig, *, blocks: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Adds Dense with ReLU, and dropout; the inputs are the features of so many blocks."""
     features = layers.Dense(
         units,
         activation="relu",

@@ -13,7 +13,21 @@ from fstcn_keras.views.plan import ViewPlan
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """Scores of one video from M clips of C crops each; classes are in one order throughout.
+    """Holds the scores of one video from M clips of C crops each; classes are in one order.
+
+    Example:
+        >>> from fstcn_keras.config import FSTCNConfig
+        >>> plan = ViewPlan.from_config(FSTCNConfig(), num_clips=1)
+        >>> prediction = Prediction.from_probabilities(
+        ...     np.array([[[0.25, 0.75], [0.0, 1.0]]]),  # one clip of two crops
+        ...     ["jump", "run"],
+        ...     pairs=plan.pair_indices(40),
+        ...     num_frames=40,
+        ...     incomplete="",
+        ...     plan=plan,
+        ... )
+        >>> prediction.classes, prediction.scores.round(3)
+        (('run', 'jump'), array([0.917, 0.083]))
 
     Attributes:
         classes: all class names, best first.
@@ -42,7 +56,7 @@ class Prediction:
     plan: ViewPlan
 
     @classmethod
-    def of(
+    def from_probabilities(
         cls,
         probabilities: np.ndarray,
         classes: Sequence[str],
@@ -52,7 +66,16 @@ class Prediction:
         incomplete: str,
         plan: ViewPlan,
     ) -> "Prediction":
-        """Fuses `(M, C, N)` probabilities of classes in any order."""
+        """Fuses the probabilities of all views of a video and ranks the classes.
+
+        Args:
+            probabilities: float32 `(M, C, N)`, the crops in the order of `clips.crops`.
+            classes: names of the N classes, in the order of the last axis.
+            pairs: see the class.
+            num_frames: see the class.
+            incomplete: see the class.
+            plan: see the class.
+        """
         scores = fusion.fuse(probabilities)
         order = np.argsort(-scores, kind="stable")
         probabilities = probabilities[..., order]
@@ -70,14 +93,19 @@ class Prediction:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """How the scores were made: the view plan, `num_crops` and `fusion`."""
-        num_crops = self.sci.shape[1]
-        return {**dataclasses.asdict(self.plan), "num_crops": num_crops, "fusion": "sci"}
+        """Returns how the scores were made: the view plan, `num_crops` and `fusion`."""
+        plan = dataclasses.asdict(self.plan)
+        views = plan.pop("mode")  # named as the option of the commands
+        return {**plan, "views": views, "num_crops": self.sci.shape[1], "fusion": "sci"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoResult:
-    """One video of many: its prediction, or why there is none.
+    """Holds the prediction for one video of many, or why there is none.
+
+    Example:
+        >>> VideoResult(source="notes.txt", reason="holds no video stream").prediction is None
+        True
 
     Attributes:
         source: the video, as it was given.
@@ -92,7 +120,13 @@ class VideoResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """Scores of one second of a video, or of what is left of its last.
+    """Holds the scores of one second of a video, or of what is left of its last.
+
+    Example:
+        >>> crops = np.array([[0.25, 0.75], [0.0, 1.0]])
+        >>> moment = Moment.from_probabilities(crops, ["jump", "run"], start_s=3, end_s=4)
+        >>> moment.classes, moment.scores.round(3)
+        (('run', 'jump'), array([0.917, 0.083]))
 
     Attributes:
         start_s: where it begins, seconds.
@@ -109,10 +143,17 @@ class Moment:
     sci: np.ndarray
 
     @classmethod
-    def of(
+    def from_probabilities(
         cls, probabilities: np.ndarray, classes: Sequence[str], *, start_s: float, end_s: float
     ) -> "Moment":
-        """Fuses `(C, N)` probabilities of classes in any order."""
+        """Fuses the probabilities of the crops of one clip and ranks the classes.
+
+        Args:
+            probabilities: float32 `(C, N)`.
+            classes: names of the N classes, in the order of the last axis.
+            start_s: where the second begins, seconds.
+            end_s: where it ends, seconds.
+        """
         scores = fusion.fuse_crops(probabilities)
         order = np.argsort(-scores, kind="stable")
         return cls(

@@ -17,9 +17,13 @@ BFLOAT16 = {"amx_bf16", "avx512_bf16"}
 
 @functools.cache
 def instructions() -> frozenset[str]:
-    """Names of the instruction sets as Linux lists them; empty on other systems.
+    """Returns the names of the instruction sets as Linux lists them; on other systems none.
 
     `ONEDNN_MAX_CPU_ISA`, by which oneDNN can be kept from the wider `VECTORS`, is heeded.
+
+    Example:
+        >>> isinstance(instructions(), frozenset)
+        True
     """
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
@@ -28,17 +32,27 @@ def instructions() -> frozenset[str]:
 
 
 def _beyond(limit: str) -> set[str]:
-    """The `VECTORS` wider than what oneDNN calls by that name; none for another name."""
+    """Returns the `VECTORS` wider than what oneDNN calls by that name; none for another name."""
     names = [*VECTORS.values(), NARROWER]
     found = next((number for number, some in enumerate(names) if limit.upper() in some), 0)
     return {*list(VECTORS)[:found]}
 
 
 def vector_instructions() -> str:
-    """The widest of `VECTORS` that the processor has, or an empty string."""
+    """Returns the widest of `VECTORS` that the processor has, or an empty string.
+
+    Example:
+        >>> vector_instructions() in ("", *VECTORS)
+        True
+    """
     return next((name for name in VECTORS if name in instructions()), "")
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether the processor has products of bfloat16; without them they are slow."""
+    """Tells whether the processor has products of bfloat16; without them they are slow.
+
+    Example:
+        >>> multiplies_bfloat16() == bool(BFLOAT16 & instructions())
+        True
+    """
     return not BFLOAT16.isdisjoint(instructions())

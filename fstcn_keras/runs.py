@@ -88,6 +88,16 @@ def newest_run(root: Path = RUNS) -> Path:
 
     A run is finished when it holds its network and its accuracies, which are written last.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = Path(folder) / "small"
+        ...     run.mkdir()
+        ...     for name in ("model.keras", "metrics.json"):
+        ...         (run / name).touch()
+        ...     print(newest_run(Path(folder)).name)
+        small
+
     Raises:
         FileNotFoundError: if there is none.
     """
@@ -101,7 +111,11 @@ def newest_run(root: Path = RUNS) -> Path:
 
 
 def chosen_run(run: Path | None) -> Path:
-    """Returns the run, or if none is given the newest finished one, which is named on stderr.
+    """Returns the run; if none is given the newest finished one, which is named on stderr.
+
+    Example:
+        >>> chosen_run(Path("runs/small")).name
+        'small'
 
     Raises:
         FileNotFoundError: see `newest_run`.
@@ -115,6 +129,13 @@ def chosen_run(run: Path | None) -> Path:
 def run_and_files(arguments: Sequence[Path]) -> tuple[Path, list[Path]]:
     """Tells a command's `[RUN] FILE...` apart: a folder that comes first is the run.
 
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run, files = run_and_files([Path(folder), Path("a.mp4")])
+        ...     print(run == Path(folder), [file.name for file in files])
+        True ['a.mp4']
+
     Raises:
         FileNotFoundError: see `newest_run`; or the first does not exist, and has no suffix as files
             have: a run whose name is mistyped, in whose place no other one is taken.
@@ -127,14 +148,29 @@ def run_and_files(arguments: Sequence[Path]) -> tuple[Path, list[Path]]:
 
 
 def model_name(folder: Path) -> str:
-    """Returns the name of the run, or of the SavedModel whose version the folder is."""
+    """Returns the name of the run, or of the SavedModel whose version the folder is.
+
+    Example:
+        >>> model_name(Path("runs/small"))
+        'small'
+    """
     folder = folder.resolve()
     is_version = (folder / "saved_model.pb").is_file() and folder.name.isdecimal()
     return (folder.parent if is_version else folder).name
 
 
 def saved_model_version(folder: Path) -> Path | None:
-    """Returns the folder of a SavedModel: the given one, that of its newest version, or None."""
+    """Returns the folder of a SavedModel, the given one or its newest version's; or `None`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for version in ("9", "10"):
+        ...         (Path(folder) / version).mkdir()
+        ...         (Path(folder) / version / "saved_model.pb").touch()
+        ...     print(saved_model_version(Path(folder)).name)
+        10
+    """
     if (folder / "saved_model.pb").is_file():
         return folder
     versions = [file.parent for file in folder.glob("*/saved_model.pb")]

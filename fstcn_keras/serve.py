@@ -13,16 +13,22 @@ import socket
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run, model_name, saved_model_version
 from fstcn_keras.serving.limits import Limits
 
+if TYPE_CHECKING:
+    from grpc import aio
+
+    from fstcn_keras.serving.kserve_model import ClassifierModel
+
 DRAIN_S = 30  # for requests in work when the server is told to stop
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
-def main(argv: list[str] | None = None):
+def main(argv: list[str] | None = None) -> None:
     """Serves until SIGTERM or Ctrl-C; requests in work are answered first.
 
     Exit codes: 143 after SIGTERM, 130 after Ctrl-C; 2 if the network cannot be loaded or a port
@@ -51,8 +57,8 @@ def main(argv: list[str] | None = None):
 
 
 async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> int:
-    """Serves until a signal comes; its exit code."""
-    stopped = _exit_code_of_signal()
+    """Serves until a signal comes, and returns its exit code."""
+    stopped = _signal_exit_code()
     listener = _listen(options.host, options.http_port)
 
     from fstcn_keras.serving.grpc import grpc_server  # heavy: not before the port is known free
@@ -80,19 +86,22 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
         workers.close()
 
 
-def _exit_code_of_signal() -> asyncio.Future[int]:
-    """Becomes the exit code when SIGTERM or Ctrl-C comes."""
+def _signal_exit_code() -> asyncio.Future[int]:
+    """Returns a future exit code, set when SIGTERM or Ctrl-C comes."""
     loop = asyncio.get_running_loop()
     stopped = loop.create_future()
+
+    def stop(code: int) -> None:
+        if not stopped.done():
+            stopped.set_result(code)
+
     for number, code in EXIT_CODES.items():
-        loop.add_signal_handler(
-            number, lambda code=code: stopped.done() or stopped.set_result(code)
-        )
+        loop.add_signal_handler(number, stop, code)
     return stopped
 
 
-async def _ready(model, folder: Path, stopped: asyncio.Future) -> bool:
-    """True once the model is ready, False if a signal comes before."""
+async def _ready(model: "ClassifierModel", folder: Path, stopped: asyncio.Future) -> bool:
+    """Returns true once the model is ready, false if a signal comes before."""
     ready = asyncio.create_task(model.get_ready(folder))
     await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
@@ -115,7 +124,7 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _add_port(grpc, host: str, port: int) -> int:
+def _add_port(grpc: "aio.Server", host: str, port: int) -> int:
     try:
         return grpc.add_insecure_port(_address(host, port))
     except RuntimeError as error:
@@ -124,7 +133,7 @@ def _add_port(grpc, host: str, port: int) -> int:
         ) from error
 
 
-def _announce(name: str, host: str, http_port: int, grpc_port: int):
+def _announce(name: str, host: str, http_port: int, grpc_port: int) -> None:
     print(
         f"ready: http://{_address(host, http_port)}/ "
         f"(V1: /v1/models/{name}:predict, V2: /v2/models/{name}/infer, /metrics), "
@@ -144,7 +153,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
-    def add(group, flag: str, default, meaning: str, **options):
+    def add(group: Any, flag: str, default: Any, meaning: str, **options: Any) -> None:
         shown = f"{meaning} (default: {default})"
         group.add_argument(flag, default=default, type=type(default), help=shown, **options)
 

@@ -18,7 +18,11 @@ VIDEOS = "source_videos"  # in a file: a list in JSON, as paths need not be UTF-
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """What became of every tensor.
+    """Says what became of every tensor.
+
+    Example:
+        >>> print(WeightsReport(("fc",), ("fc/kernel (3, 2)",), (), ()))
+        1 tensors loaded, 0 left as initialised, 0 of the file unused
 
     Attributes:
         layers: names of the network's layers of which every tensor was found and set.
@@ -39,7 +43,7 @@ class WeightsReport:
         )
 
     def full(self) -> str:
-        """One line for every tensor."""
+        """Returns one line for every tensor."""
         return "\n".join(
             [f"loaded               {name}" for name in self.loaded]
             + [f"left as initialised  {name}" for name in self.missing]
@@ -54,6 +58,14 @@ def load_weights(model: keras.Model, path: str | Path) -> WeightsReport:
     attribute `weight_names`, in the order of the layer's own weights. Spellings of names that
     earlier versions of Keras have are understood: `Conv/BatchNorm` for `conv_bn`. The backbone
     alone will do, and so will the whole auxiliary classifier as `save_weights` writes it.
+
+    Example:
+        >>> import tempfile
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="fc")])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_weights(model, f"{folder}/fc.h5")
+        ...     print(load_weights(model, f"{folder}/fc.h5"))
+        2 tensors loaded, 0 left as initialised, 0 of the file unused
 
     Args:
         model: see `fstcn_keras.FSTCN` and `fstcn_keras.AuxiliaryClassifier`.
@@ -83,11 +95,14 @@ def load_imagenet_weights(model: keras.Model, backbone: str) -> WeightsReport:
     Raises:
         ValueError: if there are none for this backbone, or they cannot be had.
     """
-    published = [name for name in BACKBONE_NAMES if get_backbone(name).imagenet]
+    networks = {name: get_backbone(name).imagenet for name in BACKBONE_NAMES}
+    published = {name: network for name, network in networks.items() if network is not None}
     if backbone not in published:
-        raise ValueError(f"Keras publishes no ImageNet weights of {backbone}, only of {published}")
+        raise ValueError(
+            f"Keras publishes no ImageNet weights of {backbone}, only of {[*published]}"
+        )
     try:
-        network = get_backbone(backbone).imagenet()
+        network = published[backbone]()
     except Exception as error:  # what `keras.utils.get_file` raises has no type of its own
         raise ValueError(
             f"the ImageNet weights of {backbone} are neither in Keras' cache nor can they be "
@@ -97,12 +112,30 @@ def load_imagenet_weights(model: keras.Model, backbone: str) -> WeightsReport:
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> WeightsReport:
-    """Sets what one network has of another's weights, by the names of the layers."""
+    """Sets what one network has of another's weights, by the names of the layers.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="fc")])
+        >>> copy_weights(model, keras.models.clone_model(model)).loaded
+        ('fc/kernel (3, 2)', 'fc/bias (2,)')
+
+    Args:
+        source: the network whose weights are read.
+        target: the network whose weights are set.
+    """
     return _set(target, _tensors(source))
 
 
-def save_weights(model: keras.Model, path: str | Path, *, videos: Sequence[str] = ()):
+def save_weights(model: keras.Model, path: str | Path, *, videos: Sequence[str] = ()) -> None:
     """Writes the weights by the names of the layers, for `load_weights`.
+
+    Example:
+        >>> import tempfile
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="fc")])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_weights(model, f"{folder}/fc.h5", videos=["jump/a.mp4"])
+        ...     print(source_videos(f"{folder}/fc.h5"))
+        ['jump/a.mp4']
 
     Args:
         model: see `load_weights`.
@@ -123,7 +156,15 @@ def save_weights(model: keras.Model, path: str | Path, *, videos: Sequence[str] 
 
 
 def source_videos(path: str | Path) -> list[str]:
-    """The videos that `save_weights` was told of; of other files none.
+    """Returns the videos that `save_weights` was told of; of other files none.
+
+    Example:
+        >>> import tempfile
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="fc")])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_weights(model, f"{folder}/fc.h5")
+        ...     print(source_videos(f"{folder}/fc.h5"))
+        []
 
     Raises:
         ValueError: if the file is not there or is none of HDF5.
@@ -136,6 +177,11 @@ def named_layers(model: keras.Model) -> dict[str, keras.Layer]:
     """Returns layers with weights by name, those inside wrappers and inner models in their place.
 
     The classifier is not among them: it belongs to its own classes and features.
+
+    Example:
+        >>> inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="fc")])
+        >>> list(named_layers(keras.Sequential([inner, keras.layers.ReLU()])))
+        ['fc']
     """
     return {
         layer.name: layer
@@ -158,7 +204,9 @@ def _tensors(model: keras.Model) -> dict[tuple[str, int], np.ndarray]:
 
 def _set(model: keras.Model, tensors: dict[tuple[str, int], np.ndarray]) -> WeightsReport:
     tensors = dict(tensors)
-    layers, loaded, missing = [], [], []
+    layers: list[str] = []
+    loaded: list[str] = []
+    missing: list[str] = []
     for layer_name, layer in named_layers(model).items():
         before = len(missing)
         for position, variable in enumerate(layer.weights):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from fstcn_keras.runs import RunFolder, chosen_run
-from fstcn_keras.views.plan import VIEWS
+from fstcn_keras.views.plan import SCORING_MODES
 from training import cli, splits
 from training.evaluation import evaluate_again
 from training.options import read_config
@@ -26,7 +26,7 @@ class EvaluateOptions:
     run: Path | None = positional(
         "folder of a training run (default: the newest finished one under runs/)", default=None
     )
-    views: Literal[VIEWS] = option("exact", VIEWS_HELP)
+    views: Literal[SCORING_MODES] = option("exact", VIEWS_HELP)
 
 
 def main(options: EvaluateOptions):

@@ -49,7 +49,7 @@ def load_classifier(run: RunFolder, *, views: str | None = None) -> "ActionClass
     from fstcn_keras import ActionClassifier  # imports Keras
 
     try:
-        return ActionClassifier.load(run.path, views=views)
+        return ActionClassifier.load(run.path, mode=views)
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{run} holds no trained network: {error}") from error
 
@@ -158,7 +158,7 @@ def _protocol(classifier: "ActionClassifier", dataset: Dataset, scores: np.ndarr
         "videos": num_videos,
         "missing": sum(video.side == "test" for video in dataset.missing),
         "rejected": len(dataset.side("test")) - num_videos,
-        "views": classifier.plan.views,
+        "views": classifier.plan.mode,
         "precision": classifier.model.dtype_policy.name,
         "weights_sha256": weights_sha256(classifier),
     }
@@ -170,7 +170,7 @@ def _instead(run: RunFolder, plan: ViewPlan) -> str:
         views = json.loads(run.metrics.read_text())["protocol"]["views"]
     except (OSError, ValueError, LookupError, TypeError):
         return ""
-    return "" if views == plan.views else f"; the results replace those of {views} views"
+    return "" if views == plan.mode else f"; the results replace those of {views} views"
 
 
 def weights_sha256(classifier: "ActionClassifier") -> str:

@@ -94,7 +94,7 @@ def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strate
     if not is_chief(strategy):
         return
     draw_curves(options, run, dataset, len(train), len(held_out))
-    plan = ViewPlan.of(config, num_clips=options.num_clips)
+    plan = ViewPlan.from_config(config, num_clips=options.num_clips)
     ActionClassifier(model, classes=list(dataset.classes), plan=plan).save(run.path)
     del model  # evaluation loads the saved network: not both at once in memory
     evaluation.evaluate(run, dataset, store)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from fstcn_keras.prediction import Prediction
 from fstcn_keras.runs import RunFolder, run_and_files
 from fstcn_keras.video import VideoError
-from fstcn_keras.views.plan import VIEWS
+from fstcn_keras.views.plan import SCORING_MODES
 from training import annotation, cli, figures
 from training.errors import UserError
 from training.evaluate import VIEWS_HELP
@@ -32,7 +32,7 @@ class PredictOptions:
         "(default: the newest finished one under runs/)"
     )
     top_k: int = option(5, "number of classes to give")
-    views: Literal[VIEWS] = option("exact", VIEWS_HELP)
+    views: Literal[SCORING_MODES] = option("exact", VIEWS_HELP)
     json: bool = option(False, "print one JSON object a line for each video")
     annotate: Path | None = option(
         None, "copy of the one video to write, .mp4, that names the best classes of every second"

@@ -12,17 +12,23 @@ import keras
 from keras import ops
 
 from fstcn_keras.acceleration import dispatch
+from fstcn_keras.tensors import Tensor
 
 MAX_ROWS = 32  # of inputs: at more, multiplying in bfloat16 wins over converting
 
 
 def replacements(layer: keras.Layer) -> dict[str, Any]:
-    """Returns a `call` that picks the format of the product by the number of rows."""
+    """Returns a `call` that picks the format of the product by the number of rows.
+
+    Example:
+        >>> replacements(keras.layers.Dense(4, dtype="float32"))  # which needs no other format
+        {}
+    """
     mixed = layer.variable_dtype == "float32" != layer.compute_dtype
     if type(layer) is not keras.layers.Dense or not (mixed and dispatch.on_processor()):
         return {}
 
-    def call(inputs, training=None):
+    def call(inputs: Tensor, training: bool | None = None) -> Tensor:
         rows = inputs.shape[0] if len(inputs.shape) == 2 else None
         dtype = "float32" if rows is not None and rows <= MAX_ROWS else layer.compute_dtype
         x = ops.matmul(ops.cast(inputs, dtype), ops.cast(layer.kernel, dtype))

@@ -10,13 +10,20 @@ from typing import Any
 import keras
 from keras import ops
 
+from fstcn_keras.tensors import Tensor
+
 
 def replacements(layer: keras.Layer) -> dict[str, Any]:
-    """Returns a `call` that folds time, for a layer without masks."""
+    """Returns a `call` that folds time, for a layer without masks.
+
+    Example:
+        >>> list(replacements(keras.layers.TimeDistributed(keras.layers.ReLU())))
+        ['call']
+    """
     if not isinstance(layer, keras.layers.TimeDistributed):
         return {}
 
-    def call(inputs, training=None, mask=None):
+    def call(inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
         if mask is not None or inputs.shape[1] is None:
             return type(layer).call(layer, inputs, training=training, mask=mask)
         l_t = inputs.shape[1]

@@ -11,18 +11,24 @@ import keras
 from keras import ops
 
 from fstcn_keras.acceleration import dispatch
+from fstcn_keras.tensors import Tensor
 
 PIXEL_CHANNELS = 3
 
 
 def replacements(layer: keras.Layer) -> dict[str, Any]:
-    """Returns a `convolution_op` of `strided_convolution` for a strided one of pixels."""
+    """Returns a `convolution_op` of `strided_convolution` for a strided one of pixels.
+
+    Example:
+        >>> replacements(keras.layers.Conv2D(96, 7))  # without strides
+        {}
+    """
     if type(layer) is not keras.layers.Conv2D or not dispatch.is_plain(layer):
         return {}
     if not dispatch.under_jax() or layer.strides[0] == 1 or layer.padding != "valid":
         return {}
 
-    def convolution_op(inputs, kernel):
+    def convolution_op(inputs: Tensor, kernel: Tensor) -> Tensor:
         if inputs.shape[-1] != PIXEL_CHANNELS:
             return type(layer).convolution_op(layer, inputs, kernel)
         return strided_convolution(inputs, kernel, layer.strides[0])
@@ -30,11 +36,16 @@ def replacements(layer: keras.Layer) -> dict[str, Any]:
     return {"convolution_op": convolution_op}
 
 
-def strided_convolution(images, kernel, strides: int):
-    """A "valid" convolution whose strides are folded into channels.
+def strided_convolution(images: Tensor, kernel: Tensor, strides: int) -> Tensor:
+    """Computes a "valid" convolution whose strides are folded into channels.
 
     Blocks of `strides x strides` pixels become one pixel of `strides^2` times the channels, filled
     up with zeros to a multiple of 8, and the kernel likewise; the strides become 1.
+
+    Example:
+        >>> maps = strided_convolution(ops.ones((1, 15, 15, 3)), ops.ones((7, 7, 3, 4)), strides=2)
+        >>> tuple(maps.shape), float(maps[0, 0, 0, 0])
+        ((1, 5, 5, 4), 147.0)
 
     Args:
         images: `(batch, h, w, channels)`, static but for the batch.

@@ -10,7 +10,12 @@ import keras
 
 
 def replacements(layer: keras.Layer) -> dict[str, Any]:
-    """Returns an `export` that writes a plain copy of a model."""
+    """Returns an `export` that writes a plain copy of a model.
+
+    Example:
+        >>> list(replacements(keras.Sequential()))
+        ['export']
+    """
     if not isinstance(layer, keras.Model):
         return {}
     return {"export": lambda *args, **kwargs: plain_copy(layer).export(*args, **kwargs)}

@@ -6,6 +6,7 @@ but not in a loss.
 """
 
 import functools
+from typing import Any
 
 import keras
 
@@ -16,16 +17,21 @@ from fstcn_keras.backbones.backbone import (
     Backbone,
 )
 from fstcn_keras.layers import FeatureScale
+from fstcn_keras.tensors import Regularizer, Tensor
 
-_IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-_CAFFE = {"mean": CAFFE_MEAN, "std": (1.0, 1.0, 1.0), "channel_order": "bgr"}
-_UNIT = {"mean": (127.5,) * 3, "std": (127.5,) * 3}  # -1 to 1
+_IMAGENET: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+_CAFFE: dict[str, Any] = {"mean": CAFFE_MEAN, "std": (1.0, 1.0, 1.0), "channel_order": "bgr"}
+_UNIT: dict[str, Any] = {"mean": (127.5,) * 3, "std": (127.5,) * 3}  # -1 to 1
 
 
-def application(name: str, end: str, *, preprocessed: bool = False, **pixels) -> Backbone:
+def application(name: str, end: str, *, preprocessed: bool = False, **pixels: Any) -> Backbone:
     """Returns a backbone from `keras.applications`.
 
     `FeatureScale` follows it, see `fstcn_keras.model.scale_features`.
+
+    Example:
+        >>> application("VGG16", "block5_pool", **_CAFFE).channel_order
+        'bgr'
 
     Args:
         name: of the function there.
@@ -36,7 +42,7 @@ def application(name: str, end: str, *, preprocessed: bool = False, **pixels) ->
     network = getattr(keras.applications, name)
     options = {"include_preprocessing": False} if preprocessed else {}
 
-    def build(x, width: float, regularizer):
+    def build(x: Tensor, width: float, regularizer: Regularizer) -> Tensor:
         whole = network(include_top=False, weights=None, input_tensor=x, **options)
         (maps,) = (layer.input for layer in whole.layers if layer.name == end)
         return FeatureScale(name="feature_scale")(maps)

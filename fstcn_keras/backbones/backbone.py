@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import keras
 
 from fstcn_keras.layers import PixelNormalization
+from fstcn_keras.tensors import Regularizer, Tensor
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # red, green, blue, 0 to 255
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -14,7 +15,7 @@ CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A network that maps frames to feature maps, without weights.
+    """Describes a network that maps frames to feature maps, without weights.
 
     Example:
         >>> from fstcn_keras.backbones import get_backbone
@@ -31,7 +32,7 @@ class Backbone:
             publishes, whose layers have the same names; `None` if it publishes none.
     """
 
-    build: Callable
+    build: Callable[[Tensor, float, Regularizer], Tensor]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     channel_order: str = "rgb"
@@ -72,7 +73,21 @@ def convolution_relu(
     padding: str = "same",
     initializer: str | keras.Initializer = "he_normal",
 ) -> keras.layers.Conv2D:
-    """Returns Conv(filters, size, strides) with a ReLU, as He et al. 2015 start it by default."""
+    """Returns Conv(filters, size, strides) with a ReLU, as He et al. 2015 start it by default.
+
+    Example:
+        >>> convolution_relu(8, 3, "conv", regularizer=None).padding
+        'same'
+
+    Args:
+        filters: number of feature maps.
+        size: side of the kernel, pixels.
+        name: of the layer.
+        regularizer: of the kernel, or `None`.
+        strides: step of the convolution, pixels.
+        padding: `"same"` or `"valid"`.
+        initializer: of the kernel.
+    """
     return keras.layers.Conv2D(
         filters,
         size,

@@ -6,20 +6,33 @@ from keras import layers
 
 from fstcn_keras.backbones.backbone import CAFFE_MEAN, Backbone, convolution_relu
 from fstcn_keras.layers import CeilMaxPooling2D
+from fstcn_keras.tensors import Regularizer, Tensor
 
 FEATURE_SCALE = 0.1  # its features have a root mean square near 10; what follows expects one near 1
 
 
-def squeezenet(x, width: float, regularizer):
-    """Builds it without its top: 512 channels, 204 -> 101-50-25-12 (Iandola et al. 2016).
+def squeezenet(x: Tensor, width: float, regularizer: Regularizer) -> Tensor:
+    """Builds SqueezeNet 1.1 without its top, 204 -> 101-50-25-12 (Iandola et al. 2016).
 
     Its widths are those of its ImageNet weights, so `width` does not touch them. Pooling is in
     ceil mode, as in the Caffe network that the weights come from. Layer names are those of the
     public Keras weights.
+
+    Example:
+        >>> squeezenet(layers.Input((204, 204, 3)), 1.0, None).shape
+        (None, 12, 12, 512)
+
+    Args:
+        x: normalised pixels, `(batch, h, w, 3)`.
+        width: not used.
+        regularizer: of the kernels, or `None`.
+
+    Returns:
+        Feature maps, `(batch, h', w', 512)`.
     """
     convolution = functools.partial(convolution_relu, regularizer=regularizer)
 
-    def fire(x, squeeze: int, expand: int, name: str):
+    def fire(x: Tensor, squeeze: int, expand: int, name: str) -> Tensor:
         x = convolution(squeeze, 1, f"{name}_squeeze1x1")(x)
         return layers.Concatenate(name=f"{name}_concat")(
             [convolution(expand, size, f"{name}_expand{size}x{size}")(x) for size in (1, 3)]

@@ -10,16 +10,22 @@ import shutil
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fstcn_keras.files import atomic_write
 from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run
-from fstcn_keras.views.plan import VIEWS
+from fstcn_keras.views.plan import SCORING_MODES
+
+if TYPE_CHECKING:
+    import keras
+
+    from fstcn_keras.classifier import ActionClassifier
 
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}  # of the formats that are one file
 
 
-def main(argv: list[str] | None = None):
+def main(argv: list[str] | None = None) -> None:
     """Writes what the command line asks for; exit code 2 if the input is at fault."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -35,20 +41,20 @@ def main(argv: list[str] | None = None):
         "--out", type=Path, help="folder to write to (default: the run's, for a SavedModel its own)"
     )
     parser.add_argument(
-        "--views", choices=VIEWS, default="exact", help="how a SavedModel makes its views"
+        "--views", choices=SCORING_MODES, default="exact", help="how a SavedModel makes its views"
     )
     options = parser.parse_args(argv)
     set_up_process()
     try:
         run = chosen_run(options.run)
-        print(export(run, options.format, out=options.out, views=options.views))
+        print(export(run, options.format, out=options.out, mode=options.views))
     except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
 
 
 def export(
-    run: Path, format: str = "saved_model", *, out: Path | None = None, views: str | None = None
+    run: Path, format: str = "saved_model", *, out: Path | None = None, mode: str | None = None
 ) -> Path:
     """Exports the trained network of a run.
 
@@ -57,24 +63,24 @@ def export(
         format: `"saved_model"`: a SavedModel, see `fstcn_keras.export.saved_model`; `"onnx"` or
             `"litert"`: the network alone, from uint8 `clip` and `clip_diff` to `probabilities`.
         out: folder to write to; by default that of the run, or its `saved_model`.
-        views: as for `ActionClassifier.load`; for a SavedModel alone.
+        mode: as for `ActionClassifier.load`; for a SavedModel alone.
 
     Returns:
         The folder or file written.
 
     Raises:
         OSError: if the run holds no trained network or the target cannot be written.
-        ValueError: if the views are not what the format has.
+        ValueError: if the format has no such scoring mode.
         ImportError: if the format needs a package that is not installed.
         RuntimeError: if Keras does not run on TensorFlow, which a SavedModel needs.
     """
     from fstcn_keras import ActionClassifier  # not before the command line is known to be sound
 
-    if format in SUFFIXES and views not in (None, "exact"):
+    if format in SUFFIXES and mode not in (None, "exact"):
         raise ValueError(
-            f"`views` are made by a SavedModel; {format} is the network alone. Received: {views!r}"
+            f"`mode` is for a SavedModel; {format} is the network alone. Received: {mode!r}"
         )
-    classifier = ActionClassifier.load(run, views=views)
+    classifier = ActionClassifier.load(run, mode=mode)
     name = run.resolve().name
     if format == "saved_model":
         return write_version(classifier, (out or run / "saved_model") / name)
@@ -85,7 +91,7 @@ def export(
     return file
 
 
-def _export_network(model, file: Path, format: str):
+def _export_network(model: "keras.Model", file: Path, format: str) -> None:
     import keras
 
     from fstcn_keras.acceleration.plain_export import plain_copy
@@ -103,7 +109,7 @@ def _export_network(model, file: Path, format: str):
         named.export(file, format=format, input_signature=signature, verbose=False)
 
 
-def write_version(classifier, folder: Path) -> Path:
+def write_version(classifier: "ActionClassifier", folder: Path) -> Path:
     """Writes the classifier's SavedModel into the folder, under the next free version number.
 
     Returns:

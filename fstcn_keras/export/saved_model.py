@@ -1,4 +1,25 @@
-"""A trained network as a TensorFlow SavedModel that classifies whole videos by itself."""
+"""A trained network as a TensorFlow SavedModel that classifies whole videos by itself.
+
+With N classes, M clips of C = 18 crops, and `l_t` frames of `s` pixels in a clip pair, its
+signatures and their named inputs and outputs are
+
+- `serving_default`: `clip`, `clip_diff`, uint8 `(batch, l_t, s, s, 3)`: clip pairs as
+  `ViewPlan.cut` makes them. Output `probabilities`, float32 `(batch, N)`.
+- `classify_video`: `frames`, uint8 `(T, H, W, 3)`, RGB, T, H and W at least 1. Outputs
+  `probabilities`, float32 `(N)`: the SCI-fused scores in the order of the network's classes,
+  which are maxima over clips and need not add up to 1; `classes`, string `(N)`: all class
+  names, best first; `scores`, float32 `(N)`: theirs; `sci`, float32 `(M, C)`: the sparsity
+  concentration index of each view.
+- `classify_jpegs`: `frames`, string `(T)`: JPEG, PNG, GIF (its first image) or BMP files,
+  all of one size. The same outputs.
+- `embed`: `frames` as for `classify_video`. Outputs `spatial_features`, `temporal_features`
+  and `spatio_temporal_features`, those of them that the network has, float32 `(F)` each:
+  means over the M x C views.
+
+An image is resized, cut and convolved at a time, and distinct ones once, as `ViewScorer` does
+it, so that memory grows with the frames given alone. Inputs that break the rules above raise
+`InvalidArgumentError`.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +34,7 @@ from fstcn_keras.model import FSTCN
 from fstcn_keras.parts import FEATURES
 from fstcn_keras.runs import saved_model_version
 from fstcn_keras.video import MAX_SIDE
+from fstcn_keras.views.arrays import Array
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.resizing import resize, short_side_weights
 from fstcn_keras.views.scoring import PROBABILITIES, ImageEncoder, ViewScorer
@@ -20,8 +42,11 @@ from fstcn_keras.views.scoring import PROBABILITIES, ImageEncoder, ViewScorer
 DESCRIPTION = "assets.extra"  # folder of a SavedModel that TensorFlow leaves to its users
 _BASE = 2**31  # above every frame number
 
+Loader = Callable[[tf.Tensor], tf.Tensor]  # from a frame's number to (h, w, 3) uint8, resized
+Outputs = dict[str, tf.Tensor]  # of a signature, by name
 
-def write_saved_model(classifier: ActionClassifier, folder: Path):
+
+def write_saved_model(classifier: ActionClassifier, folder: Path) -> None:
     """Writes the SavedModel of a classifier, its class names and view plan in `assets.extra`.
 
     Raises:
@@ -32,7 +57,7 @@ def write_saved_model(classifier: ActionClassifier, folder: Path):
 
 
 def load_saved_model(folder: Path) -> ActionClassifier:
-    """The classifier of a SavedModel, its network being the signature `serving_default`.
+    """Loads the classifier of a SavedModel; its network is the signature `serving_default`.
 
     Args:
         folder: that of a version, or the one that holds the versions: the newest is taken.
@@ -54,27 +79,9 @@ def load_saved_model(folder: Path) -> ActionClassifier:
 
 
 def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArchive:
-    """The SavedModel of a classifier, ready for `write_out`.
+    """Makes the SavedModel of a classifier, ready for `write_out`.
 
-    With N classes, M clips of C = 18 crops, and `l_t` frames of `s` pixels in a clip pair, its
-    signatures and their named inputs and outputs are
-
-    - `serving_default`: `clip`, `clip_diff`, uint8 `(batch, l_t, s, s, 3)`: clip pairs as
-      `ViewPlan.cut` makes them. Output `probabilities`, float32 `(batch, N)`.
-    - `classify_video`: `frames`, uint8 `(T, H, W, 3)`, RGB, T, H and W at least 1. Outputs
-      `probabilities`, float32 `(N)`: the SCI-fused scores in the order of the network's classes,
-      which are maxima over clips and need not add up to 1; `classes`, string `(N)`: all class
-      names, best first; `scores`, float32 `(N)`: theirs; `sci`, float32 `(M, C)`: the sparsity
-      concentration index of each view.
-    - `classify_jpegs`: `frames`, string `(T)`: JPEG, PNG, GIF (its first image) or BMP files,
-      all of one size. The same outputs.
-    - `embed`: `frames` as for `classify_video`. Outputs `spatial_features`, `temporal_features`
-      and `spatio_temporal_features`, those of them that the network has, float32 `(F)` each:
-      means over the M x C views.
-
-    An image is resized, cut and convolved at a time, and distinct ones once, as `ViewScorer` does
-    it, so that memory grows with the frames given alone. Inputs that break the rules above raise
-    `InvalidArgumentError`.
+    Its signatures are those at the head of this module.
 
     Raises:
         RuntimeError: if Keras does not run on TensorFlow.
@@ -93,21 +100,21 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
     pair = [tf.TensorSpec(shape, tf.uint8, name=name) for name in ("clip", "clip_diff")]
     scorer = ViewScorer(network, plan)
 
-    def serving_default(clip, clip_diff):
+    def serving_default(clip: tf.Tensor, clip_diff: tf.Tensor) -> Outputs:
         views = {"clip": clip, "clip_diff": clip_diff}
         return {"probabilities": network(views, training=False)}
 
-    def classify(load, num_frames):
+    def classify(load: Loader, num_frames: tf.Tensor) -> Outputs:
         views = score_views(scorer, plan, load, num_frames)[PROBABILITIES]
         return ranked(views, classifier.classes)
 
-    def classify_video(frames):
+    def classify_video(frames: tf.Tensor) -> Outputs:
         return classify(*frame_loader(frames, plan.short_side))
 
-    def classify_jpegs(frames):
+    def classify_jpegs(frames: tf.Tensor) -> Outputs:
         return classify(*jpeg_loader(frames, plan.short_side))
 
-    def embed(frames):
+    def embed(frames: tf.Tensor) -> Outputs:
         views = score_views(scorer, plan, *frame_loader(frames, plan.short_side))
         return {
             name: tf.reduce_mean(x, axis=(0, 1)) for name, x in views.items() if name in FEATURES
@@ -127,11 +134,21 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
     return archive
 
 
-Loader = Callable[[tf.Tensor], tf.Tensor]  # from a frame's number to (h, w, 3) uint8, resized
-
-
 def frame_loader(frames: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
-    """What gives a frame of a uint8 `(T, H, W, 3)` tensor resized, and their number."""
+    """Makes a loader of frames that are pixels.
+
+    Example:
+        >>> load, num_frames = frame_loader(tf.zeros((4, 48, 64, 3), tf.uint8), 24)
+        >>> tuple(load(0).shape), int(num_frames)
+        ((24, 32, 3), 4)
+
+    Args:
+        frames: uint8 `(T, H, W, 3)`.
+        short_side: short side of the loaded frames, pixels.
+
+    Returns:
+        The loader, and T, scalar int32.
+    """
     shape = tf.shape(frames)
     shape = _checked(shape, tf.reduce_min(shape) > 0, "frames must be (T, H, W, 3), none of them 0")
     weights = _checked_weights(shape[1], shape[2], short_side)
@@ -139,17 +156,31 @@ def frame_loader(frames: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]
 
 
 def jpeg_loader(files: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
-    """What gives a frame of a string `(T)` tensor of image files decoded and resized."""
+    """Makes a loader of frames that are image files.
+
+    Example:
+        >>> file = tf.io.encode_jpeg(tf.zeros((48, 64, 3), tf.uint8))
+        >>> load, num_frames = jpeg_loader(tf.stack([file, file]), 24)
+        >>> tuple(load(1).shape), int(num_frames)
+        ((24, 32, 3), 2)
+
+    Args:
+        files: string `(T)`, image files of one size.
+        short_side: as for `frame_loader`.
+
+    Returns:
+        The loader, which decodes one file at a time, and T, scalar int32.
+    """
     files = _checked(files, tf.size(files) > 0, "frames must hold at least one image file")
 
-    def decode(number):
+    def decode(number: tf.Tensor) -> tf.Tensor:
         image = tf.io.decode_image(files[number], channels=3, expand_animations=False)
         return tf.ensure_shape(image, (None, None, 3))
 
     first = tf.shape(decode(0))
     weights = _checked_weights(first[0], first[1], short_side)
 
-    def load(number):
+    def load(number: tf.Tensor) -> tf.Tensor:
         image = decode(number)
         same = tf.reduce_all(tf.shape(image) == first)
         return resize(_checked(image, same, "frames must be of one size"), *weights)
@@ -158,12 +189,12 @@ def jpeg_loader(files: tf.Tensor, short_side: int) -> tuple[Loader, tf.Tensor]:
 
 
 def _checked(x: tf.Tensor, fine: tf.Tensor, message: str) -> tf.Tensor:
-    """The tensor; what is computed from it waits for the check."""
+    """Returns the tensor; what is computed from it waits for the check."""
     with tf.control_dependencies([tf.debugging.Assert(fine, [message])]):
         return tf.identity(x)
 
 
-def _checked_weights(height: tf.Tensor, width: tf.Tensor, short_side: int):
+def _checked_weights(height: tf.Tensor, width: tf.Tensor, short_side: int) -> tuple[Array, Array]:
     ratio = tf.maximum(height, width) / tf.minimum(height, width)
     height = _checked(
         height,
@@ -176,7 +207,15 @@ def _checked_weights(height: tf.Tensor, width: tf.Tensor, short_side: int):
 def score_views(
     scorer: ViewScorer, plan: ViewPlan, load: Loader, num_frames: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    """What `ViewScorer.score` gives for the clips of a video, in a graph.
+    """Scores the clips of a video as `ViewScorer.score` does, in a graph.
+
+    Example:
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> plan = ViewPlan.from_config(model.config, num_clips=1)
+        >>> load, num_frames = frame_loader(tf.zeros((40, 64, 64, 3), tf.uint8), 64)
+        >>> views = score_views(ViewScorer(model, plan), plan, load, num_frames)
+        >>> tuple(views[PROBABILITIES].shape)
+        (1, 18, 2)
 
     Args:
         scorer: with a dictionary of outputs.
@@ -187,15 +226,15 @@ def score_views(
     Returns:
         float32 `(M, C, ...)` each.
     """
-    starts, clip_of = tf.unique(plan.start_frames(num_frames))
+    starts, start_numbers = tf.unique(plan.start_frames(num_frames))
     pairs = plan.pairs_from(starts, num_frames)  # (starts, 2, l_t)
     maps = [encoder_maps(encoder, plan, load, pairs) for encoder in scorer.encoders]
 
-    def score(clip):
+    def score(clip: tf.Tensor) -> Outputs:
         inputs = {}
         for encoder, (image_maps, image_numbers) in zip(scorer.encoders, maps, strict=True):
-            of_clip = tf.gather(image_maps, image_numbers[clip])  # (images, C, h, w, f)
-            swapped = tf.transpose(of_clip, (1, 0, 2, 3, 4))
+            clip_maps = tf.gather(image_maps, image_numbers[clip])  # (images, C, h, w, f)
+            swapped = tf.transpose(clip_maps, (1, 0, 2, 3, 4))
             inputs[encoder.head_input] = swapped if encoder.sees_differences else swapped[:, 0]
         return scorer.head(inputs, training=False)
 
@@ -205,13 +244,22 @@ def score_views(
     }
     clip_numbers = tf.range(tf.size(starts))
     scores = tf.map_fn(score, clip_numbers, fn_output_signature=outputs, parallel_iterations=1)
-    return {name: tf.gather(x, clip_of) for name, x in scores.items()}
+    return {name: tf.gather(x, start_numbers) for name, x in scores.items()}
 
 
 def encoder_maps(
     encoder: ImageEncoder, plan: ViewPlan, load: Loader, pairs: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Encodes the distinct images that an encoder takes of some clips.
+
+    Example:
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> plan = ViewPlan.from_config(model.config, num_clips=1)
+        >>> load, num_frames = frame_loader(tf.zeros((40, 64, 64, 3), tf.uint8), 64)
+        >>> encoder = ViewScorer(model, plan).encoders[0]  # of the middle frame of each clip
+        >>> maps, image_numbers = encoder_maps(encoder, plan, load, plan.pair_indices(num_frames))
+        >>> tuple(maps.shape), tuple(image_numbers.shape)
+        ((1, 18, 3, 3, 64), (1, 1))
 
     Args:
         encoder: the encoder.
@@ -230,12 +278,12 @@ def encoder_maps(
     numbers = tf.cast(first, tf.int64) * _BASE + tf.cast(later, tf.int64)  # two in one
     distinct, image_numbers = tf.unique(tf.reshape(numbers, (-1,)))
 
-    def encode(number):
+    def encode(number: tf.Tensor) -> tf.Tensor:
         image = load(tf.cast(number // _BASE, tf.int32))
         if encoder.sees_differences:
             other = load(tf.cast(number % _BASE, tf.int32))
             image = clips.absolute_difference(image, other)
-        if plan.views == "exact":
+        if plan.mode == "exact":
             return encoder.network(clips.crops(image, plan.crop_size), training=False)
         mirrored = tf.reverse(image, axis=[1])
         whole = encoder.network(tf.stack([image, mirrored]), training=False)
@@ -251,8 +299,13 @@ def encoder_maps(
 def ranked(probabilities: tf.Tensor, classes: tuple[str, ...]) -> dict[str, tf.Tensor]:
     """Fuses the probabilities of all views, float32 `(M, C, N)`, and ranks the classes.
 
+    Example:
+        >>> views = tf.constant([[[0.25, 0.75], [0.0, 1.0]]])  # one clip of two crops
+        >>> ranked(views, ("jump", "run"))["classes"].numpy().tolist()
+        [b'run', b'jump']
+
     Returns:
-        The outputs of `classify_video`, see `saved_model_archive`.
+        The outputs of `classify_video`, see the head of this module.
     """
     fused = fusion.fuse(probabilities)
     order = tf.argsort(fused, direction="DESCENDING", stable=True)

@@ -1,8 +1,12 @@
 """Local response normalisation across feature channels."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
+
+from fstcn_keras.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
@@ -16,6 +20,11 @@ class LocalResponseNormalization(keras.layers.Layer):
     Channels outside the range count as zero. The sum over channels is one product with a banded
     matrix. Squares of activations overflow float16: under that policy the sum runs in float32, as
     the power does under every one, float64 too.
+
+    Example:
+        >>> outputs = LocalResponseNormalization()(ops.ones((1, 5)))
+        >>> round(float(outputs[0, 2]), 3)  # 2.0005^-0.75
+        0.594
 
     Args:
         depth: number of neighbouring channels `n` in the sum; odd.
@@ -43,8 +52,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         bias: float = 2.0,
         alpha: float = 5e-4,
         beta: float = 0.75,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if depth < 1 or depth % 2 == 0:
             raise ValueError(f"`depth` must be odd and positive. Received: depth={depth}")
@@ -55,7 +64,9 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.alpha = alpha
         self.beta = beta
 
-    def call(self, x, training=None):  # a faster form asks whether gradients will follow
+    # a faster form of `call` asks whether gradients will follow
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        """Returns the normalised maps, `(..., f)`."""
         channels = np.arange(x.shape[-1])
         band = np.abs(channels[:, None] - channels[None, :]) <= self.depth // 2
         squares = ops.square(ops.cast(x, "float32") if self.compute_dtype == "float16" else x)
@@ -63,10 +74,12 @@ class LocalResponseNormalization(keras.layers.Layer):
         scale = self.bias + ops.cast(ops.matmul(squares, band), "float32")
         return x * ops.cast(inverse_power(ops.rsqrt(scale), self.beta), x.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Returns the shape of the outputs."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "depth": self.depth,
@@ -76,11 +89,15 @@ class LocalResponseNormalization(keras.layers.Layer):
         }
 
 
-def inverse_power(root, beta: float):
+def inverse_power(root: Tensor, beta: float) -> Tensor:
     """Returns `s^-beta` from `root = s^(-1/2)`.
 
     For the usual exponent it takes one more square root; the gradient of a general power would be
     three times slower.
+
+    Example:
+        >>> round(float(inverse_power(ops.array(0.25), 0.75)), 3)  # 16^-0.75
+        0.125
     """
     if beta == 0.75:
         return root * ops.sqrt(root)

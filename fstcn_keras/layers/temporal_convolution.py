@@ -1,17 +1,24 @@
 """The temporal convolutional layer (TCL)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
+from fstcn_keras.tensors import Initializer, Regularizer, Shape, Tensor
+
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class TemporalConvolution(keras.layers.Layer):
-    """Parallel 2-D convolutions over (time, feature channel), concatenated.
+    """Convolves over (time, feature channel) in parallel branches and concatenates their maps.
 
     Each branch is Conv2D(filters, k x k, "same") -> ReLU -> Dropout. Large kernels see slow
     motion, small ones fast motion. No pooling follows: it would blur the temporal cues.
+
+    Example:
+        >>> TemporalConvolution(32).compute_output_shape((1, 5, 128, 16))
+        (1, 5, 128, 64)
 
     Args:
         filters: number of maps of each branch.
@@ -41,11 +48,11 @@ class TemporalConvolution(keras.layers.Layer):
         *,
         kernel_sizes: Sequence[int] = (3, 5),
         dropout: float = 0.5,
-        kernel_initializer="he_normal",
-        kernel_regularizer=None,
+        kernel_initializer: Initializer = "he_normal",
+        kernel_regularizer: Regularizer = None,
         seed: int | None = None,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if filters < 1:
             raise ValueError(f"`filters` must be positive. Received: filters={filters}")
@@ -82,21 +89,25 @@ class TemporalConvolution(keras.layers.Layer):
             for branch in range(len(self.kernel_sizes))
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
+        """Makes the kernels of the branches."""
         for convolution in self.convolutions:
             convolution.build(input_shape)
 
-    def call(self, x, training=None):
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        """Returns the maps of all branches, `(batch, l_t, f, maps)`."""
         branches = [
             drop(convolution(x), training=training)
             for convolution, drop in zip(self.convolutions, self.dropouts, strict=True)
         ]
         return ops.concatenate(branches, axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Returns the shape of the outputs."""
         return (*input_shape[:-1], self.filters * len(self.kernel_sizes))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -1,8 +1,12 @@
 """The transformation and permutation (T-P) operator."""
 
+from typing import Any
+
 import keras
 from keras import ops
 from keras.initializers import RandomNormal
+
+from fstcn_keras.tensors import Initializer, Regularizer, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
@@ -19,6 +23,10 @@ class TPOperator(keras.layers.Layer):
 
     `P` has shape `(f, filters)`, no bias, and by default starts from N(0, 1/f), which keeps the
     variance.
+
+    Example:
+        >>> tuple(TPOperator(64)(ops.ones((1, 5, 4, 4, 128))).shape)
+        (1, 5, 64, 16)
 
     Args:
         filters: number of feature channels after the permutation, the paper's `f'`.
@@ -39,7 +47,14 @@ class TPOperator(keras.layers.Layer):
         project's choice, the paper gives none.
     """
 
-    def __init__(self, filters: int, *, kernel_initializer=None, kernel_regularizer=None, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        *,
+        kernel_initializer: Initializer = None,
+        kernel_regularizer: Regularizer = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if filters < 1:
             raise ValueError(f"`filters` must be positive. Received: filters={filters}")
@@ -48,7 +63,8 @@ class TPOperator(keras.layers.Layer):
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.input_spec = keras.layers.InputSpec(ndim=5)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
+        """Makes the matrix `P`."""
         features = input_shape[-1]
         self.P = self.add_weight(
             name="P",
@@ -57,17 +73,20 @@ class TPOperator(keras.layers.Layer):
             regularizer=self.kernel_regularizer,
         )
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
+        """Returns the rearranged and permuted maps, `(batch, l_t, filters, h * w)`."""
         _, l_t, h, w, f = x.shape
         x = ops.reshape(x, (-1, l_t, h * w, f))
         x = ops.matmul(x, self.P)  # (batch, l_t, h*w, filters)
         return ops.transpose(x, (0, 1, 3, 2))  # (batch, l_t, filters, h*w)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Returns the shape of the outputs."""
         batch, l_t, h, w, _ = input_shape
         return (batch, l_t, self.filters, h * w)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -22,7 +22,13 @@ _SIXTEEN_BITS = ("I;16", "I")  # Pillow's modes of grey PNGs of such depth
 
 @dataclass(frozen=True)
 class DecodedFrames:
-    """The frames of a video that its views need, given out as `VideoReader` gives those of a file.
+    """Gives out the frames of a video that its views need, as `VideoReader` gives a file's.
+
+    Example:
+        >>> images = (np.zeros((24, 32, 3), np.uint8),) * 2
+        >>> frames = DecodedFrames(num_frames=40, numbers=(0, 9), images=images, incomplete="")
+        >>> frames.count(), len(list(frames.select([9])))
+        (40, 1)
 
     Attributes:
         num_frames: frames of the whole video.
@@ -39,7 +45,7 @@ class DecodedFrames:
     fps: float = 0.0
 
     def count(self) -> int:
-        """Number of frames of the video."""
+        """Returns the number of frames of the video."""
         return self.num_frames
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
@@ -54,7 +60,12 @@ class DecodedFrames:
 
 @dataclass(frozen=True)
 class DecodedRequest:
-    """The videos of a request, and the `id` that its answer repeats."""
+    """Holds the videos of a request, and the `id` that its answer repeats.
+
+    Example:
+        >>> DecodedRequest(videos=(), id="42").id
+        '42'
+    """
 
     videos: tuple[DecodedFrames, ...]
     id: str
@@ -62,6 +73,15 @@ class DecodedRequest:
 
 def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedRequest:
     """Reads a request and decodes the frames of its videos that their views need.
+
+    Example:
+        >>> from fstcn_keras.config import FSTCNConfig
+        >>> from fstcn_keras.serving.requests import Tensor
+        >>> plan = ViewPlan.from_config(FSTCNConfig(crop_size=16, short_side=24))
+        >>> request = Tensor("frames", "UINT8", [1, 48, 64, 3], bytes(48 * 64 * 3))
+        >>> (video,) = decode_request(request, plan, Limits()).videos
+        >>> video.num_frames, video.images[0].shape
+        (1, (24, 32, 3))
 
     Raises:
         BadRequest: if it cannot be read, or holds no video.
@@ -94,10 +114,17 @@ def _reader(video: Video, limits: Limits) -> FrameReader:
 
 
 class ImageFrames:
-    """Frames from JPEG or PNG files, given out as `VideoReader` gives those of a file.
+    """Gives out frames from JPEG or PNG files as `VideoReader` gives those of a file.
 
     JPEGs are turned upright as their EXIF data asks for. Grey becomes RGB, an alpha channel is
     dropped, and of 16 bits the upper eight are kept.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (64, 48)).save(file, "PNG")
+        >>> frames = ImageFrames(EncodedFrames((file.getvalue(),)), Limits())
+        >>> [frame.shape for frame in frames.select([0])]
+        [(48, 64, 3)]
 
     Args:
         frames: the files; all of one size once upright.
@@ -112,7 +139,7 @@ class ImageFrames:
         TooLarge: beyond the limits.
     """
 
-    def __init__(self, frames: EncodedFrames, limits: Limits):
+    def __init__(self, frames: EncodedFrames, limits: Limits) -> None:
         if len(frames.images) > limits.frames:
             raise TooLarge(f"{len(frames.images)} frames; at most {limits.frames} are taken")
         self.fps, self.incomplete = 0.0, ""
@@ -132,7 +159,7 @@ class ImageFrames:
                 )
 
     def count(self) -> int:
-        """Number of frames."""
+        """Returns the number of frames."""
         return len(self._files)
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:

@@ -3,10 +3,17 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from google.protobuf.message import DecodeError
-from grpc import StatusCode, aio, stream_unary_rpc_method_handler
+from grpc import (
+    HandlerCallDetails,
+    RpcMethodHandler,
+    StatusCode,
+    aio,
+    stream_unary_rpc_method_handler,
+)
 from kserve.errors import ModelNotFound, ModelNotReady
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
@@ -29,7 +36,7 @@ _STATUS = {  # of each error, and what is said instead of its own text
 
 
 def grpc_server(plane: ClassifierDataPlane, workers: Workers) -> aio.Server:
-    """The service, without a port yet; messages may be as long as bodies of HTTP requests."""
+    """Makes the service, without a port yet; messages may be as long as bodies over HTTP."""
     limits = workers.limits
     options = [("grpc.max_receive_message_length", limits.request_bytes), ("grpc.so_reuseport", 0)]
     server = aio.server(
@@ -42,7 +49,7 @@ def grpc_server(plane: ClassifierDataPlane, workers: Workers) -> aio.Server:
 
 
 def _concurrent_rpcs(limits: Limits) -> int:
-    """More than the requests in work, so that health can be asked for meanwhile.
+    """Returns more than the requests in work, so that health can be asked for meanwhile.
 
     Inference calls whose message has not come are among the requests in work.
     """
@@ -50,13 +57,15 @@ def _concurrent_rpcs(limits: Limits) -> int:
 
 
 class _Servicer(InferenceServicer):
-    """KServe's, but tensors go to the decoding processes unread."""
+    """Answers as KServe's does, but tensors go to the decoding processes unread."""
 
-    def __init__(self, plane: ClassifierDataPlane):
+    def __init__(self, plane: ClassifierDataPlane) -> None:
         super().__init__(plane, FixedRepository(plane.model_registry))
         self._plane = plane
 
-    async def ModelInfer(self, request: ModelInferRequest, context) -> ModelInferResponse:
+    async def ModelInfer(
+        self, request: ModelInferRequest, context: aio.ServicerContext
+    ) -> ModelInferResponse:
         response = await self._plane.infer_v2(request.model_name, _tensor(request))
         answer = response.to_grpc()
         answer.id = request.id
@@ -84,10 +93,14 @@ class _Calls(aio.ServerInterceptor):
     sent.
     """
 
-    def __init__(self, workers: Workers):
+    def __init__(self, workers: Workers) -> None:
         self._workers = workers
 
-    async def intercept_service(self, continuation, handler_call_details):
+    async def intercept_service(
+        self,
+        continuation: Callable[[HandlerCallDetails], Awaitable[RpcMethodHandler]],
+        handler_call_details: HandlerCallDetails,
+    ) -> RpcMethodHandler | None:
         handler = await continuation(handler_call_details)
         if handler is None:  # no such method
             return None
@@ -95,7 +108,7 @@ class _Calls(aio.ServerInterceptor):
         is_inference = handler_call_details.method.endswith("/ModelInfer")
         place = self._workers.admitted if is_inference else contextlib.nullcontext
 
-        async def answer(_, context):
+        async def answer(_: Any, context: aio.ServicerContext) -> Any:
             try:
                 with place():
                     request = await self._request(handler.request_deserializer, context)
@@ -110,7 +123,7 @@ class _Calls(aio.ServerInterceptor):
             answer, response_serializer=handler.response_serializer
         )
 
-    async def _request(self, deserialize: Callable, context):
+    async def _request(self, deserialize: Callable, context: aio.ServicerContext) -> Any:
         async with asyncio.timeout(self._workers.limits.seconds):
             message = await context.read()
         if message is aio.EOF:

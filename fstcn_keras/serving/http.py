@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 
 import uvicorn
@@ -15,6 +15,7 @@ from kserve.protocol.rest.v1_endpoints import register_v1_endpoints
 from kserve.protocol.rest.v2_endpoints import register_v2_endpoints
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
 from fstcn_keras.serving.limits import BadRequest, Overloaded, TooLarge
@@ -28,7 +29,7 @@ _CONTENT_POLICY += "connect-src 'self'; media-src blob:; img-src data:"
 
 
 def build_app(name: str, plane: ClassifierDataPlane, workers: Workers) -> FastAPI:
-    """The application with all its routes, for the model of this name.
+    """Builds the application with all its routes, for the model of this name.
 
     Every answer that is no success is JSON, `{"error": what was wrong}`: 400 for a bad request,
     404 for an unknown model, 408 for a body that does not come, 413 beyond the limits of size,
@@ -45,7 +46,7 @@ def build_app(name: str, plane: ClassifierDataPlane, workers: Workers) -> FastAP
 
     # these come before KServe's, which would parse JSON in this process
     @app.post("/v2/models/{model_name}/versions/{version}/infer")
-    async def infer_version():
+    async def infer_version() -> None:
         raise NotImplementedError
 
     @app.post("/v2/models/{model_name}/infer")
@@ -64,9 +65,9 @@ def build_app(name: str, plane: ClassifierDataPlane, workers: Workers) -> FastAP
     return app
 
 
-def _handle_errors(app: FastAPI, name: str):
+def _handle_errors(app: FastAPI, name: str) -> None:
     for kind, status in {BadRequest: 400, TooLarge: 413, Overloaded: 503}.items():
-        app.add_exception_handler(kind, _answer_with(status, str))
+        app.add_exception_handler(kind, _answer_with(status))
     for kind, (status, text) in {
         ModelNotFound: (404, f"unknown model: this server has {name}"),
         NotImplementedError: (404, "the model has one version and no explainer"),
@@ -74,16 +75,18 @@ def _handle_errors(app: FastAPI, name: str):
         ServerNotReady: (503, "the model is warming up"),
         Exception: (500, "internal error"),
     }.items():
-        app.add_exception_handler(kind, _answer_with(status, lambda _, text=text: text))
-    app.add_exception_handler(HTTPException, _answer_http)
+        app.add_exception_handler(kind, _answer_with(status, text))
+    # Starlette's type of handlers does not tell which error comes to which
+    app.add_exception_handler(HTTPException, _answer_http)  # type: ignore[arg-type]
 
 
-def http_server(app: FastAPI, *, drain_s: float) -> uvicorn.Server:
-    """What serves the application until its `should_exit`, and then answers what is in work."""
+def http_server(app: FastAPI, *, drain_s: int) -> uvicorn.Server:
+    """Makes a server that runs until its `should_exit`, and then answers the requests in work."""
 
     class Server(uvicorn.Server):
-        def capture_signals(self):  # they stop more than this server
-            return contextlib.nullcontext()
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:  # they stop more than this server
+            yield
 
     config = uvicorn.Config(
         app,
@@ -106,12 +109,12 @@ class Admission:
         workers: whose limits are observed.
     """
 
-    def __init__(self, app, *, workers: Workers):
+    def __init__(self, app: ASGIApp, *, workers: Workers) -> None:
         self._app = app
         self._workers = workers
 
-    async def __call__(self, scope, receive, send):
-        """One request, as ASGI has it."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, as ASGI has it."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
@@ -128,7 +131,7 @@ class Admission:
         except ClientDisconnect:
             pass
 
-    async def _read(self, headers: dict[bytes, bytes], receive) -> bytes:
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         limits = self._workers.limits
         too_large = TooLarge(f"the body is longer than {limits.request_bytes} bytes")
         if int(headers.get(b"content-length", b"0")) > limits.request_bytes:
@@ -147,19 +150,21 @@ class Admission:
         return bytes(body)
 
 
-def _replay(body: bytes, receive) -> Callable:
-    """A channel that gives the body once, then what the connection gives."""
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Returns a channel that gives the body once, then what the connection gives."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def replayed():
+    async def replayed() -> Message:
         return messages.pop() if messages else await receive()
 
     return replayed
 
 
-def _answer_with(status: int, text_of: Callable[[Exception], str]) -> Callable:
+def _answer_with(status: int, text: str | None = None) -> Callable:
+    """Returns a handler that answers with the text, or with that of the error."""
+
     async def handle(_: Request, error: Exception) -> JSONResponse:
-        return _error(status, text_of(error))
+        return _error(status, str(error) if text is None else text)
 
     return handle
 

@@ -1,7 +1,7 @@
 """The classifier as KServe knows models: V1, V2 and gRPC all come through here."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from kserve import InferOutput, InferResponse, Model, ModelRepository
@@ -31,12 +31,12 @@ class ClassifierModel(Model):
         workers: where decoding and scoring happen.
     """
 
-    def __init__(self, name: str, workers: Workers):
+    def __init__(self, name: str, workers: Workers) -> None:
         super().__init__(name)
         self.workers = workers
         self._classifier: ActionClassifier | None = None
 
-    async def get_ready(self, folder: Path):
+    async def get_ready(self, folder: Path) -> None:
         """Loads a run or SavedModel and scores one grey frame, so that every graph is traced.
 
         Raises:
@@ -47,11 +47,11 @@ class ClassifierModel(Model):
         await self._predict(_WARM_UP)
         self.ready = True
 
-    def start(self):
-        """Called by KServe when it hears of the model; `get_ready` does the work."""
+    def start(self) -> None:
+        """Does nothing when KServe hears of the model; `get_ready` does the work."""
 
-    def load(self):
-        """Called by KServe for a request that comes before the model is ready.
+    def load(self) -> None:
+        """Refuses a request that comes before the model is ready.
 
         Raises:
             ModelNotReady: always.
@@ -61,7 +61,7 @@ class ClassifierModel(Model):
     async def predict(
         self, payload: Request, headers: dict[str, str] | None = None
     ) -> dict | InferResponse:
-        """What the protocol of the request answers.
+        """Answers as the protocol of the request asks for.
 
         Raises:
             BadRequest: if the request cannot be understood or decoded.
@@ -75,11 +75,13 @@ class ClassifierModel(Model):
             response_id=request_id,
             model_name=self.name,
             infer_outputs=_v2_outputs(prediction, raw=isinstance(payload, Tensor)),
-            parameters=_of_video(prediction),
+            parameters=_frame_counts(prediction),
         )
 
     async def _predict(self, request: Request) -> tuple[list[Prediction], str]:
         classifier, workers = self._classifier, self.workers
+        if classifier is None:
+            raise ModelNotReady(self.name)
         decoded = await workers.decode(decode_request, request, classifier.plan, workers.limits)
         predictions = [
             await workers.score(classifier.predict_video, video) for video in decoded.videos
@@ -87,7 +89,7 @@ class ClassifierModel(Model):
         return predictions, decoded.id
 
     def get_input_types(self) -> list[dict]:
-        """The inputs that V2 metadata names; a request holds one of them."""
+        """Returns the inputs that V2 metadata names; a request holds one of them."""
         return [
             {"name": "frames", "datatype": "BYTES", "shape": [-1]},
             {"name": "frames", "datatype": "UINT8", "shape": [-1, -1, -1, 3]},
@@ -95,7 +97,7 @@ class ClassifierModel(Model):
         ]
 
     def get_output_types(self) -> list[dict]:
-        """The outputs that V2 metadata names.
+        """Returns the outputs that V2 metadata names.
 
         Raises:
             ModelNotReady: as long as the classes are not known.
@@ -111,28 +113,30 @@ class ClassifierModel(Model):
 
 
 class ClassifierDataPlane(DataPlane):
-    """KServe's way from a body to the model; bodies go to the decoding processes unread."""
+    """Leads from a body to the model; bodies go to the decoding processes unread."""
 
-    def __init__(self, model: ClassifierModel):
+    def __init__(self, model: ClassifierModel) -> None:
         repository = ModelRepository()
         repository.update(model)
         super().__init__(model_registry=repository)
         self._model = model
 
     async def ready(self) -> bool:
-        """True after the warm-up."""
+        """Returns true after the warm-up."""
         return self._model.ready
 
-    def decode(self, body: bytes, headers: dict[str, str], **_) -> tuple[V1Request, dict]:
-        """A body by V1; those by V2 do not come here."""
+    def decode(self, body: bytes, headers: dict[str, str], **_: Any) -> tuple[V1Request, dict]:
+        """Returns a body by V1; those by V2 do not come here."""
         return V1Request(body, headers.get("content-type", "")), {}
 
-    def encode(self, model_name: str, response, headers: dict[str, str], req_attributes: dict):
-        """As KServe's, but no answer is a CloudEvent, whatever the headers."""
+    def encode(
+        self, model_name: str, response: Any, headers: dict[str, str], req_attributes: dict
+    ) -> tuple[Any, dict[str, str]]:
+        """Encodes as KServe does, but no answer is a CloudEvent, whatever the headers."""
         return super().encode(model_name, response, {}, req_attributes)
 
     async def infer_v2(self, model_name: str, request: V2Request | Tensor) -> InferResponse:
-        """The answer to a request by V2.
+        """Answers a request by V2.
 
         Raises:
             ModelNotFound: if there is no model of this name.
@@ -147,10 +151,14 @@ class ClassifierDataPlane(DataPlane):
 
 
 class FixedRepository(ModelRepositoryExtension):
-    """The repository of a server that serves one model and takes no orders from the network."""
+    """Serves one model and takes no orders from the network."""
 
     async def load(self, model_name: str) -> None:
-        """Refuses."""
+        """Refuses to load or unload a model.
+
+        Raises:
+            BadRequest: always.
+        """
         raise BadRequest("models are not loaded or unloaded over the network")
 
     unload = load
@@ -161,16 +169,16 @@ def _v1_answer(prediction: Prediction) -> dict:
         "classes": list(prediction.classes),
         "scores": prediction.scores.tolist(),
         "sci": prediction.sci.tolist(),
-        **_of_video(prediction),
+        **_frame_counts(prediction),
     }
 
 
-def _of_video(prediction: Prediction) -> dict:
+def _frame_counts(prediction: Prediction) -> dict:
     return {"num_frames": prediction.num_frames, "incomplete": prediction.incomplete}
 
 
 def _v2_outputs(prediction: Prediction, *, raw: bool) -> list[InferOutput]:
-    """`classes` BYTES [N], best first, `scores` FP32 [N], `sci` FP32 [M, C]."""
+    """Makes `classes` BYTES [N], best first, `scores` FP32 [N] and `sci` FP32 [M, C]."""
     classes = np.array([name.encode() for name in prediction.classes], object)
     tensors = {
         "classes": ("BYTES", classes),

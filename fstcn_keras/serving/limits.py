@@ -2,29 +2,34 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 _INT_MAX = 2**31 - 1  # gRPC's options are C's ints
 
 
 class BadRequest(Exception):
-    """A request that cannot be answered; the message says what is wrong with it: HTTP 400."""
+    """Says what is wrong with a request that cannot be answered: HTTP 400."""
 
 
 class TooLarge(BadRequest):
-    """A request beyond a limit of size: HTTP 413."""
+    """Says which limit of size a request exceeds: HTTP 413."""
 
 
 class Overloaded(Exception):
-    """The server cannot answer in time now, but may later: HTTP 503."""
+    """Says that the server cannot answer in time now, but may later: HTTP 503."""
 
 
-def _limit(default, meaning: str):
+def _limit(default: Any, meaning: str) -> Any:
     return dataclasses.field(default=default, metadata={"help": meaning})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bounds on every request; the metadata of each field says what it bounds.
+    """Bounds every request; the metadata of each field says what it bounds.
+
+    Example:
+        >>> Limits(videos=2).seconds
+        30.0
 
     Raises:
         ValueError: if one of them is not positive, or `request_bytes` is 2^31 or more.
@@ -37,7 +42,7 @@ class Limits:
     seconds: float = _limit(30.0, "to receive a request, and again to answer it")
     waiting: int = _limit(16, "requests at a time, waiting ones counted; others are refused")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             if not value > 0:
                 raise ValueError(f"`{name}` must be positive. Received: {value}")

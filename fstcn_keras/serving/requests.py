@@ -8,6 +8,7 @@ import binascii
 import math
 import struct
 from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
@@ -23,7 +24,12 @@ V2_FORM = "one input: `frames` BYTES [T], `frames` UINT8 [T, H, W, 3] or `video`
 
 @dataclass(frozen=True)
 class V1Request:
-    """A body by V1: JSON of the form `V1_FORM`, a form with files `video`, or a video file."""
+    """Holds a body by V1: JSON of the form `V1_FORM`, a form with files `video`, or a video file.
+
+    Example:
+        >>> V1Request(b'{"instances": []}', "application/json").content_type
+        'application/json'
+    """
 
     body: bytes
     content_type: str
@@ -31,7 +37,11 @@ class V1Request:
 
 @dataclass(frozen=True)
 class V2Request:
-    """A body by V2 over REST, of the form `V2_FORM`.
+    """Holds a body by V2 over REST, of the form `V2_FORM`.
+
+    Example:
+        >>> V2Request(b'{"inputs": []}', json_length=None).body
+        b'{"inputs": []}'
 
     Attributes:
         body: JSON, in which BYTES are base64; or JSON and after it the tensor's raw data.
@@ -44,7 +54,11 @@ class V2Request:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input of a request by V2, as gRPC brings it.
+    """Holds the input of a request by V2, as gRPC brings it.
+
+    Example:
+        >>> Tensor("video", "BYTES", [1], [b"..."]).shape
+        [1]
 
     Attributes:
         name: `frames` or `video`.
@@ -64,14 +78,24 @@ Request = V1Request | V2Request | Tensor
 
 @dataclass(frozen=True)
 class EncodedVideo:
-    """The bytes of a video file."""
+    """Holds the bytes of a video file.
+
+    Example:
+        >>> EncodedVideo(b"RIFF").data
+        b'RIFF'
+    """
 
     data: bytes
 
 
 @dataclass(frozen=True)
 class EncodedFrames:
-    """The frames of a video one by one, as the bytes of JPEG or PNG files."""
+    """Holds the frames of a video one by one, as the bytes of JPEG or PNG files.
+
+    Example:
+        >>> len(EncodedFrames((b"...", b"...")).images)
+        2
+    """
 
     images: tuple[bytes, ...]
 
@@ -80,7 +104,12 @@ Video = EncodedVideo | EncodedFrames | np.ndarray  # uint8 (T, H, W, 3)
 
 
 def read_request(request: Request, limits: Limits) -> tuple[list[Video], str]:
-    """The videos of a request, and its `id`, empty if it has none.
+    """Returns the videos of a request, and its `id`, empty if it has none.
+
+    Example:
+        >>> body = b'{"instances": [{"video": {"b64": "UklGRg=="}}]}'
+        >>> read_request(V1Request(body, "application/json"), Limits())
+        ([EncodedVideo(data=b'RIFF')], '')
 
     Raises:
         BadRequest: saying what is wrong with it, without a word of what was sent.
@@ -127,10 +156,15 @@ def _form_files(request: V1Request) -> list[Video]:
     videos = [file.file_object for file in files if file.field_name == b"video"]
     if not videos:
         raise BadRequest("the form holds no file in a field `video`")
-    return [EncodedVideo(video.getvalue()) for video in videos]
+    return [EncodedVideo(_content(video)) for video in videos]
 
 
-def _instance(instance, where: str) -> Video:
+def _content(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+def _instance(instance: Any, where: str) -> Video:
     match instance:
         case {"video": video} if len(instance) == 1:
             return EncodedVideo(_b64(video, f"{where}: `video`"))
@@ -141,7 +175,7 @@ def _instance(instance, where: str) -> Video:
     raise BadRequest(f"{where}: expected either `frames`, a list of at least one, or `video`")
 
 
-def _b64(value, where: str) -> bytes:
+def _b64(value: Any, where: str) -> bytes:
     match value:
         case {"b64": str(text)} if len(value) == 1:
             return _from_base64(text, where)
@@ -222,7 +256,7 @@ def _whole_numbers(data: list) -> np.ndarray:
 
 
 def _elements(data: bytes | list) -> list[bytes]:
-    """The elements of a BYTES tensor; raw, each has its length before it, little-endian uint32."""
+    """Splits a BYTES tensor; raw, each element follows its length, a little-endian uint32."""
     if isinstance(data, bytes):
         elements, offset = [], 0
         while offset < len(data):
@@ -242,7 +276,7 @@ def _elements(data: bytes | list) -> list[bytes]:
     ]
 
 
-def _json(text: bytes):
+def _json(text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from typing import Any, TypeVar
 
 from prometheus_client import Gauge
 
@@ -17,8 +18,11 @@ from fstcn_keras.serving.limits import BadRequest, Limits, Overloaded
 IN_WORK = Gauge("fstcn_requests_in_work", "Requests that are decoded, scored or wait for it")
 
 
+T = TypeVar("T")
+
+
 class Workers:
-    """Processes that decode and one thread that scores.
+    """Runs processes that decode and one thread that scores.
 
     A request that crashes the decoder, or takes too long, costs one process, which is replaced.
     The network runs one video after another, so that each has all cores.
@@ -31,7 +35,7 @@ class Workers:
         ValueError: if that is not positive.
     """
 
-    def __init__(self, limits: Limits, *, decoders: int):
+    def __init__(self, limits: Limits, *, decoders: int) -> None:
         if decoders < 1:
             raise ValueError(f"`decoders` must be positive. Received: {decoders}")
         self.limits = limits
@@ -61,8 +65,8 @@ class Workers:
             self._in_work -= 1
             IN_WORK.set(self._in_work)
 
-    async def within_time(self, work: Awaitable):
-        """The result of the work.
+    async def within_time(self, work: Awaitable[T]) -> T:
+        """Returns the result of the work.
 
         Raises:
             Overloaded: if it takes longer than `limits.seconds`.
@@ -75,8 +79,8 @@ class Workers:
                 f"not answered within {self.limits.seconds:g} s: send less, or try again later"
             ) from error
 
-    async def decode(self, function: Callable, *arguments):
-        """`function(*arguments)` in a process that decodes; given up, the process is killed.
+    async def decode(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Runs `function(*arguments)` in a process that decodes; given up, the process is killed.
 
         Raises:
             BadRequest: if the function does, or the process died of it.
@@ -101,11 +105,11 @@ class Workers:
         finally:
             self._idle.put_nowait(self._alive(decoder))
 
-    async def score(self, function: Callable, *arguments):
-        """`function(*arguments)` in the thread that scores."""
+    async def score(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Runs `function(*arguments)` in the thread that scores."""
         return await asyncio.get_running_loop().run_in_executor(self._scorer, function, *arguments)
 
-    def close(self):
+    def close(self) -> None:
         """Ends the processes and the thread, whatever they do; no process is started any more."""
         self._closed = True
         for decoder in self._decoders:
@@ -114,7 +118,7 @@ class Workers:
         self._scorer.shutdown(wait=False, cancel_futures=True)
 
     def _alive(self, decoder: "_Decoder") -> "_Decoder":
-        """The decoder, or a fresh one in its place if it has died before `close`."""
+        """Returns the decoder, or a fresh one in its place if it has died before `close`."""
         if self._closed or decoder.is_alive():
             return decoder
         decoder.kill()  # it is dead: this takes it off the list of what is to be ended
@@ -125,13 +129,13 @@ class Workers:
 
 
 class _NotTaken(Exception):
-    """A process died before it began with a call."""
+    """Says that a process died before it began with a call."""
 
 
 class _Decoder:
-    """A process that runs what it is sent, one call at a time; it ends with this one."""
+    """Runs what it is sent in a process, one call at a time; it ends with this one."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, pipe = context.Pipe()
         self._process = context.Process(target=_run_calls, args=(pipe,), daemon=True)
@@ -140,11 +144,11 @@ class _Decoder:
         atexit.register(self.kill)  # comes before multiprocessing's, whose SIGTERM is ignored
 
     def is_alive(self) -> bool:
-        """Whether it can take a call."""
+        """Tells whether it can take a call."""
         return self._process.is_alive()
 
-    def call(self, function: Callable, *arguments):
-        """The function's result, or the error it raised; blocks.
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Returns the function's result, or raises its error; blocks.
 
         Raises:
             _NotTaken: if the process dies before it begins with it.
@@ -156,19 +160,19 @@ class _Decoder:
             self._pipe.recv()
         except (EOFError, OSError) as error:
             raise _NotTaken from error
-        result, error = self._pipe.recv()
-        if error is not None:
-            raise error
+        result, failure = self._pipe.recv()
+        if failure is not None:
+            raise failure
         return result
 
-    def kill(self):
+    def kill(self) -> None:
         """Ends the process, whatever it does; a call in it raises EOFError or OSError."""
         self._process.kill()
         self._process.join()
         atexit.unregister(self.kill)
 
 
-def _run_calls(pipe: Connection):
+def _run_calls(pipe: Connection) -> None:
     # Ctrl-C, systemd and `timeout` send them to all processes: they are the server's to answer
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -179,6 +183,7 @@ def _run_calls(pipe: Connection):
         except EOFError:
             return
         pipe.send("taken")
+        outcome: tuple[Any, Exception | None]
         try:
             outcome = function(*arguments), None
         except BadRequest as error:

@@ -3,22 +3,32 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from fstcn_keras import clips
-from fstcn_keras.video.reader import MAX_SIDE, VideoError, VideoReader
+from fstcn_keras.video.reader import MAX_SIDE, VideoError, VideoFile, VideoReader
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.resizing import resize, short_side_weights
 
 
 @runtime_checkable
 class FrameReader(Protocol):
-    """What reads the frames of a video by number, as `VideoReader` does."""
+    """Reads the frames of a video by number, as `VideoReader` does.
 
-    fps: float
-    incomplete: str  # what was missing when all frames were counted, in one line, or empty
+    Example:
+        >>> isinstance(ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8)), FrameReader)
+        True
+    """
+
+    @property
+    def fps(self) -> float:
+        """Returns the frames per second, or 0 if they are not known."""
+
+    @property
+    def incomplete(self) -> str:
+        """Returns what was missing when all frames were counted, in one line, or nothing."""
 
     def count(self) -> int:
         """Returns the number of frames."""
@@ -27,8 +37,16 @@ class FrameReader(Protocol):
         """Gives the frames with these numbers, which increase, `(height, width, 3)` uint8."""
 
 
+VideoSource: TypeAlias = VideoFile | np.ndarray | FrameReader
+
+
 class ArrayFrames:
-    """Frames in memory, given out as `VideoReader` gives those of a file.
+    """Gives out frames in memory as `VideoReader` gives those of a file.
+
+    Example:
+        >>> frames = ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8))
+        >>> frames.count(), [frame.shape for frame in frames.select([9])]
+        (40, [(48, 64, 3)])
 
     Args:
         frames: `(T, H, W, 3)` uint8.
@@ -41,7 +59,7 @@ class ArrayFrames:
         ValueError: if it is of another shape or type, or has no pixel.
     """
 
-    def __init__(self, frames: np.ndarray):
+    def __init__(self, frames: np.ndarray) -> None:
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
             raise ValueError(
                 "An array of frames must be (T, H, W, 3) uint8 with T, H and W positive. "
@@ -60,8 +78,12 @@ class ArrayFrames:
         return (self._frames[number] for number in numbers)
 
 
-def open_frames(source: Any) -> FrameReader:
-    """Opens what reads the frames of a video.
+def open_frames(source: VideoSource) -> FrameReader:
+    """Opens a video: returns the reader of its frames.
+
+    Example:
+        >>> open_frames(np.zeros((40, 48, 64, 3), np.uint8)).count()
+        40
 
     Args:
         source: path of a video file, binary file object that can seek, `(T, H, W, 3)` uint8
@@ -94,6 +116,11 @@ def read_resized(
 
     Frames that have the short side are passed on as they are.
 
+    Example:
+        >>> reader = ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8))
+        >>> [frame.shape for frame in read_resized(reader, [0, 9], short_side=24)]
+        [(24, 32, 3), (24, 32, 3)]
+
     Args:
         reader: where the frames come from.
         numbers: frame numbers, increasing.
@@ -123,7 +150,14 @@ def read_resized(
 
 @dataclass(frozen=True, kw_only=True)
 class ViewFrames:
-    """The frames of a video that its views need, and what else the reading told.
+    """Holds the frames of a video that its views need, and what else the reading told.
+
+    Example:
+        >>> from fstcn_keras.config import FSTCNConfig
+        >>> plan = ViewPlan.from_config(FSTCNConfig(short_side=24, crop_size=16), num_clips=1)
+        >>> found = view_frames(ArrayFrames(np.zeros((30, 48, 64, 3), np.uint8)), plan)
+        >>> isinstance(found, ViewFrames), found.numbers
+        (True, array([ 0,  5,  9, 10, 14, 15, 19, 20, 24, 29]))
 
     Attributes:
         num_frames: frames of the whole video.
@@ -146,7 +180,7 @@ def view_frames(reader: FrameReader, plan: ViewPlan) -> ViewFrames:
     """Reads the frames that the views of a video need, and no others.
 
     >>> from fstcn_keras.config import FSTCNConfig
-    >>> plan = ViewPlan.of(FSTCNConfig(short_side=24, crop_size=16), num_clips=2)
+    >>> plan = ViewPlan.from_config(FSTCNConfig(short_side=24, crop_size=16), num_clips=2)
     >>> found = view_frames(ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8)), plan)
     >>> found.frames.shape
     (14, 24, 32, 3)

@@ -3,23 +3,28 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO, TypeAlias
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.reformatter import Interpolation
+from av.video.stream import VideoStream
 
 from fstcn_keras import clips
 
 MAX_PIXELS = 8192 * 8192
 MAX_SIDE = 16384
 
+VideoFile: TypeAlias = str | os.PathLike[str] | BinaryIO
+
 
 class VideoError(Exception):
-    """A video that cannot be used; the message says why, in one line."""
+    """Says in one line why a video cannot be used."""
 
 
 class VideoTooLarge(VideoError):
-    """A video with more frames, or larger ones, than the reader takes."""
+    """Says that a video has more frames, or larger ones, than the reader takes."""
 
 
 class VideoReader:
@@ -28,6 +33,18 @@ class VideoReader:
     Frames are turned upright as the container asks for; pixels are taken as square. It can be
     iterated more than once, each time from the first frame. Neither a name nor what is in a file
     makes it read from the network.
+
+    Example:
+        >>> import io
+        >>> file, frame = io.BytesIO(), np.zeros((48, 64, 3), np.uint8)
+        >>> with av.open(file, "w", format="avi") as video:
+        ...     stream = video.add_stream("mjpeg", rate=25, width=64, height=48, pix_fmt="yuvj420p")
+        ...     for _ in range(3):
+        ...         video.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        ...     video.mux(stream.encode())
+        >>> reader = VideoReader(file)
+        >>> [frame.shape for frame in reader], reader.fps
+        ([(48, 64, 3), (48, 64, 3), (48, 64, 3)], 25.0)
 
     Args:
         source: path, or a binary file object that can seek.
@@ -51,13 +68,13 @@ class VideoReader:
 
     def __init__(
         self,
-        source,
+        source: VideoFile,
         *,
         short_side: int | None = None,
         max_pixels: int = MAX_PIXELS,
         max_frames: int | None = None,
         containers: Sequence[str] = (),
-    ):
+    ) -> None:
         self.short_side = short_side
         self.fps = 0.0
         self.expected_frames = 0
@@ -69,11 +86,11 @@ class VideoReader:
         self._options = {"protocol_whitelist": "file"}
         if containers:
             self._options["format_whitelist"] = ",".join(containers)
-        self._size = None  # (height, width) of the first frame, kept if the stream changes it
+        self._size = (0, 0)  # height, width of the first frame, kept if the stream changes it
 
     @property
     def incomplete(self) -> str:
-        """What was missing when the file was last read to its end, in one line; else empty."""
+        """Returns what the last reading to the end missed, in one line, or nothing."""
         # XviD's packed frames end with an empty one, which the container counts
         if self.damaged_packets or self.decoded_frames < self.expected_frames - 1:
             return (
@@ -87,7 +104,7 @@ class VideoReader:
         return (self._rgb(frame) for frame in self._decoded())
 
     def count(self) -> int:
-        """Number of frames that can be decoded; none is turned to RGB."""
+        """Counts the frames that can be decoded; none is turned to RGB."""
         return sum(1 for _ in self._decoded())
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
@@ -124,23 +141,25 @@ class VideoReader:
         if self.decoded_frames == 0:
             raise VideoError(f"no frame could be decoded ({self.damaged_packets} damaged packets)")
 
-    def _open(self):
-        source = self._source
-        if isinstance(source, str | os.PathLike):
-            if Path(source).is_dir():
+    def _open(self) -> InputContainer:
+        source: str | BinaryIO
+        if isinstance(self._source, str | os.PathLike):
+            path = Path(self._source)
+            if path.is_dir():
                 raise VideoError("is a folder, not a video file")
-            if Path(source).exists() and not Path(source).is_file():
+            if path.exists() and not path.is_file():
                 raise VideoError("is not a regular file")  # a pipe would be waited for without end
-            source = f"file:{os.fspath(source)}"  # whatever the name looks like, no address
+            source = f"file:{os.fspath(self._source)}"  # whatever the name looks like, no address
         else:
+            source = self._source
             source.seek(0)
         try:
             # metadata that is not UTF-8 must not stop a video that is otherwise fine
-            return av.open(source, metadata_errors="ignore", options=self._options)
+            return av.open(source, "r", metadata_errors="ignore", options=self._options)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise VideoError(f"cannot be opened as a video: {_reason(error)}") from error
 
-    def _stream(self, container):
+    def _stream(self, container: InputContainer) -> VideoStream:
         if not container.streams.video:
             raise VideoError("holds no video stream")
         stream = container.streams.video[0]
@@ -152,13 +171,13 @@ class VideoReader:
         self.expected_frames = stream.frames
         return stream
 
-    def _check_pixels(self, where: str, width: int, height: int):
+    def _check_pixels(self, where: str, width: int, height: int) -> None:
         if width * height > self._max_pixels:
             raise VideoTooLarge(
                 f"{where} {width}x{height} pixels; at most {self._max_pixels} are read"
             )
 
-    def _packets(self, container, stream):
+    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
         packets = container.demux(stream)
         while True:
             try:
@@ -169,8 +188,8 @@ class VideoReader:
                 self.damaged_packets += 1
                 return
 
-    def _resized(self, frame) -> tuple[int, int]:
-        """Height and width, upright, of all frames if this is the first one."""
+    def _resized(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Returns height and width, upright, of all frames if this is the first one."""
         height, width = frame.height, frame.width
         if self.short_side is not None:
             shorter = min(height, width)
@@ -184,7 +203,7 @@ class VideoReader:
             )
         return (width, height) if frame.rotation % 180 else (height, width)
 
-    def _rgb(self, frame) -> np.ndarray:
+    def _rgb(self, frame: av.VideoFrame) -> np.ndarray:
         height, width = reversed(self._size) if frame.rotation % 180 else self._size
         try:
             # on several threads a frame of this size takes longer, and twice the processor time

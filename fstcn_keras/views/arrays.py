@@ -17,7 +17,7 @@ _NUMPY = (int, float, np.generic, np.ndarray, list, tuple)
 
 
 def array_namespace(*values: Array | Length) -> ModuleType:
-    """Returns what computes with some values: `numpy`, or `keras.ops` for tensors.
+    """Returns the module that computes with some values: `numpy`, or `keras.ops` for tensors.
 
     >>> array_namespace(3, np.zeros(2)).__name__
     'numpy'

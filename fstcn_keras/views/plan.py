@@ -10,16 +10,16 @@ from fstcn_keras import clips
 from fstcn_keras.config import FSTCNConfig
 from fstcn_keras.views.arrays import Array, Length
 
-VIEWS = ("exact", "shared")
+SCORING_MODES = ("exact", "shared")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViewPlan:
     """Says which views of a video are scored: M clips of 18 crops each.
 
-    >>> ViewPlan.of(FSTCNConfig(), num_clips=2)  # doctest: +NORMALIZE_WHITESPACE
+    >>> ViewPlan.from_config(FSTCNConfig(), num_clips=2)  # doctest: +NORMALIZE_WHITESPACE
     ViewPlan(num_clips=2, short_side=240, crop_size=204, clip_length=5, stride=5, distance=9,
-             views='exact')
+             mode='exact')
 
     Attributes:
         num_clips: clips of a video, the paper's M.
@@ -28,10 +28,10 @@ class ViewPlan:
         clip_length: frames of a clip, `l_t`.
         stride: frames between two frames of a clip, `s_t`.
         distance: frames between the two members of a difference, `d_t`.
-        views: how the crops of an image are made, one of `VIEWS`: see `ViewScorer`.
+        mode: how the crops of an image are scored, one of `SCORING_MODES`: see `ViewScorer`.
 
     Raises:
-        ValueError: if `views` is unknown, or another value is no positive integer.
+        ValueError: if `mode` is unknown, or another value is no positive integer.
     """
 
     num_clips: int
@@ -40,29 +40,29 @@ class ViewPlan:
     clip_length: int
     stride: int
     distance: int
-    views: str = "exact"
+    mode: str = "exact"
 
-    def __post_init__(self):
-        if self.views not in VIEWS:
-            raise ValueError(f"`views` must be one of {VIEWS}. Received: {self.views!r}")
+    def __post_init__(self) -> None:
+        if self.mode not in SCORING_MODES:
+            raise ValueError(f"`mode` must be one of {SCORING_MODES}. Received: {self.mode!r}")
         for name, value in dataclasses.asdict(self).items():
-            if name != "views" and not (isinstance(value, Integral) and value > 0):
+            if name != "mode" and not (isinstance(value, Integral) and int(value) > 0):
                 raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}")
 
     @classmethod
-    def of(cls, config: FSTCNConfig, *, num_clips: int = 5) -> "ViewPlan":
+    def from_config(cls, config: FSTCNConfig, *, num_clips: int = 5) -> "ViewPlan":
         """Makes the plan that fits a network of this configuration.
 
-        >>> ViewPlan.of(FSTCNConfig(crop_size=108)).crop_size
+        >>> ViewPlan.from_config(FSTCNConfig(crop_size=108)).crop_size
         108
         """
         names = ("short_side", "crop_size", "clip_length", "stride", "distance")
         return cls(num_clips=num_clips, **{name: getattr(config, name) for name in names})
 
     def timing(self) -> dict[str, int]:
-        """Gives what the functions of `clips` take.
+        """Returns the arguments of the functions of `clips`.
 
-        >>> ViewPlan.of(FSTCNConfig()).timing()
+        >>> ViewPlan.from_config(FSTCNConfig()).timing()
         {'clip_length': 5, 'stride': 5, 'distance': 9}
         """
         return {name: getattr(self, name) for name in ("clip_length", "stride", "distance")}
@@ -70,7 +70,7 @@ class ViewPlan:
     def start_frames(self, num_frames: Length) -> Array:
         """Spreads the starts of the clips over a video, integers `(M,)`.
 
-        >>> ViewPlan.of(FSTCNConfig(), num_clips=3).start_frames(130)
+        >>> ViewPlan.from_config(FSTCNConfig(), num_clips=3).start_frames(130)
         array([  0,  50, 100])
         """
         return clips.start_frames(num_frames, self.num_clips, **self.timing())
@@ -78,7 +78,7 @@ class ViewPlan:
     def pair_indices(self, num_frames: Length) -> Array:
         """Computes the frame numbers of all clip pairs of a video, integers `(M, 2, l_t)`.
 
-        >>> ViewPlan.of(FSTCNConfig(), num_clips=2).pair_indices(40)[:, 0]
+        >>> ViewPlan.from_config(FSTCNConfig(), num_clips=2).pair_indices(40)[:, 0]
         array([[ 0,  5, 10, 15, 20],
                [10, 15, 20, 25, 30]])
         """
@@ -89,8 +89,12 @@ class ViewPlan:
 
         A clip lies around the middle of its second, but inside the video.
 
-        >>> ViewPlan.of(FSTCNConfig()).pair_indices_by_second(60, fps=25)[:, 0, 0]
+        >>> ViewPlan.from_config(FSTCNConfig()).pair_indices_by_second(60, fps=25)[:, 0, 0]
         array([ 0, 23, 30])
+
+        Args:
+            num_frames: frames of the video, at least 1.
+            fps: frames per second.
 
         Returns:
             int64 `(seconds, 2, l_t)`.
@@ -103,9 +107,13 @@ class ViewPlan:
     def pairs_from(self, starts: Array, num_frames: Length) -> Array:
         """Computes the frame numbers of the clip pairs with these starts.
 
-        >>> ViewPlan.of(FSTCNConfig()).pairs_from([3], num_frames=130)
+        >>> ViewPlan.from_config(FSTCNConfig()).pairs_from([3], num_frames=130)
         array([[[ 3,  8, 13, 18, 23],
                 [12, 17, 22, 27, 32]]])
+
+        Args:
+            starts: first frame of each clip, integers `(starts,)`.
+            num_frames: frames of the video, at least 1.
 
         Returns:
             Integers `(starts, 2, l_t)`.
@@ -116,7 +124,7 @@ class ViewPlan:
         """Cuts the 18 views of a clip pair, as the network takes them.
 
         >>> frames = np.zeros((5, 240, 320, 3), np.uint8)
-        >>> views = ViewPlan.of(FSTCNConfig()).cut(frames, frames)
+        >>> views = ViewPlan.from_config(FSTCNConfig()).cut(frames, frames)
         >>> views["clip"].shape, views["clip_diff"].shape
         ((18, 5, 204, 204, 3), (18, 5, 204, 204, 3))
 

@@ -21,6 +21,8 @@ Clip = tuple[np.ndarray, np.ndarray]  # frames (n, h, w, 3) uint8, positions (2,
 # which frames, and in them the position of one, or those of a difference's two
 ImageKey = tuple[int, ...]
 Maps = dict[ImageKey, Sequence[np.ndarray]]  # of each image those of its `C` crops, (h, w, f)
+Encode = Callable[[np.ndarray], np.ndarray]  # a batch of images to their maps
+Part = tuple["ImageEncoder", Encode, list[ImageKey]]  # a few images of one size
 
 
 class ViewScorer:
@@ -35,6 +37,14 @@ class ViewScorer:
 
     Any other network, such as one of a SavedModel, runs whole on every view.
 
+    Example:
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> plan = ViewPlan.from_config(model.config, num_clips=1)
+        >>> frames = np.zeros((40, 64, 80, 3), np.uint8)
+        >>> scores = ViewScorer(model, plan).score([(frames, plan.pair_indices(40)[0])])
+        >>> scores[PROBABILITIES].shape
+        (1, 18, 2)
+
     Args:
         model: `FSTCN`, or another model from `{"clip", "clip_diff"}` to class probabilities.
         plan: the views.
@@ -47,15 +57,15 @@ class ViewScorer:
         ValueError: if feature maps are to be shared by a network that is not `FSTCN`.
     """
 
-    def __init__(self, model: keras.Model, plan: ViewPlan):
+    def __init__(self, model: keras.Model, plan: ViewPlan) -> None:
         self._plan = plan
         if isinstance(model, FSTCN):
             self.encoders, self.head = image_encoders(model), scoring_head(model)
-        elif plan.views == "exact":
+        elif plan.mode == "exact":
             self.encoders, self.head = [], model
         else:
             raise ValueError(
-                f"`views` must be 'exact' for a network that is not FSTCN. Received: {plan.views!r}"
+                f"`mode` must be 'exact' for a network that is not FSTCN. Received: {plan.mode!r}"
             )
 
     def score(self, wanted: Sequence[Clip]) -> dict[str, np.ndarray]:
@@ -102,29 +112,29 @@ class ViewScorer:
     def _maps(
         self, keys: Sequence[Sequence[Sequence[ImageKey]]], videos: dict[int, np.ndarray]
     ) -> Maps:
-        """Maps of the images of each clip of each encoder."""
-        size = _IMAGES_AT_ONCE[self._plan.views]
-        parts = []  # of one encoder, a few images of one size
+        """Returns maps of the images of each clip of each encoder."""
+        size = _IMAGES_AT_ONCE[self._plan.mode]
+        parts: list[Part] = []
         for encoder, encode, encoder_keys in zip(self.encoders, self._encode, keys, strict=True):
             distinct = dict.fromkeys(key for clip_keys in encoder_keys for key in clip_keys)
             for _, alike in itertools.groupby(distinct, lambda key: videos[key[0]].shape[1:]):
-                while some := list(itertools.islice(alike, size)):
-                    parts.append((encoder, encode, some))
+                while batch := list(itertools.islice(alike, size)):
+                    parts.append((encoder, encode, batch))
 
-        def crops(part) -> Iterable[Sequence[np.ndarray]]:
-            encoder, encode, some = part
-            images = [encoder.image(videos[video], *numbers) for video, *numbers in some]
+        def crops(part: Part) -> Iterable[Sequence[np.ndarray]]:
+            encoder, encode, batch = part
+            images = [encoder.image(videos[video], *numbers) for video, *numbers in batch]
             return self._crops(encoder, encode, np.stack(images))
 
-        maps = {}
-        for (*_, some), found in zip(parts, dispatch.overlapped(crops, parts), strict=True):
-            maps.update(zip(some, found, strict=True))
+        maps: Maps = {}
+        for (*_, batch), found in zip(parts, dispatch.overlapped(crops, parts), strict=True):
+            maps.update(zip(batch, found, strict=True))
         return maps
 
     @functools.cached_property
-    def _encode(self) -> list[Callable[[np.ndarray], np.ndarray]]:
-        """The encoders as functions of batches of images, for threads to call."""
-        size = self._plan.crop_size if self._plan.views == "exact" else None
+    def _encode(self) -> list[Encode]:
+        """Returns the encoders as functions of batches of images, for threads to call."""
+        size = self._plan.crop_size if self._plan.mode == "exact" else None
         return [
             dispatch.inference(encoder.network, (None, size, size, 3)) for encoder in self.encoders
         ]
@@ -132,25 +142,31 @@ class ViewScorer:
     def _crops(
         self,
         encoder: "ImageEncoder",
-        encode: Callable[[np.ndarray], np.ndarray],
+        encode: Encode,
         images: np.ndarray,
     ) -> Iterable[Sequence[np.ndarray]]:
-        """The maps of each of the images `(images, h, w, 3)`, `C` arrays `(h, w, f)`."""
+        """Returns the maps of each of the images `(images, h, w, 3)`, `C` arrays `(h, w, f)`."""
         size = self._plan.crop_size
-        if self._plan.views == "exact":
+        if self._plan.mode == "exact":
             crops = clips.crops(images, size)  # (C, images, size, size, 3)
             maps = encode(crops.reshape(-1, *crops.shape[2:]))
             return maps.reshape(*crops.shape[:2], *maps.shape[1:]).swapaxes(0, 1)
         whole = encode(np.concatenate([images, images[:, :, ::-1]]))
         both = whole.reshape(2, len(images), *whole.shape[1:])
-        corners = clips.crop_grid(*images.shape[1:3], size)
+        corners = clips.crop_grid(images.shape[1], images.shape[2], size)
         map_size = encoder.map_shape[:2]
         return [clips.map_crops(maps, corners, map_size) for maps in both.swapaxes(0, 1)]
 
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """One of a network's encoders, and which images of a clip it sees.
+    """Describes one of a network's encoders, and which images of a clip it sees.
+
+    Example:
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> encoder = image_encoders(model)[0]
+        >>> encoder.head_input, encoder.map_shape
+        ('frame', (3, 3, 64))
 
     Attributes:
         head_input: name of the head's input that takes its maps: `"frame"` or `"differences"`.
@@ -164,7 +180,7 @@ class ImageEncoder:
 
     @property
     def sees_differences(self) -> bool:
-        """Whether it is the temporal path's; the spatial one sees the middle frame of a clip."""
+        """Tells whether it is the temporal path's; the spatial one sees a clip's middle frame."""
         return self.head_input == "differences"
 
     def images(self, pair: np.ndarray) -> list[tuple[int, ...]]:
@@ -181,7 +197,13 @@ class ImageEncoder:
 
 
 def image_encoders(model: FSTCN) -> list[ImageEncoder]:
-    """Returns the encoders that the network has, the spatial path's first."""
+    """Returns the encoders that the network has, the spatial path's first.
+
+    Example:
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> [encoder.head_input for encoder in image_encoders(model)]
+        ['frame', 'differences']
+    """
     networks = {"frame": model.frame_encoder, "differences": model.difference_encoder}
     return [
         ImageEncoder(name, network, tuple(model.head.input[name].shape[-3:]))
@@ -191,7 +213,13 @@ def image_encoders(model: FSTCN) -> list[ImageEncoder]:
 
 
 def scoring_head(model: FSTCN) -> keras.Model:
-    """Returns the network's head with class probabilities in the place of logits."""
+    """Returns the network's head with class probabilities in the place of logits.
+
+    Example:
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> scoring_head(model).output[PROBABILITIES].shape
+        (None, 2)
+    """
     outputs = dict(model.head.output)
     probabilities = keras.ops.softmax(outputs.pop(LOGITS))
     return keras.Model(model.head.input, {**outputs, PROBABILITIES: probabilities})
@@ -200,7 +228,7 @@ def scoring_head(model: FSTCN) -> keras.Model:
 def _head_input(
     encoder: ImageEncoder, keys: Sequence[Sequence[ImageKey]], maps: Maps
 ) -> np.ndarray:
-    """Maps of all clips, `(clips * C, h, w, f)` or `(clips * C, l_t, h, w, f)`."""
+    """Returns the maps of all clips, `(clips * C, h, w, f)` or `(clips * C, l_t, h, w, f)`."""
     shape = (len(keys), clips.NUM_CROPS, len(keys[0]), *encoder.map_shape)
     inputs = np.empty(shape, maps[keys[0][0]][0].dtype)
     for clip, clip_keys in enumerate(keys):

@@ -51,7 +51,7 @@ def make_run(run, data, **changes):
     classifier = ActionClassifier(
         initial_network(options, num_classes=len(TEST_VIDEOS)),
         classes=list(TEST_VIDEOS),
-        plan=ViewPlan.of(PRESETS[options.backbone.preset], num_clips=options.num_clips),
+        plan=ViewPlan.from_config(PRESETS[options.backbone.preset], num_clips=options.num_clips),
     )
     classifier.save(run)
     evaluate_again(options)

@@ -31,7 +31,7 @@ def mean_colour() -> keras.Model:
 
 
 def test_features_are_of_each_frame_and_difference_once():
-    plan = ViewPlan.of(PRESETS["small"], num_clips=2)
+    plan = ViewPlan.from_config(PRESETS["small"], num_clips=2)
     seen = []
 
     class Seen:

@@ -53,11 +53,11 @@ def random_frames(number: int) -> np.ndarray:
 
 def test_a_plan_takes_its_numbers_from_the_configuration():
     config = FSTCNConfig(crop_size=6, short_side=8, clip_length=2, stride=3, distance=4)
-    plan = ViewPlan.of(config, num_clips=7)
+    plan = ViewPlan.from_config(config, num_clips=7)
     assert plan == ViewPlan(
         num_clips=7, short_side=8, crop_size=6, clip_length=2, stride=3, distance=4
     )
-    assert ViewPlan.of(config).num_clips == 5
+    assert ViewPlan.from_config(config).num_clips == 5
 
 
 def test_a_plan_lists_the_frames_of_every_clip():
@@ -138,6 +138,7 @@ def test_load_names_the_runs_in_a_folder_of_several(tmp_path):
     [
         ("views.json", "{", "is damaged: Expecting"),
         ("views.json", '{"num_clips": 3}', "is damaged: .* missing"),
+        ("views.json", '{"views": "exact"}', "is damaged: .* 'views'"),  # of an earlier version
         ("model.keras", "PK", "is damaged: it is no whole zip archive"),
     ],
 )
@@ -163,7 +164,7 @@ def test_rejects_class_names_that_do_not_fit_the_model():
 def test_predict_video_hand_worked(tmp_path):
     """Frame `t` has level `10 + 4 t`; of 40 frames the clips start at 0, 5 and 10."""
     path = write_video(tmp_path / "ramp.avi", grey_ramp(40))
-    plan = ViewPlan.of(FSTCNConfig(crop_size=16, short_side=24), num_clips=3)
+    plan = ViewPlan.from_config(FSTCNConfig(crop_size=16, short_side=24), num_clips=3)
     classifier = level_reader(plan)
     prediction = classifier.predict_video(path)
     assert prediction.num_frames == 40
@@ -187,7 +188,7 @@ def test_predict_video_hand_worked(tmp_path):
 )
 def test_predict_video_reflects_short_videos(tmp_path, num_frames, levels):
     path = write_video(tmp_path / "short.avi", grey_ramp(num_frames))
-    plan = ViewPlan.of(FSTCNConfig(crop_size=16, short_side=24), num_clips=2)
+    plan = ViewPlan.from_config(FSTCNConfig(crop_size=16, short_side=24), num_clips=2)
     classifier = level_reader(plan)
     found = in_order_of(classifier.classes, classifier.predict_video(str(path)))
     expected = np.broadcast_to(np.array(levels) / 255, (2, 18, 6))
@@ -200,7 +201,7 @@ def test_predict_video_refuses_what_is_no_video(tmp_path):
         level_reader(PLAN).predict_video(tmp_path / "text.avi")
 
 
-LEVEL_PLAN = ViewPlan.of(FSTCNConfig(crop_size=16, short_side=24), num_clips=3)
+LEVEL_PLAN = ViewPlan.from_config(FSTCNConfig(crop_size=16, short_side=24), num_clips=3)
 
 
 def test_a_prediction_holds_what_its_scores_are_made_of():
@@ -335,7 +336,7 @@ def test_timeline_keeps_the_frames_of_one_clip(monkeypatch):
 
 
 def test_a_loaded_network_computes_in_float32(tmp_path):
-    plan = ViewPlan.of(FSTCNConfig(crop_size=60, short_side=64), num_clips=2)
+    plan = ViewPlan.from_config(FSTCNConfig(crop_size=60, short_side=64), num_clips=2)
     sizes = {"crop_size": 60, "short_side": 64, "path_units": (8, 8), "joint_units": 8}
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -368,7 +369,7 @@ def test_a_network_trained_in_half_precision_scores_in_single(tmp_path):
     config = FSTCNConfig(
         **{name: TINY[name] for name in ("crop_size", "short_side")}, clip_length=3
     )
-    plan = ViewPlan.of(config, num_clips=2)
+    plan = ViewPlan.from_config(config, num_clips=2)
     ActionClassifier(network, classes=["a", "b", "c"], plan=plan).save(tmp_path)
     loaded = ActionClassifier.load(tmp_path)
     frames = np.random.default_rng(0).integers(0, 256, (40, 70, 68, 3), dtype=np.uint8)

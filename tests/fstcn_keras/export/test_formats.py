@@ -29,7 +29,7 @@ def run(tmp_path) -> Path:
     kernel = model.classifier.kernel
     kernel.assign(100 * kernel)
     folder = tmp_path / "my run"
-    plan = ViewPlan.of(preset_config(**NETWORK), num_clips=2)
+    plan = ViewPlan.from_config(preset_config(**NETWORK), num_clips=2)
     ActionClassifier(model, classes=["a", "b", "c"], plan=plan).save(folder)
     return folder
 
@@ -89,7 +89,7 @@ def test_the_presets_in_onnx_and_litert(preset, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     model = fstcn(num_classes=5, preset=preset)
-    plan = ViewPlan.of(PRESETS[preset])
+    plan = ViewPlan.from_config(PRESETS[preset])
     ActionClassifier(model, classes=list("abcde"), plan=plan).save(tmp_path)
     views = {
         name: np.random.default_rng(seed).integers(0, 256, (2, *x.shape[1:]), dtype=np.uint8)

@@ -37,7 +37,9 @@ def classifier_of(**options) -> ActionClassifier:
     kernel = model.classifier.kernel
     kernel.assign(100 * kernel)
     return ActionClassifier(
-        accelerate(model), classes=CLASSES, plan=ViewPlan.of(preset_config(**NETWORK), num_clips=3)
+        accelerate(model),
+        classes=CLASSES,
+        plan=ViewPlan.from_config(preset_config(**NETWORK), num_clips=3),
     )
 
 
@@ -100,7 +102,7 @@ def test_classify_video_equals_the_keras_path(classifier, signatures, num_frames
 
 
 def test_shared_views_equal_the_keras_path(classifier, tmp_path):
-    plan = dataclasses.replace(classifier.plan, views="shared")
+    plan = dataclasses.replace(classifier.plan, mode="shared")
     shared = ActionClassifier(classifier.model, classes=CLASSES, plan=plan)
     saved_model.saved_model_archive(shared).write_out(tmp_path / "1", verbose=False)
     classify = tf.saved_model.load(tmp_path / "1").signatures["classify_video"]

@@ -93,7 +93,7 @@ def test_crops_and_differences(leading):
 
 
 def test_a_graph_knows_the_size_of_crops():
-    plan = ViewPlan.of(FSTCNConfig(crop_size=6, short_side=8, clip_length=2), num_clips=1)
+    plan = ViewPlan.from_config(FSTCNConfig(crop_size=6, short_side=8, clip_length=2), num_clips=1)
     clip = tf.TensorSpec((2, None, None, 3), tf.uint8)
     views = in_graph(plan.cut, clip, clip).get_concrete_function().structured_outputs
     assert {name: tuple(x.shape) for name, x in views.items()} == {
@@ -154,7 +154,7 @@ from fstcn_keras import clips, fusion
 from fstcn_keras.config import FSTCNConfig
 from fstcn_keras.video.frames import ArrayFrames, view_frames
 from fstcn_keras.views.plan import ViewPlan
-plan = ViewPlan.of(FSTCNConfig(short_side=24, crop_size=16))
+plan = ViewPlan.from_config(FSTCNConfig(short_side=24, crop_size=16))
 video = view_frames(ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8)), plan)
 plan.cut(*video.frames[video.positions[0]])
 clips.map_crops(np.zeros((2, 4, 7, 3)), clips.crop_grid(84, 132, 68), (3, 3))

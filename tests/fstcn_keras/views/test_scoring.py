@@ -11,7 +11,7 @@ from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 from tests.networks import TINY
 
 PLAN = ViewPlan(num_clips=4, short_side=84, crop_size=68, clip_length=3, stride=4, distance=2)
-SHARED = dataclasses.replace(PLAN, views="shared")
+SHARED = dataclasses.replace(PLAN, mode="shared")
 
 
 def network(**options) -> keras.Model:
@@ -140,6 +140,6 @@ def test_networks_of_other_layers_run_whole_and_share_nothing():
         ViewScorer(model, SHARED)
 
 
-def test_unknown_views():
+def test_unknown_mode():
     with pytest.raises(ValueError, match="Received: 'some'"):
-        dataclasses.replace(PLAN, views="some")
+        dataclasses.replace(PLAN, mode="some")

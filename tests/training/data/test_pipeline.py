@@ -155,7 +155,7 @@ def test_the_crop_is_the_frames_own_pixels_mirrored_or_not(tmp_path, encoding, t
 def test_center_samples_are_the_views_that_evaluation_scores(collection):
     store, videos = collection
     sampler = CenterSampler(store, videos, PAIRS)
-    plan = ViewPlan.of(CONFIG, num_clips=1)
+    plan = ViewPlan.from_config(CONFIG, num_clips=1)
     for position, num_frames in enumerate(NUM_FRAMES):
         expected = plan.pair_indices(num_frames)[0].ravel()
         np.testing.assert_array_equal(sampler[position].frame_indices, expected)
