@@ -9,7 +9,7 @@ class BackendError(Exception):
     """Keras is set to a backend that the command cannot work with."""
 
 
-def set_up_process(*, tensorflow: bool = False):
+def set_up_process(*, tensorflow: bool = False) -> None:
     """Makes the settings of this process; nothing may have imported Keras or TensorFlow yet.
 
     A command's `main` calls it first; a library's user never gets it.
@@ -33,7 +33,7 @@ def set_up_process(*, tensorflow: bool = False):
     set_up_allocation()
 
 
-def set_up_environment():
+def set_up_environment() -> None:
     """Sets what TensorFlow reads when it is imported, where the environment does not yet.
 
     By itself TensorFlow uses oneDNN only on processors with AVX-512 VNNI or wider instructions;

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from fstcn_keras import ActionClassifier
 
 
-def evaluate_again(options: FitOptions, views: str | None = None):
-    """Evaluates the trained network of a run of one split; `views` as for `evaluate`."""
+def evaluate_again(options: FitOptions, mode: str | None = None):
+    """Evaluates the trained network of a run of one split; `mode` as for `evaluate`."""
     run = options.run_folder()
     plan = load_classifier(run).plan
     dataset, store = open_data(
@@ -36,12 +36,12 @@ def evaluate_again(options: FitOptions, views: str | None = None):
     )
     with locked(run.path, "trains"):  # a training writes the same files
         report_rejected(store, run)
-        evaluate(run, dataset, store, views=views)
+        evaluate(run, dataset, store, mode=mode)
     print_metrics(run)
 
 
-def load_classifier(run: RunFolder, *, views: str | None = None) -> "ActionClassifier":
-    """Loads the run's trained network; `views` as for `ActionClassifier.load`.
+def load_classifier(run: RunFolder, *, mode: str | None = None) -> "ActionClassifier":
+    """Loads the run's trained network; `mode` as for `ActionClassifier.load`.
 
     Raises:
         UserError: if the run has none.
@@ -49,7 +49,7 @@ def load_classifier(run: RunFolder, *, views: str | None = None) -> "ActionClass
     from fstcn_keras import ActionClassifier  # imports Keras
 
     try:
-        return ActionClassifier.load(run.path, mode=views)
+        return ActionClassifier.load(run.path, mode=mode)
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{run} holds no trained network: {error}") from error
 
@@ -102,19 +102,19 @@ def check_network_classes(classifier: "ActionClassifier", dataset: Dataset):
         )
 
 
-def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, views: str | None = None):
+def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str | None = None):
     """Scores every test video of the split and writes the results into the run folder.
 
     Args:
         run: the folder.
         dataset: whose test videos are scored.
         store: where their frames are.
-        views: as for `ActionClassifier.load`.
+        mode: how crops are scored, as for `ActionClassifier.load`.
 
     Raises:
         UserError: if there is no usable test video, or the classes are not the network's.
     """
-    classifier = load_classifier(run, views=views)
+    classifier = load_classifier(run, mode=mode)
     check_network_classes(classifier, dataset)
     videos = check_test_videos(dataset, store, run)
     print(f"scoring {len(videos)} test videos{_instead(run, classifier.plan)}", flush=True)

@@ -65,7 +65,7 @@ def main(options: PredictOptions):
     copy = options.annotate
     if copy is not None and copy.exists() and copy.samefile(videos[0]):
         raise UserError(f"--annotate would replace {videos[0]} itself: name another file")
-    classifier = load_classifier(RunFolder(run), views=options.views)
+    classifier = load_classifier(RunFolder(run), mode=options.views)
     describe = json_line if options.json else table
     bad = 0
     for result in classifier.predict_videos(videos):
