@@ -1,4 +1,4 @@
-"""Frame-index, crop and difference arithmetic, on NumPy arrays and on tensors in a graph.
+"""Computes frame numbers, crops and differences, on NumPy arrays and on tensors in a graph.
 
 A clip pair {V_clip, V_diff} touches the frames `t_k = start + k * stride` and
 `t_k + distance`, k = 0 .. clip_length - 1: with the paper's 5, 5 and 9 a span of 30 frames.

@@ -1,4 +1,4 @@
-"""Fusion of the scores of many views of one video, arrays or tensors in a graph (section 2.4)."""
+"""Fuses the scores of many views of one video, arrays or tensors in a graph (section 2.4)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Settings of a process that computes with TensorFlow."""
+"""Sets up a process that computes with TensorFlow."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Pixels normalised in one compiled pass instead of four.
+"""Normalises pixels in one compiled pass instead of four.
 
 FIGURE
 """

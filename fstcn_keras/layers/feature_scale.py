@@ -1,4 +1,4 @@
-"""One number that brings pre-trained features to the size that what follows expects."""
+"""Brings pre-trained features to the size that what follows expects, by one number."""
 
 import keras
 from keras import ops
@@ -11,7 +11,7 @@ class FeatureScale(keras.layers.Layer):
     """Multiplies all features by one fixed number, `scale * x`.
 
     The number is a weight that is not trained: it is stored with the other weights, and starts
-    at 1 until `fstcn_keras.backbones.registry.scale_features` sets it from data.
+    at 1 until `fstcn_keras.model.scale_features` sets it from data.
 
     Example:
         >>> layer = FeatureScale()

@@ -1,4 +1,4 @@
-"""Frames of a video, wherever they come from, at the size that views are cut from."""
+"""Reads frames of a video, wherever they come from, at the size that views are cut from."""
 
 import os
 from collections.abc import Iterator, Sequence

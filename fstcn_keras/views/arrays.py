@@ -1,4 +1,4 @@
-"""The arrays that the arithmetic of views works on: NumPy's, or tensors of Keras' backend.
+"""Chooses what the arithmetic of views computes with: NumPy, or the ops of Keras' backend.
 
 What is computed with is chosen from the values: `keras.ops` as soon as a tensor is among them, so
 that the same function makes part of a graph; else NumPy, and then Keras is never imported:

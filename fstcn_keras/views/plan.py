@@ -1,4 +1,4 @@
-"""Which views of a video are scored."""
+"""Plans which views of a video are scored."""
 
 import dataclasses
 from dataclasses import dataclass

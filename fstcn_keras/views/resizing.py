@@ -1,4 +1,4 @@
-"""Resizing of frames by exact arithmetic: the same to the bit in a script and a SavedModel.
+"""Resizes frames by exact arithmetic: the same to the bit in a script and a SavedModel.
 
 The functions take numbers and NumPy arrays, or tensors, on which they make part of a graph.
 """
