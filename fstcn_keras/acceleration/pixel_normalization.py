@@ -1,6 +1,6 @@
 """Normalises pixels in one compiled pass instead of four.
 
-The plain layer takes about four to six times as long: to normalise and add up 160 images, 28 instead
+The plain layer takes four to six times as long: to normalise and add up 160 images, 28 instead
 of 4 ms at 108 x 108 pixels and 88 instead of 21 ms at 204 x 204 (best of 15 runs in turn, float32,
 two shared cores of an Intel Xeon with AMX; TensorFlow 2.21).
 """
