@@ -1,4 +1,4 @@
-"""FSTCN for Keras 3: the network, its clip arithmetic, its score fusion, its use on videos.
+"""Recognises actions in videos by FSTCN, in Keras 3.
 
 Importing the package registers its classes with Keras, so that `keras.models.load_model` reads its
 files. A process that needs no network, such as one that decodes videos, sets the environment

@@ -1,4 +1,4 @@
-"""Memory in large pages."""
+"""Keeps memory in huge pages."""
 
 import ctypes
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt(3)
 NEVER, NONE = -1, 0
 MADV_HUGEPAGE = 14  # advice of madvise(2)
-HUGE = 2**21  # bytes of a huge page
+HUGE_PAGE_BYTES = 2**21
 STRICT = "2"  # Linux's accounting of memory in which addresses count that are not written to
 
 
@@ -54,6 +54,7 @@ def _ask_for_huge_pages(library: ctypes.CDLL, size: int) -> None:
     block = library.malloc(size)
     if block is None:  # more than the process may have
         return
-    first = -(-block // HUGE) * HUGE
-    library.madvise(first, (block + size - first) // HUGE * HUGE, MADV_HUGEPAGE)
+    first = -(-block // HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES
+    whole = (block + size - first) // HUGE_PAGE_BYTES * HUGE_PAGE_BYTES
+    library.madvise(first, whole, MADV_HUGEPAGE)
     library.free(block)

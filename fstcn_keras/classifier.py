@@ -1,4 +1,4 @@
-"""A trained network with all that is needed to name the action in a video."""
+"""Names the actions in videos by a trained network."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Frame-index, crop and difference arithmetic, on NumPy arrays and on tensors in a graph.
+"""Computes frame numbers, crops and differences, on NumPy arrays and on tensors in a graph.
 
 A clip pair {V_clip, V_diff} touches the frames `t_k = start + k * stride` and
 `t_k + distance`, k = 0 .. clip_length - 1: with the paper's 5, 5 and 9 a span of 30 frames.
@@ -18,8 +18,9 @@ def span(*, clip_length: int = 5, stride: int = 5, distance: int = 9) -> int:
 
     It is `(clip_length - 1) * stride + distance + 1`.
 
-    >>> span()
-    30
+    Example:
+        >>> span()
+        30
 
     Args:
         clip_length: frames of a clip, `l_t`.
@@ -36,8 +37,9 @@ def last_start(
 
     It is `max(0, num_frames - span)`.
 
-    >>> last_start(40)
-    10
+    Example:
+        >>> last_start(40)
+        10
 
     Args:
         num_frames: frames of the video, at least 1.
@@ -67,11 +69,12 @@ def pair_indices(
     An index past the end is reflected (0 1 2 3 2 1 0 1 ...), so that a short video shows
     neither a false jump nor a false stillness.
 
-    >>> pair_indices(7, 300)
-    array([[ 7, 12, 17, 22, 27],
-           [16, 21, 26, 31, 36]])
-    >>> pair_indices([0, 7], 300).shape
-    (2, 2, 5)
+    Example:
+        >>> pair_indices(7, 300)
+        array([[ 7, 12, 17, 22, 27],
+               [16, 21, 26, 31, 36]])
+        >>> pair_indices([0, 7], 300).shape
+        (2, 2, 5)
 
     Args:
         start: first frame of the clip, from 0; or those of several clips, `(...)`.
@@ -112,8 +115,9 @@ def start_frames(
 
     One clip alone starts in the middle. A video shorter than a clip has the one start 0.
 
-    >>> start_frames(130, 5)
-    array([  0,  25,  50,  75, 100])
+    Example:
+        >>> start_frames(130, 5)
+        array([  0,  25,  50,  75, 100])
 
     Args:
         num_frames: frames of the video, at least 1.
@@ -144,8 +148,9 @@ def resized_length(length: Length, shorter: Length, short_side: int) -> Length:
 
     It is `length * short_side / shorter`.
 
-    >>> resized_length(320, 240, short_side=204)
-    272
+    Example:
+        >>> resized_length(320, 240, short_side=204)
+        272
 
     Args:
         length: length of the side, pixels.
@@ -158,10 +163,11 @@ def resized_length(length: Length, shorter: Length, short_side: int) -> Length:
 def crop_grid(height: Length, width: Length, size: int) -> Array:
     """Computes the corners of the nine test crops of a frame, row by row (Figure 3).
 
-    >>> crop_grid(240, 320, 204)[[0, 4, 8]]
-    array([[  0,   0],
-           [ 18,  58],
-           [ 36, 116]])
+    Example:
+        >>> crop_grid(240, 320, 204)[[0, 4, 8]]
+        array([[  0,   0],
+               [ 18,  58],
+               [ 36, 116]])
 
     Args:
         height: height of the frame, pixels.
@@ -183,8 +189,9 @@ def crop_grid(height: Length, width: Length, size: int) -> Array:
 def windows(images: Array, corners: Array, size: tuple[int, int]) -> list[Array]:
     """Cuts windows of one size out of images, views of them in NumPy.
 
-    >>> windows(np.arange(12).reshape(3, 4, 1), [(1, 2)], (1, 2))[0].ravel()
-    array([6, 7])
+    Example:
+        >>> windows(np.arange(12).reshape(3, 4, 1), [(1, 2)], (1, 2))[0].ravel()
+        array([6, 7])
 
     Args:
         images: `(..., height, width, channels)`.
@@ -209,8 +216,9 @@ def windows(images: Array, corners: Array, size: tuple[int, int]) -> list[Array]
 def crops(images: Array, size: int) -> Array:
     """Cuts the 18 test crops of some frames: the nine of the grid, then their mirror images.
 
-    >>> crops(np.zeros((5, 240, 320, 3), np.uint8), 204).shape
-    (18, 5, 204, 204, 3)
+    Example:
+        >>> crops(np.zeros((5, 240, 320, 3), np.uint8), 204).shape
+        (18, 5, 204, 204, 3)
 
     Args:
         images: `(..., height, width, channels)`, any dtype.
@@ -234,10 +242,11 @@ def crops(images: Array, size: int) -> Array:
 def map_corners(corners: Array, map_shape: tuple[Length, Length], size: tuple[int, int]) -> Array:
     """Computes where the crops of an image lie in its feature map: at the positions next to theirs.
 
-    >>> map_corners(crop_grid(84, 132, 68), (4, 7), (3, 3))[[0, 4, 8]]
-    array([[0, 0],
-           [0, 2],
-           [1, 4]])
+    Example:
+        >>> map_corners(crop_grid(84, 132, 68), (4, 7), (3, 3))[[0, 4, 8]]
+        array([[0, 0],
+               [0, 2],
+               [1, 4]])
 
     Args:
         corners: `(9, 2)`, top and left of the crops in the image, as `crop_grid` gives them.
@@ -256,10 +265,11 @@ def map_corners(corners: Array, map_shape: tuple[Length, Length], size: tuple[in
 def map_crops(maps: Array, corners: Array, size: tuple[int, int]) -> list[Array]:
     """Cuts the 18 crops out of the feature maps of an image and of its mirror image.
 
-    >>> maps = np.zeros((2, 4, 7, 128), np.float32)
-    >>> found = map_crops(maps, crop_grid(84, 132, 68), (3, 3))
-    >>> len(found), found[0].shape
-    (18, (3, 3, 128))
+    Example:
+        >>> maps = np.zeros((2, 4, 7, 128), np.float32)
+        >>> found = map_crops(maps, crop_grid(84, 132, 68), (3, 3))
+        >>> len(found), found[0].shape
+        (18, (3, 3, 128))
 
     Args:
         maps: `(2, h, w, f)`, those of the mirror image second.
@@ -281,8 +291,9 @@ def random_crop(
 ) -> tuple[int, int, bool]:
     """Draws one crop for all frames of a training pair, uniform over the positions where it fits.
 
-    >>> random_crop(np.random.default_rng(0), 240, 320, 204)
-    (31, 74, True)
+    Example:
+        >>> random_crop(np.random.default_rng(0), 240, 320, 204)
+        (31, 74, True)
 
     Args:
         generator: draws the position.
@@ -308,8 +319,9 @@ def random_crop(
 def absolute_difference(images: Array, later: Array) -> Array:
     """Computes `|V(t) - V(t + d_t)|` of uint8 images, without overflow (equation 4).
 
-    >>> absolute_difference(np.uint8([3, 200]), np.uint8([5, 20]))
-    array([  2, 180], dtype=uint8)
+    Example:
+        >>> absolute_difference(np.uint8([3, 200]), np.uint8([5, 20]))
+        array([  2, 180], dtype=uint8)
 
     Args:
         images: `V(t)`, uint8 of any shape.

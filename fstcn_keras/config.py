@@ -1,4 +1,4 @@
-"""The configuration of the network and its named presets."""
+"""Configures the network, by named presets and single fields."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writes files that are whole or not there."""
 
 import contextlib
 from collections.abc import Iterator

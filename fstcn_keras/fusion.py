@@ -1,4 +1,4 @@
-"""Fusion of the scores of many views of one video, arrays or tensors in a graph (section 2.4)."""
+"""Fuses the scores of many views of one video, arrays or tensors in a graph (section 2.4)."""
 
 import numpy as np
 
@@ -18,8 +18,9 @@ def sci(probabilities: Array) -> Array:
 
     A single class is certain (1); a vector of zeros says nothing (0).
 
-    >>> sci([[0.25, 0.25, 0.25, 0.25], [0.0, 1.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]]).round(2)
-    array([0.  , 1.  , 0.33])
+    Example:
+        >>> sci([[0.25, 0.25, 0.25, 0.25], [0.0, 1.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]]).round(2)
+        array([0.  , 1.  , 0.33])
 
     Args:
         probabilities: `(..., N)`, not negative; need not sum to exactly 1.
@@ -49,8 +50,9 @@ def fuse_crops(probabilities: Array) -> Array:
 
     Where every SCI is zero, it is the plain mean.
 
-    >>> fuse_crops([[0.5, 0.5], [0.25, 0.75], [0.0, 1.0]]).round(3)  # SCI 0, 1/2 and 1
-    array([0.083, 0.917])
+    Example:
+        >>> fuse_crops([[0.5, 0.5], [0.25, 0.75], [0.0, 1.0]]).round(3)  # SCI 0, 1/2 and 1
+        array([0.083, 0.917])
 
     Args:
         probabilities: `(..., C, N)`.
@@ -71,9 +73,10 @@ def fuse_crops(probabilities: Array) -> Array:
 def fuse(probabilities: Array, method: str = "sci") -> Array:
     """Fuses the scores of the M x C views of a video to its own.
 
-    >>> views = [[[1, 0], [0.5, 0.5]], [[0.25, 0.75], [0, 1]]]  # two clips of two crops
-    >>> fuse(views).round(3), fuse(views, "average").round(3)
-    (array([1.   , 0.917]), array([0.438, 0.562]))
+    Example:
+        >>> views = [[[1, 0], [0.5, 0.5]], [[0.25, 0.75], [0, 1]]]  # two clips of two crops
+        >>> fuse(views).round(3), fuse(views, "average").round(3)
+        (array([1.   , 0.917]), array([0.438, 0.562]))
 
     Args:
         probabilities: `(..., M, C, N)`, class probabilities of every crop of every clip.

@@ -1,4 +1,4 @@
-"""Initialisations by which new layers pass on what pre-trained layers below them see."""
+"""Initialises new layers so that they pass on what pre-trained layers below them see."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""FSTCN and its auxiliary classifier, as Keras models of named parts."""
+"""Builds FSTCN and its auxiliary classifier as Keras models of named parts."""
 
 import contextlib
 import dataclasses

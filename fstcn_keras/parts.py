@@ -1,4 +1,4 @@
-"""The parts of the networks: encoders of single images, and heads over their feature maps.
+"""Builds the parts of the networks: encoders of single images, and heads over their maps.
 
 An encoder sees one frame or one difference at a time. What needs all images of a clip, the T-P
 operator, the TCL and the fully-connected layers, is the head.

@@ -1,4 +1,4 @@
-"""What is said about a video, and about a second of it."""
+"""Holds what is said about a video, and about a second of it."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What this machine's processor can do."""
+"""Tells what this machine's processor can do."""
 
 import functools
 import os

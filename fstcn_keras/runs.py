@@ -1,4 +1,4 @@
-"""Folders of training runs and SavedModels: what is in them, and which one a command means."""
+"""Finds the folder of a training run or SavedModel that a command means."""
 
 import sys
 from collections.abc import Sequence

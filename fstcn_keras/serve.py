@@ -1,4 +1,4 @@
-"""Serve a trained network over HTTP and gRPC: python -m fstcn_keras.serve [RUN_OR_SAVEDMODEL]
+"""Serves a trained network over HTTP and gRPC: python -m fstcn_keras.serve [RUN_OR_SAVEDMODEL]
 
 KServe's protocols: V1 and V2 over HTTP, V2 over gRPC, health and Prometheus metrics, and a page
 for people at `/`. Needs the extra `serve`.

@@ -1,4 +1,4 @@
-"""What some annotations of this package mean, where Keras has no type for it."""
+"""Names types for annotations where Keras has none."""
 
 from typing import Any, TypeAlias
 

@@ -1,4 +1,4 @@
-"""Weights from another network or an HDF5 file, by name, with a report of every tensor."""
+"""Loads weights from another network or an HDF5 file, by name, and reports on every tensor."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Faster forms of layers, for one machine.
+"""Computes layers in forms that are faster on one machine.
 
 A network is built, saved and exported of plain layers. `accelerate` gives those in memory other
 methods, which compute the same numbers from the same weights, rounding apart. Each module here is

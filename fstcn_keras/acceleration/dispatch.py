@@ -1,4 +1,4 @@
-"""What runs the layers, which decides the forms that suit it."""
+"""Tells what runs the layers, which decides the forms that suit it."""
 
 import functools
 import sys

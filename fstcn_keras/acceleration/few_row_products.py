@@ -1,4 +1,4 @@
-"""Products of few rows with a large matrix, in float32 under mixed precision too.
+"""Multiplies few rows with a large matrix in float32, under mixed precision too.
 
 At few rows the time of a fully-connected layer is that of moving its kernel through memory, and
 mixed precision writes it once more, in bfloat16: the layers of `small` and `paper` take 1.49 times

@@ -1,4 +1,4 @@
-"""`TimeDistributed` without its loop over time: frames are folded into the batch.
+"""Runs `TimeDistributed` without its loop over time: frames are folded into the batch.
 
 The stock wrapper calls its layer once for every frame of a clip. One call for all of them makes a
 training step of the backbone 1.13 to 1.30 times as fast (`benchmarks/results/layers.csv`, rows

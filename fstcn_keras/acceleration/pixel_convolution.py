@@ -1,4 +1,4 @@
-"""The strided convolution of an image's three channels, for matrix units that want more.
+"""Convolves an image's three channels with strides, for matrix units that want more channels.
 
 Under JAX the strides are folded into channels: blocks of pixels become one pixel of as many more
 channels. With `pooling` and `response_normalization` it takes a training step of `paper` on an

@@ -1,4 +1,4 @@
-"""Exports of plain layers.
+"""Exports plain layers.
 
 `keras.Model.export` writes what it traces. The compiled passes of a faster form are programs of
 this machine's compiler and processor, which another may not have.

@@ -1,4 +1,4 @@
-"""Max pooling made of what XLA fuses, under JAX.
+"""Pools maxima by what XLA fuses, under JAX.
 
 XLA computes the gradient of a maximum pooling by a scatter, several passes over the largest maps of
 the network. With `pixel_convolution` and `response_normalization` this form takes a training step

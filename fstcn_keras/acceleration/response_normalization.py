@@ -1,4 +1,4 @@
-"""Local response normalisation in one compiled pass over the maps.
+"""Normalises local responses in one compiled pass over the maps.
 
 A training step of the backbone with the plain layer, a product with a banded matrix, takes 1.23 to
 1.33 times as long in float32 and 1.66 to 1.85 times in bfloat16 (`benchmarks/results/layers.csv`,

@@ -1,4 +1,4 @@
-"""Convolutions with fewer products, by Winograd's minimal filtering (Lavin and Gray 2016).
+"""Convolves with fewer products, by Winograd's minimal filtering (Lavin and Gray 2016).
 
 Along one axis, `m` outputs of a kernel of 3 take `n = m + 2` products instead of `3 m`, between
 linear transforms of the inputs, the kernel and the outputs; along two axes `n^2` instead of

@@ -1,4 +1,4 @@
-"""Backbones: networks that map one frame to a feature map at stride 16.
+"""Lists the backbones: networks that map one frame to a feature map at stride 16.
 
 The paper's lower spatial convolutional layers are `vgg_m`. To add a backbone, write a module here
 with a dictionary `BACKBONES` of `Backbone`s by name, and list the names below; `FSTCNConfig`, the

@@ -1,4 +1,4 @@
-"""Networks of Keras Applications as backbones: their part before stride 32.
+"""Takes networks of Keras Applications as backbones: their part before stride 32.
 
 Layers have the names that they have there, and widths are those of the ImageNet weights. Keras
 builds them without regularisers: their kernels decay by the optimiser of `training.fit`, as all do,

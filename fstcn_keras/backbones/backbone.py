@@ -1,4 +1,4 @@
-"""What a backbone is: a builder of layers, and the pixels that its weights expect."""
+"""Defines a backbone: a builder of layers, and the pixels that its weights expect."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""SqueezeNet 1.1, a small backbone for little data."""
+"""Builds SqueezeNet 1.1, a small backbone for little data."""
 
 import functools
 

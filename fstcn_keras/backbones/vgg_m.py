@@ -1,4 +1,4 @@
-"""The paper's backbone: the four lower spatial convolutional layers of CNN-M-2048."""
+"""Builds the paper's backbone: the four lower spatial convolutional layers of CNN-M-2048."""
 
 import functools
 

@@ -1,1 +1,1 @@
-"""A trained network for production: SavedModel, ONNX, LiteRT."""
+"""Exports a trained network for production: SavedModel, ONNX, LiteRT."""

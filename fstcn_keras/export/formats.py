@@ -1,4 +1,4 @@
-"""Hand a run to production: python -m fstcn_keras.export [RUN]
+"""Hands a run to production: python -m fstcn_keras.export [RUN]
 
 Writes RUN/saved_model/NAME/1, a TensorFlow SavedModel that classifies whole videos and needs no
 code of this project, or RUN/NAME.onnx or RUN/NAME.tflite, the bare network. NAME is that of the

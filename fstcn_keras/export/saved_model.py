@@ -1,4 +1,4 @@
-"""A trained network as a TensorFlow SavedModel that classifies whole videos by itself.
+"""Makes a TensorFlow SavedModel of a trained network, which classifies whole videos by itself.
 
 With N classes, M clips of C = 18 crops, and `l_t` frames of `s` pixels in a clip pair, its
 signatures and their named inputs and outputs are

@@ -1,4 +1,4 @@
-"""The layers of FSTCN, each serialisable and on `keras.ops` alone."""
+"""Defines the layers of FSTCN, each serialisable and on `keras.ops` alone."""
 
 from fstcn_keras.layers.ceil_max_pooling import CeilMaxPooling2D
 from fstcn_keras.layers.feature_scale import FeatureScale

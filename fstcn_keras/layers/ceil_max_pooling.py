@@ -1,4 +1,4 @@
-"""Max pooling in ceil mode, as Caffe does it."""
+"""Pools maxima in ceil mode, as Caffe does it."""
 
 from typing import Any
 

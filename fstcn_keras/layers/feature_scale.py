@@ -1,4 +1,4 @@
-"""One number that brings pre-trained features to the size that what follows expects."""
+"""Brings pre-trained features to the size that what follows expects, by one number."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""The choice of the one frame that feeds the spatial path."""
+"""Chooses the one frame that feeds the spatial path."""
 
 from typing import Any
 

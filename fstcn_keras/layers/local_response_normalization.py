@@ -1,4 +1,4 @@
-"""Local response normalisation across feature channels."""
+"""Normalises local responses across feature channels."""
 
 from typing import Any
 

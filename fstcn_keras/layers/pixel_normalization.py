@@ -1,4 +1,4 @@
-"""From uint8 pixels to what the first convolution expects."""
+"""Turns uint8 pixels into what the first convolution expects."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The temporal convolutional layer (TCL)."""
+"""Defines the temporal convolutional layer (TCL)."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The transformation and permutation (T-P) operator."""
+"""Defines the transformation and permutation (T-P) operator."""
 
 from typing import Any
 

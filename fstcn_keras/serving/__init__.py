@@ -1,1 +1,1 @@
-"""The parts of the server that `fstcn_keras.serve` starts; they need the extra `serve`."""
+"""Holds the parts of the server that `fstcn_keras.serve` starts; needs the extra `serve`."""

@@ -1,4 +1,4 @@
-"""What the decoding processes do: requests to the resized frames that the views need.
+"""Decodes requests to the resized frames that the views need, in processes of their own.
 
 It imports neither Keras nor KServe, so that a process starts at once and stays small.
 """

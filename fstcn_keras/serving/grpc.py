@@ -1,4 +1,4 @@
-"""The gRPC side: KServe's inference service (V2)."""
+"""Answers over gRPC by KServe's inference service (V2)."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The HTTP side: KServe's V1 and V2, metrics, and a page for people."""
+"""Answers over HTTP by KServe's V1 and V2, with metrics and a page for people."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The classifier as KServe knows models: V1, V2 and gRPC all come through here."""
+"""Presents the classifier as KServe knows models: V1, V2 and gRPC all come through here."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""What one request may ask for, and how it is told no."""
+"""Bounds what one request may ask for, and says no beyond."""
 
 import dataclasses
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a server scores with: a training run, or a SavedModel that was exported from one."""
+"""Loads what a server scores with: a training run, or a SavedModel exported from one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Requests as they arrive, and the videos that they hold, still encoded.
+"""Reads requests as they arrive, and the videos that they hold, still encoded.
 
 Only the decoding processes look into a body: whatever one does to its reader, it does it there.
 """

@@ -1,4 +1,4 @@
-"""Where requests wait, are decoded and scored: bounded in number and time."""
+"""Decodes and scores requests, bounded in number and time."""
 
 import asyncio
 import atexit

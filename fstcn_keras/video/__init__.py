@@ -1,4 +1,4 @@
-"""Videos as frames: decoding by PyAV, and frames at the size that views are cut from."""
+"""Decodes videos by PyAV, and resizes frames to what views are cut from."""
 
 from fstcn_keras.video.reader import MAX_SIDE, VideoError, VideoReader, VideoTooLarge
 

@@ -1,4 +1,4 @@
-"""Frames of a video, wherever they come from, at the size that views are cut from."""
+"""Reads frames of a video, wherever they come from, at the size that views are cut from."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -179,13 +179,14 @@ class ViewFrames:
 def view_frames(reader: FrameReader, plan: ViewPlan) -> ViewFrames:
     """Reads the frames that the views of a video need, and no others.
 
-    >>> from fstcn_keras.config import FSTCNConfig
-    >>> plan = ViewPlan.from_config(FSTCNConfig(short_side=24, crop_size=16), num_clips=2)
-    >>> found = view_frames(ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8)), plan)
-    >>> found.frames.shape
-    (14, 24, 32, 3)
-    >>> found.numbers[found.positions[0, 0]]  # the frames of the first clip
-    array([ 0,  5, 10, 15, 20])
+    Example:
+        >>> from fstcn_keras.config import FSTCNConfig
+        >>> plan = ViewPlan.from_config(FSTCNConfig(short_side=24, crop_size=16), num_clips=2)
+        >>> found = view_frames(ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8)), plan)
+        >>> found.frames.shape
+        (14, 24, 32, 3)
+        >>> found.numbers[found.positions[0, 0]]  # the frames of the first clip
+        array([ 0,  5, 10, 15, 20])
 
     Raises:
         VideoError: if the frames cannot be read or are too long and narrow.

@@ -1,4 +1,4 @@
-"""Video files to RGB frames, by PyAV."""
+"""Decodes video files to RGB frames by PyAV."""
 
 import os
 from collections.abc import Iterator, Sequence

@@ -1,1 +1,1 @@
-"""Which views of a video are scored, and how."""
+"""Decides which views of a video are scored, and scores them."""

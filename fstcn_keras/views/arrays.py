@@ -1,4 +1,4 @@
-"""The arrays that the arithmetic of views works on: NumPy's, or tensors of Keras' backend.
+"""Chooses what the arithmetic of views computes with: NumPy, or the ops of Keras' backend.
 
 What is computed with is chosen from the values: `keras.ops` as soon as a tensor is among them, so
 that the same function makes part of a graph; else NumPy, and then Keras is never imported:
@@ -19,8 +19,9 @@ _NUMPY = (int, float, np.generic, np.ndarray, list, tuple)
 def array_namespace(*values: Array | Length) -> ModuleType:
     """Returns the module that computes with some values: `numpy`, or `keras.ops` for tensors.
 
-    >>> array_namespace(3, np.zeros(2)).__name__
-    'numpy'
+    Example:
+        >>> array_namespace(3, np.zeros(2)).__name__
+        'numpy'
     """
     if all(isinstance(value, _NUMPY) for value in values):
         return np
@@ -32,8 +33,9 @@ def array_namespace(*values: Array | Length) -> ModuleType:
 def as_array(values: Array) -> Array:
     """Returns a tensor as it is, anything else as a NumPy array.
 
-    >>> as_array([0.5, 0.5])
-    array([0.5, 0.5])
+    Example:
+        >>> as_array([0.5, 0.5])
+        array([0.5, 0.5])
     """
     return np.asarray(values) if array_namespace(values) is np else values
 
@@ -41,8 +43,9 @@ def as_array(values: Array) -> Array:
 def cast(values: Array, dtype: str) -> Array:
     """Converts numbers to another type, in their namespace.
 
-    >>> cast([1, 2], "float32")
-    array([1., 2.], dtype=float32)
+    Example:
+        >>> cast([1, 2], "float32")
+        array([1., 2.], dtype=float32)
     """
     ops = array_namespace(values)
     return np.asarray(values, dtype) if ops is np else ops.cast(values, dtype)
@@ -53,8 +56,9 @@ def integers(values: Array, *others: Array | Length) -> Array:
 
     They are int64 in NumPy and int32 in a graph.
 
-    >>> integers([2.0, 3.0])
-    array([2, 3])
+    Example:
+        >>> integers([2.0, 3.0])
+        array([2, 3])
     """
     ops = array_namespace(values, *others)
     return np.asarray(values, np.int64) if ops is np else ops.cast(values, "int32")

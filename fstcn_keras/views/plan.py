@@ -1,4 +1,4 @@
-"""Which views of a video are scored."""
+"""Plans which views of a video are scored."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ SCORING_MODES = ("exact", "shared")
 class ViewPlan:
     """Says which views of a video are scored: M clips of 18 crops each.
 
-    >>> ViewPlan.from_config(FSTCNConfig(), num_clips=2)  # doctest: +NORMALIZE_WHITESPACE
-    ViewPlan(num_clips=2, short_side=240, crop_size=204, clip_length=5, stride=5, distance=9,
-             mode='exact')
+    Example:
+        >>> ViewPlan.from_config(FSTCNConfig(), num_clips=2)  # doctest: +NORMALIZE_WHITESPACE
+        ViewPlan(num_clips=2, short_side=240, crop_size=204, clip_length=5, stride=5, distance=9,
+                 mode='exact')
 
     Attributes:
         num_clips: clips of a video, the paper's M.
@@ -53,8 +54,9 @@ class ViewPlan:
     def from_config(cls, config: FSTCNConfig, *, num_clips: int = 5) -> "ViewPlan":
         """Makes the plan that fits a network of this configuration.
 
-        >>> ViewPlan.from_config(FSTCNConfig(crop_size=108)).crop_size
-        108
+        Example:
+            >>> ViewPlan.from_config(FSTCNConfig(crop_size=108)).crop_size
+            108
         """
         names = ("short_side", "crop_size", "clip_length", "stride", "distance")
         return cls(num_clips=num_clips, **{name: getattr(config, name) for name in names})
@@ -62,25 +64,28 @@ class ViewPlan:
     def timing(self) -> dict[str, int]:
         """Returns the arguments of the functions of `clips`.
 
-        >>> ViewPlan.from_config(FSTCNConfig()).timing()
-        {'clip_length': 5, 'stride': 5, 'distance': 9}
+        Example:
+            >>> ViewPlan.from_config(FSTCNConfig()).timing()
+            {'clip_length': 5, 'stride': 5, 'distance': 9}
         """
         return {name: getattr(self, name) for name in ("clip_length", "stride", "distance")}
 
     def start_frames(self, num_frames: Length) -> Array:
         """Spreads the starts of the clips over a video, integers `(M,)`.
 
-        >>> ViewPlan.from_config(FSTCNConfig(), num_clips=3).start_frames(130)
-        array([  0,  50, 100])
+        Example:
+            >>> ViewPlan.from_config(FSTCNConfig(), num_clips=3).start_frames(130)
+            array([  0,  50, 100])
         """
         return clips.start_frames(num_frames, self.num_clips, **self.timing())
 
     def pair_indices(self, num_frames: Length) -> Array:
         """Computes the frame numbers of all clip pairs of a video, integers `(M, 2, l_t)`.
 
-        >>> ViewPlan.from_config(FSTCNConfig(), num_clips=2).pair_indices(40)[:, 0]
-        array([[ 0,  5, 10, 15, 20],
-               [10, 15, 20, 25, 30]])
+        Example:
+            >>> ViewPlan.from_config(FSTCNConfig(), num_clips=2).pair_indices(40)[:, 0]
+            array([[ 0,  5, 10, 15, 20],
+                   [10, 15, 20, 25, 30]])
         """
         return self.pairs_from(self.start_frames(num_frames), num_frames)
 
@@ -89,8 +94,9 @@ class ViewPlan:
 
         A clip lies around the middle of its second, but inside the video.
 
-        >>> ViewPlan.from_config(FSTCNConfig()).pair_indices_by_second(60, fps=25)[:, 0, 0]
-        array([ 0, 23, 30])
+        Example:
+            >>> ViewPlan.from_config(FSTCNConfig()).pair_indices_by_second(60, fps=25)[:, 0, 0]
+            array([ 0, 23, 30])
 
         Args:
             num_frames: frames of the video, at least 1.
@@ -107,9 +113,10 @@ class ViewPlan:
     def pairs_from(self, starts: Array, num_frames: Length) -> Array:
         """Computes the frame numbers of the clip pairs with these starts.
 
-        >>> ViewPlan.from_config(FSTCNConfig()).pairs_from([3], num_frames=130)
-        array([[[ 3,  8, 13, 18, 23],
-                [12, 17, 22, 27, 32]]])
+        Example:
+            >>> ViewPlan.from_config(FSTCNConfig()).pairs_from([3], num_frames=130)
+            array([[[ 3,  8, 13, 18, 23],
+                    [12, 17, 22, 27, 32]]])
 
         Args:
             starts: first frame of each clip, integers `(starts,)`.
@@ -123,10 +130,11 @@ class ViewPlan:
     def cut(self, clip: Array, later: Array) -> dict[str, Array]:
         """Cuts the 18 views of a clip pair, as the network takes them.
 
-        >>> frames = np.zeros((5, 240, 320, 3), np.uint8)
-        >>> views = ViewPlan.from_config(FSTCNConfig()).cut(frames, frames)
-        >>> views["clip"].shape, views["clip_diff"].shape
-        ((18, 5, 204, 204, 3), (18, 5, 204, 204, 3))
+        Example:
+            >>> frames = np.zeros((5, 240, 320, 3), np.uint8)
+            >>> views = ViewPlan.from_config(FSTCNConfig()).cut(frames, frames)
+            >>> views["clip"].shape, views["clip_diff"].shape
+            ((18, 5, 204, 204, 3), (18, 5, 204, 204, 3))
 
         Args:
             clip: the clip's frames, `(l_t, height, width, 3)` uint8, short side `short_side`.

@@ -1,4 +1,4 @@
-"""Resizing of frames by exact arithmetic: the same to the bit in a script and a SavedModel.
+"""Resizes frames by exact arithmetic: the same to the bit in a script and a SavedModel.
 
 The functions take numbers and NumPy arrays, or tensors, on which they make part of a graph.
 """
@@ -26,9 +26,10 @@ def area_weights(length: Length, new_length: Length) -> Array:
     The weight of pixel `j` is the step of `F` over it, after rounding `F` to 1 / 2048: weights
     are never negative and add up to exactly 1.
 
-    >>> area_weights(4, 2)
-    array([[0.5, 0.5, 0. , 0. ],
-           [0. , 0. , 0.5, 0.5]], dtype=float32)
+    Example:
+        >>> area_weights(4, 2)
+        array([[0.5, 0.5, 0. , 0. ],
+               [0. , 0. , 0.5, 0.5]], dtype=float32)
 
     Args:
         length: pixels of the line, int or scalar int32 tensor.
@@ -53,9 +54,10 @@ def short_side_weights(height: Length, width: Length, short_side: int) -> tuple[
 
     Both sides become as `clips.resized_length` says.
 
-    >>> rows, columns = short_side_weights(240, 320, 120)
-    >>> rows.shape, columns.shape
-    ((120, 240), (160, 320))
+    Example:
+        >>> rows, columns = short_side_weights(240, 320, 120)
+        >>> rows.shape, columns.shape
+        ((120, 240), (160, 320))
 
     Args:
         height: height of the frames, pixels, int or scalar int32 tensor.
@@ -80,10 +82,11 @@ def resize(image: Array, rows: Array, columns: Array) -> Array:
     Every sum is exact in float32, so its order does not matter: the result is the same to the
     bit on every device and in every graph.
 
-    >>> import numpy as np
-    >>> image = np.uint8([[[0], [100]], [[0], [100]]])
-    >>> resize(image, area_weights(2, 1), area_weights(2, 3))[..., 0]
-    array([[  0,  50, 100]], dtype=uint8)
+    Example:
+        >>> import numpy as np
+        >>> image = np.uint8([[[0], [100]], [[0], [100]]])
+        >>> resize(image, area_weights(2, 1), area_weights(2, 3))[..., 0]
+        array([[  0,  50, 100]], dtype=uint8)
 
     Args:
         image: `(height, width, channels)` uint8, array or tensor.

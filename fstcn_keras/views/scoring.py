@@ -1,4 +1,4 @@
-"""The views of videos through the network, no image more than once."""
+"""Scores the views of videos by the network, no image more than once."""
 
 import functools
 import itertools

@@ -200,19 +200,19 @@ def test_squeezenet_as_the_backbone():
 
 
 @pytest.mark.parametrize(
-    ("name", "mean", "of_red"),
+    ("name", "mean", "red"),
     [
         ("vgg_m", (123.675, 116.28, 103.53), (255 / 58.395, 0, 0)),
         ("squeezenet", (123.68, 116.779, 103.939), (0, 0, 255)),  # handed on as BGR
     ],
 )
-def test_frames_lose_their_mean_and_differences_do_not(name, mean, of_red):
+def test_frames_lose_their_mean_and_differences_do_not(name, mean, red):
     frame = outputs(get_backbone(name).frame_normalization(), np.array([mean], "float32"))
     np.testing.assert_allclose(frame, [[0, 0, 0]], atol=1e-5)
     difference = outputs(
         get_backbone(name).difference_normalization(), np.array([[255, 0, 0]], np.uint8)
     )
-    np.testing.assert_allclose(difference, [of_red], rtol=1e-6)
+    np.testing.assert_allclose(difference, [red], rtol=1e-6)
 
 
 def test_a_rank_one_3d_kernel_factorises_into_scl_tp_operator_and_tcl():
@@ -292,9 +292,9 @@ def test_the_auxiliary_classifier_is_the_spatial_path(model):
     auxiliary = auxiliary_classifier(num_classes=4, **TINY)
     own, shared = layers_with_weights(auxiliary), layers_with_weights(model)
     lower = {"conv1", "conv2", "conv3", "conv4"}
-    of_path = {"parallel_scl", "spatial_fc", "spatial_features"}
-    assert own.keys() == lower | of_path | {"logits"}
-    for name in lower | of_path:
+    path_layers = {"parallel_scl", "spatial_fc", "spatial_features"}
+    assert own.keys() == lower | path_layers | {"logits"}
+    for name in lower | path_layers:
         own[name].set_weights(shared[name].get_weights())
     x = random_pairs(3)
     np.testing.assert_allclose(

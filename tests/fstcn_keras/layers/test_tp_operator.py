@@ -66,11 +66,11 @@ def test_gradients_are_the_central_differences_of_the_loop():
     layer = TPOperator(2)
     layer.build(x.shape)
     layer.set_weights([p])
-    of_x, of_p = gradients(layer, x, cotangent)
-    expected_of_x = slopes(lambda at: np.sum(tp_by_loop(at, p) * cotangent), x)
-    expected_of_p = slopes(lambda at: np.sum(tp_by_loop(x, at) * cotangent), p)
-    np.testing.assert_allclose(of_x, expected_of_x, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(of_p, expected_of_p, rtol=1e-4, atol=1e-5)
+    x_gradient, p_gradient = gradients(layer, x, cotangent)
+    expected_x_gradient = slopes(lambda at: np.sum(tp_by_loop(at, p) * cotangent), x)
+    expected_p_gradient = slopes(lambda at: np.sum(tp_by_loop(x, at) * cotangent), p)
+    np.testing.assert_allclose(x_gradient, expected_x_gradient, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(p_gradient, expected_p_gradient, rtol=1e-4, atol=1e-5)
 
 
 def test_p_is_called_so_and_starts_gaussian_with_variance_one_over_f():
