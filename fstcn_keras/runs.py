@@ -1,4 +1,4 @@
-"""Finds the folder of a training run or SavedModel that a command means."""
+"""Names the files of a run folder, and finds the run or SavedModel that a command means."""
 
 import sys
 from collections.abc import Sequence
