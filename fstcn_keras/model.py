@@ -43,9 +43,13 @@ class _ImageNetwork(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor, and which layers are not trained."""
-        layers = parts.all_layers(self)
+        frozen = {
+            layer.name: None
+            for layer in parts.all_layers(self)
+            if layer.weights and not layer.trainable
+        }
         return {
-            "frozen": [layer.name for layer in layers if layer.weights and not layer.trainable],
+            "frozen": list(frozen),
             "name": self.name,
             "dtype": self.dtype_policy.name,
             "num_classes": self.num_classes,

@@ -29,7 +29,9 @@ def backbone(config: FSTCNConfig) -> keras.Model:
         >>> backbone(FSTCNConfig(width=0.25)).output.shape
         (None, None, None, 128)
     """
-    return get_backbone(config.backbone).model(width=config.width, regularizer=_decay(config))
+    return get_backbone(config.backbone).model(
+        size=config.crop_size, width=config.width, regularizer=_decay(config)
+    )
 
 
 def frame_encoder(config: FSTCNConfig, backbone: keras.Model) -> keras.Sequential:

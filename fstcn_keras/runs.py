@@ -15,7 +15,12 @@ def _file(name: str, doc: str) -> property:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of a training run, which knows the names of its files.
+    """Names the files of the folder of a training run.
+
+    Example:
+        >>> run = RunFolder(Path("runs/small"))
+        >>> str(run.model), run.is_finished()
+        ('runs/small/model.keras', False)
 
     Attributes:
         path: of the folder.
@@ -79,7 +84,12 @@ class RunFolder:
 
 
 def finished_runs(root: Path) -> list[RunFolder]:
-    """Returns the evaluated runs in a folder and below it, by name."""
+    """Returns the evaluated runs in a folder and below it, by name.
+
+    Example:
+        >>> finished_runs(Path("no-such-folder"))
+        []
+    """
     return [RunFolder(file.parent) for file in sorted(root.rglob(RunFolder(root).metrics.name))]
 
 

@@ -19,6 +19,7 @@ WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them ca
     "fstcn_keras.export.saved_model.load_saved_model": "takes what `write_saved_model` writes",
     "fstcn_keras.export.saved_model.saved_model_archive": "is of use only once it is written",
     "fstcn_keras.export.saved_model.write_saved_model": "takes 15 s",
+    "fstcn_keras.process": "changes the settings of the whole process",
     "fstcn_keras.serve": "is a server",
     "fstcn_keras.serving.grpc": "is part of a server",
     "fstcn_keras.serving.http": "is part of a server",

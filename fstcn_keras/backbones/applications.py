@@ -42,10 +42,12 @@ def application(name: str, end: str, *, preprocessed: bool = False, **pixels: An
     network = getattr(keras.applications, name)
     options = {"include_preprocessing": False} if preprocessed else {}
 
-    def build(x: Tensor, width: float, regularizer: Regularizer) -> Tensor:
-        whole = network(include_top=False, weights=None, input_tensor=x, **options)
-        (maps,) = (layer.input for layer in whole.layers if layer.name == end)
-        return FeatureScale(name="feature_scale")(maps)
+    def build(x: Tensor, *, size: int, width: float, regularizer: Regularizer) -> Tensor:
+        # Keras pads by the size that it knows; the copy pads the same in images of any size
+        sized = network(include_top=False, weights=None, input_shape=(size, size, 3), **options)
+        (maps,) = (layer.input for layer in sized.layers if layer.name == end)
+        copy = keras.models.clone_model(keras.Model(sized.input, maps), input_tensors=x)
+        return FeatureScale(name="feature_scale")(copy.output)
 
     imagenet = functools.partial(
         network, include_top=False, weights="imagenet", input_shape=(224, 224, 3), **options

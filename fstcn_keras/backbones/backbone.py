@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import keras
 
 from fstcn_keras.layers import PixelNormalization
-from fstcn_keras.tensors import Regularizer, Tensor
+from fstcn_keras.tensors import Tensor
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # red, green, blue, 0 to 255
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -19,12 +19,12 @@ class Backbone:
 
     Example:
         >>> from fstcn_keras.backbones import get_backbone
-        >>> get_backbone("squeezenet").model(width=1.0).output.shape
+        >>> get_backbone("squeezenet").model(size=204, width=1.0).output.shape
         (None, None, None, 512)
 
     Attributes:
-        build: `(x, width, regularizer) -> x`, from `(batch, h, w, 3)` normalised pixels to
-            feature maps at stride 16, 204 pixels to 12x12 or 13x13.
+        build: `(x, size=, width=, regularizer=) -> x`, from `(batch, h, w, 3)` normalised pixels
+            to feature maps at stride 16, 204 pixels to 12x12 or 13x13; see `model`.
         mean: mean of a frame's pixels, RGB, 0 to 255.
         std: divisor of the pixels of frames and differences, RGB.
         channel_order: order in which the network takes the channels, `"rgb"` or `"bgr"`.
@@ -32,23 +32,26 @@ class Backbone:
             publishes, whose layers have the same names; `None` if it publishes none.
     """
 
-    build: Callable[[Tensor, float, Regularizer], Tensor]
+    build: Callable[..., Tensor]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     channel_order: str = "rgb"
     imagenet: Callable[[], keras.Model] | None = None
 
     def model(
-        self, *, width: float, regularizer: keras.regularizers.Regularizer | None = None
+        self, *, size: int, width: float, regularizer: keras.regularizers.Regularizer | None = None
     ) -> keras.Model:
-        """Builds the layers as one model, `(batch, h, w, 3)` -> `(batch, h', w', f)`.
+        """Builds the layers as one model of images of any size, `(batch, h, w, 3)` to maps.
 
         Args:
+            size: side of the crops that it is for, pixels; the padding of some networks goes by
+                it, also in larger images.
             width: factor on the number of feature maps, where the network allows one.
             regularizer: of the kernels.
         """
         pixels = keras.Input((None, None, 3), name="pixels")
-        return keras.Model(pixels, self.build(pixels, width, regularizer), name="backbone")
+        maps = self.build(pixels, size=size, width=width, regularizer=regularizer)
+        return keras.Model(pixels, maps, name="backbone")
 
     def frame_normalization(self) -> PixelNormalization:
         """Returns the layer that prepares frames."""

@@ -11,7 +11,7 @@ from fstcn_keras.tensors import Regularizer, Tensor
 FEATURE_SCALE = 0.1  # its features have a root mean square near 10; what follows expects one near 1
 
 
-def squeezenet(x: Tensor, width: float, regularizer: Regularizer) -> Tensor:
+def squeezenet(x: Tensor, *, size: int, width: float, regularizer: Regularizer) -> Tensor:
     """Builds SqueezeNet 1.1 without its top, 204 -> 101-50-25-12 (Iandola et al. 2016).
 
     Its widths are those of its ImageNet weights, so `width` does not touch them. Pooling is in
@@ -19,11 +19,13 @@ def squeezenet(x: Tensor, width: float, regularizer: Regularizer) -> Tensor:
     public Keras weights.
 
     Example:
-        >>> squeezenet(layers.Input((204, 204, 3)), 1.0, None).shape
+        >>> pixels = layers.Input((204, 204, 3))
+        >>> squeezenet(pixels, size=204, width=1.0, regularizer=None).shape
         (None, 12, 12, 512)
 
     Args:
         x: normalised pixels, `(batch, h, w, 3)`.
+        size: not used: its padding goes by no size.
         width: not used.
         regularizer: of the kernels, or `None`.
 

@@ -14,18 +14,20 @@ from fstcn_keras.layers import CeilMaxPooling2D, LocalResponseNormalization
 from fstcn_keras.tensors import Regularizer, Tensor
 
 
-def vgg_m(x: Tensor, width: float, regularizer: Regularizer) -> Tensor:
+def vgg_m(x: Tensor, *, size: int, width: float, regularizer: Regularizer) -> Tensor:
     """Builds the four lower SCLs, 204 -> 99-49-24-12 (Sun et al. 2015, section 2.5).
 
     Conv(96,7,2) - ReLU - Norm - Pooling(3,2) - Conv(256,5,2) - ReLU - Norm - Pooling(3,2) -
     Conv(512,3,1) - ReLU - Conv(512,3,1) - ReLU.
 
     Example:
-        >>> vgg_m(layers.Input((204, 204, 3)), 0.25, None).shape
+        >>> pixels = layers.Input((204, 204, 3))
+        >>> vgg_m(pixels, size=204, width=0.25, regularizer=None).shape
         (None, 12, 12, 128)
 
     Args:
         x: normalised pixels, `(batch, h, w, 3)`.
+        size: not used: its padding goes by no size.
         width: factor on every number of feature maps.
         regularizer: of the kernels, or `None`.
 

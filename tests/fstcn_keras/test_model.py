@@ -181,7 +181,7 @@ def test_squeezenet_as_the_backbone():
     sizes = [(64, 16, 64), (128, 16, 64), (128, 32, 128), (256, 32, 128)]
     sizes += [(256, 48, 192), (384, 48, 192), (384, 64, 256), (512, 64, 256)]
     expected = 3 * 3 * 3 * 64 + 64 + sum(fire(*size) for size in sizes)
-    squeezenet = outline(get_backbone("squeezenet").model, width=1.0)
+    squeezenet = outline(get_backbone("squeezenet").model, size=204, width=1.0)
     assert squeezenet.count_params() == expected == 722_496
     pixels = keras.Input((204, 204, 3))
     sides = {}

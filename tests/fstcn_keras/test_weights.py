@@ -98,7 +98,7 @@ def test_squeezenet_takes_the_public_imagenet_weights():
     path = SHARED / "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
     if not path.is_file():
         pytest.skip(f"needs {path.name} in shared/data/weights beside the repository")
-    model = get_backbone("squeezenet").model(width=1.0)
+    model = get_backbone("squeezenet").model(size=68, width=1.0)
     report = load_weights(model, path)
     assert (len(report.loaded), report.missing, report.unused) == (50, (), ())
     with np.load(SHARED / "squeezenet11_notop.npz") as expected:

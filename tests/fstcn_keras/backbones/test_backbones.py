@@ -73,7 +73,7 @@ def test_weights_by_name_give_the_features_of_the_application(name, tmp_path):
     last, channels, side, module = EXPECTED[name]
     network = random_network(name)
     network.save(tmp_path / "w.h5")  # the format of Keras Applications
-    backbone = get_backbone(name).model(width=1.0)
+    backbone = get_backbone(name).model(size=204, width=1.0)
     assert backbone.compute_output_shape((1, 204, 204, 3)) == (1, side, side, channels)
     report = load_weights(backbone, tmp_path / "w.h5")
     assert report.missing == ("feature_scale/scale (): not in the file",)
@@ -94,7 +94,7 @@ def test_weights_by_name_give_the_features_of_the_application(name, tmp_path):
 
 
 def test_names_of_earlier_versions_of_keras(tmp_path):
-    backbone = get_backbone("mobilenetv3small").model(width=1.0)
+    backbone = get_backbone("mobilenetv3small").model(size=64, width=1.0)
     values = {
         "Conv": [np.full((3, 3, 3, 16), 2.0)],
         "Conv/BatchNorm": [np.full(16, value) for value in (3.0, 4.0, 5.0, 6.0)],
@@ -171,7 +171,7 @@ def test_a_saved_model_predicts_the_same_in_another_process(tmp_path):
     command = [sys.executable, "-c", script, str(tmp_path)]
     output = subprocess.run(
         command,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env={name: value for name, value in os.environ.items() if name != "FSTCN_KERAS_LAZY"},
         check=True,
         capture_output=True,

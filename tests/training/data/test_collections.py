@@ -10,7 +10,7 @@ from training.cli import UserError
 from training.data import collections, splits
 from training.data.groups import check_held_out, held_out_paths, source_group
 
-SHARED_SPLITS = Path(__file__).parents[3] / "shared" / "data" / "splits"
+SHARED_SPLITS = Path(__file__).parents[4] / "shared" / "data" / "splits"
 
 
 def touch(root: Path, *paths: str):
