@@ -16,6 +16,14 @@ ROOT = Path(__file__).parents[1]
 START_S = 120
 
 
+TENSORFLOW_LOG = re.compile(r"[IWE]\d{4} |WARNING: All log messages before absl")
+
+
+def own_lines(stderr: str) -> list[str]:
+    """Returns what the server prints itself; TensorFlow's log of its import is not among it."""
+    return [line for line in stderr.splitlines() if not TENSORFLOW_LOG.match(line)]
+
+
 class ServerProcess:
     """`python -m fstcn_keras.serve` on free ports; a context manager that ends it.
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -134,6 +135,7 @@ def test_the_saved_network_needs_nothing_but_fstcn_keras(run):
         text=True,
         check=True,
         cwd=Path(__file__).parents[2],
+        env={name: value for name, value in os.environ.items() if name != "FSTCN_KERAS_LAZY"},
     )
     assert output.stdout.splitlines() == ["(2, 2)", "False False"]
     assert (run / "model.keras").stat().st_size < 4 * 8_608_034 + 1_000_000  # weights alone

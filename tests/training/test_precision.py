@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fstcn_keras import fstcn
+from fstcn_keras import accelerate, fstcn
 from training.claims import open_run
 from training.cli import UserError
 from training.distribution import fast_precision, with_precision
@@ -16,8 +16,14 @@ from training.stages import dtype_policy
 
 def gradients(precision: str, seed: int) -> list[np.ndarray]:
     keras.utils.set_random_seed(seed)
-    with dtype_policy(precision):
-        model = fstcn(num_classes=4, preset="small", dropout=0.0, weight_decay=0.0)
+    model = fstcn(
+        num_classes=4,
+        preset="small",
+        dtype=dtype_policy(precision),
+        dropout=0.0,
+        weight_decay=0.0,
+    )
+    accelerate(model)
     generator = np.random.default_rng(seed)
     coarse = generator.integers(0, 256, (4, 5, 12, 12, 3), dtype=np.uint8)
     clip = coarse.repeat(9, axis=2).repeat(9, axis=3)

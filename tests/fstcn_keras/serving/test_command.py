@@ -1,12 +1,13 @@
 """What the command says when it cannot serve."""
 
 import os
-import re
 import socket
 import subprocess
 import sys
 
 import pytest
+
+from tests.servers import own_lines
 
 pytest.importorskip("kserve")
 pytest.importorskip("tensorflow")
@@ -26,8 +27,7 @@ def fails(*arguments: str, folder=ROOT) -> str:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    log = re.compile(r"[IWE]\d{4} |WARNING: All log messages before")  # TensorFlow's own lines
-    (line,) = [line for line in done.stderr.splitlines() if not log.match(line)]
+    (line,) = own_lines(done.stderr)
     return line
 
 
