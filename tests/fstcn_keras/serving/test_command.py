@@ -7,12 +7,10 @@ import sys
 
 import pytest
 
-from tests.servers import own_lines
-
 pytest.importorskip("kserve")
 pytest.importorskip("tensorflow")
 
-from tests.servers import ROOT
+from tests.servers import ROOT, own_lines
 
 
 def fails(*arguments: str, folder=ROOT) -> str:
