@@ -24,8 +24,8 @@ from benchmarks.report import alternate, print_table, write_csv
 from benchmarks.step import native_precisions
 from fstcn_keras import FSTCN, acceleration
 from fstcn_keras.acceleration import (
-    few_row_products,
     folded_time,
+    fully_connected,
     pixel_normalization,
     response_normalization,
     winograd_convolution,
@@ -61,7 +61,7 @@ LOWER_SCLS: dict[str, Mapping[Form, Form]] = {  # what stands in for a form
 }
 FULLY_CONNECTED: dict[str, Mapping[Form, Form]] = {
     AS_IT_IS: {},
-    "Dense": {few_row_products.replacements: plain},
+    "Dense": {fully_connected.replacements: plain},
 }
 
 
@@ -78,7 +78,7 @@ def main(options: LayersOptions):
     """Prints and writes the table."""
     parts = {
         "lower SCLs": (LOWER_SCLS, lower_scls),
-        "fully connected": (FULLY_CONNECTED, fully_connected),
+        "fully connected": (FULLY_CONNECTED, fully_connected_layers),
     }
     rows = [
         {"preset": preset, "part": part, "precision": precision, **row}
@@ -138,7 +138,7 @@ def lower_scls(preset: str) -> keras.Model:
     return keras.Model(clip, layers.Dense(8, dtype="float32")(x))
 
 
-def fully_connected(preset: str) -> keras.Model:
+def fully_connected_layers(preset: str) -> keras.Model:
     """Builds the large layers of the preset, each on its own inputs, and a layer above them all."""
     network = FSTCN(num_classes=8, preset=preset)
     shapes = [

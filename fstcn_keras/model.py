@@ -28,13 +28,7 @@ class _ImageNetwork(keras.Model):
         Raises:
             ValueError: if the images are not uint8.
         """
-        for name, images in inputs.items() if isinstance(inputs, Mapping) else ():
-            dtype = keras.backend.standardize_dtype(images.dtype)
-            if dtype != "uint8":
-                raise ValueError(
-                    f"`{name}` must hold uint8 pixels, 0 to 255: the network normalises them. "
-                    f"Received: {dtype} {tuple(images.shape)}; convert it by .astype('uint8')"
-                )
+        check_images(inputs)
         return super().call(inputs, training=training, mask=mask)
 
     def encoder_images(self, samples: Mapping[str, Any]) -> list[tuple[keras.Sequential, Any]]:
@@ -109,6 +103,7 @@ class FSTCN(_ImageNetwork):
         num_classes: `N`.
         classifier_activation: as given.
         backbone: the layers that both encoders share.
+        frame_choice: picks the frame that the spatial path sees; `None` without that path.
         frame_encoder: see `parts.frame_encoder`; `None` without the spatial path.
         difference_encoder: see `parts.difference_encoder`; `None` without the temporal path.
         head: see `parts.head`.
@@ -144,12 +139,12 @@ class FSTCN(_ImageNetwork):
                 name: keras.Input(shape, dtype="uint8", name=name) for name in ("clip", "clip_diff")
             }
             backbone = parts.backbone(config)
-            frame_encoder = difference_encoder = None
+            frame_choice = frame_encoder = difference_encoder = None
             maps, shapes = {}, {}
             if "spatial" in config.paths:
                 frame_encoder = parts.frame_encoder(config, backbone)
-                frame = FrameChoice(name="frame_choice")(inputs["clip"])
-                maps["frame"] = frame_encoder(frame)  # (batch, h, w, f)
+                frame_choice = FrameChoice(name="frame_choice")
+                maps["frame"] = frame_encoder(frame_choice(inputs["clip"]))  # (batch, h, w, f)
                 shapes["frame"] = maps["frame"].shape[1:]
             if "temporal" in config.paths:
                 difference_encoder = parts.difference_encoder(config, backbone)
@@ -166,6 +161,7 @@ class FSTCN(_ImageNetwork):
         self.num_classes = num_classes
         self.classifier_activation = classifier_activation
         self.backbone = backbone
+        self.frame_choice = frame_choice
         self.frame_encoder = frame_encoder
         self.difference_encoder = difference_encoder
         self.head = head
@@ -284,6 +280,24 @@ def auxiliary_classifier(**arguments: Any) -> AuxiliaryClassifier:
         (None, 7)
     """
     return AuxiliaryClassifier(**arguments)
+
+
+def check_images(inputs: Any) -> None:
+    """Makes sure that a network's inputs by name are uint8 images.
+
+    Example:
+        >>> check_images({"clip": np.zeros((1, 5, 204, 204, 3), "uint8")})
+
+    Raises:
+        ValueError: if they are of another type.
+    """
+    for name, images in inputs.items() if isinstance(inputs, Mapping) else ():
+        dtype = keras.backend.standardize_dtype(images.dtype)
+        if dtype != "uint8":
+            raise ValueError(
+                f"`{name}` must hold uint8 pixels, 0 to 255: the network normalises them. "
+                f"Received: {dtype} {tuple(images.shape)}; convert it by .astype('uint8')"
+            )
 
 
 def scale_features(model: FSTCN | AuxiliaryClassifier, samples: Mapping[str, np.ndarray]) -> None:

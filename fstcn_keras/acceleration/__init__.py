@@ -12,8 +12,9 @@ from typing import Any
 import keras
 
 from fstcn_keras.acceleration import (
-    few_row_products,
     folded_time,
+    fully_connected,
+    joint_backbone,
     pixel_convolution,
     pixel_normalization,
     plain_export,
@@ -26,8 +27,9 @@ from fstcn_keras.parts import all_layers
 Replacements = dict[str, Any]  # attributes of one layer, by name
 
 _FORMS: tuple[Callable[[keras.Layer], Replacements], ...] = (
-    few_row_products.replacements,
+    fully_connected.replacements,
     folded_time.replacements,
+    joint_backbone.replacements,
     pixel_convolution.replacements,
     pixel_normalization.replacements,
     plain_export.replacements,

@@ -8,7 +8,7 @@ from fstcn_keras.parts import all_layers
 
 PARTS = {
     "lower SCLs": (layers.LOWER_SCLS, layers.lower_scls),
-    "fully connected": (layers.FULLY_CONNECTED, layers.fully_connected),
+    "fully connected": (layers.FULLY_CONNECTED, layers.fully_connected_layers),
 }
 
 
@@ -60,7 +60,7 @@ def test_all_variants_train_alike(part, precision):
                 "PixelNormalization": "pixel_normalization",
             },
         ),
-        ("fully connected", "bfloat16", {"Dense": "few_row_products"}),
+        ("fully connected", "bfloat16", {"Dense": "fully_connected"}),
     ],
 )
 def test_each_variant_lacks_one_form(part, precision, lacking):

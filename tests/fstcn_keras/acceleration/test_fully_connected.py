@@ -1,12 +1,12 @@
-"""Products of few rows against NumPy's and Keras' own layer."""
+"""Products of few rows with large matrices against NumPy's and Keras' own layer."""
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from fstcn_keras.acceleration import accelerate, dispatch, few_row_products
-from tests.contracts import LayerContract, normal
+from fstcn_keras.acceleration import accelerate, dispatch, fully_connected
+from tests.contracts import LayerContract, gradients, normal, outputs
 
 ROWS, INPUTS, UNITS = 3, 12, 5
 
@@ -31,6 +31,64 @@ class TestContract(LayerContract):
         return accelerated(**kwargs)
 
 
+@pytest.fixture
+def sliced(monkeypatch):
+    """What `sliced_product` has been called for; kernels of slices of 4 are large."""
+    monkeypatch.setattr(fully_connected, "MIN_SLICED_WEIGHTS", 1)
+    monkeypatch.setattr(fully_connected, "SLICE_ROWS", 4)
+    called = []
+    product = fully_connected.sliced_product
+    monkeypatch.setattr(
+        fully_connected,
+        "sliced_product",
+        lambda x, kernel, **others: called.append(x.shape) or product(x, kernel, **others),
+    )
+    return called
+
+
+@pytest.mark.usefixtures("on_processor")
+@pytest.mark.parametrize("training", [False, True])
+def test_slices_equal_a_product_and_its_gradients(sliced, training):
+    layer = accelerated(bias_initializer="ones")
+    x, g = normal((ROWS, INPUTS)), normal((ROWS, UNITS), seed=1)
+    y = outputs(layer, x, training=training)
+    kernel = ops.convert_to_numpy(layer.kernel)
+    np.testing.assert_allclose(y, x @ kernel + 1, rtol=1e-5, atol=1e-6)
+    expected = g @ kernel.T, x.T @ g, g.sum(0)
+    for one, other in zip(gradients(layer, x, g, training=training), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    assert set(sliced) == {(ROWS, INPUTS)}
+
+
+@pytest.mark.usefixtures("on_processor")
+@pytest.mark.parametrize(
+    ("shape", "smallest"),
+    [
+        ((fully_connected.MAX_SLICED_ROWS + 1, INPUTS), 1),
+        ((ROWS, INPUTS + 1), 1),
+        ((2, ROWS, INPUTS), 1),
+        ((ROWS, INPUTS), INPUTS * UNITS + 1),
+    ],
+)
+def test_what_does_not_suit_slices_is_as_in_dense(monkeypatch, sliced, shape, smallest):
+    monkeypatch.setattr(fully_connected, "MIN_SLICED_WEIGHTS", smallest)
+    ours, kerass = accelerated(), keras.layers.Dense(UNITS)
+    ours.build(shape)
+    kerass.build(shape)
+    ours.set_weights(kerass.get_weights())
+    x = normal(shape)
+    np.testing.assert_array_equal(outputs(ours, x), outputs(kerass, x))
+    assert not sliced
+
+
+def test_outside_training_there_is_no_gradient_to_keep(monkeypatch):
+    monkeypatch.setattr(fully_connected.ops, "custom_gradient", None)
+    monkeypatch.setattr(fully_connected, "SLICE_ROWS", 4)
+    x, kernel = normal((ROWS, INPUTS)), normal((INPUTS, UNITS))
+    y = fully_connected.sliced_product(*map(ops.convert_to_tensor, (x, kernel)), training=False)
+    np.testing.assert_allclose(ops.convert_to_numpy(y), x @ kernel, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.usefixtures("on_processor")
 def test_few_rows_are_computed_in_float32():
     """Within a model of the same policy, as in FSTCN: that one decides how weights are read."""
@@ -51,7 +109,7 @@ def test_few_rows_are_computed_in_float32():
 @pytest.mark.usefixtures("on_processor")
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_many_rows_are_as_in_dense(policy):
-    rows = few_row_products.MAX_ROWS + 1
+    rows = fully_connected.MAX_FLOAT32_ROWS + 1
     plain, fast = keras.layers.Dense(UNITS, dtype=policy), accelerated(dtype=policy)
     x = normal((rows, INPUTS))
     expected = plain(x)
@@ -70,7 +128,7 @@ def formats_of_products(monkeypatch, policy: str, *, rows: int = ROWS) -> set[st
         formats.update(keras.backend.standardize_dtype(one.dtype) for one in matrices)
         return ops.tensordot(*matrices, axes=1)
 
-    monkeypatch.setattr(few_row_products.ops, "matmul", matmul)
+    monkeypatch.setattr(fully_connected.ops, "matmul", matmul)
     accelerated(dtype=policy)(normal((rows, INPUTS)))
     return formats
 
@@ -78,7 +136,7 @@ def formats_of_products(monkeypatch, policy: str, *, rows: int = ROWS) -> set[st
 @pytest.mark.parametrize(("more", "expected"), [(0, {"float32"}), (1, {"bfloat16"})])
 def test_only_few_rows_are_worth_float32(monkeypatch, more, expected):
     monkeypatch.setattr(dispatch, "on_processor", lambda: True)
-    rows = few_row_products.MAX_ROWS + more
+    rows = fully_connected.MAX_FLOAT32_ROWS + more
     assert formats_of_products(monkeypatch, "mixed_bfloat16", rows=rows) == expected
 
 
