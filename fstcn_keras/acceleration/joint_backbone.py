@@ -46,7 +46,9 @@ def replacements(layer: keras.Layer) -> dict[str, Any]:
         differences = ops.reshape(inputs["clip_diff"], (-1, *frames.shape[1:]))
         images = [frame_pixels(frames), difference_pixels(differences)]
         maps = backbone(ops.concatenate(images), training=training)  # (batch + batch*l_t, h, w, f)
-        frame_maps, maps = ops.split(maps, [batch])
+        # the gradient of a split is a concatenation; it takes a known length
+        split = ops.split(maps, [batch]) if isinstance(batch, int) else (maps[:batch], maps[batch:])
+        frame_maps, maps = split
         difference_maps = temporal_scl(maps)
         outputs = layer.head(
             {
