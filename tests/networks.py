@@ -1,5 +1,10 @@
 """Networks small enough for tests."""
 
+import keras
+import numpy as np
+
+from fstcn_keras import FSTCN
+
 TINY = {  # of `fstcn` and `auxiliary_classifier`; 68 pixels become maps of 3x3
     "preset": "small",
     "crop_size": 68,
@@ -9,3 +14,19 @@ TINY = {  # of `fstcn` and `auxiliary_classifier`; 68 pixels become maps of 3x3
     "path_units": (16, 8),
     "joint_units": 8,
 }
+
+
+def outline(build=FSTCN, **arguments) -> keras.Model:
+    """A model whose weights have shapes but take no memory: the paper's would take 1.1 GB."""
+    with keras.StatelessScope(initialize_variables=False):
+        model = build(**arguments)
+    keras.utils.clear_session()  # forget that these weights still wait for their values
+    return model
+
+
+def random_pairs(number: int, seed: int = 0) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    shape = (number, TINY["clip_length"], TINY["crop_size"], TINY["crop_size"], 3)
+    return {
+        name: generator.integers(0, 256, shape, dtype=np.uint8) for name in ("clip", "clip_diff")
+    }

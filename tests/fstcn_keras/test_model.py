@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from keras import ops
 
-from fstcn_keras import FSTCN, PRESETS, FSTCNConfig, auxiliary_classifier, fstcn
+from fstcn_keras import PRESETS, FSTCNConfig, auxiliary_classifier, fstcn
 from fstcn_keras.backbones import get_backbone
 from fstcn_keras.layers import TemporalConvolution, TPOperator
 from fstcn_keras.weights import named_layers
 from tests.contracts import outputs
-from tests.networks import TINY
+from tests.networks import TINY, outline, random_pairs
 
 PAPER_PARAMETERS = {
     "conv1": 7 * 7 * 3 * 96 + 96,
@@ -28,28 +28,6 @@ PAPER_PARAMETERS = {
     "spatio_temporal_features": (2048 + 2048) * 2048 + 2048,
     "logits": 2048 * 51 + 51,
 }
-
-
-@pytest.fixture(scope="module")
-def model() -> keras.Model:
-    keras.utils.set_random_seed(0)
-    return fstcn(num_classes=4, **TINY)
-
-
-def outline(build=fstcn, **arguments) -> keras.Model:
-    """A model whose weights have shapes but take no memory: the paper's would take 1.1 GB."""
-    with keras.StatelessScope(initialize_variables=False):
-        model = build(**arguments)
-    keras.utils.clear_session()  # forget that these weights still wait for their values
-    return model
-
-
-def random_pairs(number: int, seed: int = 0) -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(seed)
-    shape = (number, TINY["clip_length"], TINY["crop_size"], TINY["crop_size"], 3)
-    return {
-        name: generator.integers(0, 256, shape, dtype=np.uint8) for name in ("clip", "clip_diff")
-    }
 
 
 def layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
@@ -333,54 +311,6 @@ def test_a_saved_model_predicts_the_same(model, tmp_path):
     assert [loaded.head.output[name].shape for name in names] == [(None, 8)] * 3
 
 
-def test_a_configuration_builds_the_same_network():
-    arguments = {
-        "num_classes": 4,
-        "paths": ("temporal",),
-        "temporal_kernels": (5,),
-        "classifier_activation": None,
-        "name": "some_name",
-        "dtype": "mixed_bfloat16",
-        **TINY,
-        "initialization": "mean",
-    }
-    model = FSTCN(**arguments)
-    model.head.get_layer("tcl").trainable = False
-    for copy in (FSTCN.from_config(model.get_config()), keras.models.clone_model(model)):
-        assert [v.shape for v in copy.weights] == [v.shape for v in model.weights]
-    copy = FSTCN.from_config(model.get_config())
-    assert (copy.config, copy.name, copy.num_classes) == (model.config, "some_name", 4)
-    assert copy.classifier_activation is None
-    assert copy.dtype_policy.name == "mixed_bfloat16"
-    assert copy.head.get_layer("tcl").compute_dtype == "bfloat16"
-    assert [layer.name for layer in copy.head.layers if not layer.trainable] == ["tcl"]
-    assert keras.config.dtype_policy().name == "float32"  # of others, untouched
-
-
-def test_without_activation_the_outputs_are_logits(model):
-    logits = FSTCN.from_config({**model.get_config(), "classifier_activation": None})
-    logits.set_weights(model.get_weights())
-    x = random_pairs(3)
-    scores = np.exp(logits.predict_on_batch(x))
-    expected = scores / scores.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(model.predict_on_batch(x), expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "int32"])
-def test_images_of_other_types_are_refused(model, dtype):
-    x = random_pairs(2)
-    wrong = {**x, "clip_diff": x["clip_diff"].astype(dtype)}
-    for call in (model, model.predict_on_batch):
-        with pytest.raises(ValueError, match=rf"`clip_diff` must hold uint8 .* Received: {dtype}"):
-            call(wrong)
-
-
-def test_images_of_another_rank_are_refused(model):
-    wrong = {name: images[0] for name, images in random_pairs(2).items()}
-    with pytest.raises(ValueError, match=r"expected shape=\(None, 3, 68, 68, 3\)"):
-        model(wrong)
-
-
 def test_training_changes_every_variable():
     model = fstcn(num_classes=4, weight_decay=0.0, **TINY)
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss="categorical_crossentropy")
@@ -399,32 +329,3 @@ def test_mixed_precision_gives_float32_probabilities_near_those_of_float32(model
     p = mixed.predict_on_batch(x)
     assert p.dtype == np.float32
     np.testing.assert_allclose(p, model.predict_on_batch(x), atol=0.02)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "Received: num_classes=0"),
-        ({"preset": "huge"}, "Received: 'huge'"),
-        ({"paths": ()}, r"Received: paths=\(\)"),
-        ({"paths": "spatial"}, "Received: paths='spatial'"),
-        ({"paths": ("spatial", "optical_flow")}, "Received: paths="),
-        ({"temporal_kernels": ()}, "Received: temporal_kernels="),
-        ({"temporal_kernels": (3, 0)}, "Received: temporal_kernels="),
-        ({"learning_rate": 0.1}, "learning_rate"),
-        ({"backbone": "vgg_16"}, "Received: 'vgg_16'"),
-        ({"crop_size": 0}, "`crop_size` must be positive. Received: 0"),
-        ({"crop_size": 24}, "Received"),
-        ({"clip_length": -1}, "Received: -1"),
-        ({"width": 0}, "Received: 0"),
-        ({"joint_units": 0}, "Received: 0"),
-        ({"path_units": (16,)}, r"Received: \(16,\)"),
-        ({"path_units": (16, 0)}, r"Received: \(16, 0\)"),
-        ({"short_side": 203}, "Received: short_side=203, crop_size=204"),
-        ({"dropout": 1.0}, "Received: 1.0"),
-        ({"weight_decay": -0.1}, "-0.05|-0.1"),
-    ],
-)
-def test_rejects(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        outline(**{"num_classes": 4, **arguments})
