@@ -94,7 +94,7 @@ class _Unpickler(pickle.Unpickler):
         for instruction, argument, position in pickletools.genops(file):
             if instruction.name not in _INSTRUCTIONS:
                 raise ValueError(f"instruction {instruction.name} at {position} is not allowed")
-            if instruction.name == "LONG_BINPUT" and argument > file.tell():
+            if instruction.name == "LONG_BINPUT" and (argument or 0) > file.tell():
                 raise ValueError(f"it asks for a table of {argument} entries")
         end = file.tell()
         file.seek(start)
