@@ -19,7 +19,7 @@ from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.cli import UserError
 from training.scores import RunScores, read_scores, summarised
-from training.splits import ROWS
+from training.split_summary import ROWS
 from training.tables import percent, training_text
 
 

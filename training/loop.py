@@ -6,7 +6,6 @@ Keras' own `fit` neither trains on several machines nor starts in the middle of 
 import contextlib
 import itertools
 import math
-import re
 import signal
 import sys
 import time
@@ -261,10 +260,9 @@ def _memory_errors_named(stage: Stage) -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        reason = re.sub(r"^{{.*?}} ", "", error.message.splitlines()[0])  # without the node
         raise UserError(
             f"a batch of {stage.batch_size} takes more memory than there is: try a lower "
-            f"--batch-size ({reason})"
+            f"--batch-size ({error.message})"
         ) from error
 
 

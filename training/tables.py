@@ -11,7 +11,7 @@ import numpy as np
 from fstcn_keras.config import PATHS
 from training.options import FitOptions
 from training.scores import RunResult, made_text, views_text
-from training.splits import deviation
+from training.split_summary import deviation
 
 
 @dataclass(frozen=True, kw_only=True)
