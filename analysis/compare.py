@@ -43,11 +43,8 @@ def main(options: CompareOptions):
         raise UserError("each run can be named once")
     runs = [read_scores(RunFolder(run)) for run in options.runs]
     check_same_videos([summarised(scores) for scores in runs])
-    orders = [np.argsort(scores.paths) for scores in runs]
-    sources = np.array(runs[0].sources)[orders[0]]
-    right = [
-        scores.right(options.fusion)[order] for scores, order in zip(runs, orders, strict=True)
-    ]
+    sources = np.array(runs[0].sources)[np.argsort(runs[0].paths)]
+    right = [scores.right(options.fusion)[np.argsort(scores.paths)] for scores in runs]
     text = to_markdown(right, sources, runs, options)
     print(text)
     if options.out is not None:

@@ -64,10 +64,8 @@ def main(options: FigureOptions):
     scores = read_scores(run)
     errors = find_errors(scores, protocol_text(scores, fit_options))
     folder = figures_folder(run, options.out)
-    record = dataclasses.asdict(errors)
-    atomic_write_text(
-        folder / "errors.json", json.dumps(record, default=np.ndarray.tolist, indent=1)
-    )
+    text = json.dumps(dataclasses.asdict(errors), default=np.ndarray.tolist, indent=1)
+    atomic_write_text(folder / "errors.json", text)
     save_figure(draw_ordered_confusion(scores, errors.caption), folder / "confusion.png")
     save_figure(draw_class_accuracy(errors), folder / "class_accuracy.png")
     save_figure(draw_reliability(errors.calibration, errors.caption), folder / "reliability.png")
