@@ -159,9 +159,10 @@ def train_step(stage: Stage, strategy: tf.distribute.Strategy):
     sums that `Progress` adds up, and more than 0 if a worker said that it is stopped.
     """
     model, optimizer = stage.model, stage.optimizer
+    num_classes, smoothing = model.output.shape[-1], stage.label_smoothing
 
     def replica_step(inputs, labels, weights, stopped):
-        targets = _targets(labels, stage)
+        targets = (1 - smoothing) * ops.one_hot(labels, num_classes) + smoothing / num_classes
         with tf.GradientTape() as tape:
             probabilities = model(inputs, training=True)
             losses = ops.categorical_crossentropy(targets, probabilities)
@@ -180,13 +181,6 @@ def train_step(stage: Stage, strategy: tf.distribute.Strategy):
         return strategy.reduce("SUM", sums, axis=None)
 
     return step
-
-
-def _targets(labels, stage: Stage):
-    """Returns the smoothed class probabilities, float32 `(batch, classes)`."""
-    num_classes = stage.model.output.shape[-1]
-    smoothing = stage.label_smoothing
-    return (1 - smoothing) * ops.one_hot(labels, num_classes) + smoothing / num_classes
 
 
 def _sums(labels, probabilities, losses, weights):
