@@ -4,6 +4,7 @@ Keras' own `fit` neither trains on several machines nor starts in the middle of 
 """
 
 import contextlib
+import gc
 import itertools
 import math
 import signal
@@ -16,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from tensorflow.python.framework.ops import gradient_registry
 
 from fstcn_keras.runs import RunFolder
 from training.checkpoints import Checkpoints, Progress
@@ -24,7 +26,6 @@ from training.data.pipeline import Share, center_batches, store_errors_unwrapped
 from training.data.samplers import CenterSampler, TrainingSampler
 from training.distribution import is_chief, num_workers, sum_over_workers, take_from_chief
 from training.errors import UserError
-from training.graphs import graphs_released
 from training.history import History
 
 
@@ -58,6 +59,25 @@ class Stage:
     def steps(self) -> int:
         """Returns the steps of the whole stage."""
         return self.epochs * self.steps_per_epoch
+
+
+@contextlib.contextmanager
+def graphs_released():
+    """Lets go, at the end, of the graphs that were made within, and so of their variables.
+
+    TensorFlow keeps the custom gradients of a graph, such as those of LRN and of a sum over
+    replicas, in a registry for as long as the process lives, and with them the graph and all its
+    variables: a process that trains several networks would grow by each of them.
+    """
+    gradients = gradient_registry._registry
+    before = set(gradients)
+    try:
+        yield
+    finally:
+        for name in set(gradients) - before:
+            if name.startswith("CustomGradient-"):
+                del gradients[name]
+        gc.collect()
 
 
 @graphs_released()
@@ -133,17 +153,15 @@ def _restore(stage: Stage, strategy: tf.distribute.Strategy, checkpoints: Checkp
 
 
 def _training_data(stage: Stage, strategy: tf.distribute.Strategy, *, start_step: int):
-    def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return training_batches(
+    data = strategy.distribute_datasets_from_function(
+        lambda context: training_batches(
             stage.sampler,
             batch_size=stage.batch_size,
             start_step=start_step,
             share=_share(context),
         )
-
-    return itertools.islice(
-        strategy.distribute_datasets_from_function(batches), stage.steps - start_step
     )
+    return itertools.islice(data, stage.steps - start_step)
 
 
 def _share(context: tf.distribute.InputContext) -> Share:
@@ -227,11 +245,12 @@ def _validation(stage: Stage, strategy: tf.distribute.Strategy) -> Callable[[], 
         sums = strategy.run(replica_step, args=(inputs, labels, weights))
         return strategy.reduce("SUM", sums, axis=None)
 
-    def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return center_batches(stage.held_out, batch_size=stage.batch_size, share=_share(context))
-
     def validate() -> list[float]:
-        data = strategy.distribute_datasets_from_function(batches)
+        data = strategy.distribute_datasets_from_function(
+            lambda context: center_batches(
+                stage.held_out, batch_size=stage.batch_size, share=_share(context)
+            )
+        )
         return np.sum([step(*batch).numpy() for batch in data], axis=0, dtype=np.float64).tolist()
 
     return validate
