@@ -7,7 +7,6 @@ refused. With --out the tables are written to compare.md as well.
 """
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -36,19 +35,6 @@ class CompareOptions:
     out: Path | None = option(None, "folder to write compare.md to")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Runs on the same videos.
-
-    Attributes:
-        shares: accuracy of each run.
-        pairs: numbers of two runs, and what sets the second apart from the first.
-    """
-
-    shares: list[Share]
-    pairs: list[tuple[int, int, Difference]]
-
-
 def main(options: CompareOptions):
     """Compares the runs and prints two tables."""
     if len(options.runs) < 2:
@@ -57,12 +43,9 @@ def main(options: CompareOptions):
         raise UserError("each run can be named once")
     runs = [read_scores(RunFolder(run)) for run in options.runs]
     check_same_videos([summarised(scores) for scores in runs])
-    orders = [np.argsort(scores.paths) for scores in runs]
-    comparison = compare(
-        [scores.right(options.fusion)[order] for scores, order in zip(runs, orders, strict=True)],
-        np.array(runs[0].sources)[orders[0]],
-    )
-    text = to_markdown(comparison, runs, options)
+    sources = np.array(runs[0].sources)[np.argsort(runs[0].paths)]
+    right = [scores.right(options.fusion)[np.argsort(scores.paths)] for scores in runs]
+    text = to_markdown(right, sources, runs, options)
     print(text)
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -70,34 +53,34 @@ def main(options: CompareOptions):
         print(f"results in {options.out / 'compare.md'}")
 
 
-def compare(right: Sequence[np.ndarray], sources: np.ndarray) -> Comparison:
-    """Accuracies and all pairs.
+def to_markdown(
+    right: list[np.ndarray], sources: np.ndarray, runs: list[RunScores], options: CompareOptions
+) -> str:
+    """The accuracies and the differences as Markdown, with what they are of.
 
     Args:
         right: of each run whether it has each video right, bool `(V,)`.
         sources: of the videos, `(V,)`.
+        runs: their scores.
+        options: of the command.
     """
-    return Comparison(
-        shares=[share_of(of_run, sources) for of_run in right],
-        pairs=[
-            (one, other, paired_difference(right[one], right[other], sources, seed=SEED))
-            for one, other in itertools.combinations(range(len(right)), 2)
-        ],
-    )
-
-
-def to_markdown(comparison: Comparison, runs: list[RunScores], options: CompareOptions) -> str:
-    """The accuracies and the differences as Markdown, with what they are of."""
     protocol = runs[0].protocol
+    shares = [share_of(of_run, sources) for of_run in right]
+    pairs = {
+        f"{runs[later].run} - {runs[earlier].run}": paired_difference(
+            right[earlier], right[later], sources, seed=SEED
+        )
+        for earlier, later in itertools.combinations(range(len(runs)), 2)
+    }
     lines = [
         f"{protocol['dataset']} split {protocol['split']}: top-1 accuracy on "
         f"{protocol['videos']} test videos of {protocol['num_classes']} classes, "
-        f"{LABELS[options.fusion]}; they are cut from {comparison.shares[0].sources} sources, as "
+        f"{LABELS[options.fusion]}; they are cut from {shares[0].sources} sources, as "
         "their names tell",
         "",
-        *accuracy_table(comparison, runs),
+        *accuracy_table(shares, runs),
         "",
-        *difference_table(comparison, [str(scores.run) for scores in runs]),
+        *difference_table(pairs),
         "",
         "A difference is the first named run less the second. Intervals of accuracies are "
         "Wilson's, for as many independent videos as the sources are worth; the bootstrap draws "
@@ -108,7 +91,7 @@ def to_markdown(comparison: Comparison, runs: list[RunScores], options: CompareO
     return "\n".join(lines) + "\n"
 
 
-def accuracy_table(comparison: Comparison, runs: list[RunScores]) -> list[str]:
+def accuracy_table(shares: list[Share], runs: list[RunScores]) -> list[str]:
     """Lines of the accuracies with their intervals."""
     rows = [
         [
@@ -118,24 +101,24 @@ def accuracy_table(comparison: Comparison, runs: list[RunScores]) -> list[str]:
             views_text(scores.protocol),
             network_text(read_options(scores.run)),
         ]
-        for scores, share in zip(runs, comparison.shares, strict=True)
+        for scores, share in zip(runs, shares, strict=True)
     ]
     return markdown_table(["run", "top-1", "95 % interval", "views", "network"], rows)
 
 
-def difference_table(comparison: Comparison, names: list[str]) -> list[str]:
+def difference_table(pairs: dict[str, Difference]) -> list[str]:
     """Lines of the differences of all pairs, the later run less the earlier one."""
-    adjusted = holm(np.array([difference.p for *_, difference in comparison.pairs]))
+    adjusted = holm(np.array([difference.p for difference in pairs.values()]))
     rows = [
         [
-            f"{names[later]} - {names[earlier]}",
+            name,
             f"{100 * difference.difference:+.1f}",
             f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}",
             f"{difference.only_second} and {difference.only_first}",
             f"{difference.p:.3g}",
             f"{p:.3g}",
         ]
-        for (earlier, later, difference), p in zip(comparison.pairs, adjusted, strict=True)
+        for (name, difference), p in zip(pairs.items(), adjusted, strict=True)
     ]
     headings = ["difference", "points", "95 % interval (bootstrap)", "videos right in one alone"]
     headings += ["p (exact)", f"p among {len(rows)} (Holm)"]

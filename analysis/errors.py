@@ -8,6 +8,8 @@ class_accuracy.png, mistakes.jpg, reliability.png, views.png and errors.json int
 
 import dataclasses
 import json
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,6 @@ from matplotlib.figure import Figure
 
 from analysis.calibration import Reliability, draw_reliability, reliability
 from analysis.confusion import confused_pairs, similarity_order, soft_confusion
-from analysis.contact_sheet import Entry, draw_contact_sheet
 from analysis.runs import FigureOptions, figures_folder, open_run, protocol_text, read_options
 from analysis.statistics import Share, share_of
 from analysis.style import PALETTE
@@ -30,6 +31,7 @@ from training.figures import add_caption, draw_confusion, save_figure
 from training.scores import RunScores, read_scores
 
 WORST_PAIRS, WORST_VIDEOS = 20, 20
+COLUMNS = 5  # of the mistakes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +64,13 @@ def main(options: FigureOptions):
     scores = read_scores(run)
     errors = find_errors(scores, protocol_text(scores, fit_options))
     folder = figures_folder(run, options.out)
-    atomic_write_text(folder / "errors.json", json.dumps(errors, default=_plain, indent=1))
+    text = json.dumps(dataclasses.asdict(errors), default=np.ndarray.tolist, indent=1)
+    atomic_write_text(folder / "errors.json", text)
     save_figure(draw_ordered_confusion(scores, errors.caption), folder / "confusion.png")
     save_figure(draw_class_accuracy(errors), folder / "class_accuracy.png")
     save_figure(draw_reliability(errors.calibration, errors.caption), folder / "reliability.png")
-    save_figure(draw_views(errors.views, views_caption(errors)), folder / "views.png")
+    one_video = f"{errors.caption}. One video is {1 / errors.top1['sci'].videos:.1%}."
+    save_figure(draw_views(errors.views, one_video), folder / "views.png")
     draw_mistakes(scores, errors.caption, folder / "mistakes.jpg")
     print_errors(errors)
     print(f"results in {folder}: errors.json and the figures")
@@ -94,12 +98,6 @@ def find_errors(scores: RunScores, caption: str) -> Errors:
         calibration={method: reliability(values, labels) for method, values in fused.items()},
         views=accuracy_by_views(scores.scores, labels),
     )
-
-
-def _plain(value):
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def draw_ordered_confusion(scores: RunScores, caption: str) -> Figure:
@@ -164,20 +162,33 @@ def draw_mistakes(scores: RunScores, caption: str, target: Path):
             f"{scores.classes[true]} ({fused[number, true]:.2f}) taken for "
             f"{scores.classes[guess]} ({fused[number, guess]:.2f})"
         )
-        entries.append(Entry(run.middle_frame(path), title, path))
-    save_figure(
-        draw_contact_sheet(
-            entries,
-            f"{len(entries)} of {wrong.sum()} mistakes, those where the wrong class leads most; "
-            f"middle frames, SCI-fused scores in brackets. {caption}",
-        ),
-        target,
+        entries.append((run.middle_frame(path), title, path))
+    text = (
+        f"{len(entries)} of {wrong.sum()} mistakes, those where the wrong class leads most; "
+        f"middle frames, SCI-fused scores in brackets. {caption}"
     )
+    save_figure(draw_contact_sheet(entries, text), target)
 
 
-def views_caption(errors: Errors) -> str:
-    """What the accuracies by views are of, and how much one video is."""
-    return f"{errors.caption}. One video is {1 / errors.top1['sci'].videos:.1%}."
+def draw_contact_sheet(entries: Sequence[tuple[np.ndarray, str, str]], caption: str) -> Figure:
+    """Frames uint8 `(height, width, 3)` in a grid, each with a line above and one below."""
+    rows = -(-len(entries) // COLUMNS)
+    figure = Figure(figsize=(2.5 * COLUMNS, 2.5 * rows + 0.7), layout="constrained")
+    grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, (frame, title, note) in zip(grid, entries, strict=False):
+        axes.imshow(frame)
+        axes.set_title(_wrapped(title, 34), fontsize=8)
+        below = {"ha": "center", "va": "top", "transform": axes.transAxes}
+        axes.text(0.5, -0.03, _wrapped(note, 38), fontsize=6.5, **below)
+    add_caption(figure, caption)
+    return figure
+
+
+def _wrapped(text: str, width: int) -> str:
+    printable = text.encode("utf-8", "replace").decode()  # file names need not be
+    return "\n".join(textwrap.wrap(printable, width)[:3])
 
 
 def print_errors(errors: Errors):

@@ -12,7 +12,6 @@ from analysis.style import FEATURES
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write
 from fstcn_keras.video.frames import view_frames
-from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 from training.data.collections import Video
 from training.evaluation import weights_sha256
 
@@ -83,20 +82,16 @@ def _read(file: Path, identity: dict[str, np.ndarray]) -> dict[str, np.ndarray] 
 
 
 def _compute(run: OpenRun, videos: list[Video]) -> dict[str, np.ndarray]:
-    classifier = run.classifier
-    scorer = ViewScorer(classifier.model, classifier.plan)
+    """Means of the features over the views of each video, and the fused probabilities."""
+    from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer  # imports Keras
+
+    plan, rows = run.classifier.plan, []
+    scorer = ViewScorer(run.classifier.model, plan)
     print(f"computing the features of {len(videos)} videos", flush=True)
-    rows = [
-        _one_video(run, scorer, video.path)
-        for video in tqdm(videos, "features", unit="video", leave=False, disable=None)
-    ]
+    for stored in tqdm(videos, "features", unit="video", leave=False, disable=None):
+        video = view_frames(run.store.reader(stored.path), plan)
+        views = scorer.score([(video.frames, pair) for pair in video.positions])
+        views = {name: np.float32(value) for name, value in views.items()}  # (M, C, units) each
+        rows.append({name: value.mean(axis=(0, 1)) for name, value in views.items()})
+        rows[-1]["scores"] = fusion.fuse(views[PROBABILITIES])
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def _one_video(run: OpenRun, scorer: ViewScorer, path: str) -> dict[str, np.ndarray]:
-    """Means of the features over the views, and the fused probabilities."""
-    video = view_frames(run.store.reader(path), run.classifier.plan)
-    views = scorer.score([(video.frames, pair) for pair in video.positions])  # (M, C, units) each
-    views = {name: np.float32(value) for name, value in views.items()}
-    scores = fusion.fuse(views[PROBABILITIES])
-    return {name: value.mean(axis=(0, 1)) for name, value in views.items()} | {"scores": scores}

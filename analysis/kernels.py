@@ -22,8 +22,6 @@ from training.figures import add_caption, save_figure
 from training.options import FitOptions
 
 if TYPE_CHECKING:
-    import keras
-
     from fstcn_keras.model import FSTCN
 
 
@@ -63,27 +61,28 @@ def first_filters(model: "FSTCN") -> np.ndarray:
     """Returns the first convolution over pixels, float32 `(filters, height, width, RGB)`."""
     kernels = (getattr(layer, "kernel", None) for layer in model.backbone.layers)
     first = next(kernel for kernel in kernels if kernel is not None)
-    filters = np.moveaxis(_array(first), -1, 0)
+    filters = np.moveaxis(first.numpy(), -1, 0)
     is_bgr = get_backbone(model.config.backbone).channel_order == "bgr"
     return filters[..., ::-1] if is_bgr else filters
 
 
 def permutation(model: "FSTCN") -> np.ndarray:
     """Returns P of the network's T-P operator, float32 `(f, f')`."""
-    from fstcn_keras.layers import TPOperator  # imports Keras
-    from fstcn_keras.parts import all_layers
-
-    (operator,) = (one for one in all_layers(model) if isinstance(one, TPOperator))
-    return _array(operator.P)
+    return _only_layer(model, "TPOperator").P.numpy()
 
 
 def temporal_kernels(model: "FSTCN") -> list[np.ndarray]:
     """Returns the kernel of each branch of the network's TCL, float32 `(k, k, inputs, filters)`."""
-    from fstcn_keras.layers import TemporalConvolution  # imports Keras
-    from fstcn_keras.parts import all_layers
+    branches = _only_layer(model, "TemporalConvolution").convolutions
+    return [branch.kernel.numpy() for branch in branches]
 
-    (tcl,) = (one for one in all_layers(model) if isinstance(one, TemporalConvolution))
-    return [_array(branch.kernel) for branch in tcl.convolutions]
+
+def _only_layer(model: "FSTCN", kind: str):
+    """Returns the layer of a class of `fstcn_keras.layers` of which the network has one."""
+    from fstcn_keras import layers, parts  # imports Keras
+
+    (found,) = (one for one in parts.all_layers(model) if isinstance(one, getattr(layers, kind)))
+    return found
 
 
 def initial_permutation(options: FitOptions, *, num_classes: int) -> np.ndarray:
@@ -177,10 +176,6 @@ def _signed_image(axes: Axes, values: np.ndarray, scale: float):
 
 def _size(kernel: np.ndarray) -> str:
     return f"{kernel.shape[0]}x{kernel.shape[1]}"
-
-
-def _array(variable: "keras.Variable") -> np.ndarray:
-    return variable.numpy()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ opens anywhere and fetches nothing.
 
 import glob
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.cli import UserError
 from training.scores import RunScores, read_scores, summarised
-from training.splits import ROWS
+from training.split_summary import ROWS
 from training.tables import percent, training_text
 
 
@@ -42,7 +42,7 @@ class Topic:
     table: Callable[[dict], list[list[str]]] = lambda record: []
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Section:
     """A topic as the page shows it.
 
@@ -110,7 +110,8 @@ def main(options: FigureOptions):
     run = RunFolder(chosen_run(options.run))
     fit_options = read_options(run)
     scores = read_scores(run)
-    sections = [training_section(run, training_text(fit_options))]
+    curves = [run.curves] if run.curves.is_file() else []
+    sections = [Section("Training", [training_text(fit_options)], embedded(curves))]
     folder = figures_folder(run, options.out)
     sections += [section for topic in TOPICS for section in topic_sections(topic, scores, folder)]
     file = folder / "report.html"
@@ -145,11 +146,9 @@ def accuracy_table(scores: RunScores) -> list[list[str]]:
     return rows
 
 
-def training_section(run: RunFolder, recipe: str) -> Section:
-    """How it was trained, and its curves where they are drawn."""
-    curves = run.curves
-    pictures = {curves.name: embedded_file(curves)} if curves.is_file() else {}
-    return Section(title="Training", notes=[recipe], pictures=pictures)
+def embedded(pictures: Iterable[Path]) -> dict[str, str]:
+    """`data:` addresses of pictures by the name of the file."""
+    return {picture.name: embedded_file(picture) for picture in pictures}
 
 
 def topic_sections(topic: Topic, scores: RunScores, folder: Path) -> list[Section]:
@@ -171,13 +170,8 @@ def topic_sections(topic: Topic, scores: RunScores, folder: Path) -> list[Sectio
             notes.append(f"drawn from other weights than the accuracies above: {command}")
         patterns = [pattern.format(stem=glob.escape(file.stem)) for pattern in topic.pictures]
         found = [picture for pattern in patterns for picture in sorted(folder.glob(pattern))]
-        pictures = {picture.name: embedded_file(picture) for picture in found}
-        sections.append(
-            Section(title=topic.title, notes=notes, pictures=pictures, table=topic.table(record))
-        )
-    if not sections:
-        sections = [Section(title=topic.title, notes=[f"not drawn yet: {command}"], pictures={})]
-    return sections
+        sections.append(Section(topic.title, notes, embedded(found), topic.table(record)))
+    return sections or [Section(topic.title, [f"not drawn yet: {command}"], {})]
 
 
 def read_record(file: Path, command: str) -> dict:

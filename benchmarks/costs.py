@@ -21,10 +21,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from benchmarks.report import write_csv
-from benchmarks.views import random_clips
-from fstcn_keras import PRESETS, ViewPlan, accelerate, fstcn
-from fstcn_keras.views.scoring import ViewScorer
+from benchmarks.report import print_table, write_csv
+from benchmarks.views import scoring
+from fstcn_keras import PRESETS
 from training import cli
 from training.cli import option
 from training.data.pipeline import training_batches
@@ -36,7 +35,6 @@ from training.parts import build
 from training.stages import TrainingVideos, clip_stage
 
 WARMUP, STEPS, PROFILED, LARGEST = 3, 20, 3, 10
-LENGTH = 90  # of the scored video, frames
 SCOPES = (  # no layers
     "gradient_tape",
     "convolution",
@@ -62,30 +60,20 @@ class CostsOptions:
 
 def main(options: CostsOptions):
     """Prints the waiting time and the largest costs, and writes them."""
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         step = training_step(build(FitOptions, preset=options.preset, out=Path(folder)))
         for _ in range(WARMUP):
             step()
         waited, total = np.sum([step() for _ in range(STEPS)], axis=0)
-        print(
-            f"{options.preset}: {total / STEPS:.3f} s a step, "
-            f"{waited / total:.2%} of it waiting for the next batch"
-        )
-        rows.append(
-            {
-                "preset": options.preset,
-                "of": "a step of fit",
-                "what": "waiting for a batch, wall time",
-                "seconds": f"{waited / STEPS:.5f}",
-                "share": f"{waited / total:.4f}",
-            }
-        )
-        rows += largest_costs(step, "a step of fit", options.preset)
+        print(f"{options.preset}: {total / STEPS:.3f} s a step")
+        costs = {"waiting for a batch, wall time": waited / STEPS}
+        rows = table("a step of fit", costs, total / STEPS)
+        rows += largest_costs(step, "a step of fit")
     score = scoring(options.preset)
     score()
-    rows += largest_costs(score, "a video of evaluate", options.preset)
-    write_csv(f"costs-{options.preset}", rows)
+    rows += largest_costs(score, "a video of evaluate")
+    print_table(rows)
+    write_csv(f"costs-{options.preset}", [{"preset": options.preset, **row} for row in rows])
 
 
 def training_step(options: FitOptions) -> Callable[[], tuple[float, float]]:
@@ -111,24 +99,19 @@ def training_step(options: FitOptions) -> Callable[[], tuple[float, float]]:
     return next_step
 
 
-def scoring(preset: str) -> Callable[[], object]:
-    """A function that scores all views of one video of noise."""
-    plan = ViewPlan.from_config(PRESETS[preset])
-    scorer = ViewScorer(accelerate(fstcn(num_classes=51, preset=preset)), plan)
-    clips = random_clips(plan, LENGTH)
-    return lambda: scorer.score(clips)
-
-
-def largest_costs(call: Callable[[], object], name: str, preset: str) -> list[dict]:
+def largest_costs(call: Callable[[], object], name: str) -> list[dict]:
     """What takes most: seconds of a call, summed over threads, and shares of all operations."""
     seconds = operation_seconds(lambda: [call() for _ in range(PROFILED)])
-    total = sum(seconds.values())
-    rows = []
-    for what, taken in seconds.most_common(LARGEST):
-        rows.append({"preset": preset, "of": name, "what": what})
-        rows[-1] |= {"seconds": f"{taken / PROFILED:.5f}", "share": f"{taken / total:.4f}"}
-        print(f"{name:20}{taken / total:7.1%}  {what}")
-    return rows
+    costs = {what: taken / PROFILED for what, taken in seconds.most_common(LARGEST)}
+    return table(name, costs, sum(seconds.values()) / PROFILED)
+
+
+def table(name: str, costs: dict[str, float], total: float) -> list[dict]:
+    """Rows of the costs, in seconds, of something that takes `total` seconds."""
+    return [
+        {"of": name, "what": what, "seconds": f"{cost:.5f}", "share": f"{cost / total:.4f}"}
+        for what, cost in costs.items()
+    ]
 
 
 def operation_seconds(call: Callable[[], object]) -> collections.Counter:

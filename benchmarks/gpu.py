@@ -29,7 +29,6 @@ def main(argv: list[str] | None = None):
     parser.add_argument("--repeats", type=positive, default=20, help="steps that are timed as one")
     parser.add_argument("--rounds", type=positive, default=5, help="turns of each")
     parser.add_argument("--matrix", type=positive, default=8192, help="side of the peak's matrices")
-    parser.add_argument("--compile-mode", default="default", help="of torch.compile")
     options = parser.parse_args(argv)
     if importlib.util.find_spec("jax") is None:
         parser.error("JAX is not installed: pip install 'jax[cuda12]', or jax to try it on a CPU")
@@ -65,11 +64,7 @@ def cases_of(framework: str, batch: int, options: argparse.Namespace) -> list[Ca
         labels={"what": f"matrix product {options.matrix}", "batch": "", "framework": framework},
         worker=framework,
         function="peak",
-        arguments={
-            "precision": "bfloat16",
-            "size": options.matrix,
-            "repeats": options.repeats,
-        },
+        arguments={"precision": "bfloat16", "size": options.matrix, "repeats": options.repeats},
     )
     arguments = {"network": options.preset, "batch": batch, "repeats": options.repeats}
     if framework == "PyTorch":
@@ -77,7 +72,6 @@ def cases_of(framework: str, batch: int, options: argparse.Namespace) -> list[Ca
             "crop_size": PRESETS[options.preset].crop_size,
             "form": "tuned",
             "precision": "bfloat16",
-            "compile_mode": options.compile_mode,
         }
     steps = [
         Case(

@@ -40,6 +40,24 @@ def step(*, network: str, precision: str, phase: str, batch: int) -> Work:
     return Work(lambda: model.predict_on_batch(inputs), batch * flops.inference_flops(model))
 
 
+def built_network(
+    optimizer_name: str, strategy: tf.distribute.Strategy, *, preset: str, **arguments
+) -> tuple[keras.Model, keras.Optimizer]:
+    """A network, with further arguments of `fstcn`, and its optimiser, on the strategy."""
+    with strategy.scope():
+        model = accelerate(fstcn(preset=preset, **arguments))
+        optimizer = build_optimizer(
+            optimizer_name,
+            learning_rate=1e-3,
+            warmup_steps=0,
+            total_steps=10**6,
+            rates={},
+            weight_decay=PRESETS[preset].weight_decay,
+        )
+        optimizer.build(model.trainable_variables)
+    return model, optimizer
+
+
 def training_call(
     model: keras.Model,
     optimizer: keras.Optimizer,
@@ -96,18 +114,7 @@ def _strategy(batch: int) -> tf.distribute.Strategy:
 def _network(preset: str, precision: str, strategy: tf.distribute.Strategy):
     """The network, shared by its phases, and its optimiser."""
     keras.config.set_dtype_policy(POLICIES[precision])
-    with strategy.scope():
-        model = accelerate(fstcn(num_classes=NUM_CLASSES, preset=preset))
-        optimizer = build_optimizer(
-            "sgd",
-            learning_rate=1e-3,
-            warmup_steps=0,
-            total_steps=10**6,
-            rates={},
-            weight_decay=PRESETS[preset].weight_decay,
-        )
-        optimizer.build(model.trainable_variables)
-    return model, optimizer
+    return built_network("sgd", strategy, num_classes=NUM_CLASSES, preset=preset)
 
 
 def _random_clips(model: keras.Model, batch: int) -> dict[str, np.ndarray]:

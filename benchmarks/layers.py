@@ -50,6 +50,7 @@ def sliced_normalization(layer: keras.Layer) -> acceleration.Replacements:
     return {"call": functools.partial(_sliced, layer)}
 
 
+BATCH = 8  # clips of a step
 AS_IT_IS = "as it is"
 LOWER_SCLS: dict[str, Mapping[Form, Form]] = {  # what stands in for a form
     AS_IT_IS: {},
@@ -70,8 +71,6 @@ class LayersOptions:
     """What to measure."""
 
     presets: tuple[Literal["paper", "small"], ...] = option(("small", "paper"), "which networks")
-    batch: int = option(8, "clips of a step")
-    rounds: int = option(5, "turns of each")
 
 
 def main(options: LayersOptions):
@@ -85,7 +84,7 @@ def main(options: LayersOptions):
         for preset in options.presets
         for part, (variants, build) in parts.items()
         for precision in native_precisions()
-        for row in compared(variants, build, preset=preset, precision=precision, options=options)
+        for row in compared(variants, build, preset=preset, precision=precision)
     ]
     print_table(rows)
     write_csv("layers", rows)
@@ -97,22 +96,18 @@ def compared(
     *,
     preset: str,
     precision: str,
-    options: LayersOptions,
 ) -> list[dict[str, str]]:
     """Returns one row for each variant of a part of the network."""
     keras.config.set_dtype_policy(POLICIES[precision])
     steps = {
-        name: training_step(accelerated(build(preset), changes), options.batch)
+        name: training_step(accelerated(build(preset), changes), BATCH)
         for name, changes in variants.items()
     }
-    seconds = alternate(steps, rounds=options.rounds)
+    seconds = alternate(steps, rounds=5)
+    as_it_is = seconds[AS_IT_IS]
     return [
-        {
-            "variant": name,
-            "step_s": f"{value:.4f}",
-            "times as long": f"{value / seconds[AS_IT_IS]:.2f}",
-        }
-        for name, value in seconds.items()
+        {"variant": name, "step_s": f"{taken:.4f}", "times as long": f"{taken / as_it_is:.2f}"}
+        for name, taken in seconds.items()
     ]
 
 

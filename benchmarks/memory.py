@@ -11,17 +11,13 @@ in all of them. About three minutes on two cores.
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
-import av
-import numpy as np
-
-from benchmarks.report import write_csv
+from benchmarks.report import own_process, print_table, write_csv
+from benchmarks.samples import coarse_video
 from fstcn_keras import PRESETS
 from training.data import collections
 from training.data.pipeline import training_batches
@@ -37,7 +33,7 @@ MB = 2**20
 LIMIT_MB = 50
 FIELDS = {"VmRSS": "rss", "RssAnon": "anonymous"}  # RssAnon: without mapped files
 SOURCES = 8  # videos that are encoded; the rest are links to them
-SIZE = (120, 160)  # of the frames, pixels: the short side of preset small
+SHORT_SIDE = PRESETS["small"].short_side
 
 
 def main():
@@ -47,13 +43,11 @@ def main():
         for number, root in roots.items():
             make_store(root, number)
         rows = [
-            {"videos": number, **summary(measured(roots[number]))}
+            {"videos": number, **summary(own_process("benchmarks.memory", str(roots[number])))}
             for _ in range(ROUNDS)
             for number in NUM_VIDEOS
         ]
-    print("".join(f"{name:>18}" for name in rows[0]))
-    for row in rows:
-        print("".join(f"{value:18g}" for value in row.values()))
+    print_table(rows)
     for field in FIELDS.values():
         print(verdict(rows, field))
     write_csv("memory", rows)
@@ -76,42 +70,24 @@ def summary(steps: list[dict[str, float]]) -> dict[str, float]:
 
 
 def verdict(rows: list[dict], field: str) -> str:
-    """How much more the larger store takes, and how much a pass grows, in one line."""
+    """How much more the larger store takes, in one line."""
     small, large = (
-        [row for row in rows if row["videos"] == number] for number in NUM_VIDEOS
-    )  # rounds of the one, and of the other
-    peaks = [[row[f"{field}_max_mb"] for row in rounds] for rounds in (small, large)]
-    growth = [
-        statistics.median(row[f"{field}_q4_mb"] - row[f"{field}_q2_mb"] for row in rounds)
-        for rounds in (small, large)
-    ]
-    typical = statistics.median(peaks[1]) - statistics.median(peaks[0])
-    most = max(peaks[1]) - min(peaks[0])
+        [row[f"{field}_max_mb"] for row in rows if row["videos"] == number] for number in NUM_VIDEOS
+    )  # of each round
+    typical = statistics.median(large) - statistics.median(small)
+    most = max(large) - min(small)
     return (
         f"{field}: {NUM_VIDEOS[1]} videos take {typical:+.1f} MB against {NUM_VIDEOS[0]} (median; "
         f"{most:+.1f} MB at most; limit {LIMIT_MB} MB: "
-        f"{'kept' if most < LIMIT_MB else 'EXCEEDED'}); from the second to the last quarter of a "
-        f"pass {growth[0]:+.1f} and {growth[1]:+.1f} MB"
+        f"{'kept' if most < LIMIT_MB else 'EXCEEDED'})"
     )
-
-
-def measured(root: Path) -> list[dict[str, float]]:
-    """The memory after every step of a pass in a process of its own, megabytes by field."""
-    output = subprocess.run(
-        [sys.executable, "-m", "benchmarks.memory", str(root)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    ).stdout
-    return json.loads(output.splitlines()[-1])
 
 
 def one_pass(root: Path):
     """Opens the store, runs through one pass and prints the memory after every step."""
     videos = collections.read_folder(root / "videos").videos
-    store = prepare_store(
-        root / "store", root / "videos", [video.path for video in videos], short_side=min(SIZE)
-    )
+    paths = [video.path for video in videos]
+    store = prepare_store(root / "store", root / "videos", paths, short_side=SHORT_SIDE)
     sampler = TrainingSampler(store, videos, ClipPairs(PRESETS["small"]), seed=[0])
     batch_size = RECIPES["modern", "small"].batch_size
     batches = training_batches(sampler, batch_size=batch_size)
@@ -134,8 +110,8 @@ def make_store(root: Path, number: int):
     videos, store = root / "videos", root / "store"
     paths = [f"c{count % 21}/{count}.avi" for count in range(number)]
     for seed, path in enumerate(paths[:SOURCES]):
-        write_source(videos / path, seed=seed)
-    prepare_store(store, videos, paths[:SOURCES], short_side=min(SIZE))
+        coarse_video(videos / path, num_frames=40, square=8, seed=seed)
+    prepare_store(store, videos, paths[:SOURCES], short_side=SHORT_SIDE)
     for count, path in enumerate(paths[SOURCES:]):
         source = paths[count % SOURCES]
         links = {
@@ -145,26 +121,6 @@ def make_store(root: Path, number: int):
         for target, existing in links.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(existing, target)
-
-
-def write_source(path: Path, *, seed: int):
-    """A video of 40 frames, coarse noise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    generator = np.random.default_rng(seed)
-    with av.open(path, "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.height, stream.width = SIZE
-        for image in coarse_noise(generator, count=40):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-
-
-def coarse_noise(generator: np.random.Generator, *, count: int) -> Iterable[np.ndarray]:
-    """Frames of squares of 8x8 pixels, `(height, width, 3)` uint8."""
-    height, width = SIZE
-    for _ in range(count):
-        squares = generator.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
-        yield squares.repeat(8, axis=0).repeat(8, axis=1)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ stores are made first, in the user's cache folder.
 """
 
 import dataclasses
+import functools
 import itertools
 import os
 import statistics
@@ -20,7 +21,7 @@ import av
 import numpy as np
 
 from benchmarks import keras_steps
-from benchmarks.report import alternate, write_csv
+from benchmarks.report import alternate, print_table, write_csv
 from fstcn_keras import PRESETS
 from fstcn_keras.runs import SPLITS
 from training import cli
@@ -35,6 +36,7 @@ from training.parts import part
 
 BATCH = 32
 ROUNDS = 3
+SECONDS = 4.0  # of a measurement of whole batches
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,14 +45,12 @@ class PipelineOptions:
 
     collection: CollectionOptions = part(CollectionOptions)
     split: Literal[SPLITS] = option(1, SPLIT_HELP)
-    presets: tuple[Literal[tuple(PRESETS)], ...] = option(("paper", "small"), "which networks")
-    seconds: float = option(4.0, "length of each measurement")
 
 
 def main(options: PipelineOptions):
     """Prints the rates and what limits, and writes the table."""
     rows = []
-    for preset in options.presets:
+    for preset in ("paper", "small"):
         config = PRESETS[preset]
         step = step_rate(preset)
         stores = {}
@@ -64,65 +64,41 @@ def main(options: PipelineOptions):
             encoding: TrainingSampler(store, videos, ClipPairs(config), seed=[0])
             for encoding, store in stores.items()
         }
-        whole = alternate_rates(
-            {encoding: pipeline_batches(sampler) for encoding, sampler in samplers.items()}
-            | {"PyAV": decoded_clips(dataset.root, samplers["raw"])},
-            options.seconds,
-        )
+        # a fixed number of steps: the pipeline's threads must be done before Python ends
+        batches = {
+            encoding: functools.partial(
+                iter, training_batches(sampler, batch_size=BATCH).take(10_000)
+            )
+            for encoding, sampler in samplers.items()
+        }
+        batches["PyAV"] = functools.partial(decoded_batches, dataset.root, samplers["raw"])
+        whole = alternate_rates(batches)
         for encoding in ENCODINGS:
-            rates = stage_rates(samplers[encoding], options.seconds)
-            row = {"preset": preset, "frames": encoding, **rates}
+            row = {"preset": preset, "frames": encoding, **stage_rates(samplers[encoding])}
             row |= {"pipeline": whole[encoding], "PyAV per clip": whole["PyAV"], "step": step}
             rows.append(row)
-            report(row)
-    columns = dict.fromkeys(name for row in rows for name in row)
-    write_csv(
-        "pipeline",
-        [{name: _rounded(row.get(name, "")) for name in columns} for row in rows],
-    )
+    table = [{name: _rounded(value) for name, value in row.items()} for row in rows]
+    print("clips a second; read to batch are stages on one core, the others take all cores")
+    print_table(table)
+    for row in rows:
+        print(f"{row['preset']}, {row['frames']}: {verdict(row)}")
+    write_csv("pipeline", table)
 
 
-def report(row: dict):
-    """One row for people, and what to change."""
-    stages = {name: row[name] for name in ("read", "decode", "crop", "difference", "batch")}
-    print(f"\npreset {row['preset']}, frames kept as {row['frames']}, clips/s:")
-    for name, rate in stages.items():
-        if np.isfinite(rate):
-            print(f"  {name:42}{rate:9.0f}  on one core")
-    print(f"  {'pipeline':42}{row['pipeline']:9.0f}  on all {os.cpu_count()} cores")
-    ratio = row["pipeline"] / row["PyAV per clip"]
-    print(
-        f"  {'decoding the file for each clip, PyAV':42}{row['PyAV per clip']:9.0f}  on all cores; "
-        f"the pipeline is {ratio:.1f} times as fast"
-    )
-    print(f"  {'training step of the network':42}{row['step']:9.1f}  on all cores")
-    slowest = min(stages, key=stages.get)
+def verdict(row: dict) -> str:
+    """What limits, and what to change."""
     if row["step"] < row["pipeline"]:
         share = row["step"] / row["pipeline"]
-        print(
-            f"  the network limits: it takes {share:.0%} of what the pipeline can give. "
-            "A faster device would help, faster reading would not"
-        )
-    else:
-        change = "--frames raw, or more cores" if row["frames"] == "jpeg" else "more cores"
-        print(f"  the pipeline limits, {slowest} most: try {change}")
+        return f"the network limits, it takes {share:.0%} of what the pipeline can give"
+    slowest = min(("read", "decode", "crop", "difference", "batch"), key=row.get)
+    change = "--frames raw, or more cores" if row["frames"] == "jpeg" else "more cores"
+    return f"the pipeline limits, {slowest} most: try {change}"
 
 
-def pipeline_batches(sampler: TrainingSampler) -> Callable[[], Iterator[int]]:
-    """The batches as `fit` draws them, as an iterator of numbers of clips."""
+def decoded_batches(root: Path, sampler: TrainingSampler) -> Iterator[list]:
+    """Batches of the same clips without a store: each decodes its video up to its last frame."""
 
-    def batches() -> Iterator[int]:
-        # a fixed number of steps: the pipeline's threads must be done before Python ends
-        for _ in training_batches(sampler, batch_size=BATCH).take(10_000):
-            yield BATCH
-
-    return batches
-
-
-def decoded_clips(root: Path, sampler: TrainingSampler) -> Callable[[], Iterator[int]]:
-    """The same clips without a store: each decodes its video up to the last frame it needs."""
-
-    def decode(position: int) -> int:
+    def decode(position: int) -> tuple[np.ndarray, ...]:
         sample = sampler[position]
         stored = sampler.store.videos[sample.video.path]
         wanted = set(sample.frame_indices.tolist())
@@ -139,46 +115,27 @@ def decoded_clips(root: Path, sampler: TrainingSampler) -> Callable[[], Iterator
             sample.top : sample.top + sample.size, sample.left : sample.left + sample.size
         ]
         images = np.stack([frames[number][window] for number in sample.frame_indices.tolist()])
-        sampler.layout.arrange(images)
-        return 1
+        return sampler.layout.arrange(images)
 
-    def decoded() -> Iterator[int]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in itertools.count(0, BATCH):
-                yield sum(pool.map(decode, range(start, start + BATCH)))
-
-    return decoded
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in itertools.count(0, BATCH):
+            yield list(pool.map(decode, range(start, start + BATCH)))
 
 
-def alternate_rates(
-    variants: dict[str, Callable[[], Iterator[int]]], seconds: float
-) -> dict[str, float]:
-    """Clips a second of each, median of rounds taken in turn; the first second warms up."""
+def alternate_rates(variants: dict[str, Callable[[], Iterator]]) -> dict[str, float]:
+    """Clips a second of each, from batches; median of rounds taken in turn."""
     rates = {name: [] for name in variants}
     for _ in range(ROUNDS):
         for name, make in variants.items():
-            rates[name].append(_steady_rate(make(), seconds))
+            batches = make()
+            rates[name].append(BATCH * rate_of(lambda _, batches=batches: next(batches), SECONDS))
     return {name: statistics.median(values) for name, values in rates.items()}
 
 
-def _steady_rate(counts: Iterator[int], seconds: float) -> float:
-    begin = time.perf_counter()
-    start = done = 0
-    for count in counts:
-        now = time.perf_counter()
-        if not start and now - begin > 1:
-            start = now
-        elif start:
-            done += count
-            if now - start > seconds:
-                return done / (now - start)
-    raise RuntimeError("the iterator ended before the measurement")
-
-
-def stage_rates(sampler: TrainingSampler, seconds: float) -> dict[str, float]:
+def stage_rates(sampler: TrainingSampler) -> dict[str, float]:
     """Clips a second of each stage alone, on one core, one clip after another."""
     store, size = sampler.store, sampler.layout.config.crop_size
-    seconds = seconds / 4
+    seconds = SECONDS / 4
 
     def read(position: int):
         sample = sampler[position]
@@ -209,14 +166,17 @@ def stage_rates(sampler: TrainingSampler, seconds: float) -> dict[str, float]:
 
 
 def rate_of(call: Callable[[int], object], seconds: float) -> float:
-    """Calls a second, after a warm-up."""
-    for position in range(20):
-        call(position)
-    begin = time.perf_counter()
+    """Calls a second, after a second of warming up."""
+    begin, start, calls = time.perf_counter(), None, 0
     for position in itertools.count():
         call(position)
-        if (elapsed := time.perf_counter() - begin) > seconds:
-            return (position + 1) / elapsed
+        now = time.perf_counter()
+        if start is not None:
+            calls += 1
+            if now - start > seconds:
+                return calls / (now - start)
+        elif now - begin > 1:
+            start = now
 
 
 def step_rate(preset: str) -> float:

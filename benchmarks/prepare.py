@@ -23,35 +23,35 @@ import av
 from joblib import cpu_count
 from PIL import Image
 
-from benchmarks.report import write_csv
+from benchmarks.report import print_table, write_csv
 from fstcn_keras.config import PRESETS
 from training.data import collections
 from training.data.preparation import JPEG_QUALITY
 
 SHORT_SIDE = PRESETS["paper"].short_side
+ROUNDS = 3
 
 
 def main():
     """Prints and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bare", action="store_true", help="run the bare loop alone, untimed")
     options = parser.parse_args()
     if options.bare:
         decode_and_encode_all(options.data_dir)
         return
-    read_once(options.data_dir)
+    for file in video_files(options.data_dir):
+        Path(file).read_bytes()  # into the page cache
     runs = {"bare loop": [], "training.prepare": []}
-    for _ in range(options.rounds):
+    for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as folder:
             data = ["--data-dir", str(options.data_dir)]
             store = ["--dataset", "hmdb51", "--preset", "paper", "--out", folder]
             runs["bare loop"].append(timed(["benchmarks.prepare", "--bare", *data]))
             runs["training.prepare"].append(timed(["training.prepare", *store, *data]))
     rows = table(runs)
-    for row in rows:
-        print("  ".join(f"{name} {value}" for name, value in row.items()))
+    print_table(rows)
     write_csv("prepare", rows)
 
 
@@ -93,12 +93,6 @@ def video_files(data_dir: Path) -> list[str]:
     """The files that the command decodes."""
     dataset = collections.read_hmdb51(data_dir, split=1)
     return [str(dataset.root / video.path) for video in dataset.videos if video.side != "unused"]
-
-
-def read_once(data_dir: Path):
-    """Brings the files into the page cache."""
-    for file in video_files(data_dir):
-        Path(file).read_bytes()
 
 
 def decode_and_encode_all(data_dir: Path):

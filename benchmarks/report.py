@@ -4,9 +4,11 @@ import csv
 import datetime
 import importlib.metadata
 import io
+import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -81,6 +83,12 @@ def alternate(
                 taken = time.perf_counter() - begin
             seconds[name].append(taken / calls)
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def own_process(*arguments: str):
+    """What `python -m ARGUMENTS` prints last, in JSON."""
+    command = [sys.executable, "-m", *arguments]
+    return json.loads(subprocess.check_output(command).splitlines()[-1])
 
 
 def _version(name: str) -> str:

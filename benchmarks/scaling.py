@@ -14,35 +14,31 @@ import json
 import math
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 from array_record.python.array_record_module import ArrayRecordWriter
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from benchmarks.keras_steps import training_call
-from benchmarks.report import RESULTS, circumstances, write_csv
-from benchmarks.views import random_clips
-from fstcn_keras import PRESETS, ViewPlan, accelerate, fstcn
-from fstcn_keras.views.scoring import ViewScorer
+from benchmarks.keras_steps import built_network, training_call
+from benchmarks.report import RESULTS, circumstances, own_process, print_table, write_csv
+from benchmarks.views import scoring
+from fstcn_keras import PRESETS
 from training.data.lookalikes import HASH_BITS, clusters, near_duplicates
 from training.data.preparation import prepare_store
 from training.data.store import StoredVideo, record_file
 from training.figures import PALETTE, add_caption, save_figure
-from training.optimizers import build_optimizer
 
 WARMUP, ROUNDS = 2, 5
 BATCH = 8
 CLASSES = 50
-LENGTH = 90  # of a scored or stored video, frames
+LENGTH = 90  # of a stored video, frames
 SUPER_LINEAR = 1.1  # an exponent above it is named
 
 
@@ -69,29 +65,16 @@ def training_step(
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
     names = [device.name for device in tf.config.list_logical_devices("CPU")]
     strategy = tf.distribute.MirroredStrategy(names)
-    with strategy.scope():
-        keras.utils.set_random_seed(0)
-        model = fstcn(
-            num_classes=num_classes,
-            preset="small",
-            clip_length=clip_length,
-            crop_size=crop_size,
-            short_side=crop_size,
-        )
-        accelerate(model)
-        optimizer = build_optimizer(
-            "adam", learning_rate=1e-3, warmup_steps=0, total_steps=100, rates={}, weight_decay=5e-4
-        )
-        optimizer.build(model.trainable_variables)
+    model, optimizer = built_network(
+        "adam",
+        strategy,
+        preset="small",
+        num_classes=num_classes,
+        clip_length=clip_length,
+        crop_size=crop_size,
+        short_side=crop_size,
+    )
     return training_call(model, optimizer, strategy, batch=BATCH * replicas)
-
-
-def scoring(num_clips: int) -> Callable[[], object]:
-    """Scoring one video of `LENGTH` frames in 18 crops of so many clips."""
-    plan = ViewPlan.from_config(PRESETS["small"], num_clips=num_clips)
-    scorer = ViewScorer(accelerate(fstcn(num_classes=CLASSES, preset="small")), plan)
-    clips = random_clips(plan, LENGTH)
-    return lambda: scorer.score(clips)
 
 
 def opening(num_videos: int) -> Callable[[], object]:
@@ -140,7 +123,7 @@ QUANTITIES = {
     ),
     "classes": Quantity("classes", (10, 100, 1000, 10000), lambda n: training_step(num_classes=n)),
     "replicas": Quantity("devices", (1, 2, 4), lambda n: training_step(replicas=n)),
-    "views": Quantity("clips of 18 crops", (1, 5, 10, 20), scoring),
+    "views": Quantity("clips of 18 crops", (1, 5, 10, 20), lambda n: scoring("small", num_clips=n)),
     "store": Quantity("videos", (1000, 10000, 100000), opening),
 }
 
@@ -151,12 +134,13 @@ def main():
     for name, quantity in QUANTITIES.items():
         before = None
         for size in quantity.sizes:
-            row = {"quantity": name, "size": size, "unit": quantity.unit} | measured(name, size)
+            row = {"quantity": name, "size": size, "unit": quantity.unit}
+            row |= own_process("benchmarks.scaling", name, str(size))
             for kind in ("s", "mb"):
                 row[f"exponent_{kind}"] = f"{slope(before, row, kind):.2f}" if before else ""
-            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
             rows.append(row)
             before = row
+    print_table(rows)
     for name in QUANTITIES:
         print(verdict(name, [row for row in rows if row["quantity"] == name]))
     write_csv("scaling", rows)
@@ -168,19 +152,8 @@ def slope(one: dict, other: dict, kind: str) -> float:
     return math.log(other[kind] / one[kind]) / math.log(other["size"] / one["size"])
 
 
-def measured(name: str, size: int) -> dict[str, float]:
-    """Median seconds and highest resident megabytes, of a process of its own."""
-    output = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scaling", name, str(size)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    ).stdout
-    return json.loads(output.splitlines()[-1])
-
-
 def measure(name: str, size: int):
-    """Prints what `measured` gives, of this process."""
+    """Prints the median seconds and the highest resident megabytes of this process."""
     call = QUANTITIES[name].prepare(size)
     seconds = []
     for _ in range(WARMUP + ROUNDS):

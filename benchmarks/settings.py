@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.report import print_table, write_csv
-from benchmarks.step import MODULES, PHASES, check_positive, native_precisions
+from benchmarks.step import MODULES, PHASES, native_precisions
 from benchmarks.workers import Case, Measured, Worker, measure
 from fstcn_keras.config import PRESETS
 from training import cli
-from training.cli import option
+from training.parts import check, option
 
 WITH_ALL = "all"
 LACKING = {  # what a worker is given that lacks the setting
@@ -33,10 +33,12 @@ class SettingsOptions:
     batch: int = option(8, "clips of a step")
     rounds: int = option(5, "turns of each")
 
+    def __post_init__(self):
+        check(self, ["batch", "rounds"], lambda number: number > 0, "be positive")
+
 
 def main(options: SettingsOptions):
     """Prints and writes the table."""
-    check_positive(options, "batch", "rounds")
     rows = []
     precisions = native_precisions()
     for preset in options.presets:
@@ -54,12 +56,8 @@ def compared(preset: str, precision: str, options: SettingsOptions) -> list[dict
             labels={"preset": preset, "precision": precision, "phase": phase, "settings": way},
             worker=way,
             function="step",
-            arguments={
-                "network": preset,
-                "precision": precision,
-                "phase": phase,
-                "batch": options.batch,
-            },
+            arguments={"network": preset, "precision": precision}
+            | {"phase": phase, "batch": options.batch},
         )
         for phase in PHASES
         for way in (WITH_ALL, *lacking)

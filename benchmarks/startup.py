@@ -11,9 +11,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.memory import write_source
 from benchmarks.report import alternate, print_table, write_csv
-from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, fstcn
+from benchmarks.samples import coarse_video, random_run
 
 ROUNDS = 7
 LIMITS_S = {"fstcn_keras beyond Keras": 0.3, "training.predict, first line": 8.0}
@@ -22,11 +21,8 @@ LIMITS_S = {"fstcn_keras beyond Keras": 0.3, "training.predict, first line": 8.0
 def main():
     """Prints and writes the table."""
     with tempfile.TemporaryDirectory() as name:
-        run, video = Path(name, "run"), Path(name, "video.avi")
-        plan = ViewPlan.from_config(PRESETS["small"])
-        network = fstcn(num_classes=3, preset="small")
-        ActionClassifier(network, classes=["a", "b", "c"], plan=plan).save(run)
-        write_source(video, seed=0)
+        run = random_run(Path(name, "run"), num_classes=3)
+        video = coarse_video(Path(name, "video.avi"), num_frames=40, square=8)
         predict = [sys.executable, "-m", "training.predict", str(run), str(video)]
         keras, ours = importing("keras"), importing("keras, fstcn_keras, fstcn_keras.model")
         seconds = alternate(

@@ -22,7 +22,7 @@ from benchmarks.workers import Case, Measured, Worker, measure
 from fstcn_keras.config import PRESETS
 from fstcn_keras.processor import multiplies_bfloat16
 from training import cli
-from training.cli import UserError, option
+from training.parts import check, option
 
 PHASES = ("training", "inference")
 PRECISIONS = ("float32", "bfloat16")
@@ -30,7 +30,6 @@ FORMS = {"float32": ("plain", "tuned"), "bfloat16": ("tuned",)}  # of PyTorch
 PEERS = ("R(2+1)D-18", "C3D")
 MODULES = {"Keras": "benchmarks.keras_steps", "PyTorch": "benchmarks.torch_steps"}
 PLAIN = "PyTorch, plain"  # its process
-PRODUCT = "matrix product"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +47,12 @@ class StepOptions:
     matrix: int = option(4096, "side of the matrices of the peak")
     name: str = option("step", "of the table in benchmarks/results")
 
+    def __post_init__(self):
+        check(self, ["batch", "rounds", "matrix"], lambda number: number > 0, "be positive")
+
 
 def main(options: StepOptions):
     """Prints and writes the table."""
-    check_positive(options, "batch", "rounds", "matrix")
     frameworks, precisions, rows = installed(), native_precisions(), []
     for preset in options.presets:
         cases = list(all_cases(preset, frameworks, precisions, options))
@@ -63,17 +64,6 @@ def main(options: StepOptions):
             rows += table(measure(cases, workers, rounds=options.rounds), options.batch)
         write_csv(options.name, rows)  # what is measured stays if the next one is cut short
     print_table(rows)
-
-
-def check_positive(options, *names: str):
-    """Makes sure that there is something to time.
-
-    Raises:
-        UserError: if one of the options is 0 or less.
-    """
-    for name in names:
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} must be positive, got {getattr(options, name)}")
 
 
 def installed() -> list[str]:
@@ -100,7 +90,7 @@ def all_cases(
     peers = PEERS if preset in options.peers_beside else ()
     for framework, precision in itertools.product(frameworks, precisions):
         yield Case(
-            labels=_labels(PRODUCT, options.matrix, framework, "", precision, ""),
+            labels=_labels("matrix product", options.matrix, framework, "", precision, ""),
             worker=framework,
             function="peak",
             arguments={"precision": precision, "size": options.matrix},
@@ -121,12 +111,8 @@ def all_cases(
                     labels=_labels(network, crop_size, "PyTorch", form, precision, phase),
                     worker=PLAIN if form == "plain" else "PyTorch",
                     function="step",
-                    arguments={
-                        **arguments,
-                        "crop_size": crop_size,
-                        "form": form,
-                        "precision": precision,
-                    },
+                    arguments=arguments
+                    | {"crop_size": crop_size, "form": form, "precision": precision},
                 )
 
 
@@ -158,11 +144,7 @@ def row(one: Measured, batch: int, peaks: dict[str, float]) -> dict:
 
 
 def _labels(network: str, size: int, framework: str, form: str, precision: str, phase: str) -> dict:
-    return {
-        "network": network,
-        "size": size,
-        "framework": framework,
-        "form": form,
+    return {"network": network, "size": size, "framework": framework, "form": form} | {
         "precision": precision,
         "phase": phase,
     }

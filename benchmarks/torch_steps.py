@@ -25,7 +25,6 @@ def step(
     phase: str,
     batch: int,
     repeats: int = 1,
-    compile_mode: str = "default",
 ) -> Work:
     """A training step (forward, loss, backward, update) or a forward pass.
 
@@ -37,9 +36,8 @@ def step(
         phase: `"training"` or `"inference"`.
         batch: clips of a step.
         repeats: steps of a call, synchronised once.
-        compile_mode: of `torch.compile`.
     """
-    model, optimizer = _network(network, crop_size, form, compile_mode)
+    model, optimizer = _network(network, crop_size, form)
     *inputs, labels = _batch(network, crop_size, form, batch)
     autocast = torch.autocast(_device(), torch.bfloat16, enabled=precision == "bfloat16")
 
@@ -93,7 +91,7 @@ def _synchronized(once, repeats: int):
 
 
 @functools.cache
-def _network(name: str, crop_size: int, form: str, compile_mode: str):
+def _network(name: str, crop_size: int, form: str):
     """The network, shared by its precisions and phases, and its optimiser."""
     tuned = form == "tuned"
     model = _build(name, crop_size, tuned).to(_device())
@@ -102,7 +100,7 @@ def _network(name: str, crop_size: int, form: str, compile_mode: str):
     optimizer = torch.optim.SGD(
         model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=tuned
     )
-    return (torch.compile(model, mode=compile_mode) if tuned else model), optimizer
+    return (torch.compile(model) if tuned else model), optimizer
 
 
 def _build(name: str, crop_size: int, tuned: bool) -> nn.Module:

@@ -4,6 +4,7 @@ In two forms: plain, of the layers that PyTorch offers, and tuned, with channels
 of the LRN by a banded 1x1 convolution. `torch.compile` and autocasting are the caller's.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
@@ -159,39 +160,43 @@ def vgg_m(width: float, tuned: bool) -> nn.Sequential:
     def norm(features: int) -> nn.Module:
         return BandedLRN(features) if tuned else nn.LocalResponseNorm(**LRN)
 
-    return _named(
-        conv1=nn.Conv2d(3, f1, 7, stride=2),
-        relu1=nn.ReLU(),
-        norm1=norm(f1),
-        pool1=nn.MaxPool2d(3, 2, ceil_mode=True),
-        conv2=nn.Conv2d(f1, f2, 5, stride=2, padding=1),
-        relu2=nn.ReLU(),
-        norm2=norm(f2),
-        pool2=nn.MaxPool2d(3, 2, ceil_mode=True),
-        conv3=nn.Conv2d(f2, f3, 3, padding=1),
-        relu3=nn.ReLU(),
-        conv4=nn.Conv2d(f3, f4, 3, padding=1),
-        relu4=nn.ReLU(),
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(3, f1, 7, stride=2),
+            relu1=nn.ReLU(),
+            norm1=norm(f1),
+            pool1=nn.MaxPool2d(3, 2, ceil_mode=True),
+            conv2=nn.Conv2d(f1, f2, 5, stride=2, padding=1),
+            relu2=nn.ReLU(),
+            norm2=norm(f2),
+            pool2=nn.MaxPool2d(3, 2, ceil_mode=True),
+            conv3=nn.Conv2d(f2, f3, 3, padding=1),
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(f3, f4, 3, padding=1),
+            relu4=nn.ReLU(),
+        )
     )
 
 
 def squeezenet() -> nn.Sequential:
     """The lower SCLs of preset `squeeze`."""
-    return _named(
-        conv1=nn.Conv2d(3, 64, 3, stride=2),
-        relu1=nn.ReLU(),
-        pool1=nn.MaxPool2d(3, 2, ceil_mode=True),
-        fire2=Fire(64, 16, 64),
-        fire3=Fire(128, 16, 64),
-        pool3=nn.MaxPool2d(3, 2, ceil_mode=True),
-        fire4=Fire(128, 32, 128),
-        fire5=Fire(256, 32, 128),
-        pool5=nn.MaxPool2d(3, 2, ceil_mode=True),
-        fire6=Fire(256, 48, 192),
-        fire7=Fire(384, 48, 192),
-        fire8=Fire(384, 64, 256),
-        fire9=Fire(512, 64, 256),
-        feature_scale=Scale(0.1),
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(3, 64, 3, stride=2),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(3, 2, ceil_mode=True),
+            fire2=Fire(64, 16, 64),
+            fire3=Fire(128, 16, 64),
+            pool3=nn.MaxPool2d(3, 2, ceil_mode=True),
+            fire4=Fire(128, 32, 128),
+            fire5=Fire(256, 32, 128),
+            pool5=nn.MaxPool2d(3, 2, ceil_mode=True),
+            fire6=Fire(256, 48, 192),
+            fire7=Fire(384, 48, 192),
+            fire8=Fire(384, 64, 256),
+            fire9=Fire(512, 64, 256),
+            feature_scale=Scale(0.1),
+        )
     )
 
 
@@ -231,10 +236,3 @@ def copy_weights(twin: FSTCN, weights: Sequence[tuple[str, np.ndarray]]):
             parameters.pop(f"{layer}_{suffix}").copy_(torch.tensor(value.transpose(axes)))
     if parameters:
         raise KeyError(f"without a value: {sorted(parameters)}")
-
-
-def _named(**modules: nn.Module) -> nn.Sequential:
-    sequence = nn.Sequential()
-    for name, module in modules.items():
-        sequence.add_module(name, module)
-    return sequence

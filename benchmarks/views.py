@@ -8,12 +8,13 @@ exact and to shared views.
 
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from benchmarks.report import alternate, write_csv
+from benchmarks.report import alternate, print_table, write_csv
 from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, accelerate, fstcn, fusion
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.views.plan import SCORING_MODES
@@ -39,9 +40,11 @@ class ViewsOptions:
 def main(options: ViewsOptions):
     """Prints the rates, and the accuracies of the run, and writes both tables."""
     rows = [row for preset in options.presets for row in rates(preset, lengths=(90, 30))]
+    print_table(rows)
     write_csv("views", rows)
     if options.run is not None:
         of_run = accuracies(RunFolder(options.run))
+        print_table(of_run)
         write_csv(f"views_accuracy-{of_run[0]['data']}", of_run)
 
 
@@ -62,10 +65,16 @@ def rates(preset: str, lengths: tuple[int, ...]) -> list[dict]:
         row |= {f"{name}, videos/s": f"{1 / taken:.3g}" for name, taken in seconds.items()}
         for views in SCORING_MODES:
             row[f"{views}, times every view"] = f"{seconds['every view'] / seconds[views]:.2f}"
-        row["largest difference of exact"] = f"{apart:.1e}"
-        print(", ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
-        rows.append(row)
+        rows.append(row | {"largest difference of exact": f"{apart:.1e}"})
     return rows
+
+
+def scoring(preset: str, *, num_clips: int = 5) -> Callable[[], object]:
+    """A function that scores all views of one video of noise, of 90 frames."""
+    plan = ViewPlan.from_config(PRESETS[preset], num_clips=num_clips)
+    scorer = ViewScorer(accelerate(fstcn(num_classes=51, preset=preset)), plan)
+    clips = random_clips(plan, 90)
+    return lambda: scorer.score(clips)
 
 
 def random_clips(plan: ViewPlan, num_frames: int) -> list[Clip]:
@@ -103,9 +112,7 @@ def accuracies(run: RunFolder) -> list[dict]:
             row[f"top-1, {method}"] = f"{correct.mean():.3f}"
         agree = [fusion.fuse(scores[name]).argmax(axis=-1) for name in ("exact", views)]
         row["same answer as exact"] = f"{(agree[0] == agree[1]).mean():.3f}"
-        row["seconds"] = f"{time.perf_counter() - begin:.1f}"
-        print(", ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
-        rows.append(row)
+        rows.append(row | {"seconds": f"{time.perf_counter() - begin:.1f}"})
     return rows
 
 

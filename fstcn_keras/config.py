@@ -62,8 +62,18 @@ class FSTCNConfig:
         return {name: getattr(self, name) for name in ("clip_length", "stride", "distance")}
 
     def __post_init__(self) -> None:
-        _check_paths(self.paths)
-        _check_kernels(self.temporal_kernels)
+        paths, kernels = self.paths, self.temporal_kernels
+        if isinstance(paths, str) or sorted(paths) not in (
+            ["spatial"],
+            ["temporal"],
+            sorted(PATHS),
+        ):
+            raise ValueError(f"`paths` must name one or both of {PATHS}. Received: paths={paths!r}")
+        if isinstance(kernels, int) or not kernels or min(kernels) < 1:
+            raise ValueError(
+                "`temporal_kernels` must hold positive kernel sizes. "
+                f"Received: temporal_kernels={kernels}"
+            )
         for name in ("crop_size", "clip_length", "stride", "distance", "width", "joint_units"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be positive. Received: {getattr(self, name)}")
@@ -87,19 +97,6 @@ class FSTCNConfig:
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise ValueError(f"`{name}` must be one of {tuple(choices)}. Received: {value!r}")
-
-
-def _check_paths(paths: Sequence[str]) -> None:
-    if isinstance(paths, str) or sorted(paths) not in (["spatial"], ["temporal"], sorted(PATHS)):
-        raise ValueError(f"`paths` must name one or both of {PATHS}. Received: paths={paths!r}")
-
-
-def _check_kernels(temporal_kernels: Sequence[int]) -> None:
-    if isinstance(temporal_kernels, int) or not temporal_kernels or min(temporal_kernels) < 1:
-        raise ValueError(
-            "`temporal_kernels` must hold positive kernel sizes. "
-            f"Received: temporal_kernels={temporal_kernels}"
-        )
 
 
 # The two small networks are trained for thousands of steps, not hundreds of thousands: with the

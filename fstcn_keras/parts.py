@@ -101,13 +101,11 @@ def head(
         them for one path, to the features of `FEATURES` that it has, `(batch, units)` each, and
         `"logits"`, float32 `(batch, N)`.
     """
-    inputs, features = {}, {}
+    inputs, features, joined = {}, {}, []
     if frame is not None:
         inputs["frame"] = _map_input(frame, "frame")
         features["spatial_features"], x = _spatial_path(inputs["frame"], config)
-        joined = [x]
-    else:
-        joined = []
+        joined.append(x)
     if difference is not None:
         inputs["differences"] = _map_input((config.clip_length, *difference), "differences")
         features["temporal_features"], x = _temporal_path(inputs["differences"], config)

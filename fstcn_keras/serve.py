@@ -6,12 +6,14 @@ for people at `/`. Needs the extra `serve`.
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import os
 import signal
 import socket
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +22,6 @@ from fstcn_keras.runs import chosen_run, model_name, saved_model_version
 from fstcn_keras.serving.limits import Limits
 
 if TYPE_CHECKING:
-    from grpc import aio
-
     from fstcn_keras.serving.kserve_model import ClassifierModel
 
 DRAIN_S = 30  # for requests in work when the server is told to stop
@@ -59,7 +59,9 @@ def main(argv: list[str] | None = None) -> None:
 async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> int:
     """Serves until a signal comes, and returns its exit code."""
     stopped = _signal_exit_code()
-    listener = _listen(options.host, options.http_port)
+    with _listening(options.host, options.http_port, "--http-port"):
+        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+        listener = socket.create_server((options.host, options.http_port), family=family)
 
     from fstcn_keras.serving.grpc import grpc_server  # heavy: not before the port is known free
     from fstcn_keras.serving.http import build_app, http_server
@@ -71,7 +73,8 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
         model = ClassifierModel(options.name or model_name(folder), workers)
         plane = ClassifierDataPlane(model)
         grpc = grpc_server(plane, workers)
-        grpc_port = _add_port(grpc, options.host, options.grpc_port)
+        with _listening(options.host, options.grpc_port, "--grpc-port"):
+            grpc_port = grpc.add_insecure_port(_address(options.host, options.grpc_port))
         http = http_server(build_app(model.name, plane, workers), drain_s=DRAIN_S)
         serving = asyncio.create_task(http.serve(sockets=[listener]))
         await grpc.start()
@@ -114,22 +117,13 @@ async def _ready(model: "ClassifierModel", folder: Path, stopped: asyncio.Future
     return True
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+@contextlib.contextmanager
+def _listening(host: str, port: int, flag: str) -> Iterator[None]:
     try:
-        return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
+        yield
+    except (OSError, OverflowError, RuntimeError) as error:
         raise OSError(
-            f"{host}:{port} cannot be listened to: choose another --host or --http-port"
-        ) from error
-
-
-def _add_port(grpc: "aio.Server", host: str, port: int) -> int:
-    try:
-        return grpc.add_insecure_port(_address(host, port))
-    except RuntimeError as error:
-        raise OSError(
-            f"{host}:{port} cannot be listened to: choose another --host or --grpc-port"
+            f"{host}:{port} cannot be listened to: choose another --host or {flag}"
         ) from error
 
 

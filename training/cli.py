@@ -2,9 +2,9 @@
 
 import dataclasses
 import io
-import re
 import signal
 import sys
+import textwrap
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +16,8 @@ from training.errors import UserError
 from training.parts import Leaf, Options, build, flag, leaves, option, positional
 
 __all__ = ["UserError", "option", "parse", "positional", "run"]
+
+MAX_MESSAGE = 1500  # characters: the names of all backbones and more
 
 
 def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
@@ -32,32 +34,11 @@ def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
         set_up_process(tensorflow=True)
         main(parse(options_class, argv, description=sys.modules[main.__module__].__doc__))
     except (UserError, BackendError, OSError) as error:
-        print(f"error: {_line(error)}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
-
-
-def _in_our_words(error: str) -> str:
-    """Returns the parser's message without its classes and without a file's whole content."""
-    if error.startswith("Unexpected config:"):
-        return "--config: the file is not YAML with a line 'name: value' for each option"
-    union = r"Does not validate against any of the Union subtypes.* Errors: - (.*) Given value type"
-    error = re.sub(rf"{union}: .* Given value:", _of_union, error)
-    error = re.sub(r"Expected a typing.Literal\[(.*?)\]", r"expected one of \1", error)
-    error = re.sub(r"Expected a <class '(\w+)'>", r"expected \1", error)
-    error = re.sub(r'Parser key "(\w+)"', lambda key: "--" + key[1].replace("_", "-"), error)
-    return error
-
-
-def _of_union(errors: re.Match) -> str:
-    expected = [one for one in errors[1].split(" - ") if "NoneType" not in one]
-    return f"{' or '.join(expected)}. Got value:"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def parse(
@@ -76,12 +57,12 @@ def parse(
     try:
         values = parser.parse_args(argv).as_dict()
     except jsonargparse.ArgumentError as error:
-        message = _in_our_words(_line(error))
-        files = any(leaf.positional and _is_tuple(leaf.hint) for leaf in options)
-        if files and re.match(r"unrecognized arguments: (?!--\w)", message):
-            message += "; files stand together, before all options or after '--'"
-        raise UserError(message) from error
-    return build(options_class, **{leaf.name: _tuple(values[leaf.name]) for leaf in options})
+        # of a --config that is none the message holds all of the file
+        raise UserError(textwrap.shorten(str(error), MAX_MESSAGE)) from error
+    values = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return build(options_class, **{leaf.name: values[leaf.name] for leaf in options})
 
 
 def _add_argument(parser, leaf: Leaf):
@@ -91,7 +72,8 @@ def _add_argument(parser, leaf: Leaf):
         nargs = "+" if several is hint else "*"  # an optional one may be empty
         element = typing.get_args(several)[0]
         # names of files may be of any bytes, which the parser's own type for them does not take
-        keywords |= {"type": _path if element is Path else element, "nargs": nargs}
+        keywords |= {"type": (lambda text: Path(text)) if element is Path else element}
+        keywords["nargs"] = nargs
     if hint is bool:
         parser.add_argument(flag(leaf.name), action="store_true", help=leaf.help)
     elif leaf.positional:
@@ -103,13 +85,5 @@ def _add_argument(parser, leaf: Leaf):
         parser.add_argument(flag(leaf.name), default=default, **keywords)
 
 
-def _path(text: str) -> Path:
-    return Path(text)
-
-
 def _is_tuple(hint) -> bool:
     return typing.get_origin(hint) is tuple
-
-
-def _tuple(value):
-    return tuple(value) if isinstance(value, list) else value

@@ -9,7 +9,6 @@ lost. The parent has computed nothing, which makes forking safe.
 import contextlib
 import json
 import os
-import re
 import signal
 import socket
 import sys
@@ -225,15 +224,9 @@ def _tell_loss(kind: type[BaseException], error: BaseException, trace):
         return
     print(
         "a worker was lost; this one starts again from the last checkpoint, and waits for it "
-        f"({kind.__name__}: {_reason(error)})",
+        f"({kind.__name__}: {' '.join(str(error).split())})",
         file=sys.stderr,
         flush=True,
     )
     sys.stdout.flush()
     os._exit(LOST)  # TensorFlow cannot leave the failed cluster in order
-
-
-def _reason(error: BaseException) -> str:
-    """Returns what matters of TensorFlow's message."""
-    found = re.search(r"Collective ops is aborted by: (.*)", str(error))
-    return found[1][:200] if found else " ".join(str(error).split())[:200]

@@ -11,7 +11,7 @@ from typing import Literal
 
 from fstcn_keras.runs import RunFolder, chosen_run
 from fstcn_keras.views.plan import SCORING_MODES
-from training import cli, splits
+from training import cli, split_summary
 from training.evaluation import evaluate_again
 from training.options import read_config
 from training.parts import option, positional, replaced
@@ -36,7 +36,7 @@ def main(options: EvaluateOptions):
     for run_options in fit_options.each_split():
         evaluate_again(run_options, options.views)
     if fit_options.split == "all":
-        splits.summarise(run)
+        split_summary.summarise(run)
 
 
 if __name__ == "__main__":

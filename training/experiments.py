@@ -136,7 +136,9 @@ def collected_rows(folder: Path) -> list[dict]:
     for run in finished_runs(folder):
         options = replaced(read_config(run.config), out=run.path)
         if set(options.network.paths) == set(PATHS):
-            found.setdefault(_network_folder(run, folder), []).append(options)
+            siblings = RunFolder(run.path.parent).splits()  # of `fit --split all`
+            network = run.path.parent if run.path != folder and run in siblings else run.path
+            found.setdefault(network, []).append(options)
     if not found:
         raise UserError(
             f"{folder} holds no finished run of a network with both paths: train one with "
@@ -148,13 +150,6 @@ def collected_rows(folder: Path) -> list[dict]:
         for row in TABLES["table3"].rows:
             records.append(record(row, str(network.relative_to(folder)), runs[0], results))
     return records
-
-
-def _network_folder(run: RunFolder, folder: Path) -> Path:
-    """Returns the folder of a run, or of the runs of all splits that it is one of."""
-    network = run.path.parent
-    is_split = run.path != folder and run.path in [RunFolder(network).split(n).path for n in SPLITS]
-    return network if is_split else run.path
 
 
 def network_results(runs: Sequence[FitOptions]) -> list[RunResult]:

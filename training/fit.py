@@ -6,7 +6,7 @@ command again goes on where an interrupted one stopped. All results go to the ru
 gives the mean and the deviation of their accuracies.
 """
 
-from training import cli, splits
+from training import cli, split_summary
 from training.claims import claim_run, open_run
 from training.options import FitOptions
 
@@ -21,7 +21,7 @@ def main(options: FitOptions):
 
     chief = fit_runs(options.each_split())
     if options.split == "all" and chief:
-        splits.summarise(folder)
+        split_summary.summarise(folder)
 
 
 if __name__ == "__main__":

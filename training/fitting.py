@@ -10,7 +10,7 @@ from fstcn_keras import ActionClassifier, ViewPlan
 from fstcn_keras.runs import RunFolder
 from training import evaluation, figures
 from training.claims import check_options, claim_run, open_run
-from training.data.collections import Dataset, load_dataset
+from training.data.collections import load_dataset
 from training.data.splits import open_data, split_training
 from training.distribution import (
     alone,
@@ -93,22 +93,17 @@ def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strate
     model = train_stages(options, videos, strategy, run)
     if not is_chief(strategy):
         return
-    draw_curves(options, run, dataset, len(train), len(held_out))
+    caption = (
+        f"{dataset.name} split {dataset.split}: {len(train)} videos to train on, {len(held_out)} "
+        f"held out; preset {options.preset_text()}, paths {' + '.join(options.network.paths)}, "
+        f"seed {options.run.seed}"
+    )
+    figures.save_figure(figures.draw_curves(run.history, caption=caption), run.curves)
     plan = ViewPlan.from_config(config, num_clips=options.num_clips)
     ActionClassifier(model, classes=list(dataset.classes), plan=plan).save(run.path)
     del model  # evaluation loads the saved network: not both at once in memory
     evaluation.evaluate(run, dataset, store)
     evaluation.print_metrics(run)
-
-
-def draw_curves(options: FitOptions, run: RunFolder, dataset: Dataset, train: int, held_out: int):
-    """Draws the history; the caption tells how many videos were trained on and held out."""
-    caption = (
-        f"{dataset.name} split {dataset.split}: {train} videos to train on, {held_out} held out; "
-        f"preset {options.preset_text()}, paths {' + '.join(options.network.paths)}, "
-        f"seed {options.run.seed}"
-    )
-    figures.save_figure(figures.draw_curves(run.history, caption=caption), run.curves)
 
 
 def check_splits(runs: Sequence[FitOptions]):

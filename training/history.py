@@ -12,6 +12,7 @@ from fstcn_keras.runs import RunFolder
 from training.checkpoints import Progress
 
 SECONDS_BETWEEN_LINES = 60
+FORMS = {"loss": ".4f", "top1": ".1%", "val_loss": ".4f", "val_top1": ".1%"}
 
 
 class History:
@@ -54,11 +55,14 @@ class History:
         seconds = now - self._epoch_began
         text = f"{self._stage}: epoch {row['epoch'] + 1}/{self._epochs}, {seconds:.0f} s"
         self._epoch_began = self._told = now
-        for name in ("loss", "top1", "val_loss", "val_top1"):
+        for name, form in {
+            "loss": ".4f",
+            "top1": ".1%",
+            "val_loss": ".4f",
+            "val_top1": ".1%",
+        }.items():
             if name in row:
-                text += (
-                    f", {name} {row[name]:.1%}" if "top1" in name else f", {name} {row[name]:.4f}"
-                )
+                text += f", {name} {row[name]:{form}}"
         print(f"\r\033[K{text}" if sys.stdout.isatty() else text, flush=True)
         self.write_csv(progress.history)
         with self._writer.as_default(step=row["epoch"]):

@@ -4,9 +4,9 @@ Keras' own `fit` neither trains on several machines nor starts in the middle of 
 """
 
 import contextlib
+import gc
 import itertools
 import math
-import re
 import signal
 import sys
 import time
@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from tensorflow.python.framework.ops import gradient_registry
 
 from fstcn_keras.runs import RunFolder
 from training.checkpoints import Checkpoints, Progress
@@ -25,7 +26,6 @@ from training.data.pipeline import Share, center_batches, store_errors_unwrapped
 from training.data.samplers import CenterSampler, TrainingSampler
 from training.distribution import is_chief, num_workers, sum_over_workers, take_from_chief
 from training.errors import UserError
-from training.graphs import graphs_released
 from training.history import History
 
 
@@ -59,6 +59,25 @@ class Stage:
     def steps(self) -> int:
         """Returns the steps of the whole stage."""
         return self.epochs * self.steps_per_epoch
+
+
+@contextlib.contextmanager
+def graphs_released():
+    """Lets go, at the end, of the graphs that were made within, and so of their variables.
+
+    TensorFlow keeps the custom gradients of a graph, such as those of LRN and of a sum over
+    replicas, in a registry for as long as the process lives, and with them the graph and all its
+    variables: a process that trains several networks would grow by each of them.
+    """
+    gradients = gradient_registry._registry
+    before = set(gradients)
+    try:
+        yield
+    finally:
+        for name in set(gradients) - before:
+            if name.startswith("CustomGradient-"):
+                del gradients[name]
+        gc.collect()
 
 
 @graphs_released()
@@ -134,17 +153,15 @@ def _restore(stage: Stage, strategy: tf.distribute.Strategy, checkpoints: Checkp
 
 
 def _training_data(stage: Stage, strategy: tf.distribute.Strategy, *, start_step: int):
-    def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return training_batches(
+    data = strategy.distribute_datasets_from_function(
+        lambda context: training_batches(
             stage.sampler,
             batch_size=stage.batch_size,
             start_step=start_step,
             share=_share(context),
         )
-
-    return itertools.islice(
-        strategy.distribute_datasets_from_function(batches), stage.steps - start_step
     )
+    return itertools.islice(data, stage.steps - start_step)
 
 
 def _share(context: tf.distribute.InputContext) -> Share:
@@ -160,9 +177,10 @@ def train_step(stage: Stage, strategy: tf.distribute.Strategy):
     sums that `Progress` adds up, and more than 0 if a worker said that it is stopped.
     """
     model, optimizer = stage.model, stage.optimizer
+    num_classes, smoothing = model.output.shape[-1], stage.label_smoothing
 
     def replica_step(inputs, labels, weights, stopped):
-        targets = _targets(labels, stage)
+        targets = (1 - smoothing) * ops.one_hot(labels, num_classes) + smoothing / num_classes
         with tf.GradientTape() as tape:
             probabilities = model(inputs, training=True)
             losses = ops.categorical_crossentropy(targets, probabilities)
@@ -181,13 +199,6 @@ def train_step(stage: Stage, strategy: tf.distribute.Strategy):
         return strategy.reduce("SUM", sums, axis=None)
 
     return step
-
-
-def _targets(labels, stage: Stage):
-    """Returns the smoothed class probabilities, float32 `(batch, classes)`."""
-    num_classes = stage.model.output.shape[-1]
-    smoothing = stage.label_smoothing
-    return (1 - smoothing) * ops.one_hot(labels, num_classes) + smoothing / num_classes
 
 
 def _sums(labels, probabilities, losses, weights):
@@ -234,11 +245,12 @@ def _validation(stage: Stage, strategy: tf.distribute.Strategy) -> Callable[[], 
         sums = strategy.run(replica_step, args=(inputs, labels, weights))
         return strategy.reduce("SUM", sums, axis=None)
 
-    def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return center_batches(stage.held_out, batch_size=stage.batch_size, share=_share(context))
-
     def validate() -> list[float]:
-        data = strategy.distribute_datasets_from_function(batches)
+        data = strategy.distribute_datasets_from_function(
+            lambda context: center_batches(
+                stage.held_out, batch_size=stage.batch_size, share=_share(context)
+            )
+        )
         return np.sum([step(*batch).numpy() for batch in data], axis=0, dtype=np.float64).tolist()
 
     return validate
@@ -261,10 +273,9 @@ def _memory_errors_named(stage: Stage) -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        reason = re.sub(r"^{{.*?}} ", "", error.message.splitlines()[0])  # without the node
         raise UserError(
             f"a batch of {stage.batch_size} takes more memory than there is: try a lower "
-            f"--batch-size ({reason})"
+            f"--batch-size ({error.message})"
         ) from error
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +16,11 @@ from multiprocessing.connection import Connection
 from joblib import cpu_count
 from tqdm import tqdm
 
-SECONDS_BETWEEN_LINES = 10
+LINES = {  # of progress in a log
+    "delay": 10,
+    "mininterval": 10,
+    "bar_format": "{desc}: {n_fmt}/{total_fmt}, {rate_fmt}, {remaining} left\n",
+}
 
 
 def map_processes(
@@ -103,24 +106,7 @@ def _end_with(lives: Connection):
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _with_progress(
-    results: Iterable, *, total: int, description: str, unit: str = "video"
-) -> Iterator:
+def _with_progress(results: Iterable, *, total: int, description: str, unit: str) -> Iterator:
     """Yields the same results; shows a bar on a terminal, elsewhere a line every ten seconds."""
-    if sys.stderr.isatty():
-        yield from tqdm(results, description, total, unit=unit, leave=False)
-        return
-    start = last = time.monotonic()
-    for done, result in enumerate(results, 1):
-        yield result
-        now = time.monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES:
-            last = now
-            line = progress_line(done, total, seconds=now - start, unit=unit)
-            print(f"{description}: {line}", file=sys.stderr, flush=True)
-
-
-def progress_line(done: int, total: int, *, seconds: float, unit: str = "video") -> str:
-    """Returns how far the work is, how fast, and when it ends if it goes on like this."""
-    left = round(seconds / done * (total - done))
-    return f"{done}/{total}, {done / seconds:.1f} {unit}s/s, {left // 60}:{left % 60:02d} left"
+    form = {} if sys.stderr.isatty() else LINES
+    yield from tqdm(results, description, total, unit=unit, leave=False, **form)

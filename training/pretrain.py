@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fstcn_keras.runs import RUNS, RunFolder
 from training import cli
-from training.claims import open_run
+from training.claims import check_options, claim_run, open_run
 from training.errors import UserError
 from training.options import FitOptions
 from training.options.network import BackboneOptions
@@ -78,12 +78,23 @@ class PretrainOptions:
 
 
 def main(options: PretrainOptions):
-    """Trains on the images and writes the weights."""
+    """Trains on the images and writes the weights, unless the run is finished."""
     run = open_run(options)  # at once, before devices and images are looked at
 
-    from training.pretraining import pretrain_run  # TensorFlow: not before the options are sound
+    import tensorflow as tf  # not before the options are sound
 
-    pretrain_run(options, run)
+    from training import distribution, pretraining
+
+    tf.config.experimental.enable_op_determinism()
+    strategy = distribution.device_strategy(batch_size=options.optimization.batch_size)
+    with distribution.alone(run, strategy):
+        if run.weights.exists():
+            check_options(options, run)
+            print(f"{run.weights} is finished already")
+            return
+        options = distribution.with_precision(options)
+        claim_run(options, run)
+        pretraining.pretrain(options.images, options.stage_options(), run, strategy)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Stage 1: the auxiliary classifier on a folder of images, and what is written of it."""
 
 import csv
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -9,49 +10,29 @@ from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.weights import save_weights
 from training import figures
-from training.claims import check_options, claim_run
 from training.data.collections import Video
 from training.data.groups import check_held_out, held_out_paths
 from training.data.images import ImageFolder, image_source, index_images, source_video
 from training.data.preparation import write_rejected
-from training.distribution import (
-    alone,
-    describe,
-    device_strategy,
-    is_chief,
-    sum_over_workers,
-    with_precision,
-)
+from training.distribution import describe, is_chief, sum_over_workers
 from training.errors import UserError
 from training.locks import locked
 from training.loop import Stage, train
-from training.pretrain import PretrainOptions
+from training.options import FitOptions
 from training.stages import TrainingVideos, auxiliary_stage
 
 
-def pretrain_run(options: PretrainOptions, run: RunFolder):
-    """Trains in the run folder unless that is finished."""
-    tf.config.experimental.enable_op_determinism()
-    strategy = device_strategy(batch_size=options.optimization.batch_size)
-    with alone(run, strategy):
-        if not run.weights.exists():
-            _pretrain_run(with_precision(options), run, strategy)
-            return
-        check_options(options, run)
-    print(f"{run.weights} is finished already")
-
-
-def _pretrain_run(options: PretrainOptions, run: RunFolder, strategy: tf.distribute.Strategy):
-    claim_run(options, run)
-    stage_options, backbone = options.stage_options(), options.backbone
-    images = open_images(options, run)
+def pretrain(folder: Path, options: FitOptions, run: RunFolder, strategy: tf.distribute.Strategy):
+    """Trains on a folder of images, by options as of stage 2, in the run folder."""
+    backbone = options.backbone
+    images = open_images(folder, options, run)
     print(
         f"pre-training preset {backbone.preset} by recipe {options.optimization.recipe} on "
         f"{describe(strategy)}: {len(images.train)} images of {images.num_classes} classes to "
         f"train on, {len(images.held_out)} held out; results in {run}"
     )
     with strategy.scope():
-        stage = auxiliary_stage(stage_options, images, run, name="pretraining")
+        stage = auxiliary_stage(options, images, run, name="pretraining")
     train(stage, strategy, run, minutes=options.run.checkpoint_minutes)
     if is_chief(strategy):
         write_results(stage, images, run, seed=options.run.seed)
@@ -78,13 +59,13 @@ def write_results(stage: Stage, images: TrainingVideos, run: RunFolder, *, seed:
         )
 
 
-def open_images(options: PretrainOptions, run: RunFolder) -> TrainingVideos:
+def open_images(folder: Path, options: FitOptions, run: RunFolder) -> TrainingVideos:
     """Opens the images to train on and those held out; the run folder gets `rejected.csv`.
 
     Raises:
         UserError: if there are no images of at least two classes that can be decoded.
     """
-    folder, config = options.images, PRESETS[options.backbone.preset]
+    config = PRESETS[options.backbone.preset]
     if not folder.is_dir():
         raise UserError(f"--images {folder} is not a folder")
     with locked(run.path, "prepares"):

@@ -11,7 +11,9 @@ import numpy as np
 from fstcn_keras.config import PATHS
 from training.options import FitOptions
 from training.scores import RunResult, made_text, views_text
-from training.splits import deviation
+from training.split_summary import deviation
+
+BAR = "\\|"  # within a cell of a table in Markdown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +121,13 @@ def record(
         return " ".join(str(result.protocol[name]) for result in results)
 
     protocol, splits_dir = results[0].protocol, options.collection.splits_dir
+    kernels = row.kernels(options) if "temporal" in row.paths else ()
+    ours = list(values.values())
     return {
         "setting": row.setting,
         **{f"paper {heading}": value for heading, value in row.paper.items()},
-        "ours": float(np.mean(list(values.values()))),
-        "ours_std": deviation(list(values.values())) if len(values) > 1 else None,
+        "ours": float(np.mean(ours)),
+        "ours_std": deviation(ours) if len(ours) > 1 else None,
         **{f"ours_split{split}": values.get(split) for split in (1, 2, 3)},
         "dataset": protocol["dataset"],
         "lists": splits_dir.resolve().name if splits_dir else "",
@@ -138,16 +142,12 @@ def record(
         "crops": protocol["num_crops"],
         "views": protocol.get("views", "exact"),  # older runs do not tell
         "paths": " ".join(row.paths),
-        "temporal_kernels": _kernels_text(row, options),
+        "temporal_kernels": " ".join(map(str, kernels)),
         "preset": options.preset_text(),
         "recipe": training_text(options),
         "precision": protocol["precision"],
         "run": name,
     }
-
-
-def _kernels_text(row: Row, options: FitOptions) -> str:
-    return " ".join(map(str, row.kernels(options))) if "temporal" in row.paths else ""
 
 
 def training_text(options: FitOptions) -> str:
@@ -179,7 +179,10 @@ def to_markdown(table: PaperTable, records: Sequence[dict]) -> str:
     for entry in records:
         figures = [percent(entry[f"paper {heading}"]) for heading in paper]
         texts = [_videos_text(entry), _views_text(entry), entry["run"]]
-        rows.append([entry["setting"], *figures, _ours(entry), *texts])
+        ours = percent(entry["ours"])
+        if entry["ours_std"] is not None:
+            ours = f"{100 * entry['ours']:.1f} ± {percent(entry['ours_std'])}"
+        rows.append([entry["setting"], *figures, ours, *texts])
     lines = [f"# {table.title}", "", *markdown_table(headings, rows), "", "Our networks:", ""]
     lines += dict.fromkeys(_network_text(entry) for entry in records)
     datasets = " and ".join(dict.fromkeys(entry["dataset"] for entry in records))
@@ -196,23 +199,13 @@ def to_markdown(table: PaperTable, records: Sequence[dict]) -> str:
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Formats a table in Markdown, as its lines."""
-    return [_line(cells) for cells in (headings, ["---"] * len(headings), *rows)]
-
-
-def _line(cells: Sequence[str]) -> str:
-    escaped = (cell.replace("|", "\\|") for cell in cells)
-    return f"| {' | '.join(escaped)} |"
+    lines = (headings, ["---"] * len(headings), *rows)
+    return [f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |" for cells in lines]
 
 
 def percent(fraction: float) -> str:
     """Formats a fraction as a percentage with one decimal."""
     return f"{100 * fraction:.1f} %"
-
-
-def _ours(entry: dict) -> str:
-    if entry["ours_std"] is None:
-        return percent(entry["ours"])
-    return f"{100 * entry['ours']:.1f} ± {percent(entry['ours_std'])}"
 
 
 def _videos_text(entry: dict) -> str:

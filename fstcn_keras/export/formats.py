@@ -127,7 +127,3 @@ def write_version(classifier: "ActionClassifier", folder: Path) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return version
-
-
-if __name__ == "__main__":
-    main()

@@ -20,7 +20,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInf
 from kserve.protocol.grpc.servicer import InferenceServicer
 
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
-from fstcn_keras.serving.limits import BadRequest, Limits, Overloaded
+from fstcn_keras.serving.limits import BadRequest, Overloaded
 from fstcn_keras.serving.requests import V2_FORM, Tensor
 from fstcn_keras.serving.workers import Workers
 
@@ -42,18 +42,12 @@ def grpc_server(plane: ClassifierDataPlane, workers: Workers) -> aio.Server:
     server = aio.server(
         interceptors=[_Calls(workers)],
         options=options,
-        maximum_concurrent_rpcs=_concurrent_rpcs(limits),
+        # more than the requests in work, among them inference calls whose message has not come,
+        # so that health can be asked for meanwhile
+        maximum_concurrent_rpcs=2 * limits.waiting,
     )
     service.add_GRPCInferenceServiceServicer_to_server(_Servicer(plane), server)
     return server
-
-
-def _concurrent_rpcs(limits: Limits) -> int:
-    """Returns more than the requests in work, so that health can be asked for meanwhile.
-
-    Inference calls whose message has not come are among the requests in work.
-    """
-    return 2 * limits.waiting
 
 
 class _Servicer(InferenceServicer):

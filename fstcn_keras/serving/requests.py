@@ -8,7 +8,7 @@ import binascii
 import math
 import struct
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import orjson
@@ -156,12 +156,9 @@ def _form_files(request: V1Request) -> list[Video]:
     videos = [file.file_object for file in files if file.field_name == b"video"]
     if not videos:
         raise BadRequest("the form holds no file in a field `video`")
-    return [EncodedVideo(_content(video)) for video in videos]
-
-
-def _content(file: BinaryIO) -> bytes:
-    file.seek(0)
-    return file.read()
+    for video in videos:
+        video.seek(0)
+    return [EncodedVideo(video.read()) for video in videos]
 
 
 def _instance(instance: Any, where: str) -> Video:
@@ -192,7 +189,12 @@ def _from_base64(text: str, where: str) -> bytes:
 def _v2_tensor(request: V2Request) -> tuple[Tensor, str]:
     length = len(request.body)
     if request.json_length is not None:
-        length = _length_within(length, request.json_length)
+        digits = request.json_length.lstrip("0") or "0"
+        # int() raises for thousands of digits
+        is_short = request.json_length.isdecimal() and len(digits) <= len(str(length))
+        if not is_short or int(digits) > length:
+            raise BadRequest("Inference-Header-Content-Length is no length within the body")
+        length = int(digits)
     match _json(request.body[:length]):
         case {
             "inputs": [{"name": str(name), "datatype": str(kind), "shape": [*shape]} as given],
@@ -203,14 +205,6 @@ def _v2_tensor(request: V2Request) -> tuple[Tensor, str]:
             if isinstance(data, bytes | list) and isinstance(request_id, str):
                 return Tensor(name, kind, shape, data), request_id
     raise BadRequest(f"expected {V2_FORM}")
-
-
-def _length_within(limit: int, text: str) -> int:
-    digits = text.lstrip("0") or "0"
-    # int() raises for thousands of digits
-    if not text.isdecimal() or len(digits) > len(str(limit)) or int(digits) > limit:
-        raise BadRequest("Inference-Header-Content-Length is no length within the body")
-    return int(digits)
 
 
 def _tensor_video(tensor: Tensor, limits: Limits) -> Video:

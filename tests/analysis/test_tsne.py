@@ -9,8 +9,7 @@ import pytest
 from analysis import tsne
 from analysis.features import VideoFeatures
 from analysis.style import FEATURES
-from analysis.tsne import TsneOptions
-from analysis.tsne_maps import PAPER_CLASSES, choose_classes
+from analysis.tsne import PAPER_CLASSES, TsneOptions, choose_classes
 from tests.training.test_cli import error_of
 from training import cli
 

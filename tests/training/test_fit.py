@@ -215,7 +215,7 @@ def test_a_batch_that_takes_more_memory_than_there_is(data, tmp_path, capsys, mo
     error = error_of(capsys, fit.main, FitOptions, *arguments(data, tmp_path / "run"))
     assert error == (
         "error: a batch of 4 takes more memory than there is: try a lower --batch-size "
-        "(OOM when allocating)"
+        "(OOM when allocating Hint: much)"
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras.runs import RunFolder
-from training import scores, splits
+from training import scores, split_summary
 from training.cli import UserError
 from training.scores import check_same_videos, read_result
 
@@ -107,7 +107,7 @@ def test_mean_and_deviation_over_splits_by_hand(tmp_path):
         )
         views = np.broadcast_to(np.float32(rows)[:, None, None], (2, 2, 18, 2))
         change(run, scores=views, labels=np.zeros(2, int))
-    splits.summarise(RunFolder(tmp_path))
+    split_summary.summarise(RunFolder(tmp_path))
     summary = json.loads((tmp_path / "splits.json").read_text())
     for level in ("video", "clip"):
         for method in ("sci", "average", "single"):
@@ -125,7 +125,7 @@ def test_the_summary_is_printed(tmp_path, capsys):
     for split in (1, 2, 3):
         run = write_run(tmp_path / f"split{split}", split=split, num_videos=10, seed=split)
         values.append(100 * loop_top1(run, "clip", "average"))
-    splits.summarise(RunFolder(tmp_path))
+    split_summary.summarise(RunFolder(tmp_path))
     rows = capsys.readouterr().out.splitlines()
     assert "10 + 10 + 10 test videos of 3 classes, 2 clips x 18 crops" in rows[0]
     row = next(row for row in rows if "clip, averaging its crops" in row)
@@ -199,7 +199,7 @@ def test_splits_of_other_classes_are_not_averaged(tmp_path):
     for split, last in enumerate(("wave", "wave", "walk"), start=1):
         write_run(tmp_path / f"split{split}", split=split, classes=("jump", "run", last))
     with pytest.raises(UserError, match=r"split1 and .*split3 are of different classes: 1 only in"):
-        splits.summarise(RunFolder(tmp_path))
+        split_summary.summarise(RunFolder(tmp_path))
 
 
 def test_damaged_or_foreign_scores(tmp_path):

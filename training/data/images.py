@@ -1,13 +1,13 @@
 """Images: folders of them to train on, and frames of videos written as such folders."""
 
 import csv
+import functools
 import io
 import os
 import re
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -108,15 +108,18 @@ def index_images(folder: Path, index: Path, *, short_side: int) -> dict[str, Sto
         UserError: if the folder does not hold any file that is named like an image.
     """
     if not index.exists():
-        jobs = [_Job(folder, path, short_side) for path in sorted(_image_paths(folder))]
-        if not jobs:
+        paths = sorted(_image_paths(folder))
+        if not paths:
             raise UserError(
                 f"no images found in {folder}: expected folders named after the classes with "
                 f"{'/'.join(SUFFIXES)} files"
             )
-        print(f"decoding {len(jobs)} images of {folder} once, to check them", flush=True)
-        rows = map_processes(_examine, jobs, killed=_killed, description="checking", unit="image")
-        _write_index(index, sorted(rows))
+        print(f"decoding {len(paths)} images of {folder} once, to check them", flush=True)
+        examine = functools.partial(_examine, folder, short_side)
+        rows = map_processes(examine, paths, killed=_killed, description="checking", unit="image")
+        text = io.StringIO()
+        csv.writer(text).writerows(sorted(rows))
+        atomic_write_text(index, text.getvalue())
     with index.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         return {
             path: StoredVideo(
@@ -132,13 +135,6 @@ def index_images(folder: Path, index: Path, *, short_side: int) -> dict[str, Sto
         }
 
 
-@dataclass(frozen=True)
-class _Job:
-    folder: Path
-    path: str
-    short_side: int
-
-
 def _image_paths(folder: Path) -> Iterator[str]:
     for entry in os.scandir(folder):
         if entry.is_dir() and not entry.name.startswith("."):
@@ -148,23 +144,17 @@ def _image_paths(folder: Path) -> Iterator[str]:
                     yield f"{entry.name}/{name}"
 
 
-def _examine(job: _Job) -> tuple[str, int, int, str]:
+def _examine(folder: Path, short_side: int, path: str) -> tuple[str, int, int, str]:
     try:
         with warnings.catch_warnings(action="ignore"):  # the reason says what matters
-            height, width, _ = read_image(job.folder / job.path, short_side=job.short_side).shape
-        return job.path, height, width, ""
+            height, width, _ = read_image(folder / path, short_side=short_side).shape
+        return path, height, width, ""
     except ImageError as error:
-        return job.path, 0, 0, " ".join(str(error).split())
+        return path, 0, 0, " ".join(str(error).split())
 
 
-def _killed(job: _Job) -> tuple[str, int, int, str]:
-    return job.path, 0, 0, "the decoder's process was killed, by a crash or for want of memory"
-
-
-def _write_index(index: Path, rows: Iterable[Sequence]):
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    atomic_write_text(index, text.getvalue())
+def _killed(path: str) -> tuple[str, int, int, str]:
+    return path, 0, 0, "the decoder's process was killed, by a crash or for want of memory"
 
 
 def image_source(path: str) -> str:

@@ -1,8 +1,7 @@
 """tf.data pipelines: what a sampler names, from the store to uint8 batches."""
 
 import contextlib
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,8 @@ from PIL import Image
 
 from training.data.samplers import CenterSampler, Sample, TrainingSampler
 from training.data.store import StoreError
+
+_store_errors: list[StoreError] = []  # that pipelines of this process have met
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,16 @@ def center_batches(
 
 @contextlib.contextmanager
 def store_errors_unwrapped():
-    """Turns what TensorFlow makes of a `StoreError` in a pipeline back into one.
+    """Raises the `StoreError` of a pipeline in the place of what TensorFlow makes of it.
 
     Raises:
-        StoreError: with the message it had in the pipeline.
+        StoreError: that of the pipeline.
     """
+    _store_errors.clear()
     try:
         yield
     except tf.errors.UnknownError as error:
-        if match := re.search(r"StoreError: (.*)", str(error)):
-            raise StoreError(match.group(1)) from error
-        raise
+        raise (_store_errors or [error])[0] from error
 
 
 def _batches(steps, sampler, batch_size: int, share: Share) -> tf.data.Dataset:
@@ -125,7 +125,7 @@ def _raw_batches(positions, sampler, size: int) -> tf.data.Dataset:
 
     def load(numbers):
         outputs = (*[tf.uint8] * len(sampler.layout.shapes()), tf.int32, tf.float32)
-        *images, labels, weights = tf.numpy_function(read, [numbers], outputs, stateful=False)
+        *images, labels, weights = _reading(read, numbers, outputs)
         return _shaped(images, labels, weights, sampler, (size,))
 
     return positions.batch(size, drop_remainder=True).map(
@@ -150,9 +150,7 @@ def _jpeg_batches(positions, sampler, size: int) -> tf.data.Dataset:
 
     def load(position):
         outputs = (tf.string, tf.int32, tf.int32, tf.bool, tf.int32, tf.float32)
-        jpegs, window, extra, mirrored, label, weight = tf.numpy_function(
-            read, [position], outputs, stateful=False
-        )
+        jpegs, window, extra, mirrored, label, weight = _reading(read, position, outputs)
         decoded = [
             decode_window(jpegs[number], window) for number in range(sampler.layout.num_images)
         ]
@@ -163,6 +161,19 @@ def _jpeg_batches(positions, sampler, size: int) -> tf.data.Dataset:
     return positions.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(
         size, drop_remainder=True
     )
+
+
+def _reading(read: Callable, number: tf.Tensor, outputs: tuple[tf.DType, ...]) -> list[tf.Tensor]:
+    """Calls a function of samples' numbers in the graph; a `StoreError` of it is remembered."""
+
+    def remembering(number):
+        try:
+            return read(number)
+        except StoreError as error:
+            _store_errors.append(error)
+            raise
+
+    return tf.numpy_function(remembering, [number], outputs, stateful=False)
 
 
 def decoded_window(sample: Sample, width: int) -> np.ndarray:

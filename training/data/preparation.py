@@ -3,12 +3,13 @@
 import contextlib
 import csv
 import dataclasses
+import functools
 import hashlib
 import io
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,11 +90,15 @@ def _prepare_missing(
     ]
     if waiting:
         print(f"decoding {len(waiting)} of {len(paths)} videos into {folder}", flush=True)
-        with _without_leftovers(folder):
+        killed = functools.partial(_prepare_video, killed=True)
+        _remove_leftovers(folder)  # of a process that was killed
+        try:
             for stored in map_processes(
-                _prepare_video, waiting, killed=_reject_killed, description="decoding videos"
+                _prepare_video, waiting, killed=killed, description="decoding videos"
             ):
                 videos[stored.path] = stored
+        finally:
+            _remove_leftovers(folder)
     return {path: videos[path] for path in paths}
 
 
@@ -140,28 +145,20 @@ class _Job:
     encoding: str
 
 
-def _prepare_video(job: _Job) -> StoredVideo:
-    return _store_video(job, _write_records)
-
-
-def _reject_killed(job: _Job) -> StoredVideo:
-    def write(*_):
-        raise VideoError(
-            "the decoder's process was killed, by a crash or for want of memory; remove "
-            f"{record_file(job.folder, job.path)} to have it tried again"
-        )
-
-    return _store_video(job, write)
-
-
-def _store_video(job: _Job, write: Callable) -> StoredVideo:
+def _prepare_video(job: _Job, *, killed: bool = False) -> StoredVideo:
+    """Stores a video, or that the process that tried to was killed."""
     target = record_file(job.folder, job.path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(target)
     stored = StoredVideo(job.path, 0, 0)
     try:
         stored = _source_facts(job.path, job.root / job.path)
-        stored = write(partial, job, stored)
+        if killed:
+            raise VideoError(
+                "the decoder's process was killed, by a crash or for want of memory; remove "
+                f"{target} to have it tried again"
+            )
+        stored = _write_records(partial, job, stored)
     except VideoError as error:
         stored = dataclasses.replace(stored, reason=str(error))
         with _record_writer(partial) as writer:
@@ -255,19 +252,9 @@ def _partial(file: Path) -> Path:
     return file.with_name(f"{file.name}.{os.getpid()}.partial")
 
 
-@contextlib.contextmanager
-def _without_leftovers(folder: Path):
-    """Removes what a killed process left before, and what a failing one leaves after."""
-
-    def remove():
-        for leftover in folder.glob("**/*.partial"):
-            leftover.unlink(missing_ok=True)
-
-    remove()
-    try:
-        yield
-    finally:
-        remove()
+def _remove_leftovers(folder: Path):
+    for leftover in folder.glob("**/*.partial"):
+        leftover.unlink(missing_ok=True)
 
 
 def write_rejected(file: Path, videos: Iterable[StoredVideo]):

@@ -122,18 +122,19 @@ class FrameStore:
         stored = self.videos[path]
         shape = (stored.height, stored.width, 3)
         size = math.prod(shape)
+        file = record_file(self.folder, path)
         try:
-            with open(raw_file(self.folder, path), "rb", buffering=0) as stream:
+            with file.with_suffix(".raw").open("rb", buffering=0) as stream:
                 for index in indices:
                     record = os.pread(
                         stream.fileno(), size + CHECKSUM_BYTES, index * (size + CHECKSUM_BYTES)
                     )
                     pixels = memoryview(record)[:size]
                     if checksum(pixels) != record[size:]:
-                        raise StoreError(self._damaged(path, f"frame {index}: wrong checksum"))
+                        raise _damaged(path, file, f"frame {index}: wrong checksum")
                     yield np.frombuffer(pixels, np.uint8).reshape(shape)
         except OSError as error:
-            raise StoreError(self._damaged(path, error.strerror)) from error
+            raise _damaged(path, file, error.strerror) from error
 
     def look_alikes(self) -> dict[str, str]:
         """Returns the name of each video's cluster of near-duplicates, by path.
@@ -142,9 +143,6 @@ class FrameStore:
         """
         hashes = {v.path: v.perceptual_hash for v in self.videos.values() if v.num_frames}
         return clusters(list(self.videos), near_duplicates(hashes))
-
-    def _damaged(self, path: str, reason: str) -> str:
-        return _damaged(path, record_file(self.folder, path), reason)
 
 
 class StoredFrames:
@@ -202,7 +200,8 @@ def read_records(file: Path, indices: list[int], path: str) -> list[bytes]:
         reader.close()
         return records
     except (ValueError, RuntimeError, IndexError, ZeroDivisionError) as error:
-        raise StoreError(_damaged(path, file, _first_line(error))) from error
+        reason = (str(error) or type(error).__name__).splitlines()[0].split(";")[0]
+        raise _damaged(path, file, reason) from error
 
 
 def encode_jpeg(image: Image.Image) -> bytes:
@@ -228,9 +227,7 @@ def raw_file(folder: Path, path: str) -> Path:
     return record_file(folder, path).with_suffix(".raw")
 
 
-def _damaged(path: str, file: Path, reason: str) -> str:
-    return f"the stored frames of {path} are damaged ({reason}): remove {file} and run again"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].split(";")[0]
+def _damaged(path: str, file: Path, reason: str) -> StoreError:
+    return StoreError(
+        f"the stored frames of {path} are damaged ({reason}): remove {file} and run again"
+    )

@@ -37,10 +37,9 @@ def load_dataset(options: "CollectionOptions", split: int) -> Dataset:
 
 
 def _load_demo(options: "CollectionOptions", split: int) -> Dataset:
-    if options.data_dir is not None:
-        raise UserError("--data-dir is not for --dataset demo; name another --dataset")
-    if options.splits_dir is not None:
-        raise UserError("--splits-dir is not for --dataset demo; name another --dataset")
+    for name, given in (("data", options.data_dir), ("splits", options.splits_dir)):
+        if given is not None:
+            raise UserError(f"--{name}-dir is not for --dataset demo; name another --dataset")
     folder = cache_folder() / f"demo-{DEMO_VERSION}"
     prepare_demo(folder)
     return dataclasses.replace(read_hmdb51(folder, split=split), name="demo")

@@ -1,0 +1,26 @@
+"""A video and a network to measure with, both of random numbers."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, fstcn
+from tests.videos import write_video
+
+
+def coarse_video(path: Path, *, num_frames: int, square: int, seed: int = 0) -> Path:
+    """Writes a video of 20 x 15 squares of random colours, each so many pixels wide."""
+    shape = (num_frames, 15, 20, 3)
+    squares = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    return write_video(path, squares.repeat(square, axis=1).repeat(square, axis=2), codec="mpeg4")
+
+
+def random_run(folder: Path, *, num_classes: int) -> Path:
+    """Saves a network of preset small with random weights like a run."""
+    keras.utils.set_random_seed(0)
+    classes = [f"class {number}" for number in range(num_classes)]
+    network = fstcn(num_classes=num_classes, preset="small")
+    plan = ViewPlan.from_config(PRESETS["small"])
+    ActionClassifier(network, classes=classes, plan=plan).save(folder)
+    return folder
