@@ -55,14 +55,11 @@ class History:
         seconds = now - self._epoch_began
         text = f"{self._stage}: epoch {row['epoch'] + 1}/{self._epochs}, {seconds:.0f} s"
         self._epoch_began = self._told = now
-        for name, form in {
-            "loss": ".4f",
-            "top1": ".1%",
-            "val_loss": ".4f",
-            "val_top1": ".1%",
-        }.items():
+        for name, form in FORMS.items():
             if name in row:
                 text += f", {name} {row[name]:{form}}"
+        if left := self._epochs - row["epoch"] - 1:
+            text += f", about {_duration(left * seconds)} left"
         print(f"\r\033[K{text}" if sys.stdout.isatty() else text, flush=True)
         self.write_csv(progress.history)
         with self._writer.as_default(step=row["epoch"]):
@@ -89,3 +86,10 @@ class History:
         writer.writeheader()
         writer.writerows([*before, *rows])
         atomic_write_text(file, text.getvalue())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

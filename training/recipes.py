@@ -26,6 +26,7 @@ class Recipe:
         epochs: passes over the training videos in stage 3, one clip of each a pass.
         learning_rate: its highest learning rate, after the warm-up.
         scl_rate: rate of pre-trained layers in stage 3, relative to the others.
+        min_steps: steps that each stage lasts at least: collections of few videos get more passes.
         label_smoothing: share of the target that is spread over all classes.
         scales: sides of the training crops relative to the frames' short side; without any, the
             crop is as large as the network's input.
@@ -43,6 +44,7 @@ class Recipe:
     scl_rate: float
     head_epochs: int = 0
     head_rate: float = 3e-4
+    min_steps: int = 0
     label_smoothing: float = 0.0
     scales: tuple[float, ...] = ()
 
@@ -77,6 +79,7 @@ RECIPES = {
         epochs=40,
         learning_rate=1e-3,
         scl_rate=1.0,
+        min_steps=200,
     ),
     ("modern", "squeeze"): Recipe(
         optimizer="adam",
@@ -89,5 +92,6 @@ RECIPES = {
         epochs=15,
         learning_rate=1e-4,
         scl_rate=0.1,
+        min_steps=600,
     ),
 }

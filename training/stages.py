@@ -242,6 +242,7 @@ def _stage(
         normalizes = isinstance(layers[layer_name], keras.layers.BatchNormalization)
         layers[layer_name].trainable = rate > 0 and not normalizes
     steps = math.ceil(len(videos.train) / options.optimization.batch_size)
+    epochs = options.stages.passes(epochs, steps)
     optimizer = build_optimizer(
         options.optimization.optimizer,
         learning_rate=learning_rate,

@@ -253,3 +253,13 @@ def test_another_backend_is_refused_in_one_line():
     assert output.stderr.splitlines() == [
         "error: training needs Keras' TensorFlow backend, got KERAS_BACKEND=numpy: unset it"
     ]
+
+
+def test_a_small_collection_gets_more_passes():
+    stages = build(FitOptions, preset="squeeze").stages
+    assert (stages.epochs, stages.min_steps) == (15, 600)
+    assert stages.passes(15, steps_per_epoch=42) == 15  # 630 steps
+    assert stages.passes(15, steps_per_epoch=7) == 86  # 602 steps; 85 would be 595
+    given = build(FitOptions, preset="squeeze", epochs=15).stages
+    assert given.passes(15, steps_per_epoch=7) == 15
+    assert build(FitOptions, epochs=2, min_steps=9).stages.passes(2, steps_per_epoch=4) == 3

@@ -53,6 +53,8 @@ class FitOptions:
             **dataclasses.asdict(RECIPES[recipe, preset]),
         }
         given = {name: value for name, value in flat(self).items() if value is not None}
+        if "epochs" in given:
+            defaults["min_steps"] = 0
         options = compose(type(self), flat(self) | defaults | given)
         options.check_together()
         return options

@@ -54,6 +54,11 @@ class StageOptions:
     scl_rate: float | None = option(
         None, "stage 3: rate of layers loaded by --scl-weights, relative to the rest; 0: fixed"
     )
+    min_steps: int | None = option(
+        None,
+        "steps that a stage lasts at least: a collection of few videos gets more passes "
+        "(default: the recipe's; 0 with --epochs)",
+    )
     warmup_epochs: float | None = option(
         None,
         "epochs of linear warm-up of each stage, half of it at most (default: 2, a tenth at most)",
@@ -64,8 +69,12 @@ class StageOptions:
         shares = "scl_rate", "auxiliary_scl_rate", "weight_decay"
         check(self, [*rates, *shares], math.isfinite, "be finite")
         check(self, ["epochs", *rates], lambda value: value > 0, "be positive")
-        not_negative = ("auxiliary_epochs", "head_epochs", *shares)
+        not_negative = ("auxiliary_epochs", "head_epochs", "min_steps", *shares)
         check(self, not_negative, lambda value: value >= 0, "not be negative")
+
+    def passes(self, epochs: int, steps_per_epoch: int) -> int:
+        """Returns the epochs of a stage that is given so many of so many steps."""
+        return max(epochs, math.ceil(self.min_steps / steps_per_epoch))
 
     def warmup(self, epochs: int) -> float:
         """Returns the epochs of warm-up of a stage of so many epochs."""
