@@ -20,7 +20,7 @@ from fstcn_keras.fusion import LABELS, METHODS
 from fstcn_keras.runs import RunFolder
 from training import cli
 from training.cli import UserError, option, positional
-from training.scores import RunScores, check_same_videos, read_scores, summarised, views_text
+from training.scores import RunScores, check_same_videos, read_scores, views_text
 from training.tables import markdown_table, percent
 
 SEED = 0  # of the bootstrap
@@ -42,7 +42,7 @@ def main(options: CompareOptions):
     if len({run.resolve() for run in options.runs}) < len(options.runs):
         raise UserError("each run can be named once")
     runs = [read_scores(RunFolder(run)) for run in options.runs]
-    check_same_videos([summarised(scores) for scores in runs])
+    check_same_videos(runs)
     sources = np.array(runs[0].sources)[np.argsort(runs[0].paths)]
     right = [scores.right(options.fusion)[np.argsort(scores.paths)] for scores in runs]
     text = to_markdown(right, sources, runs, options)

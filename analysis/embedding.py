@@ -59,17 +59,11 @@ def embed(features: np.ndarray, *, seeds: range) -> Map:
     points = runs[best].embedding_
     others = [run.embedding_ for seed, run in runs.items() if seed != best]
     neighbours = min(TRUST_NEIGHBOURS, (len(features) - 1) // 2)  # fewer than half of the videos
+    trust = [trustworthiness(features, r.embedding_, n_neighbors=neighbours) for r in runs.values()]
     return Map(
         points=points,
         seed=best,
         perplexity=perplexity,
-        trustworthiness=float(
-            np.mean(
-                [
-                    trustworthiness(features, run.embedding_, n_neighbors=neighbours)
-                    for run in runs.values()
-                ]
-            )
-        ),
+        trustworthiness=float(np.mean(trust)),
         procrustes=float(np.mean([procrustes(points, other)[2] for other in others])),
     )

@@ -18,7 +18,7 @@ from analysis.style import FEATURES
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.cli import UserError
-from training.scores import RunScores, read_scores, summarised
+from training.scores import RunScores, read_scores
 from training.split_summary import ROWS
 from training.tables import percent, training_text
 
@@ -131,10 +131,9 @@ def main(options: FigureOptions):
 
 def accuracy_table(scores: RunScores) -> list[list[str]]:
     """Accuracies at both levels by every fusion, with the interval of those of videos."""
-    accuracies = summarised(scores).accuracies
     rows = [["", "top-1", "95 % interval", "top-5", "mean class"]]
     for name, (level, method) in ROWS.items():
-        values = accuracies[level][method]
+        values = scores.accuracies[level][method]
         interval = ""  # clips of one video are no independent samples
         if level == "video":
             share = share_of(scores.right(method), scores.sources)

@@ -18,6 +18,7 @@ from training.loop import Stage, train_step
 from training.optimizers import build_optimizer
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+_strategy = functools.cache(device_strategy)
 
 
 def step(*, network: str, precision: str, phase: str, batch: int) -> Work:
@@ -29,7 +30,7 @@ def step(*, network: str, precision: str, phase: str, batch: int) -> Work:
         phase: `"training"` or `"inference"`.
         batch: clips of a step.
     """
-    strategy = _strategy(batch)
+    strategy = _strategy(batch_size=batch)
     model, optimizer = _network(network, precision, strategy)
     if phase == "training":
         return Work(
@@ -103,11 +104,6 @@ def peak(*, precision: str, size: int) -> Work:
 def reason(error: Exception) -> str | None:
     """Why the machine cannot, see `Worker`."""
     return "out of memory" if isinstance(error, tf.errors.ResourceExhaustedError) else None
-
-
-@functools.cache
-def _strategy(batch: int) -> tf.distribute.Strategy:
-    return device_strategy(batch_size=batch)
 
 
 @functools.cache

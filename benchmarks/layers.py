@@ -153,17 +153,14 @@ def training_step(model: keras.Model, batch: int) -> Callable[[], float]:
     """Returns a function that does one training step and returns its loss."""
     model.compile("sgd", "mean_squared_error", jit_compile=False)
     generator = np.random.default_rng(0)
-    inputs = [_random(x, batch, generator) for x in model.inputs]
+    inputs = []
+    for x in model.inputs:
+        shape, are_pixels = (batch, *x.shape[1:]), x.dtype == "uint8"
+        values = generator.integers(0, 256, shape) if are_pixels else generator.normal(size=shape)
+        inputs.append(values.astype(x.dtype))
     targets = generator.normal(size=(batch, 8)).astype(np.float32)
     inputs = inputs if len(inputs) > 1 else inputs[0]
     return lambda: float(model.train_on_batch(inputs, targets))
-
-
-def _random(x: keras.KerasTensor, batch: int, generator: np.random.Generator) -> np.ndarray:
-    shape = (batch, *x.shape[1:])
-    if x.dtype == "uint8":
-        return generator.integers(0, 256, shape, dtype=np.uint8)
-    return generator.normal(size=shape).astype("float32")
 
 
 def _sliced(layer: LocalResponseNormalization, x, training=None):

@@ -11,7 +11,6 @@ import argparse
 import io
 import multiprocessing
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import av
+import numpy as np
 from joblib import cpu_count
 from PIL import Image
 
@@ -57,22 +57,19 @@ def main():
 
 def table(runs: dict[str, list[tuple[float, float]]]) -> list[dict]:
     """Medians over the runs of each variant, given as (wall, processor) seconds."""
-    bare_s = statistics.median(wall_s for wall_s, _ in runs["bare loop"])
-    rows = []
-    for name, times in runs.items():
-        wall_s, processor_s = (statistics.median(column) for column in zip(*times, strict=True))
-        rows.append(
-            {
-                "variant": name,
-                "runs": len(times),
-                "wall_s": f"{wall_s:.2f}",
-                "fastest_s": f"{min(times)[0]:.2f}",
-                "processor_s": f"{processor_s:.2f}",
-                "utilisation": f"{processor_s / (wall_s * cpu_count()):.3f}",
-                "ratio_to_bare": f"{wall_s / bare_s:.2f}",
-            }
-        )
-    return rows
+    medians = {name: np.median(times, axis=0) for name, times in runs.items()}
+    return [
+        {
+            "variant": name,
+            "runs": len(runs[name]),
+            "wall_s": f"{wall_s:.2f}",
+            "fastest_s": f"{min(runs[name])[0]:.2f}",
+            "processor_s": f"{processor_s:.2f}",
+            "utilisation": f"{processor_s / (wall_s * cpu_count()):.3f}",
+            "ratio_to_bare": f"{wall_s / medians['bare loop'][0]:.2f}",
+        }
+        for name, (wall_s, processor_s) in medians.items()
+    ]
 
 
 def timed(command: Sequence[str]) -> tuple[float, float]:
@@ -97,12 +94,8 @@ def video_files(data_dir: Path) -> list[str]:
 
 def decode_and_encode_all(data_dir: Path):
     """The bare loop; the encoded frames are thrown away."""
-    files = video_files(data_dir)
     with multiprocessing.get_context("fork").Pool(cpu_count()) as pool:
-        for _ in pool.imap_unordered(decode_and_encode, files):
-            pass
-        pool.close()
-        pool.join()
+        pool.map(decode_and_encode, video_files(data_dir), chunksize=1)
 
 
 def decode_and_encode(file: str):

@@ -106,17 +106,14 @@ def compared(results: dict[tuple[str, int], RunResult]) -> list[dict]:
     rows = []
     for (change, seed), result in results.items():
         values, protocol = top1[change, seed], result.protocol
-        row = {"change": change, "options": _text(CHANGES[change]), "seed": seed}
+        changes = ", ".join(f"{name} {value}" for name, value in CHANGES[change].items())
+        row = {"change": change, "options": changes, "seed": seed}
         row |= {f"top-1, {fusion}": f"{value:.3f}" for fusion, value in values.items()}
         row["gain of sci, points"] = f"{100 * (values['sci'] - default):+.1f}"
         row |= {"data": protocol["dataset"], "split": result.split, "videos": protocol["videos"]}
         row |= {"clips": protocol["num_clips"], "crops": protocol["num_crops"]}
         rows.append(row)
     return rows
-
-
-def _text(change: dict) -> str:
-    return ", ".join(f"{name} {value}" for name, value in change.items())
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import io
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -123,35 +122,32 @@ def make_cases(classifier: ActionClassifier, folder: Path, long_video: Path) -> 
 
 def under_load(server: ServerProcess, cases: list[Case]) -> list[dict]:
     """All requests by all clients; rows of the table."""
-    lock = threading.Lock()
-    statuses, wrong, seconds, memory = Counter(), [], [], []
 
-    def ask(number: int):
-        case = cases[number % len(cases)]
+    def ask(case: Case) -> tuple[Case, httpx.Response, float]:
         begin = time.perf_counter()
         response = case.send(client)
-        taken = time.perf_counter() - begin
-        with lock:
-            statuses[response.status_code] += 1
-            if not is_right(case, response):
-                wrong.append((number, response.status_code, response.text[:200]))
-            if case.scores is not None:
-                seconds.append(taken)
-            if sum(statuses.values()) % 100 == 0:
-                memory.append(server.resident_bytes() / MB)
+        return case, response, time.perf_counter() - begin
 
+    asked = [cases[number % len(cases)] for number in range(REQUESTS)]
+    answers, memory = [], []
     with server.client() as client, ThreadPoolExecutor(CLIENTS) as clients:
         begin = time.perf_counter()
-        list(clients.map(ask, range(REQUESTS)))
+        for answer in clients.map(ask, asked):
+            answers.append(answer)
+            if len(answers) % 100 == 0:
+                memory.append(server.resident_bytes() / MB)
         total = time.perf_counter() - begin
-    print(*wrong, sep="\n", end="")
+    statuses = Counter(response.status_code for _, response, _ in answers)
+    wrong = [response for case, response, _ in answers if not is_right(case, response)]
+    for response in wrong:
+        print(response.status_code, response.text[:200])
+    seconds = [taken for case, _, taken in answers if case.scores is not None]
     percentiles = statistics.quantiles(seconds, n=100)
-    scored = sum(cases[number % len(cases)].clips for number in range(REQUESTS))
     return [
         *(row(f"answers {status}", count, "") for status, count in sorted(statuses.items())),
         row("wrong answers", len(wrong), ""),
         *(row(f"good answer, {n} % within", percentiles[n - 1], "s") for n in (50, 90, 99)),
-        row("clips of 18 crops", scored / total, "1/s"),
+        row("clips of 18 crops", sum(case.clips for case in asked) / total, "1/s"),
         *(row(f"memory at request {100 * n}", mb, "MB") for n, mb in enumerate(memory, 1)),
         row("growth from request 100 to 400", 100 * (memory[-1] / memory[0] - 1), "%"),
     ]

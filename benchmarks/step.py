@@ -118,14 +118,11 @@ def all_cases(
 
 def table(measured: list[Measured], batch: int) -> list[dict]:
     """Rows with rates, and shares of the peaks: the best product of any framework in them."""
-    peaks = {
-        precision: max(
-            one.rate
-            for one in measured
-            if one.case.function == "peak" and one.case.labels["precision"] == precision
-        )
-        for precision in {one.case.labels["precision"] for one in measured}
-    }
+    peaks = {}
+    for one in measured:
+        if one.case.function == "peak":
+            precision = one.case.labels["precision"]
+            peaks[precision] = max(one.rate, peaks.get(precision, 0.0))
     return [row(one, batch, peaks) for one in measured]
 
 

@@ -63,11 +63,8 @@ class FSTCNConfig:
 
     def __post_init__(self) -> None:
         paths, kernels = self.paths, self.temporal_kernels
-        if isinstance(paths, str) or sorted(paths) not in (
-            ["spatial"],
-            ["temporal"],
-            sorted(PATHS),
-        ):
+        choices = ["spatial"], ["temporal"], sorted(PATHS)
+        if isinstance(paths, str) or sorted(paths) not in choices:
             raise ValueError(f"`paths` must name one or both of {PATHS}. Received: paths={paths!r}")
         if isinstance(kernels, int) or not kernels or min(kernels) < 1:
             raise ValueError(

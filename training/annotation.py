@@ -40,10 +40,9 @@ def annotate(video: Path, seconds: Sequence[Moment], target: Path):
         atomic_write(target) as partial,
         av.open(partial, "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
-        stream = None
         frames = tqdm(reader, "annotating", unit="frame", leave=False, disable=None)
         for number, frame in enumerate(frames):
-            if stream is None:
+            if number == 0:
                 rate = Fraction(reader.fps).limit_denominator(1001)
                 stream = container.add_stream("libx264", rate=rate)
                 stream.height, stream.width = (side // 2 * 2 for side in frame.shape[:2])

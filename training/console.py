@@ -35,27 +35,17 @@ def main(argv: Sequence[str] | None = None):
     arguments = sys.argv[1:] if argv is None else list(argv)
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help"):
-        print(usage())
+        print("usage: fstcn COMMAND [OPTIONS]; fstcn COMMAND --help\n")
+        print(*(f"  {name:13}{text}" for name, (_, text) in COMMANDS.items()), sep="\n")
         return
     if name not in COMMANDS:
-        print(f"error: {unknown(name)}", file=sys.stderr)
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+        print(f"error: no command {name!r}: {hint}", file=sys.stderr)
         sys.exit(2)
     module, _ = COMMANDS[name]
     sys.argv[1:] = arguments[1:]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
-def usage() -> str:
-    """Returns the list of the commands, one a line."""
-    lines = [f"  {name:13}{text}" for name, (_, text) in COMMANDS.items()]
-    return "\n".join(["usage: fstcn COMMAND [OPTIONS]; fstcn COMMAND --help", "", *lines])
-
-
-def unknown(name: str) -> str:
-    """Returns what is wrong with the name of a command, and which one may have been meant."""
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
-    return f"no command {name!r}: {hint}"
 
 
 if __name__ == "__main__":

@@ -118,14 +118,8 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str |
     check_network_classes(classifier, dataset)
     videos = check_test_videos(dataset, store, run)
     print(f"scoring {len(videos)} test videos{_instead(run, classifier.plan)}", flush=True)
-    scores = np.stack(
-        [
-            score_video(classifier, store, video.path)
-            for video in tqdm(
-                videos, "scoring test videos", unit="video", leave=False, disable=None
-            )
-        ]
-    )  # (V, M, C, N)
+    listed = tqdm(videos, "scoring test videos", unit="video", leave=False, disable=None)
+    scores = np.stack([score_video(classifier, store, v.path) for v in listed])  # (V, M, C, N)
     labels = np.array([video.label for video in videos])
     paths = np.array([video.path for video in videos])
     run.metrics.unlink(missing_ok=True)  # it is of the scores that were
@@ -190,30 +184,21 @@ def score_video(classifier: "ActionClassifier", store: FrameStore, path: str) ->
 def print_metrics(run: RunFolder):
     """Prints the run's accuracies with their protocol, as a table."""
     try:
-        lines = metrics_lines(json.loads(run.metrics.read_text()))
+        metrics = json.loads(run.metrics.read_text())
+        protocol = metrics["protocol"]
+        lines = [
+            f"{protocol['dataset']} split {protocol['split']}: {protocol['videos']} test videos of "
+            f"{protocol['num_classes']} classes ({protocol['missing']} listed but missing, "
+            f"{protocol['rejected']} could not be decoded), {views_text(protocol)}",
+            f"{'':34}top-1   top-5   mean class",
+        ]
+        rows = {f"video, {fusion.LABELS[name]}": row for name, row in metrics["video"].items()}
+        for name, row in {**rows, "clip, SCI over its crops": metrics["clip"]}.items():
+            shares = " ".join(f"{row[measure]:7.1%}" for measure in ("top1", "top5", "mean_class"))
+            lines.append(f"  {name:30}{shares}")
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(
             f"{run.metrics} is damaged ({error!r}): 'python -m training.evaluate {run}' "
             "makes it anew"
         ) from error
     print(*lines, f"results in {run}", sep="\n")
-
-
-def metrics_lines(metrics: dict) -> list[str]:
-    """Returns the lines of `print_metrics`, of what `metrics.json` holds."""
-    protocol = metrics["protocol"]
-    lines = [
-        f"{protocol['dataset']} split {protocol['split']}: {protocol['videos']} test videos of "
-        f"{protocol['num_classes']} classes ({protocol['missing']} listed but missing, "
-        f"{protocol['rejected']} could not be decoded), "
-        f"{views_text(protocol)}",
-        f"{'':34}top-1   top-5   mean class",
-    ]
-    rows = {
-        **{f"video, {fusion.LABELS[name]}": row for name, row in metrics["video"].items()},
-        "clip, SCI over its crops": metrics["clip"],
-    }
-    for name, row in rows.items():
-        shares = " ".join(f"{row[measure]:7.1%}" for measure in ("top1", "top5", "mean_class"))
-        lines.append(f"  {name:30}{shares}")
-    return lines

@@ -71,17 +71,14 @@ def draw_curves(history: Path, *, caption: str) -> Figure:
     for stage, pair in zip(stages, grid, strict=True):
         stage_rows = [row for row in rows if row["stage"] == stage]
         epochs = [int(row["epoch"]) + 1 for row in stage_rows]
-        for axes, (name, label) in zip(
-            pair, {"loss": "cross-entropy", "top1": "top-1 accuracy"}.items(), strict=True
-        ):
-            axes.plot(
-                epochs, [float(row[name]) for row in stage_rows], ".-", label="training samples"
-            )
-            if stage_rows[0].get(f"val_{name}"):
-                held_out = [float(row[f"val_{name}"]) for row in stage_rows]
-                axes.plot(epochs, held_out, ".-", label="held-out videos, centre crop")
-            axes.set_xlabel(f"epoch of stage {stage}")
-            axes.set_ylabel(label)
+        labels = {"loss": "cross-entropy", "top1": "top-1 accuracy"}
+        for axes, (name, label) in zip(pair, labels.items(), strict=True):
+            of = {name: "training samples", f"val_{name}": "held-out videos, centre crop"}
+            for column, text in of.items():
+                if stage_rows[0].get(column):
+                    values = [float(row[column]) for row in stage_rows]
+                    axes.plot(epochs, values, ".-", label=text)
+            axes.set(xlabel=f"epoch of stage {stage}", ylabel=label)
             axes.grid(alpha=0.3)
             axes.legend()
     add_caption(figure, caption)
@@ -96,7 +93,7 @@ def draw_confusion(
     The numbers in it count videos.
     """
     num_classes = len(classes)
-    counts = np.zeros((num_classes, num_classes))
+    counts = np.zeros((num_classes, num_classes), int)
     np.add.at(counts, (labels, predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     dense = num_classes > 40
@@ -110,10 +107,9 @@ def draw_confusion(
     axes.set_yticks(range(num_classes), classes, fontsize=size)
     for row, column in np.argwhere(counts):
         colour = "white" if shares[row, column] > 0.5 else "black"
-        text = f"{counts[row, column]:.0f}"
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size - 3)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
+        style = {"ha": "center", "va": "center", "color": colour, "fontsize": size - 3}
+        axes.text(column, row, counts[row, column], **style)
+    axes.set(xlabel="predicted", ylabel="true")
     add_caption(figure, caption)
     return figure
 

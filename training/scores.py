@@ -3,7 +3,7 @@
 import json
 import zipfile
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -16,29 +16,20 @@ Accuracies = dict[str, dict[str, dict[str, float]]]  # by level, method of fusio
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ScoredRun:
-    """A finished run.
+class RunResult:
+    """What one run scored on the test videos of its split.
 
     Attributes:
         run: its folder.
         protocol: as in its `metrics.json`.
         classes: class names in the order of the labels.
+        class_names: name of each test video's class, by the video's path.
+        accuracies: see `all_accuracies`.
     """
 
     run: RunFolder
     protocol: dict
     classes: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunResult(_ScoredRun):
-    """What one run scored on the test videos of its split.
-
-    Attributes:
-        class_names: name of each test video's class, by the video's path.
-        accuracies: see `all_accuracies`.
-    """
-
     class_names: dict[str, str]
     accuracies: Accuracies
 
@@ -49,8 +40,8 @@ class RunResult(_ScoredRun):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunScores(_ScoredRun):
-    """The scores of all views of the test videos of one run.
+class RunScores(RunResult):
+    """The same with the scores of all views of the test videos.
 
     Attributes:
         paths: of the videos, relative to the data set's root.
@@ -96,6 +87,8 @@ def read_scores(run: RunFolder) -> RunScores:
             run=run,
             protocol=protocol,
             classes=classes,
+            class_names={str(p): classes[label] for p, label in zip(paths, labels, strict=True)},
+            accuracies=all_accuracies(scores, labels),
             paths=tuple(map(str, paths)),
             labels=labels,
             scores=scores,
@@ -108,24 +101,13 @@ def read_scores(run: RunFolder) -> RunScores:
 
 
 def read_result(run: RunFolder) -> RunResult:
-    """Reads the result of a finished run, its accuracies computed from the scores of all views.
+    """Reads the result of a finished run; the scores of all views are let go.
 
     Raises:
         UserError: as `read_scores` does.
     """
-    return summarised(read_scores(run))
-
-
-def summarised(scores: RunScores) -> RunResult:
-    """Returns what the scores of a run come to."""
-    names = [scores.classes[label] for label in scores.labels]
-    return RunResult(
-        run=scores.run,
-        protocol=scores.protocol,
-        classes=scores.classes,
-        class_names=dict(zip(scores.paths, names, strict=True)),
-        accuracies=all_accuracies(scores.scores, scores.labels),
-    )
+    scores = read_scores(run)
+    return RunResult(**{field.name: getattr(scores, field.name) for field in fields(RunResult)})
 
 
 def views_text(protocol: dict) -> str:

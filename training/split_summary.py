@@ -1,13 +1,13 @@
 """Accuracies over the official splits of a collection: each, their mean and their deviation."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import SPLITS, RunFolder
-from training.scores import Accuracies, RunResult, check_same_protocol, read_result, views_text
+from training.scores import RunResult, check_same_protocol, read_result, views_text
 
 ROWS = {
     "video, SCI fusion": ("video", "sci"),
@@ -61,26 +61,17 @@ def over_splits(results: Sequence[RunResult]) -> dict:
     """
     check_same_protocol(results)
     tables = [result.accuracies for result in results]
-    return {
-        "splits": {str(r.split): {**r.accuracies, "protocol": r.protocol} for r in results},
-        "mean": _combined(np.mean, tables),
-        "std": _combined(deviation, tables),
-    }
+    summary = {"splits": {str(r.split): {**r.accuracies, "protocol": r.protocol} for r in results}}
+    for name, combine in (("mean", np.mean), ("std", deviation)):
+        summary[name] = {}
+        for level, method in ROWS.values():
+            each = [table[level][method] for table in tables]
+            summary[name].setdefault(level, {})[method] = {
+                measure: float(combine([one[measure] for one in each])) for measure in each[0]
+            }
+    return summary
 
 
 def deviation(values: Sequence[float]) -> float:
     """Returns the sample standard deviation of two or more values."""
     return float(np.std(values, ddof=1))
-
-
-def _combined(combine: Callable, tables: Sequence[Accuracies]) -> Accuracies:
-    return {
-        level: {
-            method: {
-                measure: float(combine([table[level][method][measure] for table in tables]))
-                for measure in measures
-            }
-            for method, measures in methods.items()
-        }
-        for level, methods in tables[0].items()
-    }

@@ -13,8 +13,6 @@ from training.options import FitOptions
 from training.scores import RunResult, made_text, views_text
 from training.split_summary import deviation
 
-BAR = "\\|"  # within a cell of a table in Markdown
-
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -199,8 +197,11 @@ def to_markdown(table: PaperTable, records: Sequence[dict]) -> str:
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Formats a table in Markdown, as its lines."""
-    lines = (headings, ["---"] * len(headings), *rows)
-    return [f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |" for cells in lines]
+    lines = []
+    for cells in (headings, ["---"] * len(headings), *rows):
+        escaped = (cell.replace("|", "\\|") for cell in cells)
+        lines.append(f"| {' | '.join(escaped)} |")
+    return lines
 
 
 def percent(fraction: float) -> str:

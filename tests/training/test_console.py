@@ -71,7 +71,8 @@ def test_the_list_comes_without_tensorflow():
 def test_a_command_gets_its_arguments_and_gives_its_exit_code():
     output = run("fit", "--split", "4")
     assert output.returncode == 2
-    assert output.stderr == "error: --split: expected one of 1, 2, 3, 'all'. Got value: 4\n"
+    assert output.stderr.startswith("error: ")
+    assert "1, 2, 3, 'all'" in output.stderr
     output = run("fit", "--help")
     assert output.returncode == 0
     assert "python -m training.fit" in output.stdout

@@ -78,7 +78,9 @@ def store_errors_unwrapped():
     try:
         yield
     except tf.errors.UnknownError as error:
-        raise (_store_errors or [error])[0] from error
+        if _store_errors:
+            raise _store_errors[0] from error
+        raise
 
 
 def _batches(steps, sampler, batch_size: int, share: Share) -> tf.data.Dataset:

@@ -90,11 +90,10 @@ def _prepare_missing(
     ]
     if waiting:
         print(f"decoding {len(waiting)} of {len(paths)} videos into {folder}", flush=True)
-        killed = functools.partial(_prepare_video, killed=True)
         _remove_leftovers(folder)  # of a process that was killed
         try:
             for stored in map_processes(
-                _prepare_video, waiting, killed=killed, description="decoding videos"
+                _prepare_video, waiting, killed=_reject_killed, description="decoding videos"
             ):
                 videos[stored.path] = stored
         finally:
@@ -165,6 +164,9 @@ def _prepare_video(job: _Job, *, killed: bool = False) -> StoredVideo:
             writer.write(stored.to_json())
     partial.replace(target)
     return stored
+
+
+_reject_killed = functools.partial(_prepare_video, killed=True)
 
 
 def _source_facts(path: str, source: Path) -> StoredVideo:
