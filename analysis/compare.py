@@ -21,7 +21,14 @@ from fstcn_keras.fusion import LABELS, METHODS
 from fstcn_keras.runs import RunFolder
 from training import cli
 from training.cli import UserError, option, positional
-from training.scores import RunScores, check_same_videos, read_scores, summarised, views_text
+from training.scores import (
+    RunScores,
+    check_same_videos,
+    protocol_part,
+    read_scores,
+    summarised,
+    views_text,
+)
 from training.tables import markdown_table, percent
 
 SEED = 0  # of the bootstrap
@@ -90,7 +97,7 @@ def to_markdown(comparison: Comparison, runs: list[RunScores], options: CompareO
     """The accuracies and the differences as Markdown, with what they are of."""
     protocol = runs[0].protocol
     lines = [
-        f"{protocol['dataset']} split {protocol['split']}: top-1 accuracy on "
+        f"{protocol['dataset']} {protocol_part(protocol)}: top-1 accuracy on "
         f"{protocol['videos']} test videos of {protocol['num_classes']} classes, "
         f"{LABELS[options.fusion]}; they are cut from {comparison.shares[0].sources} sources, as "
         "their names tell",

@@ -55,7 +55,7 @@ def explain(options: SaliencyOptions):
         print_checks(explanations[-1], classifier.classes)
     if len(explanations) > 1:
         print_mean_concentration(explanations)
-    data = f"{fit_options.collection.dataset} split {fit_options.split}"
+    data = f"{fit_options.collection.dataset} {fit_options.part}"
     text = f"{caption(explanations, options)} {network_text(fit_options)}, trained on {data}."
     folder = figures_folder(run, options.out)
     if options.classes is None:

@@ -1,4 +1,4 @@
-"""Runs of `training.fit`: data, stages, evaluation, one split after another."""
+"""Runs of `training.fit`: data, stages, evaluation, one split or fold after another."""
 
 import gc
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def fit_runs(runs: Sequence[FitOptions]) -> bool:
     """Trains and evaluates those of the runs that are not finished, one after another.
 
     Args:
-        runs: of one split each, on the same devices.
+        runs: of one split or fold each, on the same devices.
 
     Returns:
         Whether this process is the one that writes files.
@@ -50,7 +50,7 @@ def fit_runs(runs: Sequence[FitOptions]) -> bool:
 
 
 def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
-    """Trains and evaluates the run of one split, unless it is finished.
+    """Trains and evaluates the run of one split or fold, unless it is finished.
 
     Another process that does so in the same folder is waited for.
     """
@@ -104,7 +104,7 @@ def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strate
 def draw_curves(options: FitOptions, run: RunFolder, dataset: Dataset, train: int, held_out: int):
     """Draws the history; the caption tells how many videos were trained on and held out."""
     caption = (
-        f"{dataset.name} split {dataset.split}: {train} videos to train on, {held_out} held out; "
+        f"{dataset.name} {dataset.part}: {train} videos to train on, {held_out} held out; "
         f"preset {options.preset_text()}, paths {' + '.join(options.network.paths)}, "
         f"seed {options.run.seed}"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fstcn_keras import fusion
-from fstcn_keras.runs import RunFolder
+from fstcn_keras.runs import RunFolder, part_text
 from training.data.groups import source_group
 from training.errors import UserError
 
@@ -32,7 +32,7 @@ class _ScoredRun:
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult(_ScoredRun):
-    """What one run scored on the test videos of its split.
+    """What one run scored on the test videos of its split or fold.
 
     Attributes:
         class_names: name of each test video's class, by the video's path.
@@ -43,9 +43,14 @@ class RunResult(_ScoredRun):
     accuracies: Accuracies
 
     @property
-    def split(self) -> int:
-        """Returns the number of the split."""
+    def split(self) -> int | None:
+        """Returns the number of the split; `None` of a fold."""
         return self.protocol["split"]
+
+    @property
+    def part(self) -> str:
+        """Returns which split or fold it is, e.g. `split 1`."""
+        return protocol_part(self.protocol)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,18 +59,15 @@ class RunScores(_ScoredRun):
 
     Attributes:
         paths: of the videos, relative to the data set's root.
+        sources: what each of them was cut from.
         labels: int `(V,)`.
         scores: class probabilities, float32 `(V, M, C, N)`.
     """
 
     paths: tuple[str, ...]
+    sources: tuple[str, ...]
     labels: np.ndarray
     scores: np.ndarray
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Returns what each video was cut from, as its name tells."""
-        return tuple(map(source_group, self.paths))
 
     def right(self, method: str) -> np.ndarray:
         """Returns whether each video is right by a method of `fusion.fuse`, bool `(V,)`."""
@@ -84,6 +86,8 @@ def read_scores(run: RunFolder) -> RunScores:
         classes = tuple(names.removesuffix("\n").split("\n"))
         with np.load(run.scores, allow_pickle=False) as arrays:
             scores, labels, paths = (arrays[name] for name in ("scores", "labels", "paths"))
+            # older runs do not tell
+            groups = arrays["groups"] if "groups" in arrays else map(source_group, paths)
         expected = (len(paths), protocol["num_clips"], protocol["num_crops"], len(classes))
         if scores.shape != expected or labels.shape != paths.shape:
             raise ValueError(
@@ -97,6 +101,7 @@ def read_scores(run: RunFolder) -> RunScores:
             protocol=protocol,
             classes=classes,
             paths=tuple(map(str, paths)),
+            sources=tuple(map(str, groups)),
             labels=labels,
             scores=scores,
         )
@@ -126,6 +131,11 @@ def summarised(scores: RunScores) -> RunResult:
         class_names=dict(zip(scores.paths, names, strict=True)),
         accuracies=all_accuracies(scores.scores, scores.labels),
     )
+
+
+def protocol_part(protocol: dict) -> str:
+    """Returns which split or fold was scored; older runs tell of splits alone."""
+    return part_text(protocol["split"], protocol.get("fold"), protocol.get("folds"))
 
 
 def views_text(protocol: dict) -> str:
@@ -208,7 +218,7 @@ def check_classes(names: tuple[str, str], one: Sequence[str], other: Sequence[st
 
 
 def check_same_videos(results: Sequence[RunResult]):
-    """Makes sure that the runs were scored on the same videos of one split.
+    """Makes sure that the runs were scored on the same videos of one split or fold.
 
     Raises:
         UserError: saying which two runs differ, and in what: data set, classes, split, views,
@@ -218,7 +228,7 @@ def check_same_videos(results: Sequence[RunResult]):
     first = results[0]
     for other in results[1:]:
         names = (str(first.run), str(other.run))
-        _check_same(names, "split", first.split, other.split)
+        _check_same(names, "split", first.part, other.part)
         if differing := _only_in_one(names, first.class_names, other.class_names):
             raise UserError(
                 f"{names[0]} and {names[1]} were scored on different videos: {differing}; "
