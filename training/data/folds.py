@@ -16,7 +16,8 @@ def draw_fold(dataset: Dataset, *, usable: Collection[str]) -> Dataset:
         usable: paths of the videos that can be decoded.
 
     Raises:
-        UserError: if there are more folds than groups of usable videos.
+        UserError: if there are more folds than groups of usable videos, or any of the folds leaves
+            nothing to tell apart.
     """
     items = [(v.group, v.label) for v in dataset.videos if v.path in usable]
     groups = len({group for group, _ in items})
@@ -26,6 +27,12 @@ def draw_fold(dataset: Dataset, *, usable: Collection[str]) -> Dataset:
             f"{groups}: give fewer, or name the groups with --groups"
         )
     fold_of = dealt(items, dataset.folds)
+    for fold in range(1, dataset.folds + 1):
+        if len({label for group, label in items if fold_of[group] != fold}) < 2:
+            raise UserError(
+                f"{dataset.root}: fold {fold} of {dataset.folds} leaves training videos of fewer "
+                "than two classes: the others lie in its groups alone"
+            )
     videos = tuple(
         dataclasses.replace(
             video, side="test" if fold_of.get(video.group, 1) == dataset.fold else "train"

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tests.training.data.test_collections import touch
 from training.data import collections
 from training.data.collections import Dataset, Video
 from training.data.folds import dealt, draw_fold
+from training.data.splits import split_training
 from training.errors import UserError
 from training.options import CollectionOptions
 
@@ -45,7 +47,7 @@ def random_videos(seed: int, groups: int = 30, number: int = 300) -> list[tuple[
             for n, (label, group) in enumerate(zip(labels, chosen, strict=True))]  # fmt: skip
 
 
-def tested_paths(folds: list[Dataset]) -> list[set[str]]:
+def sets_tested(folds: list[Dataset]) -> list[set[str]]:
     return [{video.path for video in fold.side("test")} for fold in folds]
 
 
@@ -60,7 +62,7 @@ def all_folds(videos, folds: int, usable=None) -> list[Dataset]:
 def test_each_video_is_tested_once_and_no_group_is_on_both_sides(folds):
     videos = random_videos(seed=folds)
     drawn = all_folds(videos, folds)
-    counts = Counter(path for paths in tested_paths(drawn) for path in paths)
+    counts = Counter(path for paths in sets_tested(drawn) for path in paths)
     assert counts == {path: 1 for path, *_ in videos}
     for fold in drawn:
         sides = [{video.group for video in fold.side(side)} for side in ("train", "test")]
@@ -77,7 +79,7 @@ def test_as_many_folds_as_groups_leave_one_out_in_the_order_of_their_names():
 
 def test_the_order_of_the_list_makes_no_difference():
     videos = random_videos(seed=2)
-    assert tested_paths(all_folds(videos, 4)) == tested_paths(all_folds(videos[::-1], 4))
+    assert sets_tested(all_folds(videos, 4)) == sets_tested(all_folds(videos[::-1], 4))
 
 
 def test_equal_groups_are_dealt_evenly():
@@ -107,11 +109,23 @@ def test_classes_are_spread_as_evenly_as_by_scikit_learn():
     assert np.mean(ours) < 1.1 * np.mean(theirs)
 
 
-def test_a_class_of_one_group_has_no_training_video_in_its_fold():
-    videos = [("a/1", 0, "x"), ("a/2", 0, "y"), ("b/1", 1, "x"), ("b/2", 1, "x")]
+def test_a_class_of_one_group_has_no_training_video_in_its_fold(capsys):
+    videos = [(f"{label}/{group}", label, group) for label in range(2) for group in "xy"]
+    videos += [("2/x", 2, "x"), ("2/more", 2, "x")]
     first, second = all_folds(videos, 2)
-    assert {video.label for video in first.side("train")} == {0}
-    assert {video.label for video in second.side("train")} == {0, 1}
+    store = SimpleNamespace(videos={path: SimpleNamespace(num_frames=9) for path, *_ in videos})
+    train, _ = split_training(first, store, val_fraction=0.0, seed=0)
+    assert {video.label for video in train} == {0, 1}
+    assert capsys.readouterr().out == "1 classes have no video to train on, e.g. c\n"
+    train, _ = split_training(second, store, val_fraction=0.0, seed=0)
+    assert {video.label for video in train} == {0, 1, 2}
+    assert capsys.readouterr().out == ""
+
+
+def test_a_fold_that_would_leave_one_class_is_refused_in_every_fold():
+    videos = [("a/1", 0, "x"), ("a/2", 0, "y"), ("b/1", 1, "x"), ("b/2", 1, "x")]
+    with pytest.raises(UserError, match="fold 1 of 2 leaves training videos of fewer than two"):
+        draw_fold(dataset_of(videos, 2, fold=2), usable={path for path, *_ in videos})
 
 
 @pytest.mark.parametrize(("folds", "groups"), [(31, 30), (2, 1)])
@@ -124,8 +138,8 @@ def test_groups_without_a_usable_video_make_no_fold():
     videos = [(f"a/{n}.avi", n % 2, f"g{n}") for n in range(5)]
     usable = {path for path, *_ in videos[:4]}
     drawn = all_folds(videos, 4, usable)
-    assert all(paths & usable for paths in tested_paths(drawn))
-    assert sum("a/4.avi" in paths for paths in tested_paths(drawn)) == 1
+    assert all(paths & usable for paths in sets_tested(drawn))
+    assert sum("a/4.avi" in paths for paths in sets_tested(drawn)) == 1
     with pytest.raises(UserError, match="--folds 5 is more"):
         all_folds(videos, 5, usable)
 
