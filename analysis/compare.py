@@ -20,7 +20,13 @@ from fstcn_keras.fusion import LABELS, METHODS
 from fstcn_keras.runs import RunFolder
 from training import cli
 from training.cli import UserError, option, positional
-from training.scores import RunScores, check_same_videos, read_scores, views_text
+from training.scores import (
+    RunScores,
+    check_same_videos,
+    protocol_part,
+    read_scores,
+    views_text,
+)
 from training.tables import markdown_table, percent
 
 SEED = 0  # of the bootstrap
@@ -73,7 +79,7 @@ def to_markdown(
         for earlier, later in itertools.combinations(range(len(runs)), 2)
     }
     lines = [
-        f"{protocol['dataset']} split {protocol['split']}: top-1 accuracy on "
+        f"{protocol['dataset']} {protocol_part(protocol)}: top-1 accuracy on "
         f"{protocol['videos']} test videos of {protocol['num_classes']} classes, "
         f"{LABELS[options.fusion]}; they are cut from {shares[0].sources} sources, as "
         "their names tell",

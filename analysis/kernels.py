@@ -31,9 +31,7 @@ def main(options: FigureOptions):
     fit_options = read_options(run)
     classifier = load_classifier(run)
     model = classifier.model
-    caption = (
-        f"{fit_options.collection.dataset} split {fit_options.split}; {network_text(fit_options)}"
-    )
+    caption = f"{fit_options.collection.dataset} {fit_options.part}; {network_text(fit_options)}"
     folder = figures_folder(run, options.out)
     filters = first_filters(model)
     save_figure(draw_filters(filters, caption), folder / "filters.png")

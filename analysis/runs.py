@@ -14,7 +14,7 @@ from training.data.store import FrameStore
 from training.evaluation import check_network_classes, check_test_videos, load_classifier
 from training.options import FitOptions, read_config
 from training.parts import replaced
-from training.scores import RunScores, views_text
+from training.scores import RunScores, protocol_part, views_text
 
 if TYPE_CHECKING:
     from fstcn_keras import ActionClassifier
@@ -38,7 +38,7 @@ class OpenRun:
         folder: the run folder.
         options: what it was trained with.
         classifier: its network.
-        dataset: the split.
+        dataset: the split or fold.
         store: the decoded frames.
     """
 
@@ -64,15 +64,15 @@ class OpenRun:
 
 
 def read_options(run: RunFolder) -> FitOptions:
-    """What a run of one split was trained with.
+    """What a run of one split or fold was trained with.
 
     Raises:
-        UserError: if the folder is no run, or one of `fit --split all`.
+        UserError: if the folder is no run, or one of `fit --split all` or `--fold all`.
     """
     options = replaced(read_config(run.config), out=run.path)
-    if options.split == "all":
+    if options.is_series:
         each = ", ".join(str(one.run_folder()) for one in options.each_split())
-        raise UserError(f"{run} holds a run for each split: name one of {each}")
+        raise UserError(f"{run} holds a run for each split or fold: name one of {each}")
     return options
 
 
@@ -103,7 +103,7 @@ def protocol_text(scores: RunScores, options: FitOptions) -> str:
     protocol = scores.protocol
     left_out = protocol["missing"] + protocol["rejected"]
     return (
-        f"{protocol['dataset']} split {protocol['split']}: {protocol['videos']} test videos of "
+        f"{protocol['dataset']} {protocol_part(protocol)}: {protocol['videos']} test videos of "
         f"{protocol['num_classes']} classes{f' ({left_out} more not readable)' * bool(left_out)}, "
         f"{views_text(protocol)} a video; {network_text(options)}"
     )

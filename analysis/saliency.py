@@ -104,7 +104,7 @@ def main(options: SaliencyOptions):
         maps.print_checks(explanations[-1], classifier.classes)
     if len(explanations) > 1:
         maps.print_mean_concentration(explanations)
-    data = f"{fit_options.collection.dataset} split {fit_options.split}"
+    data = f"{fit_options.collection.dataset} {fit_options.part}"
     method = METHOD_TEXTS[options.method].format(**options.settings())
     text = maps.caption(explanations, method=method, of_classes=options.classes is not None)
     text += f" {network_text(fit_options)}, trained on {data}."

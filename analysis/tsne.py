@@ -27,7 +27,6 @@ from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.cli import UserError, option
-from training.data.groups import source_group
 from training.evaluation import weights_sha256
 from training.figures import add_caption, save_figure
 from training.scores import views_text
@@ -63,7 +62,8 @@ def main(options: TsneOptions):
     videos = video_features(run, options.split)
     labels = choose_classes(options.classes, run.dataset.classes, videos)
     shown = of_classes(videos, labels)
-    sources = [source_group(path) for path in shown.paths]
+    groups = {video.path: video.group for video in run.dataset.videos}
+    sources = [groups[path] for path in shown.paths]
     panels = [
         Panel(
             layer=layer,
@@ -137,7 +137,7 @@ def caption_text(run: OpenRun, shown: VideoFeatures, side: str, panels: list[Pan
     seeds = ", ".join(str(panel.map.seed) for panel in panels)
     views = dataclasses.asdict(run.classifier.plan) | {"num_crops": NUM_CROPS}
     return (
-        f"{run.dataset.name} split {run.dataset.split}: {len(shown.paths)} of {total} {kind} "
+        f"{run.dataset.name} {run.dataset.part}: {len(shown.paths)} of {total} {kind} "
         f"videos, those of {len(np.unique(shown.labels))} of {len(run.dataset.classes)} classes; "
         f"features are means over {views_text(views)}; "
         f"{network_text(run.options)}. PCA to at most {COMPONENTS} dimensions, then t-SNE of "

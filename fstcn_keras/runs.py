@@ -1,5 +1,6 @@
 """Names the files of a run folder, and finds the run or SavedModel that a command means."""
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 
 RUNS = Path("runs")  # where `python -m training.fit` makes them
 SPLITS = (1, 2, 3)  # the official ones of every collection
+PART_FOLDER = re.compile(r"(split|fold)\d+")
 
 
 def _file(name: str, doc: str) -> property:
@@ -42,7 +44,7 @@ class RunFolder:
     checkpoints = _file("checkpoints", "Folder of the states that training goes on from.")
     logs = _file("logs", "Folder of TensorBoard's files.")
     figures = _file("figures", "Folder of what `analysis` draws.")
-    summary = _file("splits.json", "The accuracies of `--split all` over the splits.")
+    summary = _file("splits.json", "The accuracies of `--split all` or `--fold all`.")
     images = _file("images.csv", "Of a pre-training: its images, and which of them are usable.")
     weights = _file("weights.h5", "Of a pre-training: the weights that it ends with.")
 
@@ -58,20 +60,24 @@ class RunFolder:
         """Returns the folder of a split's run, in that of `--split all`."""
         return RunFolder(self.path / f"split{number}")
 
-    def splits(self) -> list["RunFolder"]:
-        """Returns the folders of the splits' runs that are there."""
-        folders = [self.split(number) for number in SPLITS]
-        return [folder for folder in folders if folder.path.is_dir()]
+    def fold(self, number: int) -> "RunFolder":
+        """Returns the folder of a fold's run, in that of `--fold all`."""
+        return RunFolder(self.path / f"fold{number}")
+
+    def parts(self) -> list["RunFolder"]:
+        """Returns the folders of the splits' or folds' runs that are there."""
+        found = [path for path in self.path.glob("*") if PART_FOLDER.fullmatch(path.name)]
+        return [RunFolder(path) for path in sorted(found) if path.is_dir()]
 
     def is_finished(self) -> bool:
         """Returns whether the run is trained and evaluated."""
         return self.metrics.exists()
 
     def has_begun(self) -> bool:
-        """Returns whether the folder, or one of a split, holds what the run's options have made."""
+        """Returns whether the folder, or one of its parts, holds what the run's options made."""
         made = (
             file.exists()
-            for run in (self, *self.splits())
+            for run in (self, *self.parts())
             for file in (run.checkpoints, run.images, run.model, run.metrics)
         )
         return any(made)
@@ -81,6 +87,18 @@ class RunFolder:
 
     def __fspath__(self) -> str:
         return str(self.path)
+
+
+def part_text(split: int | None, fold: int | None = None, folds: int | None = None) -> str:
+    """Returns what a run's test videos are: a split, or a fold of cross-validation.
+
+    Example:
+        >>> part_text(1)
+        'split 1'
+        >>> part_text(None, 3, 10)
+        'fold 3 of 10'
+    """
+    return f"split {split}" if folds is None else f"fold {fold} of {folds}"
 
 
 def finished_runs(root: Path) -> list[RunFolder]:

@@ -29,7 +29,7 @@ def open_run(options: TrainingOptions) -> RunFolder:
         others = [p for p in run.path.iterdir() if p.suffix != ".lock" and p.name != unfinished]
         if others and not run.config.exists():
             raise UserError(f"{run} is not empty and not the folder of a training run")
-        if run.has_begun() or any(is_locked(f.path, "trains") for f in (run, *run.splits())):
+        if run.has_begun() or any(is_locked(f.path, "trains") for f in (run, *run.parts())):
             check_options(options, run)
     except OSError as error:
         raise UserError(f"the run folder {run} cannot be written: {error.strerror}") from error

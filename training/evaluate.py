@@ -2,7 +2,7 @@
 
 Scores M clips x 18 crops of every test video and fuses them (section 2.4 of the paper).
 Writes metrics.json, scores.npz and confusion.png into the run folder, in the place of those that
-are there. Of a folder of `fit --split all` it evaluates the run of every split.
+are there. Of a folder of `fit --split all` or `--fold all` it evaluates every run.
 """
 
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ class EvaluateOptions:
 
 
 def main(options: EvaluateOptions):
-    """Repeats the evaluation of a run, or of one run for each split."""
+    """Repeats the evaluation of a run, or of those of each split or fold."""
     run = RunFolder(chosen_run(options.run))
     fit_options = replaced(read_config(run.config), out=run.path)  # it may have been moved
     for run_options in fit_options.each_split():
         evaluate_again(run_options, options.views)
-    if fit_options.split == "all":
-        split_summary.summarise(run)
+    if fit_options.is_series:
+        split_summary.summarise(fit_options)
 
 
 if __name__ == "__main__":

@@ -21,14 +21,14 @@ from training.errors import UserError
 from training.leakage import check_leakage
 from training.locks import locked
 from training.options import FitOptions
-from training.scores import all_accuracies, views_text
+from training.scores import all_accuracies, protocol_part, views_text
 
 if TYPE_CHECKING:
     from fstcn_keras import ActionClassifier
 
 
 def evaluate_again(options: FitOptions, mode: str | None = None):
-    """Evaluates the trained network of a run of one split; `mode` as for `evaluate`."""
+    """Evaluates the trained network of a run of one split or fold; `mode` as for `evaluate`."""
     run = options.run_folder()
     plan = load_classifier(run).plan
     dataset, store = open_data(
@@ -75,14 +75,14 @@ def check_test_videos(dataset: Dataset, store: FrameStore, run: RunFolder) -> li
     listed = dataset.side("test")
     if not listed and not dataset.missing:
         raise UserError(
-            f"{dataset.root}: split {dataset.split} has no test video: either its lists name none, "
+            f"{dataset.root}: {dataset.part} has no test video: either its lists name none, "
             "or all videos of each class look alike or are of one source"
         )
     check_leakage(run, listed)
     videos = [video for video in listed if store.videos[video.path].num_frames]
     if not videos:
         raise UserError(
-            f"{dataset.root}: none of {len(listed)} test videos of split {dataset.split} can be "
+            f"{dataset.root}: none of {len(listed)} test videos of {dataset.part} can be "
             f"decoded, {len(dataset.missing)} listed files are missing; there is nothing to judge "
             "a network by"
         )
@@ -122,15 +122,16 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str |
     scores = np.stack([score_video(classifier, store, v.path) for v in listed])  # (V, M, C, N)
     labels = np.array([video.label for video in videos])
     paths = np.array([video.path for video in videos])
+    groups = np.array([video.group for video in videos])
     run.metrics.unlink(missing_ok=True)  # it is of the scores that were
     with atomic_write(run.scores) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, scores=scores, labels=labels, paths=paths)
+        np.savez_compressed(file, scores=scores, labels=labels, paths=paths, groups=groups)
     protocol = _protocol(classifier, dataset, scores)
     confusion = figures.draw_confusion(
         labels,
         fusion.fuse(scores).argmax(axis=-1),
         dataset.classes,
-        caption=f"{dataset.name} split {dataset.split}: {len(videos)} test videos, "
+        caption=f"{dataset.name} {dataset.part}: {len(videos)} test videos, "
         f"{views_text(protocol)}, SCI fusion",
     )
     figures.save_figure(confusion, run.confusion)
@@ -145,6 +146,8 @@ def _protocol(classifier: "ActionClassifier", dataset: Dataset, scores: np.ndarr
     return {
         "dataset": dataset.name,
         "split": dataset.split,
+        "fold": dataset.fold,
+        "folds": dataset.folds,
         "num_classes": len(dataset.classes),
         "absent_classes": list(dataset.absent_classes),
         "num_clips": num_clips,
@@ -187,7 +190,7 @@ def print_metrics(run: RunFolder):
         metrics = json.loads(run.metrics.read_text())
         protocol = metrics["protocol"]
         lines = [
-            f"{protocol['dataset']} split {protocol['split']}: {protocol['videos']} test videos of "
+            f"{protocol['dataset']} {protocol_part(protocol)}: {protocol['videos']} test videos of "
             f"{protocol['num_classes']} classes ({protocol['missing']} listed but missing, "
             f"{protocol['rejected']} could not be decoded), {views_text(protocol)}",
             f"{'':34}top-1   top-5   mean class",

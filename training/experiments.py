@@ -48,6 +48,8 @@ class ExperimentOptions:
                 raise UserError(
                     f"{flag(name)} is what the rows of {self.table} differ in: leave it out"
                 )
+        if fit.collection.folds is not None:
+            raise UserError("the tables are of splits: leave out --folds and --fold")
         if self.table == "table3" and (changed := differences(fit, defaults)):
             raise UserError(
                 "table3 trains nothing, it tabulates the finished runs in --out (default: runs): "
@@ -135,7 +137,7 @@ def collected_rows(folder: Path) -> list[dict]:
     found: dict[Path, list[FitOptions]] = {}
     for run in finished_runs(folder):
         options = replaced(read_config(run.config), out=run.path)
-        if set(options.network.paths) == set(PATHS):
+        if set(options.network.paths) == set(PATHS) and options.collection.folds is None:
             siblings = RunFolder(run.path.parent).splits()  # of `fit --split all`
             network = run.path.parent if run.path != folder and run in siblings else run.path
             found.setdefault(network, []).append(options)

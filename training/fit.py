@@ -3,7 +3,7 @@
 Decodes the videos once, trains in stages, and evaluates on the split's test videos. The same
 command again goes on where an interrupted one stopped. All results go to the run folder.
 `--split all` does so for the three splits one after another, each in a folder of its own, and
-gives the mean and the deviation of their accuracies.
+gives the mean and the deviation of their accuracies; `--folds K --fold all` for K folds.
 """
 
 from training import cli, split_summary
@@ -12,16 +12,16 @@ from training.options import FitOptions
 
 
 def main(options: FitOptions):
-    """Trains and evaluates one run, or with `--split all` one for each split."""
+    """Trains and evaluates one run, or one for each split or fold."""
     folder = open_run(options)  # at once, before devices and data are looked at
-    if options.split == "all":
+    if options.is_series:
         claim_run(options, folder)
 
     from training.fitting import fit_runs  # TensorFlow: not before the options are sound
 
     chief = fit_runs(options.each_split())
-    if options.split == "all" and chief:
-        split_summary.summarise(folder)
+    if options.is_series and chief:
+        split_summary.summarise(options)
 
 
 if __name__ == "__main__":

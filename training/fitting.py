@@ -1,4 +1,4 @@
-"""Runs of `training.fit`: data, stages, evaluation, one split after another."""
+"""Runs of `training.fit`: data, stages, evaluation, one split or fold after another."""
 
 import gc
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def fit_runs(runs: Sequence[FitOptions]) -> bool:
     """Trains and evaluates those of the runs that are not finished, one after another.
 
     Args:
-        runs: of one split each, on the same devices.
+        runs: of one split or fold each, on the same devices.
 
     Returns:
         Whether this process is the one that writes files.
@@ -50,7 +50,7 @@ def fit_runs(runs: Sequence[FitOptions]) -> bool:
 
 
 def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
-    """Trains and evaluates the run of one split, unless it is finished.
+    """Trains and evaluates the run of one split or fold, unless it is finished.
 
     Another process that does so in the same folder is waited for.
     """
@@ -94,7 +94,7 @@ def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strate
     if not is_chief(strategy):
         return
     caption = (
-        f"{dataset.name} split {dataset.split}: {len(train)} videos to train on, {len(held_out)} "
+        f"{dataset.name} {dataset.part}: {len(train)} videos to train on, {len(held_out)} "
         f"held out; preset {options.preset_text()}, paths {' + '.join(options.network.paths)}, "
         f"seed {options.run.seed}"
     )

@@ -32,7 +32,7 @@ class PrepareOptions:
     """What to decode, and for which network."""
 
     collection: CollectionOptions = part(CollectionOptions)
-    split: Literal[SPLITS] = option(1, SPLIT_HELP)
+    split: Literal[SPLITS] | None = option(None, SPLIT_HELP)
     out: Path | None = option(
         None, "folder of the store (default: the one in the user's cache folder that fit reads)"
     )
@@ -45,6 +45,18 @@ class PrepareOptions:
     images: Path | None = option(None, "folder for frames of the training videos as JPEGs")
     image_step: int = option(15, "every how many frames --images writes one")
     preset: Literal[tuple(PRESETS)] = option("small", "the network that will read the frames")
+
+    def resolved(self) -> "PrepareOptions":
+        """Returns the same with the split filled in.
+
+        Raises:
+            UserError: if it names a split and a fold, or all folds.
+        """
+        if self.collection.fold == "all":
+            raise UserError(
+                "--fold all is for fit: all folds read the same store, name any of them"
+            )
+        return dataclasses.replace(self, split=self.collection.checked_split(self.split))
 
 
 def main(options: PrepareOptions):

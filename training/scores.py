@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from fstcn_keras import fusion
-from fstcn_keras.runs import RunFolder
+from fstcn_keras.runs import RunFolder, part_text
 from training.data.groups import source_group
 from training.errors import UserError
 
@@ -34,9 +34,14 @@ class RunResult:
     accuracies: Accuracies
 
     @property
-    def split(self) -> int:
-        """Returns the number of the split."""
+    def split(self) -> int | None:
+        """Returns the number of the split; `None` of a fold."""
         return self.protocol["split"]
+
+    @property
+    def part(self) -> str:
+        """Returns which split or fold it is, e.g. `split 1`."""
+        return protocol_part(self.protocol)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +50,15 @@ class RunScores(RunResult):
 
     Attributes:
         paths: of the videos, relative to the data set's root.
+        sources: what each of them was cut from.
         labels: int `(V,)`.
         scores: class probabilities, float32 `(V, M, C, N)`.
     """
 
     paths: tuple[str, ...]
+    sources: tuple[str, ...]
     labels: np.ndarray
     scores: np.ndarray
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Returns what each video was cut from, as its name tells."""
-        return tuple(map(source_group, self.paths))
 
     def right(self, method: str) -> np.ndarray:
         """Returns whether each video is right by a method of `fusion.fuse`, bool `(V,)`."""
@@ -75,6 +77,8 @@ def read_scores(run: RunFolder) -> RunScores:
         classes = tuple(names.removesuffix("\n").split("\n"))
         with np.load(run.scores, allow_pickle=False) as arrays:
             scores, labels, paths = (arrays[name] for name in ("scores", "labels", "paths"))
+            # older runs do not tell
+            groups = arrays["groups"] if "groups" in arrays else map(source_group, paths)
         expected = (len(paths), protocol["num_clips"], protocol["num_crops"], len(classes))
         if scores.shape != expected or labels.shape != paths.shape:
             raise ValueError(
@@ -90,6 +94,7 @@ def read_scores(run: RunFolder) -> RunScores:
             class_names={str(p): classes[label] for p, label in zip(paths, labels, strict=True)},
             accuracies=all_accuracies(scores, labels),
             paths=tuple(map(str, paths)),
+            sources=tuple(map(str, groups)),
             labels=labels,
             scores=scores,
         )
@@ -108,6 +113,11 @@ def read_result(run: RunFolder) -> RunResult:
     """
     scores = read_scores(run)
     return RunResult(**{field.name: getattr(scores, field.name) for field in fields(RunResult)})
+
+
+def protocol_part(protocol: dict) -> str:
+    """Returns which split or fold was scored; older runs tell of splits alone."""
+    return part_text(protocol["split"], protocol.get("fold"), protocol.get("folds"))
 
 
 def views_text(protocol: dict) -> str:
@@ -190,7 +200,7 @@ def check_classes(names: tuple[str, str], one: Sequence[str], other: Sequence[st
 
 
 def check_same_videos(results: Sequence[RunResult]):
-    """Makes sure that the runs were scored on the same videos of one split.
+    """Makes sure that the runs were scored on the same videos of one split or fold.
 
     Raises:
         UserError: saying which two runs differ, and in what: data set, classes, split, views,
@@ -200,7 +210,7 @@ def check_same_videos(results: Sequence[RunResult]):
     first = results[0]
     for other in results[1:]:
         names = (str(first.run), str(other.run))
-        _check_same(names, "split", first.split, other.split)
+        _check_same(names, "split", first.part, other.part)
         if differing := _only_in_one(names, first.class_names, other.class_names):
             raise UserError(
                 f"{names[0]} and {names[1]} were scored on different videos: {differing}; "

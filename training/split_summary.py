@@ -1,14 +1,25 @@
-"""Accuracies over the official splits of a collection: each, their mean and their deviation."""
+"""Accuracies over splits or folds: each, their mean and deviation, and of folds all videos'."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from fstcn_keras.files import atomic_write_text
-from fstcn_keras.runs import SPLITS, RunFolder
-from training.scores import RunResult, check_same_protocol, read_result, views_text
+from training.errors import UserError
+from training.options import FitOptions
+from training.scores import (
+    Accuracies,
+    RunResult,
+    all_accuracies,
+    check_same_protocol,
+    read_result,
+    read_scores,
+    views_text,
+)
 
+SHOWN = 10  # folds, side by side
 ROWS = {
     "video, SCI fusion": ("video", "sci"),
     "video, averaging": ("video", "average"),
@@ -19,29 +30,38 @@ ROWS = {
 }
 
 
-def summarise(folder: RunFolder):
-    """Writes `splits.json` for the runs of `--split all` in the folder, and prints it.
+def summarise(options: FitOptions):
+    """Writes `splits.json` for the runs of `--split all` or `--fold all`, and prints it.
 
     Raises:
-        UserError: if one of the runs is not finished, or they are not of the same classes.
+        UserError: if one of the runs is not finished, they are not of the same classes, or a video
+            is a test video of two folds.
     """
-    results = [read_result(folder.split(split)) for split in SPLITS]
-    summary = over_splits(results)
+    folder, folds = options.run_folder(), options.collection.folds
+    results = [read_result(each.run_folder()) for each in options.each_split()]
+    summary = over_splits(results) if folds is None else over_folds(results)
     atomic_write_text(folder.summary, json.dumps(summary, indent=1))
-    videos = " + ".join(str(result.protocol["videos"]) for result in results)
     protocol = results[0].protocol
+    videos = [result.protocol["videos"] for result in results]
+    counts = " + ".join(map(str, videos)) if folds is None else f"{sum(videos)}"
     print(
-        f"{protocol['dataset']}, all splits: {videos} test videos of {protocol['num_classes']} "
-        f"classes, {views_text(protocol)}"
+        f"{protocol['dataset']}, {'all splits' if folds is None else f'{folds} folds'}: {counts} "
+        f"test videos of {protocol['num_classes']} classes, {views_text(protocol)}"
     )
-    titles = "".join(f"{f'split {result.split}':>9}" for result in results)
-    print(f"{'top-1':32}{titles}{'mean':>9}{'deviation':>11}")
-    for name, (level, method) in ROWS.items():
-        each = [result.accuracies[level][method]["top1"] for result in results]
-        cells = "".join(f"{value:9.1%}" for value in each)
-        mean, std = (summary[key][level][method]["top1"] for key in ("mean", "std"))
-        print(f"  {name:30}{cells}{mean:9.1%}{std:11.1%}")
+    _print_table(results if len(results) <= SHOWN else [], summary)
     print(f"results in {folder.summary}")
+
+
+def _print_table(results: Sequence[RunResult], summary: dict):
+    titles = [result.part.split(" of ")[0] for result in results] + ["mean", "deviation"]
+    titles += ["all videos"] * ("pooled" in summary)
+    widths = [max(9, len(title) + 2) for title in titles]
+    print(f"{'top-1':32}", *map(str.rjust, titles, widths), sep="")
+    whole = [summary[key] for key in ("mean", "std", "pooled") if key in summary]
+    for name, (level, method) in ROWS.items():
+        tables = [*(result.accuracies for result in results), *whole]
+        cells = [f"{table[level][method]['top1']:.1%}" for table in tables]
+        print(f"  {name:30}", *map(str.rjust, cells, widths), sep="")
 
 
 def over_splits(results: Sequence[RunResult]) -> dict:
@@ -59,19 +79,57 @@ def over_splits(results: Sequence[RunResult]) -> dict:
     Raises:
         UserError: if the runs are not of the same data set, classes and views.
     """
+    return {"splits": {str(r.split): _entry(r) for r in results}, **_mean_and_deviation(results)}
+
+
+def over_folds(results: Sequence[RunResult]) -> dict:
+    """Returns the same of folds, as `"folds"`, and the accuracies over all videos, as `"pooled"`.
+
+    Args:
+        results: of two or more folds.
+
+    Raises:
+        UserError: as `over_splits` does, and if a video is a test video of two folds.
+    """
+    summary = {"folds": {str(r.protocol["fold"]): _entry(r) for r in results}}
+    summary |= _mean_and_deviation(results)
+    counts = Counter(path for result in results for path in result.class_names)
+    if twice := sorted(path for path, count in counts.items() if count > 1):
+        raise UserError(
+            f"{len(twice)} videos are test videos of two folds, e.g. {twice[0]}: the folder or its "
+            "groups have changed since the first fold; restore it, or train anew"
+        )
+    scores = [read_scores(result.run) for result in results]
+    summary["pooled"] = all_accuracies(
+        np.concatenate([one.scores for one in scores]),
+        np.concatenate([one.labels for one in scores]),
+    )
+    return summary
+
+
+def _entry(result: RunResult) -> dict:
+    return {**result.accuracies, "protocol": result.protocol}
+
+
+def _mean_and_deviation(results: Sequence[RunResult]) -> dict[str, Accuracies]:
     check_same_protocol(results)
     tables = [result.accuracies for result in results]
-    summary = {"splits": {str(r.split): {**r.accuracies, "protocol": r.protocol} for r in results}}
-    for name, combine in (("mean", np.mean), ("std", deviation)):
-        summary[name] = {}
-        for level, method in ROWS.values():
-            each = [table[level][method] for table in tables]
-            summary[name].setdefault(level, {})[method] = {
-                measure: float(combine([one[measure] for one in each])) for measure in each[0]
-            }
-    return summary
+    return {"mean": _combined(np.mean, tables), "std": _combined(deviation, tables)}
 
 
 def deviation(values: Sequence[float]) -> float:
     """Returns the sample standard deviation of two or more values."""
     return float(np.std(values, ddof=1))
+
+
+def _combined(combine: Callable, tables: Sequence[Accuracies]) -> Accuracies:
+    return {
+        level: {
+            method: {
+                measure: float(combine([table[level][method][measure] for table in tables]))
+                for measure in measures
+            }
+            for method, measures in methods.items()
+        }
+        for level, methods in tables[0].items()
+    }

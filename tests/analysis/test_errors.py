@@ -93,7 +93,7 @@ def test_a_folder_of_all_splits(tmp_path, finished_run, capsys):
     (run / "config.yaml").write_text(config.replace("split: 1", "split: all"))
     (run / "metrics.json").unlink()  # which a folder of several runs does not have
     error = error_of(capsys, errors.main, FigureOptions, run)
-    assert f"holds a run for each split: name one of {run / 'split1'}" in error
+    assert f"holds a run for each split or fold: name one of {run / 'split1'}" in error
 
 
 def test_something_that_is_no_run(tmp_path, capsys):

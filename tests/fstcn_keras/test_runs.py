@@ -83,12 +83,12 @@ def test_a_run_begins_with_a_checkpoint_and_ends_with_its_accuracies(tmp_path):
 
 def test_a_run_of_all_splits_begins_with_one_of_them(tmp_path):
     run = RunFolder(tmp_path)
-    assert run.splits() == []
+    assert run.parts() == []
     run.split(2).path.mkdir()
     assert not run.has_begun()
     run.split(2).model.touch()
     assert run.has_begun()
-    assert run.splits() == [RunFolder(tmp_path / "split2")]
+    assert run.parts() == [RunFolder(tmp_path / "split2")]
 
 
 def test_finished_runs_at_any_depth_by_name(runs):

@@ -9,6 +9,8 @@ import pytest
 from fstcn_keras.runs import RunFolder
 from training import scores, split_summary
 from training.cli import UserError
+from training.options import FitOptions
+from training.parts import build
 from training.scores import check_same_videos, read_result
 
 
@@ -107,7 +109,7 @@ def test_mean_and_deviation_over_splits_by_hand(tmp_path):
         )
         views = np.broadcast_to(np.float32(rows)[:, None, None], (2, 2, 18, 2))
         change(run, scores=views, labels=np.zeros(2, int))
-    split_summary.summarise(RunFolder(tmp_path))
+    split_summary.summarise(build(FitOptions, split="all", out=tmp_path))
     summary = json.loads((tmp_path / "splits.json").read_text())
     for level in ("video", "clip"):
         for method in ("sci", "average", "single"):
@@ -125,7 +127,7 @@ def test_the_summary_is_printed(tmp_path, capsys):
     for split in (1, 2, 3):
         run = write_run(tmp_path / f"split{split}", split=split, num_videos=10, seed=split)
         values.append(100 * loop_top1(run, "clip", "average"))
-    split_summary.summarise(RunFolder(tmp_path))
+    split_summary.summarise(build(FitOptions, split="all", out=tmp_path))
     rows = capsys.readouterr().out.splitlines()
     assert "10 + 10 + 10 test videos of 3 classes, 2 clips x 18 crops" in rows[0]
     row = next(row for row in rows if "clip, averaging its crops" in row)
@@ -181,7 +183,7 @@ def test_other_classes(tmp_path, classes, expected):
 def test_another_split_or_data_set(tmp_path):
     one = write_run(tmp_path / "one")
     other = write_run(tmp_path / "other", split=2)
-    assert "not of the same split: 1 and 2" in error_of_two(one, other)
+    assert "not of the same split: split 1 and split 2" in error_of_two(one, other)
     third = write_run(tmp_path / "third", dataset="hmdb51")
     assert "not of the same data set: demo and hmdb51" in error_of_two(one, third)
 
@@ -199,7 +201,7 @@ def test_splits_of_other_classes_are_not_averaged(tmp_path):
     for split, last in enumerate(("wave", "wave", "walk"), start=1):
         write_run(tmp_path / f"split{split}", split=split, classes=("jump", "run", last))
     with pytest.raises(UserError, match=r"split1 and .*split3 are of different classes: 1 only in"):
-        split_summary.summarise(RunFolder(tmp_path))
+        split_summary.summarise(build(FitOptions, split="all", out=tmp_path))
 
 
 def test_damaged_or_foreign_scores(tmp_path):
@@ -213,3 +215,56 @@ def test_damaged_or_foreign_scores(tmp_path):
     (run / "scores.npz").unlink()
     with pytest.raises(UserError, match="No such file"):
         read_result(RunFolder(run))
+
+
+def write_folds(folder: Path, labels: list[list[int]], right: list[list[bool]]) -> FitOptions:
+    """Finished folds whose every view decides its video for the first class, or the second."""
+    number = 0
+    for fold, (truth, found) in enumerate(zip(labels, right, strict=True), start=1):
+        run = write_run(folder / f"fold{fold}", classes=("a", "b"), num_videos=len(truth))
+        scores = [[0.9, 0.1] if bool(label) != ok else [0.1, 0.9]
+                  for label, ok in zip(truth, found, strict=True)]  # fmt: skip
+        views = np.broadcast_to(np.float32(scores)[:, None, None], (len(truth), 2, 18, 2))
+        paths = np.array([f"{number + n}.avi" for n in range(len(truth))])
+        number += len(truth)
+        change(run, scores=views, labels=np.array(truth), paths=paths)
+        metrics = json.loads((run / "metrics.json").read_text())
+        metrics["protocol"] |= {"split": None, "fold": fold, "folds": len(labels)}
+        (run / "metrics.json").write_text(json.dumps(metrics))
+    arguments = {"dataset": "folder", "data_dir": folder, "folds": len(labels), "fold": "all"}
+    return build(FitOptions, **arguments, out=folder)
+
+
+def test_pooled_accuracy_over_folds_by_hand(tmp_path, capsys):
+    """Folds of 4 and 1 videos: mean (3/4 + 0) / 2, over all videos 3/5."""
+    options = write_folds(
+        tmp_path, labels=[[0, 0, 0, 1], [1]], right=[[True, True, False, True], [False]]
+    )
+    split_summary.summarise(options)
+    summary = json.loads((tmp_path / "splits.json").read_text())
+    assert list(summary["folds"]) == ["1", "2"]
+    assert summary["folds"]["2"]["protocol"]["fold"] == 2
+    for level, method in (("video", "sci"), ("clip", "average")):
+        assert summary["mean"][level][method]["top1"] == 0.375
+        assert summary["std"][level][method]["top1"] == pytest.approx(0.75 / 2**0.5)
+        assert summary["pooled"][level][method]["top1"] == pytest.approx(3 / 5)
+        assert summary["pooled"][level][method]["mean_class"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    title, headings, row, *_ = capsys.readouterr().out.splitlines()
+    assert title.startswith("demo, 2 folds: 5 test videos of 2 classes")
+    assert headings.split()[1:] == ["fold", "1", "fold", "2", "mean", "deviation", "all", "videos"]
+    assert row.split()[-5:] == ["75.0%", "0.0%", "37.5%", "53.0%", "60.0%"]
+    assert len(headings) == len(row)
+
+
+def test_a_video_that_is_tested_in_two_folds_is_noticed(tmp_path):
+    options = write_folds(tmp_path, labels=[[0, 1], [0, 1]], right=[[True, True], [True, True]])
+    change(tmp_path / "fold2", paths=np.array(["1.avi", "9.avi"]))
+    with pytest.raises(UserError, match=r"1 videos are test videos of two folds, e\.g\. 1\.avi"):
+        split_summary.summarise(options)
+
+
+def test_sources_are_those_that_the_run_was_evaluated_with(tmp_path):
+    run = write_run(tmp_path / "run", num_videos=3)
+    assert scores.read_scores(RunFolder(run)).sources == ("jump/0", "run/1", "wave/2")
+    change(run, groups=np.array(["x", "y", "x"]))
+    assert scores.read_scores(RunFolder(run)).sources == ("x", "y", "x")

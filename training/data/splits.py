@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from training.data.cache import store_folder
 from training.data.collections import Dataset, Video, load_dataset
+from training.data.folds import draw_fold
 from training.data.groups import check_held_out, held_out_paths
 from training.data.lookalikes import clusters
 from training.data.preparation import prepare_store
@@ -21,18 +22,18 @@ TEST_SHARE = 0.3  # of a folder without split files
 
 
 def open_data(
-    options: "CollectionOptions", split: int, folder: Path | None, *, short_side: int
+    options: "CollectionOptions", split: int | None, folder: Path | None, *, short_side: int
 ) -> tuple[Dataset, FrameStore]:
-    """Opens the chosen split and its decoded frames, prepared where they are not yet.
+    """Opens the chosen split or fold and its decoded frames, prepared where they are not yet.
 
     Args:
         options: which videos.
-        split: number of the split.
+        split: number of the split; `None` of a fold.
         folder: the store, or `None` for one in the user's cache folder.
         short_side: short side of the stored frames, pixels.
 
     Raises:
-        UserError: see `load_dataset` and `prepare_store`.
+        UserError: see `load_dataset`, `prepare_store` and `folds.draw_fold`.
     """
     dataset = load_dataset(options, split)
     if folder is None:
@@ -44,39 +45,50 @@ def open_data(
         folder, dataset.root, paths, short_side=short_side, encoding=options.frames
     )
     if options.dataset == "folder" and options.splits_dir is None:
-        dataset = draw_test_videos(dataset, store.look_alikes())
+        dataset = dataset if options.groups else tied(dataset, store.look_alikes())
+        if dataset.folds is None:
+            dataset = draw_test_videos(dataset)
+        else:
+            usable = {path for path, stored in store.videos.items() if stored.num_frames}
+            dataset = draw_fold(dataset, usable=usable)
     print(dataset, flush=True)
     return dataset, store
 
 
-def draw_test_videos(dataset: Dataset, look_alikes: Mapping[str, str]) -> Dataset:
-    """Draws about 30 % of every class as test videos, other ones in each split.
-
-    Videos of one source, as their names tell (see `groups.source_group`), stay on one side; so
-    do those that look alike.
+def draw_test_videos(dataset: Dataset) -> Dataset:
+    """Draws about 30 % of every class as test videos, whole groups, other ones in each split.
 
     Args:
         dataset: of `read_folder`, without test videos.
+    """
+    items = [(v.path, dataset.classes[v.label], v.group) for v in dataset.videos]
+    test = held_out_paths(items, fraction=TEST_SHARE, salt=f"split {dataset.split}")
+    return dataclasses.replace(
+        dataset,
+        videos=tuple(
+            dataclasses.replace(video, side="test" if video.path in test else "train")
+            for video in dataset.videos
+        ),
+    )
+
+
+def tied(dataset: Dataset, look_alikes: Mapping[str, str]) -> Dataset:
+    """Groups videos of one source, as their names tell, and those that look alike.
+
+    Args:
+        dataset: whose videos have the groups of `groups.source_group`.
         look_alikes: name of each video's cluster of near-duplicates, by path.
     """
     ties = [(path, first) for path, first in look_alikes.items() if path != first]
     same_source = defaultdict(list)
     for video in dataset.videos:
-        same_source[video.path.split("/")[0], video.group].append(video.path)
+        same_source[video.group].append(video.path)
     ties += [(paths[0], path) for paths in same_source.values() for path in paths[1:]]
-    groups = clusters([video.path for video in dataset.videos], ties)
-    # a group bears the name of its first video: look-alikes of two classes are drawn once
-    items = [(path, group.split("/")[0], group) for path, group in groups.items()]
-    test = held_out_paths(items, fraction=TEST_SHARE, salt=f"split {dataset.split}")
-    videos = tuple(
-        dataclasses.replace(
-            video,
-            side="test" if video.path in test else "train",
-            group=groups[video.path],
-        )
-        for video in dataset.videos
-    )
-    return dataclasses.replace(dataset, videos=videos)
+    firsts = clusters([video.path for video in dataset.videos], ties)
+    # named so that folders of videos without common sources keep the splits they have had
+    names = {path: f"{first.split('/')[0]}/{first}" for path, first in firsts.items()}
+    videos = (dataclasses.replace(video, group=names[video.path]) for video in dataset.videos)
+    return dataclasses.replace(dataset, videos=tuple(videos))
 
 
 def split_training(
@@ -94,9 +106,7 @@ def split_training(
         UserError: if nothing is left to train on, or nothing held out.
     """
     usable = [v for v in dataset.side("train") if store.videos[v.path].num_frames]
-    # a group may bear the name of a video: look-alikes of two classes are drawn once
-    names = {video.path: dataset.classes[video.label] for video in dataset.videos}
-    items = [(v.path, names.get(v.group, names[v.path]), v.group) for v in usable]
+    items = [(v.path, dataset.classes[v.label], v.group) for v in usable]
     held = held_out_paths(items, fraction=val_fraction, salt=f"validation {seed}")
     train = [video for video in usable if video.path not in held]
     check_held_out(val_fraction, len(held))

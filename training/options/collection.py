@@ -4,21 +4,69 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fstcn_keras.runs import part_text
 from training.data.store import ENCODINGS
-from training.parts import option
+from training.errors import UserError
+from training.parts import check, option
 
-SPLIT_HELP = "which of the three splits into training and test videos"
+SPLIT_HELP = "which of the three splits into training and test videos (default: 1)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollectionOptions:
-    """Which videos, and how their frames are kept."""
+    """Which videos, how they are grouped and tested, and how their frames are kept."""
 
     dataset: Literal["demo", "ucf101", "hmdb51", "folder"] = option(
         "demo", "the collection; demo is rendered on first use"
     )
     data_dir: Path | None = option(None, "folder of the videos; not for demo")
     splits_dir: Path | None = option(None, "folder of the split files, if not inside --data-dir")
+    groups: str | None = option(
+        None,
+        "of folder: sources of the videos, no one of which is on both sides: a file *.csv with "
+        "the columns path,group, or a regular expression searched for in the path below "
+        "--data-dir, whose first group or whole match names the source (default: what the names "
+        "of files tell, and look-alikes together)",
+    )
+    folds: int | None = option(
+        None,
+        "of folder: cross-validation by so many folds of whole groups, in the place of --split; as "
+        "many as there are groups leave one group out",
+    )
+    fold: int | Literal["all"] | None = option(
+        None, "the fold whose videos are the test videos, from 1; all: one after another"
+    )
     frames: Literal[ENCODINGS] = option(
         "jpeg", "how the store keeps frames: raw is faster to read and some ten times larger"
     )
+
+    def __post_init__(self):
+        check(self, ["folds"], lambda folds: folds > 1, "be 2 or more")
+        if (self.folds is None) != (self.fold is None):
+            raise UserError("--folds says how many folds there are, --fold which: give both")
+        for name in ("groups", "folds"):
+            if getattr(self, name) is not None and self.dataset != "folder":
+                raise UserError(f"--{name} is for --dataset folder, not for {self.dataset}")
+        if self.folds is not None:
+            if self.splits_dir is not None:
+                raise UserError("--folds draws the test videos: leave out --splits-dir")
+            is_fold = self.fold == "all" or 1 <= self.fold <= self.folds
+            check(self, ["fold"], lambda _: is_fold, f"be 1 to {self.folds}, or all")
+        if self.groups is not None and self.groups.endswith(".csv"):
+            object.__setattr__(self, "groups", str(Path(self.groups).resolve()))
+
+    def checked_split(self, split: int | str | None) -> int | str | None:
+        """Returns the split, 1 if none is given; `None` of folds.
+
+        Raises:
+            UserError: if both are given.
+        """
+        if self.folds is None:
+            return 1 if split is None else split
+        if split is not None:
+            raise UserError("--folds takes the place of --split: give one of them")
+        return None
+
+    def part(self, split: int | None) -> str:
+        """Returns which split or fold it is, e.g. `split 1`."""
+        return part_text(split, self.fold, self.folds)

@@ -18,14 +18,14 @@ from training.recipes import RECIPES
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
-    """Everything that decides a training run, or with `--split all` one for each split.
+    """Everything that decides a training run, or with `--split all` or `--fold all` several.
 
     The command line gives them with `None` for what preset and recipe decide; `resolved` fills
     it in.
     """
 
     collection: CollectionOptions = part(CollectionOptions)
-    split: Literal[(*SPLITS, "all")] = option(1, f"{SPLIT_HELP}; all: one after another")
+    split: Literal[(*SPLITS, "all")] | None = option(None, f"{SPLIT_HELP}; all: one after another")
     store: Path | None = option(
         None, "folder of the decoded frames (default: in the user's cache folder)"
     )
@@ -48,6 +48,7 @@ class FitOptions:
         preset = self.backbone.preset
         recipe = self.optimization.recipe or ("paper" if preset == "paper" else "modern")
         defaults = {
+            "split": self.collection.checked_split(self.split),
             "recipe": recipe,
             **_preset_values(preset),
             **dataclasses.asdict(RECIPES[recipe, preset]),
@@ -112,23 +113,40 @@ class FitOptions:
         """Returns `--out`, or a folder named after what distinguishes runs most."""
         if self.run.out is not None:
             return RunFolder(self.run.out)
-        split = "all" if self.split == "all" else f"split{self.split}"
-        parts = [self.collection.dataset, split, self.backbone.preset]
+        parts = [self.collection.dataset, self._part_name(), self.backbone.preset]
         if self.backbone.scl != PRESETS[self.backbone.preset].backbone:
             parts.append(self.backbone.scl)
         if self.network.paths != PATHS:
             parts += self.network.paths
         return RunFolder(RUNS / "-".join(parts))
 
-    def each_split(self) -> list["FitOptions"]:
-        """Returns the options of the runs: these, or of `--split all` one for each split.
+    def _part_name(self) -> str:
+        fold, folds = self.collection.fold, self.collection.folds
+        if folds is None:
+            return "all" if self.split == "all" else f"split{self.split}"
+        return f"folds{folds}" if fold == "all" else f"fold{fold}of{folds}"
 
-        The folders of the three lie in that of `--split all`.
+    @property
+    def part(self) -> str:
+        """Returns which split or fold it is, e.g. `split 1`."""
+        return self.collection.part(self.split)
+
+    @property
+    def is_series(self) -> bool:
+        """Returns whether these are the options of several runs, one for each split or fold."""
+        return "all" in (self.split, self.collection.fold)
+
+    def each_split(self) -> list["FitOptions"]:
+        """Returns the options of the runs: these, or of a series one for each split or fold.
+
+        Their folders lie in that of the series.
         """
-        if self.split != "all":
+        folder, folds = self.run_folder(), self.collection.folds
+        if not self.is_series:
             return [self]
-        folder = self.run_folder()
-        return [replaced(self, split=split, out=folder.split(split).path) for split in SPLITS]
+        if folds is None:
+            return [replaced(self, split=n, out=folder.split(n).path) for n in SPLITS]
+        return [replaced(self, fold=n, out=folder.fold(n).path) for n in range(1, folds + 1)]
 
 
 def _preset_values(preset: str) -> dict:

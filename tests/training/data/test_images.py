@@ -206,7 +206,7 @@ def test_frames_are_written_all_or_none(tmp_path):
 
 def test_frames_of_one_video_are_held_out_together():
     paths = [f"run/v_Run_g01_c0{c}.avi-frame{n:06d}.jpg" for c in (1, 2) for n in (7, 22)]
-    assert {image_source(path) for path in paths} == {"v_Run_g01"}
+    assert {image_source(path) for path in paths} == {"run/v_Run_g01"}
     paths += [f"run/{name}.mp4-frame{n:06d}.jpg" for name in "xyz" for n in (7, 22)]
     paths += ["run/img-000001.jpg", "run/img-000002.jpg"]
     sources = {path: image_source(path) for path in paths}

@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from fstcn_keras.runs import part_text
+
 
 @dataclass(frozen=True, slots=True)
 class Video:
@@ -13,7 +15,8 @@ class Video:
         path: relative to the data set's root, with forward slashes; the video's identity.
         label: index of its class.
         side: `"train"`, `"test"` or `"unused"`.
-        group: source that it was cut from; no group is on both sides of a held-out share.
+        group: source that it was cut from, whatever its class; no group is on both sides of a
+            split that is drawn.
     """
 
     path: str
@@ -24,11 +27,11 @@ class Video:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One split of a collection.
+    """One split of a collection, or one fold.
 
     Attributes:
         name: the collection's name.
-        split: number of the split, 1 to 3.
+        split: number of the split, 1 to 3; `None` of a fold.
         root: folder that the videos' paths start from.
         classes: class names in the order of the labels.
         videos: the listed videos whose files exist.
@@ -37,10 +40,12 @@ class Dataset:
         unlisted: number of video files that no list names.
         left_out: files of a `folder` that are no candidates: of other kinds, loose in the root or
             in nested folders; hidden ones are not counted.
+        fold: number of the fold, from 1; `None` of a split.
+        folds: how many there are.
     """
 
     name: str
-    split: int
+    split: int | None
     root: Path
     classes: tuple[str, ...]
     absent_classes: tuple[str, ...]
@@ -48,6 +53,13 @@ class Dataset:
     missing: tuple[Video, ...]
     unlisted: int
     left_out: tuple[str, ...] = ()
+    fold: int | None = None
+    folds: int | None = None
+
+    @property
+    def part(self) -> str:
+        """Returns which split or fold it is, e.g. `split 1`."""
+        return part_text(self.split, self.fold, self.folds)
 
     def side(self, side: str) -> list[Video]:
         """Returns the videos of one side."""
@@ -56,7 +68,7 @@ class Dataset:
     def __str__(self) -> str:
         counts = Counter(video.side for video in self.videos)
         text = (
-            f"{self.name} split {self.split}: {len(self.classes)} classes, "
+            f"{self.name} {self.part}: {len(self.classes)} classes, "
             f"{counts['train']} training and {counts['test']} test videos"
         )
         if counts["unused"]:
@@ -71,6 +83,9 @@ class Dataset:
         untested = [name for label, name in enumerate(self.classes) if label not in tested]
         if untested:
             text += f"; {len(untested)} classes have no test video, e.g. {untested[0]}"
+        trained = {video.group for video in self.side("train")}
+        if shared := sum(video.group in trained for video in self.side("test")):
+            text += f"; {shared} test videos share their source with a training video"
         if self.missing:
             text += f"; {len(self.missing)} listed files are missing, e.g. {self.missing[0].path}"
         if self.unlisted:

@@ -10,11 +10,13 @@ from training.data.collections.lists import listed_dataset, video_files
 from training.data.collections.ucf101 import read_ucf101
 
 
-def read_folder(data_dir: Path, *, splits_dir: Path | None = None, split: int = 1) -> Dataset:
+def read_folder(
+    data_dir: Path, *, splits_dir: Path | None = None, split: int | None = 1
+) -> Dataset:
     """Reads any collection laid out as `CLASS/*.{avi,mp4,mkv,mov,webm,mpg}`.
 
     With a folder of split files, in UCF-101's or HMDB-51's format, these decide. Without, all
-    videos are training videos until `splits.draw_test_videos` has drawn the test videos.
+    videos are training videos until `splits.open_data` draws the test videos.
 
     Raises:
         UserError: if there is no such sub-folder.

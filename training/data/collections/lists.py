@@ -13,7 +13,7 @@ VIDEO_SUFFIXES = {".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg"}
 
 def listed_dataset(
     name: str,
-    split: int,
+    split: int | None,
     data_dir: Path,
     subfolders: Sequence[str],
     classes: Sequence[str],
@@ -23,7 +23,7 @@ def listed_dataset(
 
     Args:
         name: of the collection.
-        split: number of the split.
+        split: number of the split; `None` of a fold.
         data_dir: folder of the collection.
         subfolders: of it, the first of which that is there is the root of the videos.
         classes: names in the order of the labels.

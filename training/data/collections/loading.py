@@ -9,6 +9,7 @@ from training.data.collections.demo import DEMO_VERSION, prepare_demo
 from training.data.collections.folder import read_folder
 from training.data.collections.hmdb51 import read_hmdb51
 from training.data.collections.ucf101 import read_ucf101
+from training.data.groups import named_groups
 from training.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 READERS = {"ucf101": read_ucf101, "hmdb51": read_hmdb51, "folder": read_folder}
 
 
-def load_dataset(options: "CollectionOptions", split: int) -> Dataset:
+def load_dataset(options: "CollectionOptions", split: int | None) -> Dataset:
     """Reads the lists of the chosen split; renders the demo on first use.
 
-    A folder without split files has no test videos yet: see `splits.draw_test_videos`.
+    A folder without split files has no test videos yet: see `splits.open_data`.
 
     Raises:
         UserError: if the folder is missing, not asked for, or not laid out as expected.
@@ -33,7 +34,12 @@ def load_dataset(options: "CollectionOptions", split: int) -> Dataset:
         if folder is not None and not folder.is_dir():
             raise UserError(f"{folder} is not a folder")
     read = READERS[options.dataset]
-    return read(options.data_dir, splits_dir=options.splits_dir, split=split)
+    dataset = read(options.data_dir, splits_dir=options.splits_dir, split=split)
+    if options.groups is not None:
+        groups = named_groups(options.groups, (video.path for video in dataset.videos))
+        videos = (dataclasses.replace(v, group=groups[v.path]) for v in dataset.videos)
+        dataset = dataclasses.replace(dataset, videos=tuple(videos))
+    return dataclasses.replace(dataset, fold=options.fold, folds=options.folds)
 
 
 def _load_demo(options: "CollectionOptions", split: int) -> Dataset:
