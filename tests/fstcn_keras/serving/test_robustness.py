@@ -95,7 +95,6 @@ def lives(server) -> bool:
 
 
 LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, "the message did not come in time")
-BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, "2 requests are in work already: try again later")
 
 
 def test_a_saved_model_answers_as_the_keras_path(client, classifier, video, frames):
@@ -162,7 +161,8 @@ def test_inference_calls_without_a_message_leave_room_for_health(server, client)
     with idle_calls(server, "ModelInfer", number=WAITING) as waiting:
         server.wait_for_requests(WAITING)
         with idle_calls(server, "ModelInfer", number=2 * WAITING) as refused:
-            assert ends(refused) == {BUSY}
+            # by the server, or by gRPC where calls come faster than the server refuses them
+            assert {code for code, _ in ends(refused)} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
         assert lives(server)
         assert ends(waiting) == {LATE}
 
