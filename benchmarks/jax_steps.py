@@ -53,6 +53,7 @@ def device() -> str:
 
 def reason(error: Exception) -> str | None:
     """Why the machine cannot, see `Worker`."""
+    # JAX has one type for all errors of its runtime: the status stands in the text alone
     if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
         return "out of memory"
     return None
