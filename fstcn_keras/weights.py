@@ -1,6 +1,8 @@
-"""Loads weights from another network or an HDF5 file, by name, and reports on every tensor."""
+"""Loads weights from another network or a file, by name, and reports on every tensor."""
 
 import contextlib
+import dataclasses
+import importlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,10 @@ from fstcn_keras.backbones import BACKBONE_NAMES, get_backbone
 from fstcn_keras.parts import LOGITS, all_layers
 
 VIDEOS = "source_videos"  # in a file: a list in JSON, as paths need not be UTF-8
+_READERS = {  # modules with `read_weights`, by suffix; other files are HDF5
+    ".caffemodel": "fstcn_keras.backbones.caffe",
+    ".mat": "fstcn_keras.backbones.matconvnet",
+}
 
 
 @dataclass(frozen=True)
@@ -29,18 +35,21 @@ class WeightsReport:
         loaded: tensors of the network that were found and set.
         missing: tensors of the network that the file lacks, or holds in another shape.
         unused: tensors of the file that the network has no place for.
+        notes: what the file leaves open, and what was taken for it.
     """
 
     layers: tuple[str, ...]
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
     unused: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return (
+        counts = (
             f"{len(self.loaded)} tensors loaded, {len(self.missing)} left as initialised, "
             f"{len(self.unused)} of the file unused"
         )
+        return "; ".join([counts, *self.notes])
 
     def full(self) -> str:
         """Returns one line for every tensor."""
@@ -48,6 +57,7 @@ class WeightsReport:
             [f"loaded               {name}" for name in self.loaded]
             + [f"left as initialised  {name}" for name in self.missing]
             + [f"unused               {name}" for name in self.unused]
+            + [f"note                 {note}" for note in self.notes]
         )
 
 
@@ -58,6 +68,9 @@ def load_weights(model: keras.Model, path: str | Path) -> WeightsReport:
     attribute `weight_names`, in the order of the layer's own weights. Spellings of names that
     earlier versions of Keras have are understood: `Conv/BatchNorm` for `conv_bn`. The backbone
     alone will do, and so will the whole auxiliary classifier as `save_weights` writes it.
+
+    Files that end in `.mat` or `.caffemodel` are of VGG_CNN_M_2048, as MatConvNet and Caffe store
+    it, for `vgg_m` and the spatial path (`fstcn_keras.backbones.cnn_m_2048`).
 
     Example:
         >>> import tempfile
@@ -72,9 +85,10 @@ def load_weights(model: keras.Model, path: str | Path) -> WeightsReport:
         path: the file.
 
     Raises:
-        ValueError: if the file is no HDF5 file of that format, or nothing in it fits.
+        ValueError: if the file is none of these formats, or nothing in it fits.
     """
-    report = _set(model, _read_tensors(path))
+    tensors, notes = _read_file(path)
+    report = dataclasses.replace(_set(model, tensors), notes=notes)
     if not report.loaded:
         raise ValueError(
             f"no tensor of {path} fits the network, e.g. {report.missing[0]}; "
@@ -154,7 +168,7 @@ def save_weights(model: keras.Model, path: str | Path, *, videos: Sequence[str] 
 
 
 def source_videos(path: str | Path) -> list[str]:
-    """Returns the videos that `save_weights` was told of; of other files none.
+    """Returns the videos that `save_weights` was told of; in files of others there are none.
 
     Example:
         >>> import tempfile
@@ -167,6 +181,8 @@ def source_videos(path: str | Path) -> list[str]:
     Raises:
         ValueError: if the file is not there or is none of HDF5.
     """
+    if Path(path).suffix in _READERS:
+        return []
     with _opened(path) as file:
         return json.loads(file[VIDEOS][()]) if VIDEOS in file else []
 
@@ -223,7 +239,27 @@ def _set(model: keras.Model, tensors: dict[tuple[str, int], np.ndarray]) -> Weig
     return WeightsReport(tuple(layers), tuple(loaded), tuple(missing), tuple(unused))
 
 
-def _read_tensors(path: str | Path) -> dict:
+def _read_file(path: str | Path) -> tuple[dict[tuple[str, int], np.ndarray], tuple[str, ...]]:
+    """Returns tensors by layer and position, and notes, by the reader of the file's suffix."""
+    path = Path(path)
+    if path.suffix not in _READERS:
+        return _read_hdf5(path), ()
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file")
+    reader = importlib.import_module(_READERS[path.suffix])
+    try:
+        stored = reader.read_weights(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    tensors = {
+        (_spelling(name), position): tensor
+        for name, layer in stored.layers.items()
+        for position, tensor in enumerate(layer)
+    }
+    return tensors, stored.notes
+
+
+def _read_hdf5(path: Path) -> dict[tuple[str, int], np.ndarray]:
     with _opened(path) as file:
         root = file.get("model_weights", file)
         tensors = {}

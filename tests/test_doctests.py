@@ -15,6 +15,9 @@ MODULES = [
 ]
 WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them cannot be run
     "fstcn_keras.allocation.set_up_allocation": "changes the memory of the whole process",
+    "fstcn_keras.backbones.caffe": "takes a file that others publish",
+    "fstcn_keras.backbones.cnn_m_2048.spatial_path_weights": "takes a whole network",
+    "fstcn_keras.backbones.matconvnet": "takes a file that others publish",
     "fstcn_keras.export.formats": "takes a run, and 15 s to write it",
     "fstcn_keras.export.saved_model.load_saved_model": "takes what `write_saved_model` writes",
     "fstcn_keras.export.saved_model.saved_model_archive": "is of use only once it is written",

@@ -14,12 +14,14 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from fstcn_keras import fusion
+from fstcn_keras import auxiliary_classifier, fusion
 from fstcn_keras.runs import RunFolder
+from fstcn_keras.weights import save_weights
 from tests.training.test_cli import error_of
 from tests.videos import write_video
-from training import cli, evaluate, evaluation, fit, loop, predict
+from training import cli, evaluate, evaluation, fit, fitting, loop, predict
 from training.data.splits import open_data
+from training.errors import UserError
 from training.options import FitOptions, read_config
 from training.parts import replaced
 
@@ -241,6 +243,37 @@ def test_scl_weights_that_are_none(data, tmp_path, capsys):
     (tmp_path / "w.h5").write_text("no weights")
     options = arguments(data, tmp_path / "run", "--scl-weights", str(tmp_path / "w.h5"))
     assert "is no HDF5 file" in error_of(capsys, fit.main, FitOptions, *options)
+
+
+@pytest.mark.parametrize("suffix", ["mat", "caffemodel"])
+def test_scl_weights_of_other_frameworks_that_are_none(data, tmp_path, capsys, suffix):
+    file = tmp_path / f"w.{suffix}"
+    file.write_text("no weights")
+    error = error_of(
+        capsys, fit.main, FitOptions, *arguments(data, tmp_path / "run", "--scl-weights", str(file))
+    )
+    assert error.startswith(f"error: --scl-weights: {file}: it is no ")
+
+
+def test_the_papers_recipe_says_when_stage_1_is_lacking(data, tmp_path, capsys, monkeypatch):
+    def stop(*_):
+        raise UserError("enough")
+
+    monkeypatch.setattr(fitting, "train_stages", stop)
+
+    def lines(*more: str) -> list[str]:
+        options = arguments(data, tmp_path / f"run{len(more)}", *more)
+        with pytest.raises(SystemExit):
+            cli.run(fit.main, FitOptions, options)
+        return [line for line in capsys.readouterr().out.splitlines() if "stage 1" in line]
+
+    (line,) = lines("--recipe", "paper")
+    assert "pre-training on ImageNet, is lacking" in line
+    assert "--scl-weights FILE" in line
+    assert lines() == []
+    network = auxiliary_classifier(num_classes=2, preset="small")
+    save_weights(network, tmp_path / "w.h5")
+    assert lines("--recipe", "paper", "--scl-weights", str(tmp_path / "w.h5")) == []
 
 
 def test_scl_weights_may_go_once_a_run_is_finished(data, tmp_path, capsys):

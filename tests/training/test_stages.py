@@ -7,6 +7,7 @@ import pytest
 from fstcn_keras import auxiliary_classifier
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.weights import named_layers, save_weights
+from tests.fstcn_keras.backbones import stored_networks
 from tests.videos import noise, write_video
 from training import loop, stages
 from training.cli import UserError
@@ -84,6 +85,30 @@ def test_paper_fixes_pre_trained_layers_in_stage_two_but_the_last_three(videos, 
         assert named_layers(following.model)[name].trainable
     for name in ("tcl", "temporal_fc", "spatio_temporal_features"):
         assert name in weights(following.model)
+
+
+def test_cnn_m_2048_counts_as_pre_trained(videos, tmp_path, capsys):
+    widths = (48, 128, 256, 256, 256, 64, 32, 10)  # those of preset small, and two small FCs
+    network = stored_networks.random_weights(widths)
+    file = stored_networks.write_mat(tmp_path / "w.mat", stored_networks.matlab_layers(network))
+    chosen = options(recipe="paper", scl_weights=file)
+    with device_strategy(batch_size=3).scope():
+        stage = stages.auxiliary_stage(chosen, videos, RunFolder(tmp_path))
+    fixed = {
+        name for name, layer in named_layers(stage.model).items() if not layer.trainable_weights
+    }
+    assert fixed == {"conv1", "conv2", "conv3", "conv4", "parallel_scl"}
+    kernel, biases = stage.model.frame_encoder.get_layer("parallel_scl").get_weights()
+    np.testing.assert_array_equal(kernel, network["conv5"][0])
+    np.testing.assert_array_equal(biases, network["conv5"][1])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(
+        "w.mat: 10 tensors loaded, 4 left as initialised, 2 of the file unused; "
+        "no average image in the file: ImageNet's mean is taken for it; all in "
+    )
+    report = RunFolder(tmp_path).weights_report(stage.model.name).read_text()
+    # 108 pixels end at 3x3 maps
+    assert "spatial_fc/kernel (2304, 512): the file has (9216, 64)" in report
 
 
 def test_the_head_learns_first_and_the_whole_network_goes_on_from_it(videos, tmp_path):

