@@ -27,7 +27,7 @@ from training.data.splits import open_data
 from training.data.store import FrameStore
 from training.options import FitOptions
 from training.parts import part
-from training.stages import load_scl_weights
+from training.start import load_scl_weights
 
 KINDS = {"frames": (0,), "differences": (1,), "both": (0, 1)}  # parts of the features
 PENALTIES = (1, 3, 10, 30, 100)

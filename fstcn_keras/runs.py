@@ -37,6 +37,7 @@ class RunFolder:
     metrics = _file("metrics.json", "The accuracies with their protocol; written last.")
     scores = _file("scores.npz", "Class probabilities of all views of the test videos.")
     training_videos = _file("training_videos.json", "What the network is trained on.")
+    pretrained_layers = _file("pretrained_layers.json", "Layers that move at `--scl-rate`.")
     rejected = _file("rejected.csv", "What could not be decoded, or not wholly.")
     history = _file("history.csv", "Loss and accuracy of each epoch.")
     curves = _file("curves.png", "The history, drawn.")

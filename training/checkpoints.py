@@ -96,6 +96,43 @@ class Checkpoints:
             )
         return Progress()
 
+    def take_up(self, model: keras.Model, optimizer: keras.Optimizer) -> str:
+        """Gives an optimiser the state of the last checkpoint, for a stage that begins anew.
+
+        Its steps count as `age` where the optimiser has one, and not for the schedule.
+
+        Args:
+            model: that has the weights of the run already.
+            optimizer: built for it.
+
+        Returns:
+            Why the state does not fit; nothing if it does and is set.
+        """
+        files = self._files()
+        if not files:
+            return "there is no checkpoint of this stage there"
+        own = getattr(optimizer, "inner_optimizer", optimizer)
+        counters = [own.iterations, *([own.age] if hasattr(own, "age") else [])]
+        state = _named("optimizer", optimizer.variables)
+        trained = {id(variable) for variable in model.trainable_variables}
+        weights = {n: v for n, v in _named("model", model.variables).items() if id(v) in trained}
+        try:
+            with np.load(files[-1], allow_pickle=False) as arrays:
+                names = {name for name in arrays if name.startswith("optimizer ")}
+                if names != state.keys() or any(arrays[n].shape != state[n].shape for n in names):
+                    return "other variables are trained here"
+                for name, variable in weights.items():
+                    if not np.array_equal(arrays[name], keras.ops.convert_to_numpy(variable)):
+                        return "its last epoch is not the one that was kept there"
+                for name, variable in state.items():
+                    variable.assign(arrays[name])
+        except (OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile) as error:
+            return f"{files[-1]} cannot be read ({error})"
+        steps = sum(int(keras.ops.convert_to_numpy(counter)) for counter in counters)
+        for counter in counters:
+            counter.assign(0 if counter is own.iterations else steps)
+        return ""
+
     def save_best(self, model: keras.Model, step: int):
         """Writes the network of the best epoch, after so many steps.
 

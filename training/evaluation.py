@@ -18,7 +18,7 @@ from training.data.preparation import write_rejected
 from training.data.splits import open_data
 from training.data.store import FrameStore
 from training.errors import UserError
-from training.leakage import check_leakage
+from training.leakage import check_leakage, file_hashes
 from training.locks import locked
 from training.options import FitOptions
 from training.scores import all_accuracies, protocol_part, views_text
@@ -78,7 +78,7 @@ def check_test_videos(dataset: Dataset, store: FrameStore, run: RunFolder) -> li
             f"{dataset.root}: {dataset.part} has no test video: either its lists name none, "
             "or all videos of each class look alike or are of one source"
         )
-    check_leakage(run, listed)
+    check_leakage(run, listed, file_hashes(store))
     videos = [video for video in listed if store.videos[video.path].num_frames]
     if not videos:
         raise UserError(

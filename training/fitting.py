@@ -2,7 +2,6 @@
 
 import gc
 from collections.abc import Sequence
-from pathlib import Path
 
 import tensorflow as tf
 
@@ -20,11 +19,17 @@ from training.distribution import (
     sum_over_workers,
     with_precision,
 )
-from training.errors import UserError
-from training.leakage import check_weights_leakage, record_training_videos
+from training.leakage import (
+    LearnedVideos,
+    check_learned,
+    file_hashes,
+    learned_videos,
+    record_training_videos,
+)
 from training.options import FitOptions
 from training.scores import check_classes
 from training.stages import TrainingVideos, train_stages
+from training.start import check_start
 
 
 def fit_runs(runs: Sequence[FitOptions]) -> bool:
@@ -37,11 +42,13 @@ def fit_runs(runs: Sequence[FitOptions]) -> bool:
         Whether this process is the one that writes files.
 
     Raises:
-        UserError: if the splits are not of the same classes, and as `fit_run` does.
+        UserError: if the splits are not of the same classes, one of the runs cannot start from what
+            it is to start from, and as `fit_run` does.
     """
     tf.config.experimental.enable_op_determinism()
     strategy = device_strategy(batch_size=runs[0].optimization.batch_size)
     check_splits(runs)
+    check_starts(runs)
     for options in runs:
         fit_run(options, strategy)
         gc.collect()  # networks are cyclic: not two at once in memory
@@ -66,14 +73,12 @@ def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
 
 def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strategy):
     claim_run(options, run)
-    config, weights = options.config(), options.network.scl_weights
-    if isinstance(weights, Path) and not weights.is_file():
-        raise UserError(f"--scl-weights must be a file, got {weights}")
+    check_start(options)
+    config, learned = options.config(), learned_videos(options)
     dataset, store = open_data(
         options.collection, options.split, options.store, short_side=config.short_side
     )
-    if isinstance(weights, Path):
-        check_weights_leakage(weights, dataset.side("test"))
+    check_learned(options, learned, dataset, store)
     if is_chief(strategy):
         evaluation.report_rejected(store, run)
     evaluation.check_test_videos(dataset, store, run)
@@ -81,7 +86,8 @@ def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strate
         dataset, store, val_fraction=options.run.val_fraction, seed=options.run.seed
     )
     if is_chief(strategy):
-        record_training_videos(run, train=train, held_out=held_out)
+        hashes = file_hashes(store)
+        record_training_videos(run, train=train, held_out=held_out, hashes=hashes, before=learned)
     print(
         f"training {' + '.join(options.network.paths)} of preset {options.preset_text()} by recipe "
         f"{options.optimization.recipe} on {describe(strategy)}: {len(train)} videos to train on, "
@@ -93,7 +99,11 @@ def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strate
             "--scl-weights FILE, from training.pretrain or, for preset paper, VGG_CNN_M_2048"
         )
     videos = TrainingVideos(
-        store=store, train=train, held_out=held_out, num_classes=len(dataset.classes)
+        store=store,
+        train=train,
+        held_out=held_out,
+        num_classes=len(dataset.classes),
+        classes=dataset.classes,
     )
     model = train_stages(options, videos, strategy, run)
     if not is_chief(strategy):
@@ -127,3 +137,26 @@ def check_splits(runs: Sequence[FitOptions]):
     first = min(classes)
     for split in classes:
         check_classes((f"split {first}", f"split {split}"), classes[first], classes[split])
+
+
+def check_starts(runs: Sequence[FitOptions]):
+    """Makes sure, before anything is trained, that each of several runs has what it starts from.
+
+    Raises:
+        UserError: if one has not, or it has learned from that run's test videos.
+    """
+    if len(runs) == 1:
+        return
+    for options in runs:
+        if options.run_folder().is_finished():
+            continue
+        check_start(options)
+        learned = learned_videos(options)
+        if learned != LearnedVideos():
+            data = open_data(
+                options.collection,
+                options.split,
+                options.store,
+                short_side=options.config().short_side,
+            )
+            check_learned(options, learned, *data)

@@ -91,10 +91,16 @@ class _AdamInPlace(_FineTuning):
     slot_names = ("momentum", "velocity")
     beta_1, beta_2, epsilon = 0.9, 0.999, 1e-7
 
+    def build(self, variables):
+        """Makes the slots, and a counter of the steps that were done in an earlier training."""
+        if not self.built:
+            super().build(variables)
+            self.age = self.add_variable((), initializer="zeros", dtype="int64", name="age")
+
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable."""
         (momentum, velocity), path = self.slots_and_path(variable)
-        step = tf.cast(self.iterations.value + 1, tf.float32)
+        step = tf.cast(self.iterations.value + self.age.value + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=momentum,

@@ -11,32 +11,24 @@
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from fstcn_keras import accelerate, auxiliary_classifier, fstcn
-from fstcn_keras.files import atomic_write_text
 from fstcn_keras.model import scale_features
 from fstcn_keras.runs import RunFolder
-from fstcn_keras.weights import (
-    WeightsReport,
-    copy_weights,
-    load_imagenet_weights,
-    load_weights,
-    named_layers,
-)
+from fstcn_keras.weights import copy_weights, named_layers
 from training.checkpoints import Checkpoints
 from training.data.collections import Video
 from training.data.pipeline import store_errors_unwrapped, training_batches
 from training.data.samplers import CenterSampler, ClipPairs, Frames, TrainingSampler
 from training.data.store import FrameStore
-from training.distribution import fast_precision, is_chief
-from training.errors import UserError
+from training.distribution import fast_precision
 from training.loop import Stage, train
 from training.optimizers import build_optimizer
 from training.options import FitOptions
+from training.start import load_start, take_up_optimizer
 
 START_SAMPLES = 24  # what pre-trained features are scaled by
 LAST_LAYERS = ("spatial_fc", "spatial_features")  # with the classifier the last three of stage 2
@@ -51,12 +43,14 @@ class TrainingVideos:
         train: videos to train on.
         held_out: videos to choose the best epoch by; may be none.
         num_classes: number of classes.
+        classes: their names, if videos.
     """
 
     store: FrameStore
     train: list[Video]
     held_out: list[Video]
     num_classes: int
+    classes: tuple[str, ...] = ()
 
 
 def train_stages(
@@ -104,9 +98,10 @@ def auxiliary_stage(
         dtype=dtype_policy(options.run.precision),
         **options.network_arguments(),
     )
-    loaded = _load_file(model, options, run)
-    pretrained = [layer for layer in loaded if layer not in LAST_LAYERS]
-    return _stage(
+    start = load_start(model, options, run)
+    pretrained = [layer for layer in start.pretrained if layer not in LAST_LAYERS]
+    rates = dict.fromkeys(pretrained, options.stages.auxiliary_scl_rate)
+    stage = _stage(
         name,
         model,
         Frames(options.config()),
@@ -115,9 +110,11 @@ def auxiliary_stage(
         run,
         epochs=options.stages.auxiliary_epochs,
         learning_rate=options.stages.auxiliary_rate,
-        trained=loaded,
-        rates=dict.fromkeys(pretrained, options.stages.auxiliary_scl_rate),
+        trained=start.layers,
+        rates=rates,
     )
+    print(describe(stage, rates), flush=True)
+    return stage
 
 
 def clip_stage(
@@ -130,9 +127,9 @@ def clip_stage(
 ) -> Stage:
     """Builds a stage of the whole network.
 
-    In stage "head" pre-trained layers are fixed: new ones, random at first, would spoil them
-    (Kumar et al. 2022, fine-tuning can distort pretrained features). In stage "global" they move
-    at `--scl-rate`.
+    In stage "head" loaded layers are fixed: new ones, random at first, would spoil them
+    (Kumar et al. 2022, fine-tuning can distort pretrained features). In stage "global" pre-trained
+    ones move at `--scl-rate`.
 
     Args:
         name: `"head"` or `"global"`.
@@ -142,14 +139,18 @@ def clip_stage(
         before: the network of the stage before, or `None` if there was none or this one has begun.
     """
     model = initial_network(options, num_classes=videos.num_classes)
-    pretrained = trained = _load_file(model, options, run)
+    start = load_start(model, options, run, classes=videos.classes)
+    trained = start.layers
     if before is not None:
         trained = _take_over(before, model)
-    epochs, learning_rate, scl_rate = {
-        "head": (options.stages.head_epochs, options.stages.head_rate, 0.0),
-        "global": (options.stages.epochs, options.stages.learning_rate, options.stages.scl_rate),
-    }[name]
-    return _stage(
+    stages = options.stages
+    if name == "head":
+        epochs, learning_rate = stages.head_epochs, stages.head_rate
+        rates = dict.fromkeys(start.layers, 0.0)
+    else:
+        epochs, learning_rate = stages.epochs, stages.learning_rate
+        rates = dict.fromkeys(start.pretrained, stages.scl_rate)
+    stage = _stage(
         name,
         model,
         ClipPairs(options.config()),
@@ -159,8 +160,24 @@ def clip_stage(
         epochs=epochs,
         learning_rate=learning_rate,
         trained=trained,
-        rates=dict.fromkeys(pretrained, scl_rate),
+        rates=rates,
     )
+    begun = Checkpoints(run.checkpoints, name).exist()
+    note = ""
+    if options.network.start_from is not None and name == "global" and not begun:
+        note = _optimizer_note(options, stage, whole=start.whole and before is None)
+    print(f"{describe(stage, rates)}{note}", flush=True)
+    return stage
+
+
+def _optimizer_note(options: FitOptions, stage: Stage, *, whole: bool) -> str:
+    """Takes up the optimiser's state of the run that is started from; says whether it fits."""
+    reason = "not the whole network is as it was there"
+    if whole:
+        reason = take_up_optimizer(options, stage.name, stage.model, stage.optimizer)
+    if reason:
+        return f"; the optimiser starts anew: {reason}"
+    return "; the optimiser goes on with its state there"
 
 
 def _take_over(before: keras.Model, model: keras.Model) -> tuple[str, ...]:
@@ -182,44 +199,6 @@ def initial_network(options: FitOptions, *, num_classes: int) -> keras.Model:
         dtype=dtype_policy(options.run.precision),
         **options.network_arguments(),
     )
-
-
-def _load_file(model: keras.Model, options: FitOptions, run: RunFolder) -> tuple[str, ...]:
-    """Loads `--scl-weights` and reports it; gives the names of the layers that came whole."""
-    weights = options.network.scl_weights
-    if weights is None:
-        return ()
-    report = load_scl_weights(model, options)
-    report_file = run.weights_report(model.name)
-    if is_chief(tf.distribute.get_strategy()):
-        atomic_write_text(report_file, f"{weights}\n{report.full()}\n")
-    print(f"{Path(weights).name}: {report}; all in {report_file}")
-    return report.layers
-
-
-def load_scl_weights(model: keras.Model, options: FitOptions) -> WeightsReport:
-    """Loads `--scl-weights` into the network.
-
-    Raises:
-        UserError: if the lower SCLs are not all in the file, or it cannot be had.
-    """
-    weights = options.network.scl_weights
-    try:
-        if weights == "imagenet":
-            report = load_imagenet_weights(model, options.backbone.scl)
-        else:
-            report = load_weights(model, weights)
-    except ValueError as error:
-        hint = "; give a file with --scl-weights FILE" if weights == "imagenet" else ""
-        raise UserError(f"--scl-weights: {error}{hint}") from error
-    lower = named_layers(model.backbone).keys() - {"feature_scale"}
-    if lacking := sorted(lower - set(report.layers)):
-        raise UserError(
-            f"--scl-weights: {weights} holds {len(lower) - len(lacking)} of the {len(lower)} "
-            f"layers of {options.backbone.scl}, not {lacking[0]}: is it of another --scl or "
-            "--preset?"
-        )
-    return report
 
 
 def _stage(
@@ -266,7 +245,7 @@ def _stage(
     )
     if not Checkpoints(run.checkpoints, name).exist():
         _scale_features(model, sampler, trained)
-    stage = Stage(
+    return Stage(
         name=name,
         model=model,
         optimizer=optimizer,
@@ -277,8 +256,6 @@ def _stage(
         batch_size=options.optimization.batch_size,
         label_smoothing=options.optimization.label_smoothing,
     )
-    print(describe(stage, rates), flush=True)
-    return stage
 
 
 def _scale_features(model: keras.Model, sampler: TrainingSampler, trained: Collection[str]):

@@ -10,6 +10,7 @@ import numpy as np
 
 from fstcn_keras.config import PATHS
 from training.options import FitOptions
+from training.options.start import start_name
 from training.scores import RunResult, made_text, views_text
 from training.split_summary import deviation
 
@@ -150,8 +151,11 @@ def record(
 
 def training_text(options: FitOptions) -> str:
     """Returns the recipe with its changes, where the weights started, seed and precision."""
-    weights, run = options.network.scl_weights, options.run
+    weights, run_start = options.network.scl_weights, options.network.start_from
+    run = options.run
     start = "random weights" if weights is None else Path(weights).name
+    if run_start is not None:
+        start = f"run {start_name(run_start)}"
     held_out = f", {run.val_fraction:g} held out" if run.val_fraction else ""
     return (
         f"recipe {options.recipe_text()}; from {start}{held_out}; seed {run.seed}; "

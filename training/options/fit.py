@@ -12,6 +12,7 @@ from training.options.collection import SPLIT_HELP, CollectionOptions
 from training.options.network import BackboneOptions, NetworkOptions
 from training.options.recipe import OptimizationOptions, StageOptions
 from training.options.run import RunOptions
+from training.options.start import INHERITED, check_alike, of_part, run_values, start_name
 from training.parts import check, compose, flat, option, part, replaced
 from training.recipes import RECIPES
 
@@ -45,18 +46,25 @@ class FitOptions:
         Raises:
             UserError: if options contradict each other.
         """
-        preset = self.backbone.preset
+        split, fold = self.collection.checked_split(self.split), self.collection.fold
+        started = self._with_starts(split, fold)
+        inherited = started._inherited(split, fold)
+        preset = self.backbone.preset or inherited.get("preset", "small")
         recipe = self.optimization.recipe or ("paper" if preset == "paper" else "modern")
         defaults = {
-            "split": self.collection.checked_split(self.split),
+            "split": split,
+            "preset": preset,
+            "paths": PATHS,
+            "temporal_kernels": FSTCNConfig.temporal_kernels,
             "recipe": recipe,
             **_preset_values(preset),
             **dataclasses.asdict(RECIPES[recipe, preset]),
+            **inherited,
         }
-        given = {name: value for name, value in flat(self).items() if value is not None}
+        given = {name: value for name, value in flat(started).items() if value is not None}
         if "epochs" in given:
             defaults["min_steps"] = 0
-        options = compose(type(self), flat(self) | defaults | given)
+        options = compose(type(self), flat(started) | defaults | given)
         options.check_together()
         return options
 
@@ -74,8 +82,33 @@ class FitOptions:
             lambda epochs: 0 <= epochs <= stages.epochs / 2,
             "be at most half of --epochs and not negative",
         )
-        if stages.head_epochs and self.network.scl_weights is None:
-            raise UserError("--head-epochs fixes what --scl-weights loads: give both, or neither")
+        weights, start = self.network.scl_weights, self.network.start_from
+        if weights is not None and start is not None:
+            raise UserError(
+                "--start-from takes over the layers that --scl-weights would load: give one of them"
+            )
+        if stages.head_epochs and weights is None and start is None:
+            raise UserError(
+                "--head-epochs fixes what --scl-weights or --start-from loads: "
+                "give both, or neither"
+            )
+
+    def _with_starts(self, split: int | str | None, fold: int | str | None) -> "FitOptions":
+        """Returns the same, what it starts from being that of the split or fold, if of one."""
+        starts = {"scl_weights": self.network.scl_weights, "start_from": self.network.start_from}
+        paths = {n: of_part(p, split, fold) for n, p in starts.items() if isinstance(p, Path)}
+        return compose(type(self), flat(self) | paths)
+
+    def _inherited(self, split: int | str | None, fold: int | str | None) -> dict:
+        """Returns what is not given of the network, and in a series of its first part's."""
+        given, start = flat(self), self.network.start_from
+        lacking = [name for name in INHERITED if given[name] is None]
+        if start is None:
+            return {}
+        first = of_part(start, split and 1, fold and 1)
+        values = run_values(first) if lacking else {}
+        check_alike(first, values, given)
+        return {name: values[name] for name in lacking} | {"auxiliary_epochs": 0}
 
     def network_arguments(self) -> dict:
         """Returns what the network is built with; the weight decay is the optimiser's."""
@@ -118,6 +151,8 @@ class FitOptions:
             parts.append(self.backbone.scl)
         if self.network.paths != PATHS:
             parts += self.network.paths
+        if self.network.start_from is not None:
+            parts.append(f"from-{start_name(self.network.start_from)}")
         return RunFolder(RUNS / "-".join(parts))
 
     def _part_name(self) -> str:

