@@ -93,7 +93,8 @@ def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strate
         f"{options.optimization.recipe} on {describe(strategy)}: {len(train)} videos to train on, "
         f"{len(held_out)} held out; results in {run}"
     )
-    if options.optimization.recipe == "paper" and weights is None:
+    network = options.network
+    if options.optimization.recipe == "paper" and not (network.scl_weights or network.start_from):
         print(
             "stage 1 of the paper, pre-training on ImageNet, is lacking: give its result with "
             "--scl-weights FILE, from training.pretrain or, for preset paper, VGG_CNN_M_2048"
