@@ -128,3 +128,13 @@ def test_options_that_contradict_each_other():
         build(FitOptions, short_side=107)
     with pytest.raises(UserError, match="name the folder of the images with --images"):
         build(pretrain.PretrainOptions)
+
+
+def test_a_config_from_before_folds_and_starts_is_that_of_a_split(tmp_path):
+    file, options = tmp_path / "config.yaml", build(FitOptions, split=2, seed=7)
+    write_config(options, file)
+    new = ("groups:", "folds:", "fold:", "start_from:")
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if not line.startswith(new)))
+    assert len(file.read_text().splitlines()) == len(lines) - 4
+    assert read_config(file) == options

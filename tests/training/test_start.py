@@ -18,6 +18,7 @@ from training.data.collections import Video
 from training.data.splits import open_data
 from training.errors import UserError
 from training.evaluation import load_classifier
+from training.fitting import check_starts
 from training.leakage import LearnedVideos, check_leakage, learned_videos, record_training_videos
 from training.options import FitOptions, read_config
 from training.parts import build, replaced
@@ -334,3 +335,26 @@ def test_more_epochs(run, data, tmp_path, capsys):
     with np.load(checkpoint) as arrays:
         names = sorted(name for name in arrays if name.startswith("optimizer "))
         assert (int(arrays[names[0]]), int(arrays[names[-1]])) == (1, 1)
+
+
+def test_each_fold_starts_from_its_own(run, data, tmp_path):
+    """Runs of all folds, each of which knows the videos of the two others' persons."""
+    record = json.loads(run.training_videos.read_text())
+    dataset, store = open_data(read_config(run.config).collection, None, data / "store",
+                               short_side=120)  # fmt: skip
+    for fold, person in enumerate(("ann", "bob", "eve"), start=1):
+        series = shutil.copytree(run, tmp_path / "series" / f"fold{fold}")
+        paths = [video.path for video in dataset.videos if person not in video.path]
+        hashes = {path: store.videos[path].source_sha256 for path in paths}
+        (series / "training_videos.json").write_text(
+            json.dumps({**record, "train": paths, "sha256": hashes})
+        )
+    template = tmp_path / "series" / "fold{fold}"
+    given = arguments(data, tmp_path / "run", "--fold", "all", "--start-from", str(template))
+    options = cli.parse(FitOptions, given)
+    each = options.each_split()
+    starts = [one.network.start_from for one in each]
+    assert starts == [tmp_path / "series" / f"fold{fold}" for fold in (1, 2, 3)]
+    check_starts(each)
+    with pytest.raises(UserError, match=r"has learned from 2 of the test videos of fold 1 of 3"):
+        check_starts([replaced(one, start_from=starts[1]) for one in each])

@@ -10,6 +10,8 @@ from training.errors import UserError
 from training.options.fit import FitOptions
 from training.parts import Options, flat, leaves
 
+ADDED = {"groups", "folds", "fold", "start_from"}  # older runs are without them
+
 
 def write_config(options, file: Path):
     """Writes the options as YAML; `python -m training.fit --config FILE` repeats the run."""
@@ -29,7 +31,7 @@ def read_config(file: Path, options_class: type[Options] = FitOptions) -> Option
         written = yaml.safe_load(file.read_text())
     except (UserError, UnicodeDecodeError) as error:
         raise UserError(f"{file} does not hold the options of a run: {error}") from error
-    lacking = sorted({leaf.name for leaf in leaves(options_class)} - set(written))
+    lacking = sorted({leaf.name for leaf in leaves(options_class)} - set(written) - ADDED)
     if lacking:  # today's defaults may be others than those it was trained by
         raise UserError(
             f"{file} is of an older version and lacks {', '.join(lacking)}: add what the run was "
