@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 
 from analysis.runs import network_text, read_options
-from analysis.statistics import Difference, Share, holm, paired_difference, share_of
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.fusion import LABELS, METHODS
 from fstcn_keras.runs import RunFolder
@@ -27,6 +26,7 @@ from training.scores import (
     read_scores,
     views_text,
 )
+from training.statistics import Difference, Share, holm, paired_difference, share_of
 from training.tables import markdown_table, percent
 
 SEED = 0  # of the bootstrap

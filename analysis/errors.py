@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 from analysis.calibration import Reliability, draw_reliability, reliability
 from analysis.confusion import confused_pairs, similarity_order, soft_confusion
 from analysis.runs import FigureOptions, figures_folder, open_run, protocol_text, read_options
-from analysis.statistics import Share, share_of
 from analysis.style import PALETTE
 from analysis.view_counts import OF_MANY, TopOnes, accuracy_by_views, draw_views
 from fstcn_keras import fusion
@@ -29,6 +28,7 @@ from training import cli
 from training.cli import UserError
 from training.figures import add_caption, draw_confusion, save_figure
 from training.scores import RunScores, read_scores
+from training.statistics import Share, share_of
 
 WORST_PAIRS, WORST_VIDEOS = 20, 20
 COLUMNS = 5  # of the mistakes

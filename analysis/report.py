@@ -13,13 +13,13 @@ from pathlib import Path
 
 from analysis.page import embedded_file, write_page
 from analysis.runs import FigureOptions, figures_folder, protocol_text, read_options
-from analysis.statistics import share_of
 from analysis.style import FEATURES
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.cli import UserError
 from training.scores import RunScores, read_scores
 from training.split_summary import ROWS
+from training.statistics import share_of
 from training.tables import percent, training_text
 
 

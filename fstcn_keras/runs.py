@@ -98,8 +98,13 @@ def part_text(split: int | None, fold: int | None = None, folds: int | None = No
         'split 1'
         >>> part_text(None, 3, 10)
         'fold 3 of 10'
+        >>> part_text(1, 3, 10)
+        'fold 3 of 10 of the training videos of split 1'
     """
-    return f"split {split}" if folds is None else f"fold {fold} of {folds}"
+    if folds is None:
+        return f"split {split}"
+    text = f"fold {fold} of {folds}"
+    return text if split is None else f"{text} of the training videos of split {split}"
 
 
 def finished_runs(root: Path) -> list[RunFolder]:

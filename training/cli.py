@@ -8,6 +8,7 @@ import textwrap
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jsonargparse
 
@@ -49,7 +50,20 @@ def parse(
     Raises:
         UserError: for an unknown option, or a value of the wrong type or out of range.
     """
-    parser = jsonargparse.ArgumentParser(exit_on_error=False, description=description)
+    return build(options_class, **parse_values(options_class, argv, description=description))
+
+
+def parse_values(
+    options_class: type, argv: Sequence[str] | None = None, *, description: str = ""
+) -> dict[str, Any]:
+    """Returns the values by flat name, of the right types, of which `parse` builds options.
+
+    Raises:
+        UserError: for an unknown option, or a value of the wrong type.
+    """
+    parser = jsonargparse.ArgumentParser(
+        exit_on_error=False, allow_abbrev=False, description=description
+    )
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
     options = list(leaves(options_class))
     for leaf in options:
@@ -59,10 +73,10 @@ def parse(
     except jsonargparse.ArgumentError as error:
         # of a --config that is none the message holds all of the file
         raise UserError(textwrap.shorten(str(error), MAX_MESSAGE)) from error
-    values = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    return {
+        leaf.name: tuple(value) if isinstance(value := values[leaf.name], list) else value
+        for leaf in options
     }
-    return build(options_class, **{leaf.name: values[leaf.name] for leaf in options})
 
 
 def _add_argument(parser, leaf: Leaf):

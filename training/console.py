@@ -14,6 +14,7 @@ COMMANDS = {
     "predict": ("training.predict", "name the action in videos"),
     "prepare": ("training.prepare", "decode a collection once, and examine it"),
     "pretrain": ("training.pretrain", "pre-train the lower SCLs on images"),
+    "tune": ("training.tune", "choose settings by cross-validation of the training videos"),
     "experiments": ("training.experiments", "train and write the paper's tables"),
     "export": ("fstcn_keras.export", "write a SavedModel, ONNX or LiteRT file of a run"),
     "serve": ("fstcn_keras.serve", "serve a network over HTTP and gRPC"),

@@ -93,7 +93,7 @@ def test_all_folds_interrupted_gone_on_with_and_evaluated_again(
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        (("--fold", "1", "--split", "1"), "--folds takes the place of --split: give one of them"),
+        (("--fold", "1", "--split", "all"), "of the training videos of one split: give its number"),
         (("--fold", "1", "--folds", "7"), "--folds 7 is more than there are groups of videos, 3"),
         (
             ("--fold", "1", "--groups", "^(red|green/ann|green)"),
@@ -104,7 +104,6 @@ def test_all_folds_interrupted_gone_on_with_and_evaluated_again(
             ("--fold", "1", "--groups", "ann"),
             "names no group for 4 of 6 videos, e.g. green/bob4.avi",
         ),
-        ((), "give both"),
     ],
 )
 def test_what_cannot_be_folded(data, tmp_path, capsys, more, expected):

@@ -4,12 +4,14 @@ import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 
-from training.data.collections import Dataset
+from training.data.collections import Dataset, Video
 from training.errors import UserError
 
 
 def draw_fold(dataset: Dataset, *, usable: Collection[str]) -> Dataset:
-    """Makes the videos of the data set's fold test videos, and all others training videos.
+    """Makes those training videos test videos that lie in the data set's fold.
+
+    What were its test videos are in neither.
 
     Args:
         dataset: with the number of its fold and of all folds; no fold has a part of a group.
@@ -19,7 +21,7 @@ def draw_fold(dataset: Dataset, *, usable: Collection[str]) -> Dataset:
         UserError: if there are more folds than groups of usable videos, or any of the folds leaves
             nothing to tell apart.
     """
-    items = [(v.group, v.label) for v in dataset.videos if v.path in usable]
+    items = [(v.group, v.label) for v in dataset.side("train") if v.path in usable]
     groups = len({group for group, _ in items})
     if dataset.folds > groups:
         raise UserError(
@@ -33,13 +35,14 @@ def draw_fold(dataset: Dataset, *, usable: Collection[str]) -> Dataset:
                 f"{dataset.root}: fold {fold} of {dataset.folds} leaves training videos of fewer "
                 "than two classes: the others lie in its groups alone"
             )
-    videos = tuple(
-        dataclasses.replace(
-            video, side="test" if fold_of.get(video.group, 1) == dataset.fold else "train"
-        )
-        for video in dataset.videos
-    )
-    return dataclasses.replace(dataset, videos=videos)
+
+    def side(video: Video) -> str:
+        if video.side != "train":
+            return "unused"
+        return "test" if fold_of.get(video.group, 1) == dataset.fold else "train"
+
+    videos = (dataclasses.replace(video, side=side(video)) for video in dataset.videos)
+    return dataclasses.replace(dataset, videos=tuple(videos))
 
 
 def dealt(items: Iterable[tuple[str, int]], folds: int) -> dict[str, int]:

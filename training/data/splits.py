@@ -46,11 +46,10 @@ def open_data(
     )
     if options.dataset == "folder" and options.splits_dir is None:
         dataset = dataset if options.groups else tied(dataset, store.look_alikes())
-        if dataset.folds is None:
-            dataset = draw_test_videos(dataset)
-        else:
-            usable = {path for path, stored in store.videos.items() if stored.num_frames}
-            dataset = draw_fold(dataset, usable=usable)
+        dataset = dataset if split is None else draw_test_videos(dataset)
+    if dataset.folds is not None:
+        usable = {path for path, stored in store.videos.items() if stored.num_frames}
+        dataset = draw_fold(dataset, usable=usable)
     print(dataset, flush=True)
     return dataset, store
 

@@ -30,11 +30,12 @@ class CollectionOptions:
     )
     folds: int | None = option(
         None,
-        "of folder: cross-validation by so many folds of whole groups, in the place of --split; as "
-        "many as there are groups leave one group out",
+        "cross-validation by so many folds of whole groups; as many as there are groups leave one "
+        "group out. With --split the folds are of its training videos, and its test videos are "
+        "left alone; without it, for folder, of all videos",
     )
     fold: int | Literal["all"] | None = option(
-        None, "the fold whose videos are the test videos, from 1; all: one after another"
+        None, "the fold whose videos are tested, from 1 (default: all, one after another)"
     )
     frames: Literal[ENCODINGS] = option(
         "jpeg", "how the store keeps frames: raw is faster to read and some ten times larger"
@@ -42,30 +43,34 @@ class CollectionOptions:
 
     def __post_init__(self):
         check(self, ["folds"], lambda folds: folds > 1, "be 2 or more")
-        if (self.folds is None) != (self.fold is None):
-            raise UserError("--folds says how many folds there are, --fold which: give both")
-        for name in ("groups", "folds"):
-            if getattr(self, name) is not None and self.dataset != "folder":
-                raise UserError(f"--{name} is for --dataset folder, not for {self.dataset}")
+        if self.folds is None and self.fold is not None:
+            raise UserError(f"--fold {self.fold} of how many? Give --folds as well")
+        if self.folds is not None and self.fold is None:
+            object.__setattr__(self, "fold", "all")
+        if self.groups is not None and self.dataset != "folder":
+            raise UserError(f"--groups is for --dataset folder, not for {self.dataset}")
         if self.folds is not None:
-            if self.splits_dir is not None:
-                raise UserError("--folds draws the test videos: leave out --splits-dir")
             is_fold = self.fold == "all" or 1 <= self.fold <= self.folds
             check(self, ["fold"], lambda _: is_fold, f"be 1 to {self.folds}, or all")
         if self.groups is not None and self.groups.endswith(".csv"):
             object.__setattr__(self, "groups", str(Path(self.groups).resolve()))
 
     def checked_split(self, split: int | str | None) -> int | str | None:
-        """Returns the split, 1 if none is given; `None` of folds.
+        """Returns the split, 1 if none is given; `None` where folds are of all videos.
 
         Raises:
-            UserError: if both are given.
+            UserError: if the folds are of no split, or of all, and the videos have splits.
         """
         if self.folds is None:
             return 1 if split is None else split
-        if split is not None:
-            raise UserError("--folds takes the place of --split: give one of them")
-        return None
+        if split == "all":
+            raise UserError("--folds are of the training videos of one split: give its number")
+        if split is None and (self.dataset != "folder" or self.splits_dir is not None):
+            raise UserError(
+                "--folds are of the training videos of a split where there are split files: give "
+                "--split as well"
+            )
+        return split
 
     def part(self, split: int | None) -> str:
         """Returns which split or fold it is, e.g. `split 1`."""

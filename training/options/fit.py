@@ -159,7 +159,8 @@ class FitOptions:
         fold, folds = self.collection.fold, self.collection.folds
         if folds is None:
             return "all" if self.split == "all" else f"split{self.split}"
-        return f"folds{folds}" if fold == "all" else f"fold{fold}of{folds}"
+        name = f"folds{folds}" if fold == "all" else f"fold{fold}of{folds}"
+        return name if self.split is None else f"split{self.split}-{name}"
 
     @property
     def part(self) -> str:

@@ -151,19 +151,46 @@ def test_the_text_of_a_fold_says_which_it_is():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"folds": 5}, "give both"),
-        ({"fold": 1}, "give both"),
+        ({"fold": 1}, "--fold 1 of how many"),
         ({"folds": 1, "fold": 1}, "--folds must be 2 or more, got 1"),
         ({"folds": 5, "fold": 6}, "--fold must be 1 to 5, or all, got 6"),
         ({"folds": 5, "fold": 0}, "--fold must be 1 to 5, or all, got 0"),
-        ({"folds": 5, "fold": 1, "splits_dir": Path("lists")}, "leave out --splits-dir"),
-        ({"folds": 5, "fold": 1, "dataset": "hmdb51"}, "--folds is for --dataset folder"),
         ({"groups": "seq", "dataset": "demo"}, "--groups is for --dataset folder, not for demo"),
     ],
 )
 def test_options_that_contradict_each_other(more, message):
     with pytest.raises(UserError, match=message):
         CollectionOptions(**{"dataset": "folder", "data_dir": Path("videos"), **more})
+
+
+@pytest.mark.parametrize("more", [{"splits_dir": Path("lists")}, {"dataset": "hmdb51"}])
+def test_where_there_are_split_files_folds_are_of_a_split(more):
+    options = CollectionOptions(**{"dataset": "folder", "folds": 5, "fold": 1, **more})
+    with pytest.raises(UserError, match="give --split as well"):
+        options.checked_split(None)
+    assert options.checked_split(2) == 2
+
+
+def test_folds_of_a_split_leave_its_test_videos_alone():
+    videos = random_videos(7)
+    whole = dataset_of(videos, 3)
+    sides = dict(zip((path for path, *_ in videos), itertools.cycle("ttu"), strict=False))
+    names = {"t": "train", "u": "test"}
+    listed = [dataclasses.replace(v, side=names[sides[v.path]]) for v in whole.videos]
+    trained = {video.path for video in listed if video.side == "train"}
+    tested = []
+    for fold in (1, 2, 3):
+        split = dataclasses.replace(whole, split=1, fold=fold, videos=tuple(listed))
+        drawn = draw_fold(split, usable={path for path, *_ in videos})
+        tested.append({video.path for video in drawn.side("test")})
+        train = {video.path for video in drawn.side("train")}
+        assert train | tested[-1] == trained
+        assert not train & tested[-1]
+        assert {v.group for v in drawn.side("train")}.isdisjoint(
+            v.group for v in drawn.side("test")
+        )
+        assert drawn.part == f"fold {fold} of 3 of the training videos of split 1"
+    assert sum(map(len, tested)) == len(trained) == 200
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no real videos in {DATA}")

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from analysis.statistics import holm, paired_difference, share_of
+from training.statistics import holm, paired_difference, share_of
 
 
 def alone(videos: int) -> list[str]:

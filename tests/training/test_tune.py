@@ -1,0 +1,106 @@
+"""Settings compared by cross-validation inside the training list."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fstcn_keras.runs import RunFolder
+from tests.training.test_cli import error_of
+from tests.training.test_cross_validation import data  # noqa: F401
+from tests.training.test_scores import change, write_run
+from training import cli, tune
+from training.parts import build
+from training.tune import TuneOptions
+
+
+def changes_file(folder: Path, text: str) -> Path:
+    file = folder / "changes.yaml"
+    file.write_text(text)
+    return file
+
+
+def one_hot_views(labels, right) -> np.ndarray:
+    """Scores `(V, 2, 18, 3)` whose class is the label where it is to be right, else the next."""
+    named = np.where(right, labels, (labels + 1) % 3)
+    return np.broadcast_to(
+        np.eye(3, dtype="float32")[named][:, None, None], (len(labels), 2, 18, 3)
+    )
+
+
+def test_the_table_against_counts_by_hand(tmp_path):
+    file = changes_file(tmp_path, "plain: {}\nlonger: {epochs: 7}\n")
+    options = build(TuneOptions, changes=file, out=tmp_path / "t", folds=2, preset="small")
+    right = {"plain": ([1, 1, 0, 0], [1, 0, 0, 0]), "longer": ([1, 1, 1, 0], [1, 1, 1, 0])}
+    for name, folds in right.items():
+        for number, of_fold in enumerate(folds, start=1):
+            run = write_run(tmp_path / "t" / name / f"fold{number}", num_videos=4, seed=number)
+            labels = np.arange(4) % 3
+            paths = np.array([f"{number}/{n}.avi" for n in range(4)])
+            groups = np.array([f"{number}a", f"{number}a", f"{number}b", f"{number}c"])
+            views = one_hot_views(labels, np.array(of_fold, bool))
+            change(run, scores=views, paths=paths, groups=groups)
+    records, text = tune.compare(options.trials())
+    plain, longer = records
+    assert (plain["mean"], longer["mean"]) == pytest.approx((3 / 8, 6 / 8))
+    assert plain["deviation"] == pytest.approx(np.sqrt(2) / 8)  # of 1/2 and 1/4
+    assert (plain["difference"], longer["difference"]) == pytest.approx((0, 3 / 8))
+    assert -1 / 8 < longer["low"] < 3 / 8 < longer["high"] <= 1
+    assert longer["recipe"].startswith("modern with epochs 7")
+    assert "8 videos of 3 classes and 6 sources" in text
+    assert "| longer | 75.0 ± 0.0 % | +37.5 |" in text
+
+
+def test_changes_are_trained_on_folds_of_the_training_videos(data, tmp_path, capsys):  # noqa: F811
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for name in ("red", "green"):
+        videos = sorted(path.name for path in (data / name).glob("*.avi"))
+        rows = [f"{video} {2 if video.startswith('eve') else 1}\n" for video in videos]
+        (lists / f"{name}_test_split1.txt").write_text("".join(rows))
+    file = changes_file(tmp_path, "one: {}\ntwo: {scales: [0.8, 0.9]}\n")
+    common = [
+        *("--dataset", "folder", "--data-dir", str(data), "--store", str(data / "store")),
+        *("--splits-dir", str(lists), "--groups", "/([a-z]+)", "--folds", "2"),
+        *("--epochs", "1", "--warmup-epochs", "0", "--batch-size", "4", "--num-clips", "1"),
+        *("--precision", "float32", "--paths", "spatial", "--out", str(tmp_path / "out")),
+    ]
+    cli.run(tune.main, TuneOptions, [str(file), *common])
+    printed = capsys.readouterr().out
+    assert (
+        "2 folds of the training videos of split 1: 4 videos of 2 classes and 2 sources" in printed
+    )
+    with (tmp_path / "out" / "tune.csv").open() as lines:
+        assert [row["change"] for row in csv.DictReader(lines)] == ["one", "two"]
+    assert (tmp_path / "out" / "tune.yaml").read_text() == file.read_text()
+    for name in ("one", "two"):
+        tested = []
+        for number in (1, 2):
+            run = RunFolder(tmp_path / "out" / name / f"fold{number}")
+            trained = json.loads(run.training_videos.read_text())["train"]
+            with np.load(run.scores) as arrays:
+                tested += arrays["paths"].tolist()
+            assert not any("eve" in path for path in [*trained, *tested])
+        assert len(set(tested)) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: {}\n", "holds 1 changes: name two or more"),
+        ("- a\n- b\n", "must hold lines such as"),
+        ("a: {\n", "is not a YAML file"),
+        ("a: {}\nb: {split: 2}\n", "b: split must be the same for all changes"),
+        ("a: {}\nb: {data_dir: x}\n", "b: data_dir must be the same"),
+        ("a: {}\nb: {epoch: 2}\n", "b: fit has no option epoch"),
+        ("a: {}\nb: {epochs: many}\n", "b: .*epochs.*many"),
+        ("a: {}\nb: {dropout: 2}\n", "--dropout must lie in"),
+        ("a: {}\n../b: {}\n", "the name '../b' must be of letters"),
+    ],
+)
+def test_changes_that_are_none(tmp_path, capsys, text, message):
+    file = changes_file(tmp_path, text)
+    assert re.search(message, error_of(capsys, tune.main, TuneOptions, str(file)))

@@ -1,0 +1,201 @@
+"""Which settings pay, without a look at the test videos: python -m training.tune CHANGES.yaml [...]
+
+Takes the options of fit and a file of changes by name, each with other values of some options:
+
+    plain: {}
+    longer: {epochs: 40}
+    more dropout: {dropout: 0.5, learning_rate: 0.0003}
+
+The training videos of one split are divided into folds of whole sources (`--folds`, by default 3).
+Each change is trained and judged on every fold; the split's test videos take no part. The first is
+what the others are compared with. The same command goes on where an interrupted one stopped. The
+table goes to tune.md and tune.csv in --out, beside the file of changes.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from fstcn_keras.files import atomic_write_text
+from fstcn_keras.fusion import LABELS
+from fstcn_keras.runs import RUNS
+from training import cli
+from training.errors import UserError
+from training.options import FitOptions
+from training.parts import build, flag, flat, leaves, part, positional
+from training.scores import RunScores, check_same_videos, read_scores, views_text
+from training.split_summary import deviation
+from training.statistics import paired_difference
+from training.tables import markdown_table, percent, to_csv
+
+FOLDS = 3
+SEED = 0  # of the bootstrap
+FUSION = "sci"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneOptions:
+    """Which changes, and of what."""
+
+    changes: Path = positional("YAML file of changes by name, the first one for comparison")
+    fit: FitOptions = part(
+        FitOptions,
+        out="folder of the table and the runs (default: runs/tune-FILE)",
+        folds="folds of the training videos of --split (default: 3)",
+        fold="not for this command, which tries all folds",
+    )
+
+    def folder(self) -> Path:
+        """Returns `--out`, or a folder named after the file of changes."""
+        return self.fit.run.out or RUNS / f"tune-{self.changes.stem}"
+
+    def trials(self) -> dict[str, FitOptions]:
+        """Returns the options of every change, of all folds.
+
+        Raises:
+            UserError: if a change or what it comes to is no training, or --fold is given.
+        """
+        if self.fit.collection.fold not in (None, "all"):
+            raise UserError("training.tune tries all folds: leave out --fold")
+        given = flat(self.fit)
+        common = {"split": given["split"] or 1, "folds": given["folds"] or FOLDS, "fold": "all"}
+        trials = {}
+        for name, change in read_changes(self.changes).items():
+            out = self.folder() / name.replace(" ", "-")
+            try:
+                trials[name] = build(FitOptions, **{**given, **common, **change, "out": out})
+            except UserError as error:
+                raise UserError(f"{self.changes}: {name}: {error}") from error
+        return trials
+
+
+def main(options: TuneOptions):
+    """Trains what the changes and folds need, and writes the table."""
+    trials = options.trials()
+    from training.fitting import fit_runs  # TensorFlow: not before the options are sound
+
+    if not fit_runs([run for trial in trials.values() for run in trial.each_split()]):
+        return
+    records, text = compare(trials)
+    file = options.folder() / "tune"
+    atomic_write_text(file.with_suffix(".csv"), to_csv(records))
+    atomic_write_text(file.with_suffix(".yaml"), options.changes.read_text())
+    atomic_write_text(file.with_suffix(".md"), text)
+    print(f"\n{text}\nresults in {file}.md and .csv")
+
+
+def read_changes(file: Path) -> dict[str, dict]:
+    """Returns the changes of a file by name, as values of options of `fit`.
+
+    Raises:
+        UserError: if the file holds anything else than changes, or a change an option that decides
+            which videos there are, or a value that the option does not take.
+    """
+    try:
+        changes = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not a YAML file: {error}") from error
+    if not isinstance(changes, dict) or not all(isinstance(c, dict) for c in changes.values()):
+        raise UserError(f"{file} must hold lines such as 'longer: {{epochs: 40}}'")
+    if len(changes) < 2:
+        raise UserError(f"{file} holds {len(changes)} changes: name two or more to compare")
+    videos = {leaf.name for leaf in leaves(type(FitOptions().collection))}
+    fixed = videos | {"split", "out", "store", "num_clips"}
+    values = {}
+    for name, change in changes.items():
+        if not re.fullmatch(r"[\w.+ -]+", str(name)):
+            raise UserError(f"{file}: the name {name!r} must be of letters, digits and - + . _")
+        known = {leaf.name for leaf in leaves(FitOptions)}
+        if unknown := sorted(set(map(str, change)) - known):
+            raise UserError(f"{file}: {name}: fit has no option {unknown[0]}")
+        if taken := sorted(fixed & set(map(str, change))):
+            raise UserError(f"{file}: {name}: {taken[0]} must be the same for all changes")
+        argv = []
+        for option, value in change.items():
+            argv += [flag(str(option)), *map(str, value if isinstance(value, list) else [value])]
+        try:
+            parsed = cli.parse_values(FitOptions, argv)
+        except UserError as error:
+            raise UserError(f"{file}: {name}: {error}") from error
+        values[str(name)] = {option: parsed[option] for option in change}
+    return values
+
+
+def compare(trials: dict[str, FitOptions]) -> tuple[list[dict], str]:
+    """Returns a record of each change, and the table of all in Markdown.
+
+    Raises:
+        UserError: if runs of a fold were not judged by the same videos.
+    """
+    scores = {
+        name: [read_scores(run.run_folder()) for run in trial.each_split()]
+        for name, trial in trials.items()
+    }
+    for of_fold in zip(*scores.values(), strict=True):
+        check_same_videos(list(of_fold))
+    first, records = next(iter(scores)), []
+    for name, of_folds in scores.items():
+        accuracies = [float(np.mean(fold.right(FUSION))) for fold in of_folds]
+        difference = paired_difference(
+            _right(scores[first]), _right(of_folds), _sources(of_folds), seed=SEED
+        )
+        records.append(
+            {
+                "change": name,
+                "mean": float(np.mean(accuracies)),
+                "deviation": deviation(accuracies),
+                "difference": difference.difference,
+                "low": difference.low,
+                "high": difference.high,
+                "p": difference.p,
+                "recipe": trials[name].recipe_text(),
+                "preset": trials[name].preset_text(),
+            }
+        )
+    return records, _to_markdown(records, scores[first])
+
+
+def _right(folds: list[RunScores]) -> np.ndarray:
+    return np.concatenate([fold.right(FUSION)[np.argsort(fold.paths)] for fold in folds])
+
+
+def _sources(folds: list[RunScores]) -> np.ndarray:
+    return np.concatenate([np.array(fold.sources)[np.argsort(fold.paths)] for fold in folds])
+
+
+def _to_markdown(records: list[dict], folds: list[RunScores]) -> str:
+    protocol, first = folds[0].protocol, records[0]["change"]
+    rows = [
+        [
+            record["change"],
+            f"{100 * record['mean']:.1f} ± {percent(record['deviation'])}",
+            f"{100 * record['difference']:+.1f}",
+            f"{100 * record['low']:+.1f} to {100 * record['high']:+.1f}",
+            f"{record['p']:.3g}",
+            f"preset {record['preset']}, recipe {record['recipe']}",
+        ]
+        for record in records
+    ]
+    videos = sum(fold.protocol["videos"] for fold in folds)
+    headings = ["change", "top-1", f"less {first}", "95 % interval", "p", "network and recipe"]
+    lines = [
+        f"{protocol['dataset']}, {len(folds)} folds of the training videos of split "
+        f"{protocol['split']}: {videos} videos of {protocol['num_classes']} classes and "
+        f"{len({*_sources(folds)})} sources, each judged once; {views_text(protocol)}, "
+        f"{LABELS[FUSION]}",
+        "",
+        *markdown_table(headings, rows),
+        "",
+        "Accuracies are means over the folds ± the sample standard deviation. Differences are over "
+        "all videos; their intervals draw whole sources anew (bootstrap), and p is of the exact "
+        "test that swaps two networks' answers to whole sources. The test videos of the split "
+        "were not looked at.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    cli.run(main, TuneOptions)
