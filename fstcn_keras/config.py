@@ -105,9 +105,10 @@ def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
         raise ValueError(f"`{name}` must be one of {tuple(choices)}. Received: {value!r}")
 
 
-# The two small networks are trained for thousands of steps, not hundreds of thousands: with the
+# The small networks are trained for thousands of steps, not hundreds of thousands: with the
 # paper's dropout of 0.5 in four layers one after another they do not leave chance by then. The
-# crops of `squeeze` see nearly whole frames; in the corners of larger ones the action is missing.
+# crops of `squeeze` and `lite` see nearly whole frames; in the corners of larger ones the action is
+# missing. The SCLs of `lite` are as wide as the convolution of EfficientNet-Lite that they start as.
 PRESETS = {
     "paper": FSTCNConfig(),
     "small": FSTCNConfig(
@@ -121,6 +122,16 @@ PRESETS = {
     "squeeze": FSTCNConfig(
         short_side=216,
         backbone="squeezenet",
+        path_units=(512, 256),
+        joint_units=256,
+        dropout=0.2,
+        initialization="mean",
+    ),
+    "lite": FSTCNConfig(
+        crop_size=192,
+        short_side=204,
+        backbone="efficientnet_lite0",
+        scl_filters=(1280, 1280),
         path_units=(512, 256),
         joint_units=256,
         dropout=0.2,

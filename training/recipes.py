@@ -67,6 +67,7 @@ RECIPES = {
     ("paper", "paper"): _PAPER,
     ("paper", "small"): _PAPER,
     ("paper", "squeeze"): _PAPER,
+    ("paper", "lite"): _PAPER,
     ("modern", "paper"): dataclasses.replace(_PAPER, label_smoothing=0.1),
     ("modern", "small"): Recipe(
         optimizer="adam",
@@ -84,6 +85,19 @@ RECIPES = {
     ("modern", "squeeze"): Recipe(
         optimizer="adam",
         weight_decay=5e-4,
+        dropout=0.2,
+        batch_size=16,
+        auxiliary_epochs=0,
+        auxiliary_rate=1e-4,
+        auxiliary_scl_rate=0.1,
+        epochs=15,
+        learning_rate=1e-4,
+        scl_rate=0.1,
+        min_steps=600,
+    ),
+    ("modern", "lite"): Recipe(
+        optimizer="adamw",
+        weight_decay=1e-2,
         dropout=0.2,
         batch_size=16,
         auxiliary_epochs=0,
