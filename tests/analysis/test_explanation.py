@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.explanation import ClipPixels, VideoClips, disc_regions, read_clips
+from analysis.explanation import ClipPixels, disc_regions, read_clips
 from fstcn_keras import ActionClassifier, ViewPlan
 from tests.analysis.test_attribution import LENGTH, SIZE, tiny_fstcn
 from tests.videos import noise, write_video
@@ -48,13 +48,6 @@ def test_a_short_video_has_each_clip_once(tmp_path):
     video = read_clips(path, classifier())
     assert len(video.clips) == 1
     assert video.scores.shape == (1, 4)
-
-
-def test_the_score_of_a_video_is_that_of_its_best_clip():
-    video = VideoClips(
-        path=None, num_frames=9, clips=[], scores=np.array([[0.1, 0.9], [0.6, 0.4], [0.2, 0.8]])
-    )
-    np.testing.assert_array_equal(video.video_scores, [0.6, 0.9])
 
 
 def demo_clip(*, scale: int = 1) -> ClipPixels:

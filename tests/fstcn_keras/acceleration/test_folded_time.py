@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import pytest
 
 from fstcn_keras.acceleration import accelerate
 from fstcn_keras.layers import CeilMaxPooling2D, LocalResponseNormalization
@@ -53,8 +52,3 @@ def test_masks_are_left_to_the_stock_wrapper():
     stock = keras.layers.TimeDistributed(keras.layers.Dense(2))
     expected = outputs(stock, x, mask=mask)
     np.testing.assert_array_equal(outputs(accelerate(stock), x, mask=mask), expected)
-
-
-def test_rejects_an_input_without_frames():
-    with pytest.raises(ValueError, match="received"):  # Keras' own words
-        folded_time(keras.layers.Dense(2))(normal((3, 4)))

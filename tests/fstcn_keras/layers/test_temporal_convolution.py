@@ -78,18 +78,6 @@ def test_the_convolutions_compute_in_the_precision_of_the_layer(policy, dtype):
     assert [convolution.compute_dtype for convolution in layer.convolutions] == [dtype] * 2
 
 
-@pytest.mark.parametrize("kernel_sizes", [(3, 5), (3, 3)])
-def test_regularises_kernels_alone(kernel_sizes):
-    layer = TemporalConvolution(
-        2, kernel_sizes=kernel_sizes, kernel_regularizer=keras.regularizers.L2(0.5)
-    )
-    layer.build((None, 3, 4, 5))
-    layer.set_weights([normal(w.shape, seed=s) for s, w in enumerate(layer.get_weights())])
-    kernels = layer.get_weights()[::2]
-    expected = [0.5 * np.sum(kernel**2) for kernel in kernels]
-    np.testing.assert_allclose([float(loss) for loss in layer.losses], expected, rtol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [({"filters": 0}, "Received: filters=0"), ({"filters": 2, "kernel_sizes": ()}, "Received")],

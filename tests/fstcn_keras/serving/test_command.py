@@ -39,13 +39,16 @@ def test_a_folder_that_is_not_there_or_empty(tmp_path):
         assert fails(folder) == expected
 
 
-def test_a_limit_of_nothing(run):
-    assert "`frames` must be positive. Received: 0" in fails(str(run), "--max-frames", "0")
-
-
-def test_a_limit_beyond_what_grpc_takes(run):
-    expected = "error: `request_bytes` must be at most 2147483647. Received: 2147483648"
-    assert fails(str(run), "--max-request-bytes", "2147483648") == expected
+@pytest.mark.parametrize(
+    ("limit", "value", "error"),
+    [
+        ("frames", 0, "must be positive. Received: 0"),
+        ("request-bytes", 2**31, "must be at most 2147483647. Received: 2147483648"),  # of gRPC
+    ],
+)
+def test_limits_out_of_range(run, limit, value, error):
+    found = fails(str(run), f"--max-{limit}", str(value))
+    assert found == f"error: `{limit.replace('-', '_')}` {error}"
 
 
 @pytest.mark.parametrize("side", ["http", "grpc"])

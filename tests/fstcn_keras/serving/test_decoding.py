@@ -16,7 +16,6 @@ from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
 from fstcn_keras.serving.requests import EncodedFrames, Tensor, V1Request
 from fstcn_keras.video.frames import open_frames, read_resized
 from tests.fstcn_keras.serving.conftest import PLAN
-from tests.test_imports import printed
 from tests.videos import noise, write_video
 
 LIMITS = Limits()
@@ -60,11 +59,6 @@ def test_the_frames_of_a_video_are_those_of_its_file(tmp_path):
     assert {image.shape for image in video.images} == {(68, 91, 3)}
 
 
-def test_resizing_resized_frames_changes_nothing():
-    frames = noise(3, height=68, width=91)
-    np.testing.assert_array_equal(list(read_resized(open_frames(frames), range(3), 68)), frames)
-
-
 def test_a_tensor_is_taken_as_it_is():
     frames = noise(2, height=68, width=70)
     tensor = Tensor("frames", "UINT8", list(frames.shape), frames.tobytes())
@@ -106,10 +100,7 @@ def test_a_form_holds_files_among_other_fields():
 
 @pytest.mark.parametrize(
     ("limits", "reason"),
-    [
-        ({"frames": 4}, "5 frames; at most 4"),
-        ({"pixels": 99}, "frame 0: 10x10 pixels; at most 99"),
-    ],
+    [({"frames": 4}, "5 frames; at most 4"), ({"pixels": 99}, "frame 0: 10x10 pixels; at most 99")],
 )
 def test_limits_of_images(limits, reason):
     files = (file_of(Image.new("RGB", (10, 10))),) * 5
@@ -141,9 +132,3 @@ def test_base64_must_be_exact():
     for text in (data[:-1], data + " ", "é" + data):
         with pytest.raises(BadRequest, match="element 0: is not base64"):
             decode_request(Tensor("frames", "BYTES", [1], [text]), PLAN, LIMITS)
-
-
-def test_the_processes_do_without_keras_and_kserve():
-    code = "import sys, fstcn_keras.serving.decoding; "
-    code += "print(*({'keras', 'tensorflow', 'jax', 'kserve'} & sys.modules.keys()))"
-    assert printed(code, FSTCN_KERAS_LAZY="1") == []
