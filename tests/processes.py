@@ -27,3 +27,27 @@ def run_python(
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def run_command(module: str, *arguments: object, cwd: Path = ROOT, **environment: str):
+    """The completed process of `python -m MODULE ARGUMENTS`, however it ends."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def start_python(*arguments: object, stderr: int = subprocess.PIPE, **environment: str):
+    """A running process of Python with these arguments, its output to be read."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    )

@@ -45,9 +45,8 @@ def test_a_killed_process_costs_its_job_alone(tmp_path):
     assert sorted(number for number, _ in results) == list(range(12))
     assert {number for number, pid in results if pid == -1} == {3, 7}
     attempts = [file.name.split("-")[0] for file in tmp_path.iterdir()]
-    assert {number: attempts.count(str(number)) for number in range(12)} == {
-        number: 2 if number in (3, 7, 9) else 1 for number in range(12)
-    }
+    twice = [number for number in range(12) if attempts.count(str(number)) == 2]
+    assert (twice, len(attempts)) == ([3, 7, 9], 12 + 3)
     # three deaths, then the three once more in one process that dies twice
     assert len({pid for _, pid in results} - {-1}) <= cpu_count() + 3 + 3
 
@@ -103,22 +102,25 @@ def test_progress_line():
     assert progress_line(3, 3, seconds=61) == "3/3, 0.0 videos/s, 0:00 left"
 
 
-def test_a_log_gets_a_line_every_ten_seconds(monkeypatch, capsys):
+def watched_jobs(monkeypatch, clock: str, number: int) -> list[int]:
+    """The results of jobs of a quarter of a second each, by a clock that is not waited for."""
     seconds = 0.0
 
     def results():
         nonlocal seconds
-        for number in range(100):
+        for one in range(number):
             seconds += 0.25
-            yield number
+            yield one
 
-    monkeypatch.setattr(parallel.time, "monotonic", lambda: seconds)
-    progress = parallel._with_progress(results(), total=100, description="testing")
-    assert list(progress) == list(range(100))
-    assert capsys.readouterr().err.splitlines() == [
-        "testing: 40/100, 4.0 videos/s, 0:15 left",
-        "testing: 80/100, 4.0 videos/s, 0:05 left",
-    ]
+    monkeypatch.setattr(clock, lambda: seconds)
+    return list(parallel._with_progress(results(), total=number, description="testing"))
+
+
+def test_a_log_gets_a_line_every_ten_seconds(monkeypatch, capsys):
+    assert watched_jobs(monkeypatch, "training.parallel.time.monotonic", 100) == [*range(100)]
+    lines = capsys.readouterr().err.splitlines()
+    times = {40: "0:15", 80: "0:05"}
+    assert lines == [f"testing: {n}/100, 4.0 videos/s, {time} left" for n, time in times.items()]
 
 
 class Terminal(io.StringIO):
@@ -127,15 +129,6 @@ class Terminal(io.StringIO):
 
 
 def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch):
-    seconds = 0.0
-
-    def results():
-        nonlocal seconds
-        for number in range(20):
-            seconds += 0.25
-            yield number
-
     monkeypatch.setattr("sys.stderr", Terminal())
-    monkeypatch.setattr("tqdm.std.time", lambda: seconds)
-    assert list(parallel._with_progress(results(), total=20, description="testing")) == [*range(20)]
+    assert watched_jobs(monkeypatch, "tqdm.std.time", 20) == [*range(20)]
     assert re.search(r"testing: .*8/20 \[00:02<00:03,  4\.00video/s\]", sys.stderr.getvalue())

@@ -25,9 +25,8 @@ def test_a_part_of_hmdb51_with_lists_by_source(split, train, test):
     lists = DATA / "hmdb21" / "group_splits"
     dataset = collections.read_hmdb51(DATA / "hmdb21", splits_dir=lists, split=split)
     assert (len(dataset.side("train")), len(dataset.side("test"))) == (train, test)
-    assert {v.group for v in dataset.side("train")}.isdisjoint(
-        v.group for v in dataset.side("test")
-    )
+    groups = ({video.group for video in dataset.side(side)} for side in ("train", "test"))
+    assert set.isdisjoint(*groups)
 
 
 def test_the_full_lists_on_a_part_of_the_classes():
