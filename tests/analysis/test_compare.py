@@ -55,10 +55,7 @@ def test_videos_are_paired_by_their_paths(tmp_path, capsys):
 
 
 def test_all_pairs_of_three_runs(tmp_path, capsys):
-    runs = [
-        str(run_of(tmp_path / str(right), [0] * right + [1] * (20 - right)))
-        for right in (4, 12, 20)
-    ]
+    runs = [str(run_of(tmp_path / str(n), [0] * n + [1] * (20 - n))) for n in (4, 12, 20)]
     cli.run(compare.main, CompareOptions, [*runs, "--fusion", "average"])
     rows = table_rows(capsys.readouterr().out)
     assert [row[1] for row in rows[-3:]] == ["+40.0", "+80.0", "+40.0"]

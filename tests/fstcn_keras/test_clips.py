@@ -7,6 +7,11 @@ import pytest
 
 from fstcn_keras import clips
 
+TIMINGS = [
+    dict(zip(("clip_length", "stride", "distance"), timing, strict=True))
+    for timing in [(5, 5, 9), (3, 2, 4), (1, 1, 1)]
+]
+
 
 def walk_to_and_fro(num_frames: int, steps: int) -> list[int]:
     """The frames met by one who turns round at the first and at the last."""
@@ -37,17 +42,12 @@ def test_pair_indices_hand_worked(start, num_frames, clip, subtracted):
     assert indices.tolist() == [clip, subtracted]
 
 
-@pytest.mark.parametrize(("clip_length", "stride", "distance"), [(5, 5, 9), (3, 2, 4), (1, 1, 1)])
-def test_pair_indices_walk_to_and_fro(clip_length, stride, distance):
+@pytest.mark.parametrize("timing", TIMINGS)
+def test_pair_indices_walk_to_and_fro(timing):
+    clip_length, stride, distance = timing.values()
     for num_frames in range(1, 40):
         met = walk_to_and_fro(num_frames, 100)
-        found = clips.pair_indices(
-            np.arange(60).reshape(6, 10),
-            num_frames,
-            clip_length=clip_length,
-            stride=stride,
-            distance=distance,
-        )
+        found = clips.pair_indices(np.arange(60).reshape(6, 10), num_frames, **timing)
         for (row, column), pair in zip(np.ndindex(6, 10), found.reshape(60, 2, -1), strict=True):
             times = [10 * row + column + stride * k for k in range(clip_length)]
             assert pair.tolist() == [[met[t] for t in times], [met[t + distance] for t in times]]

@@ -70,10 +70,8 @@ def test_fuse_hand_worked():
 def test_a_clip_whose_crops_all_have_sci_zero_takes_their_mean():
     nothing_known = [[0.25] * 4, [0.125] * 4, [0] * 4]
     np.testing.assert_allclose(fusion.fuse(np.array([nothing_known])), [0.125] * 4)
-    known = [[0, 1, 0, 0]] * 3
-    np.testing.assert_allclose(
-        fusion.fuse(np.array([nothing_known, known])), [0.125, 1] + [0.125] * 2
-    )
+    both = np.array([nothing_known, [[0, 1, 0, 0]] * 3])
+    np.testing.assert_allclose(fusion.fuse(both), [0.125, 1, 0.125, 0.125])
 
 
 def test_average_is_the_mean_over_all_views():

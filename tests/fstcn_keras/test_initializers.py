@@ -29,9 +29,8 @@ def test_a_convolution_whose_channels_are_positions_starts_as_one_over_their_mea
     found = ops.convert_to_numpy(layer(x))
     taps = ops.convert_to_numpy(layer.kernel).sum(axis=2)  # (3, 3, 8)
     mean = np.pad(x.mean(axis=-1), ((0, 0), (1, 1), (1, 1)))
-    expected = sum(
-        mean[:, a : a + 5, b : b + 20, None] * taps[a, b] for a in range(3) for b in range(3)
-    )
+    places = np.ndindex(3, 3)
+    expected = sum(mean[:, a : a + 5, b : b + 20, None] * taps[a, b] for a, b in places)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert taps.std() == pytest.approx((2 / 9) ** 0.5, rel=0.2)  # of 9 taps on one mean, not 144
 

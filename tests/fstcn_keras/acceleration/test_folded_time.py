@@ -22,13 +22,9 @@ class TestContract(LayerContract):
 
 
 def test_equals_the_stock_wrapper_in_outputs_and_gradients():
-    layer = keras.Sequential(
-        [
-            keras.layers.Conv2D(6, 3, activation="relu"),
-            LocalResponseNormalization(alpha=0.5),
-            CeilMaxPooling2D(3, 2),
-        ]
-    )
+    convolution = keras.layers.Conv2D(6, 3, activation="relu")
+    lrn, pooling = LocalResponseNormalization(alpha=0.5), CeilMaxPooling2D(3, 2)
+    layer = keras.Sequential([convolution, lrn, pooling])
     x, cotangent = normal((2, 4, 8, 7, 3)), normal((2, 4, 3, 2, 6), seed=1)
     folded, stock = folded_time(layer), keras.layers.TimeDistributed(layer)
     np.testing.assert_allclose(outputs(folded, x), outputs(stock, x), rtol=1e-5, atol=1e-6)
