@@ -1,29 +1,20 @@
 """What the command says when it cannot serve."""
 
-import os
 import socket
-import subprocess
-import sys
 
 import pytest
 
 pytest.importorskip("kserve")
 pytest.importorskip("tensorflow")
 
-from tests.servers import ROOT, own_lines
+from tests.processes import ROOT, run_command
+from tests.servers import own_lines
 
 
 def fails(*arguments: str, folder=ROOT) -> str:
     """The one line that it prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "fstcn_keras.serve", "--http-port=0", "--grpc-port=0", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ports = ("--http-port=0", "--grpc-port=0")
+    done = run_command("fstcn_keras.serve", *ports, *arguments, cwd=folder)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     (line,) = own_lines(done.stderr)
     return line
@@ -56,9 +47,8 @@ def test_a_port_that_is_taken(run, side):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = fails(str(run), f"--{side}-port", str(port))
-    assert line == (
-        f"error: 127.0.0.1:{port} cannot be listened to: choose another --host or --{side}-port"
-    )
+    expected = f"127.0.0.1:{port} cannot be listened to: choose another --host or --{side}-port"
+    assert line == f"error: {expected}"
 
 
 def test_a_warm_up_that_fails(classifier, tmp_path):

@@ -16,19 +16,10 @@ pytest.importorskip("kserve")
 import grpc
 import httpx
 import numpy as np
-from PIL import Image
 
-from tests.fstcn_keras.serving.test_server import (
-    V1,
-    V2,
-    base64_of,
-    encoded,
-    inference,
-    pngs,
-    tensor,
-)
+from tests.fstcn_keras.serving.test_server import V1, V2, base64_of, inference, pngs, tensor
 from tests.servers import own_lines
-from tests.videos import noise, write_video
+from tests.videos import encoded, noise, write_video
 
 LIMIT_S = 30  # the server's own, by default
 ANSWERS = {200, 400, 404, 405, 408, 413, 503}
@@ -76,10 +67,9 @@ def edited_json(generator: np.random.Generator, value):
 def requests(generator: np.random.Generator, video: bytes) -> Iterator[tuple[str, Headers, bytes]]:
     """Damaged requests without end: their path, headers and body."""
     frames = noise(2, height=70, width=72)
-    png, jpeg = pngs(frames)[0], encoded(Image.fromarray(frames[0]), "jpeg")
-    whole = [
-        (V1, {"instances": [{"frames": [{"b64": base64_of(image)}] * 2}]}) for image in (png, jpeg)
-    ]
+    png, jpeg = pngs(frames)[0], encoded(frames[0], "jpeg")
+    images = [[{"b64": base64_of(image)}] * 2 for image in (png, jpeg)]
+    whole = [(V1, {"instances": [{"frames": both}]}) for both in images]
     whole += [
         (V1, {"instances": [{"video": {"b64": base64_of(video)}}]}),
         (V2, {"id": "1", **tensor("frames", "UINT8", [2, 3, 4, 3], data=[7] * 72)}),
@@ -148,9 +138,8 @@ def test_damaged_requests(server, log, small_video, num_requests, num_videos):
 def other_videos(folder) -> list[bytes]:
     frames = noise(12, height=72, width=80)
     kinds = {"a.mp4": "libx264", "a.webm": "vp8", "a.mpg": "mpeg2video", "a.mkv": "ffv1"}
-    return [
-        write_video(folder / name, frames, codec=kind).read_bytes() for name, kind in kinds.items()
-    ]
+    files = (write_video(folder / name, frames, codec=kind) for name, kind in kinds.items())
+    return [file.read_bytes() for file in files]
 
 
 @pytest.fixture(scope="module")

@@ -31,11 +31,7 @@ TIME_LIMIT_S = 120
 
 
 class Browser:
-    """One tab of headless Chromium, and all that it told.
-
-    Attributes:
-        events: of the DevTools protocol, as they came.
-    """
+    """One tab of headless Chromium, and the events of the DevTools protocol, as they came."""
 
     def __init__(self, profile: Path):
         program = shutil.which("chromium")
@@ -45,14 +41,12 @@ class Browser:
         self._number = 0
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
         log = profile / "log"
-        self._process = subprocess.Popen(
-            [program, *options, f"--user-data-dir={profile}", "about:blank"], stderr=log.open("w")
-        )
+        command = [program, *options, f"--user-data-dir={profile}", "about:blank"]
+        self._process = subprocess.Popen(command, stderr=log.open("w"))
         address = self._address(log)
         tab = httpx.put(f"http://{address}/json/new?about:blank", trust_env=False).json()
-        self._socket = websocket.create_connection(
-            tab["webSocketDebuggerUrl"], suppress_origin=True, timeout=TIME_LIMIT_S
-        )
+        options = {"suppress_origin": True, "timeout": TIME_LIMIT_S}
+        self._socket = websocket.create_connection(tab["webSocketDebuggerUrl"], **options)
         for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
             self.call(f"{domain}.enable")
 
@@ -149,9 +143,7 @@ def test_a_visitor_chooses_a_video_and_sees_the_bars(browser, server, classifier
 
 
 def test_a_video_chosen_meanwhile_takes_the_place_of_the_first(browser, server, tmp_path):
-    first, second = (
-        write_video(tmp_path / f"{name}.avi", noise(9)) for name in ("first", "second")
-    )
+    first, second = (write_video(tmp_path / f"{n}.avi", noise(9)) for n in ("first", "second"))
     browser.visit(server.url)
     browser.value(
         "shown = []; new MutationObserver(() => shown.push(document.getElementById('sent')."
