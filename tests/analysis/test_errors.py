@@ -73,14 +73,6 @@ def test_no_mistake_no_contact_sheet(finished_run, tmp_path):
     assert json.loads((run / "figures" / "errors.json").read_text())["pairs"] == []
 
 
-def test_scores_that_are_missing(finished_run, tmp_path, capsys):
-    run = shutil.copytree(finished_run, tmp_path / "run")
-    (run / "scores.npz").unlink()
-    error = error_of(capsys, errors.main, FigureOptions, run)
-    assert "scores.npz" in error
-    assert f"'python -m training.evaluate {run}' makes them anew" in error
-
-
 def test_a_video_that_is_gone(finished_run, tmp_path, capsys):
     run = shutil.copytree(finished_run, tmp_path / "run")
     with np.load(run / "scores.npz") as arrays:

@@ -16,7 +16,7 @@ from fstcn_keras import ActionClassifier, ViewPlan
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video import VideoReader
 from tests.analysis.conftest import TEST_VIDEOS
-from tests.analysis.test_attribution import LENGTH, SIZE, tiny_fstcn
+from tests.analysis.test_attribution import LENGTH, VIEWS, tiny_fstcn
 from tests.equations import video_scores
 from tests.training.test_cli import error_of
 from training import cli, fit
@@ -26,9 +26,7 @@ from training.options import FitOptions, read_config
 from training.parts import replaced
 from training.scores import read_scores
 
-PLAN = ViewPlan(
-    num_clips=2, short_side=72, crop_size=SIZE, clip_length=LENGTH, stride=2, distance=3
-)
+PLAN = ViewPlan(num_clips=2, stride=2, distance=3, **VIEWS)
 RED = "red/2 & 'x'$.avi"
 
 
@@ -93,11 +91,8 @@ def test_classes_take_their_own_best_test_video(run, coloured_videos, tmp_path):
     scores = read_scores(RunFolder(run))
     for video, name in zip(record["videos"], ("red", "single"), strict=True):
         label = scores.classes.index(name)
-        own = [
-            (video_scores(views)[label], path)
-            for views, path in zip(scores.scores, scores.paths, strict=True)
-            if path.startswith(f"{name}/")
-        ]
+        videos = zip(scores.scores, scores.paths, strict=True)
+        own = [(video_scores(x)[label], path) for x, path in videos if path.startswith(f"{name}/")]
         assert video["video"] == str(coloured_videos / max(own)[1])
         assert video["class"] == name
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".json"}

@@ -1,6 +1,5 @@
 """Backbones, those of Keras Applications against those networks themselves."""
 
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from fstcn_keras import FSTCN, AuxiliaryClassifier
 from fstcn_keras.backbones import BACKBONE_NAMES, get_backbone
 from fstcn_keras.model import scale_features
 from fstcn_keras.weights import load_weights
+from tests.fstcn_keras.test_weights import write_keras_applications
 from tests.networks import TINY
 from tests.processes import run_python
 
@@ -66,9 +66,8 @@ def test_weights_by_name_give_the_features_of_the_application(name, tmp_path):
     expected = keras.Model(network.input, expected_layer.output).predict_on_batch(prepared)
     if "mobilenet" in name:
         expected = expected * np.clip(expected / 6 + 0.5, 0, 1)  # hard swish
-    found = backbone.predict_on_batch(
-        keras.ops.convert_to_numpy(get_backbone(name).frame_normalization()(pixels))
-    )
+    normalized = get_backbone(name).frame_normalization()(pixels)
+    found = backbone.predict_on_batch(keras.ops.convert_to_numpy(normalized))
     size = np.sqrt(np.mean(expected**2))
     np.testing.assert_allclose(found / size, expected / size, rtol=1e-3, atol=1e-4)
 
@@ -81,14 +80,7 @@ def test_names_of_earlier_versions_of_keras(tmp_path):
         "expanded_conv/squeeze_excite/Conv_1": [np.full((1, 1, 8, 16), 7.0), np.full(16, 8.0)],
         "expanded_conv_1/expand/BatchNorm": [np.full(72, value) for value in (1.0, 2.0, 3.0, 4.0)],
     }
-    with h5py.File(tmp_path / "w.h5", "w") as file:
-        file.attrs["layer_names"] = [name.encode() for name in values]
-        for name, tensors in values.items():
-            weights = [f"{name}/{number}:0" for number in range(len(tensors))]
-            file.require_group(name).attrs["weight_names"] = [name.encode() for name in weights]
-            for weight, tensor in zip(weights, tensors, strict=True):
-                file[name][weight] = tensor
-    report = load_weights(backbone, tmp_path / "w.h5")
+    report = load_weights(backbone, write_keras_applications(tmp_path / "w.h5", values))
     assert (len(report.loaded), report.unused) == (11, ())
     found = backbone.get_layer("conv_bn").get_weights()
     assert [tensor[0] for tensor in found] == [3, 4, 5, 6]
