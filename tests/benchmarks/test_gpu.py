@@ -18,9 +18,8 @@ def test_it_runs_and_writes_its_table(monkeypatch, tmp_path, capsys):
     rows = list(csv.DictReader(lines[1:]))
     frameworks = ["Keras", "PyTorch"] if find_spec("torch") else ["Keras"]
     steps = [("matrix product 128", ""), ("small, training", "2"), ("small, inference", "2")]
-    assert [(row["framework"], row["what"], row["batch"]) for row in rows] == [
-        (framework, *step) for framework in frameworks for step in steps
-    ]
+    expected = [(framework, *step) for framework in frameworks for step in steps]
+    assert [(row["framework"], row["what"], row["batch"]) for row in rows] == expected
     for row in rows:
         assert not row["not measured"]
         assert row["device"].lower() == "cpu"
