@@ -109,7 +109,6 @@ def answers(number: int, client: httpx.Client, next_request: Callable) -> Counte
         assert response.status_code in ANSWERS, (count, response.text, headers, body[:1000])
         assert (response.status_code == 200) != ("error" in response.json())
         statuses[response.status_code] += 1
-    print(dict(statuses))
     return statuses
 
 
@@ -159,7 +158,6 @@ def test_damaged_grpc_messages(server, log, small_video):
                 call(edited(generator, message), timeout=LIMIT_S + 10)
             except grpc.RpcError as error:
                 codes[error.code()] += 1
-    print(dict(codes))
     assert set(codes) <= {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
     assert codes[grpc.StatusCode.INVALID_ARGUMENT] > 10
     assert own_lines(log.read_text()) == []
