@@ -107,8 +107,8 @@ def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 
 # The small networks are trained for thousands of steps, not hundreds of thousands: with the
 # paper's dropout of 0.5 in four layers one after another they do not leave chance by then. The
-# crops of `squeeze` and `lite` see nearly whole frames; in the corners of larger ones the action is
-# missing. The SCLs of `lite` are as wide as the convolution of EfficientNet-Lite that they start as.
+# crops of the last two see nearly whole frames; the corners of larger ones miss the action.
+# The SCLs of `lite` are as wide as the convolution of EfficientNet-Lite that they start as.
 PRESETS = {
     "paper": FSTCNConfig(),
     "small": FSTCNConfig(

@@ -43,9 +43,20 @@ def audio_only(path: Path):
         container.mux(stream.encode())
 
 
-def encoded(path: Path, images, *, codec: str, pix_fmt: str, options=None, pts=None):
+def encoded(
+    path: Path,
+    images: np.ndarray,
+    *,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    container_format: str | None = None,
+    options: dict[str, str] | None = None,
+    pts: list[int] | None = None,
+    title: str = "",
+):
     height, width = images[0].shape[:2]
-    with av.open(path, "w") as container:
+    with av.open(path, "w", format=container_format) as container:
+        container.metadata["title"] = title
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.height, stream.width, stream.pix_fmt = height, width, pix_fmt
         if pts is not None:
@@ -67,36 +78,26 @@ def grey(path: Path):
 
 
 def long_gop(path: Path):
-    options = {"g": "60", "bf": "3", "crf": "10"}
-    encoded(path, grey_ramp(60), codec="libx264", pix_fmt="yuv420p", options=options)
+    encoded(path, grey_ramp(60), options={"g": "60", "bf": "3", "crf": "10"})
 
 
 def variable_rate(path: Path):
     pts = np.cumsum([40, 40, 500, 10, 10, 900, 40, 40]).tolist()
-    encoded(path, noise(8), codec="libx264", pix_fmt="yuv420p", options={"bf": "0"}, pts=pts)
+    encoded(path, noise(8), options={"bf": "0"}, pts=pts)
 
 
-def transport_stream(path: Path):
-    with av.open(path, "w", format="mpegts") as container:
-        stream = container.add_stream("mpeg2video", rate=25)
-        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
-        for image in noise(10):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
+def transport_stream(path: Path, *, num_frames: int = 10, height: int = 96, width: int = 128):
+    images = noise(num_frames, height=height, width=width)
+    encoded(path, images, codec="mpeg2video", container_format="mpegts")
 
 
 def size_change(path: Path):
+    part = path.with_suffix(".part")
     with path.open("wb") as file:
         for height, width in ((96, 128), (64, 64)):
-            part = path.with_suffix(".part")
-            with av.open(part, "w", format="mpegts") as container:
-                stream = container.add_stream("mpeg2video", rate=25)
-                stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-                for image in noise(8, height=height, width=width):
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-                container.mux(stream.encode())
+            transport_stream(part, num_frames=8, height=height, width=width)
             file.write(part.read_bytes())
-            part.unlink()
+    part.unlink()
 
 
 def huge_header(path: Path, *, side: int = 100_000):
@@ -148,13 +149,7 @@ def quarters() -> np.ndarray:
 
 
 def metadata_not_utf8(path: Path):
-    with av.open(path, "w") as container:
-        container.metadata["title"] = "PLACE"
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
-        for image in noise(3):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
+    encoded(path, noise(3), codec="mpeg4", title="PLACE")
     path.write_bytes(path.read_bytes().replace(b"PLACE", b"caf\xe9\xff"))
 
 

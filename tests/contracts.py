@@ -88,9 +88,8 @@ class LayerContract:
         layer = self.make()
         symbolic = layer(self.symbolic_inputs())
         real = layer(self.inputs)
-        specified = layer.compute_output_spec(
-            keras.KerasTensor(self.inputs.shape, dtype=self.inputs.dtype.name)
-        )
+        given = keras.KerasTensor(self.inputs.shape, dtype=self.inputs.dtype.name)
+        specified = layer.compute_output_spec(given)
         assert tuple(symbolic.shape) == (None, *self.output_shape[1:])
         assert tuple(real.shape) == tuple(specified.shape) == self.output_shape
         dtypes = {keras.backend.standardize_dtype(y.dtype) for y in (symbolic, real, specified)}
@@ -136,9 +135,6 @@ class LayerContract:
         y = layer(self.inputs)
         assert keras.backend.standardize_dtype(y.dtype) == self.output_dtype(layer)
         assert {variable.dtype for variable in layer.trainable_variables} <= {"float32"}
-        np.testing.assert_allclose(
-            ops.convert_to_numpy(ops.cast(y, "float32")),
-            expected,
-            rtol=0,
-            atol=tolerance * np.abs(expected).max(),
-        )
+        found = ops.convert_to_numpy(ops.cast(y, "float32"))
+        atol = tolerance * np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=atol)

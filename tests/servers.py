@@ -12,10 +12,9 @@ from pathlib import Path
 import httpx
 import psutil
 
-ROOT = Path(__file__).parents[1]
+from tests.processes import ROOT
+
 START_S = 120
-
-
 TENSORFLOW_LOG = re.compile(r"[IWE]\d{4} |WARNING: All log messages before absl")
 
 
@@ -27,16 +26,7 @@ def own_lines(stderr: str) -> list[str]:
 class ServerProcess:
     """`python -m fstcn_keras.serve` on free ports; a context manager that ends it.
 
-    Args:
-        folder: the run or SavedModel.
-        options: more of the command line.
-        log: file that takes what it prints on stderr.
-
-    Attributes:
-        name: of the model.
-        url: of its HTTP side.
-        grpc_address: `host:port`.
-        process: the process.
+    The log takes what it prints on stderr. `url` is of its HTTP side.
     """
 
     def __init__(self, folder: Path, *options: str, log: Path):

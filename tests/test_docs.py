@@ -7,7 +7,6 @@ folder with a short run on the demo, `runs/demo-split3-small`, and a few small v
 
 import configparser
 import contextlib
-import functools
 import importlib
 import importlib.util
 import io
@@ -29,6 +28,7 @@ import pytest
 
 from tests.servers import ServerProcess
 from tests.videos import noise, write_video
+from training import console
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -54,21 +54,13 @@ QUICK_FIT = (*QUICK, "--warmup-epochs", "0", "--num-clips", "1")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of a page.
-
-    Attributes:
-        page: the file.
-        line: of its fence.
-        language: what stands after the fence.
-        text: the content.
-        reason: why it is not run; `None` if it is.
-    """
+    """A fenced block of a page."""
 
     page: Path
-    line: int
-    language: str
+    line: int  # of its fence
+    language: str  # what stands after the fence
     text: str
-    reason: str | None
+    reason: str | None  # why it is not run
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -121,9 +113,8 @@ def test_every_block_is_run_or_says_why_not(page):
     text = page.read_text(encoding="utf-8")
     blocks = [block for block in BLOCKS if block.page == page]
     assert text.count("```") == 2 * len(blocks)
-    assert len(re.findall("^<!-- not run", text, re.MULTILINE)) == sum(
-        block.reason is not None for block in blocks
-    )
+    reasons = [block.reason for block in blocks if block.reason is not None]
+    assert len(re.findall("^<!-- not run", text, re.MULTILINE)) == len(reasons)
     for block in blocks:
         assert block.language in LANGUAGES, f"{block}: unknown language {block.language!r}"
         assert block.reason is None or len(block.reason) > 10, f"{block}: no reason"
@@ -145,23 +136,11 @@ def untouched(monkeypatch):
         signal.signal(number, handler)
 
 
-@functools.cache
-def console_script() -> tuple[str, str]:
-    """Module and function of the command `fstcn`."""
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    scripts = setup.get("options.entry_points", "console_scripts", fallback="")
-    found = re.search(r"^\s*fstcn\s*=\s*([\w.]+):(\w+)", scripts, re.MULTILINE)
-    assert found, "setup.cfg declares no console script `fstcn`"
-    return found[1], found[2]
-
-
 def exit_code_of(module: str | None) -> int | None:
     """That of the module as a command, or without one that of `fstcn`."""
     try:
         if module is None:
-            home, function = console_script()
-            getattr(importlib.import_module(home), function)()
+            console.main()
         else:
             runpy.run_module(module, run_name="__main__")
     except SystemExit as ended:
@@ -206,8 +185,7 @@ def test_extras_are_those_of_the_package():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     named = {name for block in SHELL for name in re.findall(r"'\.\[(\w+)\]'", block.text)}
-    assert named
-    assert named <= set(setup["options.extras_require"])
+    assert set() < named <= set(setup["options.extras_require"])
 
 
 def anchors(page: Path) -> set[str]:
@@ -245,11 +223,7 @@ def quickly(module: str, arguments: Sequence[str]) -> tuple[str, ...]:
 
 
 class Workplace:
-    """A folder in which the commands of the pages run.
-
-    Args:
-        folder: empty.
-    """
+    """An empty folder in which the commands of the pages run."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -263,14 +237,8 @@ class Workplace:
 
     def run(self, command: Sequence[str], *, where: str):
         """Runs a command and fails with its output unless it ends well."""
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-        )
+        where_and_how = {"cwd": self.folder, "env": self._environment, "timeout": TIMEOUT_S}
+        done = subprocess.run(command, capture_output=True, text=True, **where_and_how)
         output = f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         assert done.returncode == 0, f"{where}: {shlex.join(command)}\n{output}"
 
@@ -302,9 +270,7 @@ class Workplace:
             words = [word.replace(SERVER, self._url) for word in arguments]
             self.run(["curl", "-sS", "--fail", *words], where=where)
         else:
-            home, function = console_script()
-            code = f"import sys; from {home} import {function}; sys.exit({function}())"
-            self.run([sys.executable, "-c", code, *arguments], where=where)
+            self.run_module("training.console", arguments, where=where)
 
 
 @pytest.fixture(scope="session")

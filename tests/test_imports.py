@@ -1,68 +1,54 @@
 """What importing costs, and what it must bring along."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
+from tests.processes import run_python
 from training.console import COMMANDS
 
 SET = ("FSTCN_KERAS_LAZY", "KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL")
 
 
 def printed(code: str, **environment: str) -> list[str]:
-    inherited = {name: value for name, value in os.environ.items() if name not in SET}
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[1],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**inherited, **environment},
-    ).stdout.split()
+    return run_python(code, without=SET, **environment).split()
 
 
 @pytest.mark.parametrize(
-    "module", ["fstcn_keras.video", "fstcn_keras.config", "fstcn_keras.export"]
+    "module",
+    [
+        *(f"fstcn_keras.{name}" for name in ("video", "config", "export", "serving.decoding")),
+        "training.console",
+        *(module for module, _ in COMMANDS.values()),
+    ],
 )
 def test_what_needs_no_network_starts_without_keras(module):
-    code = f"import sys, {module}; print(*({{'keras', 'tensorflow', 'jax'}} & sys.modules.keys()))"
+    pytest.importorskip("kserve" if "serving" in module else "sys")
+    names = {"keras", "tensorflow", "jax", "kserve"}
+    code = f"import sys, {module}; print(*({names} & sys.modules.keys()))"
     assert printed(code, FSTCN_KERAS_LAZY="1") == []
 
 
-def test_importing_the_package_hooks_nothing_and_sets_nothing():
+@pytest.mark.parametrize(
+    ("before", "modules"),
+    [
+        ("keras", "fstcn_keras"),
+        ("os", "training, training.cli, training.fit, training.data.preparation"),
+    ],
+)
+def test_importing_hooks_nothing_and_sets_nothing(before, modules):
     code = (
-        "import os, sys\n"
-        "import keras\n"
+        f"import os, sys, {before}\n"
         "before = list(sys.meta_path), dict(os.environ)\n"
-        "import fstcn_keras\n"
+        f"import {modules}\n"
         "print(before == (list(sys.meta_path), dict(os.environ)) or 'changed')\n"
     )
-    assert printed(code) == ["True"]
+    lazy = {} if before == "keras" else {"KERAS_BACKEND": "jax", "FSTCN_KERAS_LAZY": "1"}
+    assert printed(code, **lazy) == ["True"]
 
 
 @pytest.mark.parametrize("imports", ["fstcn_keras, keras", "keras, fstcn_keras"])
 def test_layers_are_registered_whichever_is_imported_first(imports):
     code = f"import {imports}; print(keras.saving.get_registered_object('fstcn_keras>TPOperator'))"
     assert "fstcn_keras.layers.tp_operator.TPOperator" in " ".join(printed(code))
-
-
-def test_importing_training_changes_nothing():
-    code = (
-        "import os, sys\n"
-        "before = dict(os.environ)\n"
-        "import training, training.cli, training.fit, training.data.preparation\n"
-        "print(before == dict(os.environ) or 'changed')\n"
-    )
-    assert printed(code, KERAS_BACKEND="jax", FSTCN_KERAS_LAZY="1") == ["True"]
-
-
-@pytest.mark.parametrize(("module", "_"), COMMANDS.values(), ids=COMMANDS)
-def test_commands_start_without_keras(module, _):
-    code = f"import sys, {module}; print(*({{'keras', 'tensorflow'}} & sys.modules.keys()))"
-    assert printed(code, FSTCN_KERAS_LAZY="1") == []
 
 
 def test_the_process_is_set_up_once_and_what_the_environment_says_stays():

@@ -1,9 +1,11 @@
 """Video files that tests make for themselves."""
 
+import io
 from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 
 
 def write_video(path: Path, frames: np.ndarray, *, codec: str = "ffv1", fps: int = 25) -> Path:
@@ -20,6 +22,14 @@ def write_video(path: Path, frames: np.ndarray, *, codec: str = "ffv1", fps: int
     return path
 
 
+def encoded(image: np.ndarray | Image.Image, kind: str = "png", **options) -> bytes:
+    """An image as a file."""
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
 def grey_ramp(num_frames: int, *, height: int = 48, width: int = 64) -> np.ndarray:
     """Frame `t` is uniformly grey, of level `10 + 4 t`: its number can be read off it."""
     levels = 10 + 4 * np.arange(num_frames, dtype=np.uint8)
@@ -30,3 +40,11 @@ def noise(num_frames: int, *, height: int = 96, width: int = 128, seed: int = 0)
     """Frames of independent random pixels: large files, and no two frames alike."""
     generator = np.random.default_rng(seed)
     return generator.integers(0, 256, (num_frames, height, width, 3), dtype=np.uint8)
+
+
+def write_noise_folder(root: Path, number: int, *, num_frames: int = 12, height: int = 48) -> Path:
+    """Videos of noise, in turn of the classes `a` and `b`."""
+    for n in range(number):
+        frames = noise(num_frames, height=height, width=height + 16, seed=n)
+        write_video(root / "ab"[n % 2] / f"{n}.avi", frames)
+    return root

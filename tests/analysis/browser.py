@@ -20,17 +20,11 @@ needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="no Chromium: apt-ge
 
 @dataclass(frozen=True)
 class Visit:
-    """What one visit to a page gave.
+    """What one visit to a page gave."""
 
-    Attributes:
-        dom: the document after its scripts have run.
-        console: lines that it wrote to the console, errors among them.
-        requests: addresses that it asked for, but for itself and what it holds.
-    """
-
-    dom: str
-    console: list[str]
-    requests: list[str]
+    dom: str  # after its scripts have run
+    console: list[str]  # lines that it wrote, errors among them
+    requests: list[str]  # addresses that it asked for, but for itself and what it holds
 
 
 def visit(page: Path, folder: Path) -> Visit:
@@ -46,18 +40,9 @@ def visit(page: Path, folder: Path) -> Visit:
     text = log.read_text().rstrip().rstrip(",")
     events = json.loads(text if text.endswith("}") else text + "]}")["events"]
     started = [event["params"] for event in events if "url" in event.get("params", {})]
-    return Visit(
-        dom=result.stdout,
-        console=re.findall(r":CONSOLE.*", result.stderr),
-        requests=sorted(
-            {
-                params["url"]
-                for params in started
-                if params.get("initiator", "not an origin") != "not an origin"
-                and not params["url"].startswith(("data:", page.as_uri()))
-            }
-        ),
-    )
+    asked = {p["url"] for p in started if p.get("initiator", "not an origin") != "not an origin"}
+    requests = sorted(url for url in asked if not url.startswith(("data:", page.as_uri())))
+    return Visit(result.stdout, re.findall(r":CONSOLE.*", result.stderr), requests)
 
 
 def with_script(page: Path, target: Path, script: str) -> Path:

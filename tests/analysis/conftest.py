@@ -35,16 +35,8 @@ def coloured_videos(tmp_path_factory):
 
 def make_run(run, data, **changes):
     """A run of an untrained network on the videos, evaluated."""
-    options = build(
-        FitOptions,
-        dataset="hmdb51",
-        data_dir=data,
-        store=data / "store",
-        num_clips=2,
-        precision="float32",
-        out=run,
-        **changes,
-    )
+    given = {"dataset": "hmdb51", "data_dir": data, "store": data / "store", "out": run}
+    options = build(FitOptions, num_clips=2, precision="float32", **given, **changes)
     run.mkdir()
     write_config(options, run / "config.yaml")
     record_training_videos(RunFolder(run), train=[], held_out=[])

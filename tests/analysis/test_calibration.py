@@ -17,12 +17,6 @@ def test_by_hand():
     assert found.error == pytest.approx(expected)
 
 
-def test_a_network_that_is_as_sure_as_right():
-    """Of four videos at 0.75 three are right."""
-    scores = np.tile([0.75, 0.25], (4, 1))
-    assert reliability(scores, np.array([0, 0, 0, 1])).error == pytest.approx(0.0)
-
-
 def test_certainty_lies_in_the_last_bin():
     found = reliability(np.eye(3), np.arange(3))
     assert found.counts[-1] == 3

@@ -7,10 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import errors
+from analysis import errors, kernels, report, saliency, tsne
 from analysis.runs import FigureOptions
+from tests.equations import video_scores
 from tests.training.test_cli import error_of
-from training import cli
+from training import cli, evaluate
+
+COMMANDS = {
+    **dict.fromkeys((errors, kernels, report), FigureOptions),
+    saliency: saliency.SaliencyOptions,
+    tsne: tsne.TsneOptions,
+    evaluate: evaluate.EvaluateOptions,
+}
 
 
 @pytest.fixture(scope="module")
@@ -20,24 +28,11 @@ def figures(finished_run, tmp_path_factory):
     return out
 
 
-def sci_scores(run) -> tuple[np.ndarray, np.ndarray]:
-    """Section 2.4 of the paper, video by video."""
-    with np.load(run / "scores.npz") as arrays:
-        views, labels = arrays["scores"].astype(float), arrays["labels"]
-    videos = []
-    for video in views:
-        clips = []
-        for crops in video:
-            weights = [(len(p) * max(p) / sum(p) - 1) / (len(p) - 1) for p in crops]
-            clips.append(sum(w * p for w, p in zip(weights, crops, strict=True)) / sum(weights))
-        videos.append(np.max(clips, axis=0))
-    return np.array(videos), labels
-
-
 def test_numbers_against_the_scores(figures, finished_run):
     found = json.loads((figures / "errors.json").read_text())
-    scores, labels = sci_scores(finished_run)
-    right = scores.argmax(axis=1) == labels
+    with np.load(finished_run / "scores.npz") as arrays:
+        views, labels = arrays["scores"], arrays["labels"]
+    right = np.array([video_scores(video).argmax() for video in views]) == labels
     assert found["top1"]["sci"]["share"] == pytest.approx(right.mean())
     assert found["top1"]["sci"]["videos"] == 13
     assert found["classes"]["green"]["right"] == right[labels == 1].sum()
@@ -59,6 +54,14 @@ def test_all_figures_are_drawn(figures):
             image.verify()
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_that_is_no_run(command, tmp_path, capsys):
+    more = ("--classes", "red") if command is saliency else ()
+    for folder in (tmp_path, tmp_path / "none"):
+        error = error_of(capsys, command.main, COMMANDS[command], folder, *more)
+        assert f"{folder} is not the folder of a training run: no config.yaml" in error
+
+
 def test_no_mistake_no_contact_sheet(finished_run, tmp_path):
     run = shutil.copytree(finished_run, tmp_path / "run")
     with np.load(run / "scores.npz") as arrays:
@@ -68,14 +71,6 @@ def test_no_mistake_no_contact_sheet(finished_run, tmp_path):
     cli.run(errors.main, FigureOptions, [str(run)])
     assert not (run / "figures" / "mistakes.jpg").exists()
     assert json.loads((run / "figures" / "errors.json").read_text())["pairs"] == []
-
-
-def test_scores_that_are_missing(finished_run, tmp_path, capsys):
-    run = shutil.copytree(finished_run, tmp_path / "run")
-    (run / "scores.npz").unlink()
-    error = error_of(capsys, errors.main, FigureOptions, run)
-    assert "scores.npz" in error
-    assert f"'python -m training.evaluate {run}' makes them anew" in error
 
 
 def test_a_video_that_is_gone(finished_run, tmp_path, capsys):
@@ -94,8 +89,3 @@ def test_a_folder_of_all_splits(tmp_path, finished_run, capsys):
     (run / "metrics.json").unlink()  # which a folder of several runs does not have
     error = error_of(capsys, errors.main, FigureOptions, run)
     assert f"holds a run for each split or fold: name one of {run / 'split1'}" in error
-
-
-def test_something_that_is_no_run(tmp_path, capsys):
-    error = error_of(capsys, errors.main, FigureOptions, tmp_path)
-    assert f"{tmp_path} is not the folder of a training run: no config.yaml" in error

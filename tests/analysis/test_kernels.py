@@ -10,6 +10,7 @@ from analysis.kernels import change, first_filters, initial_permutation, permuta
 from analysis.runs import FigureOptions
 from fstcn_keras import FSTCN
 from fstcn_keras.runs import RunFolder
+from tests.training.runs import fit_arguments
 from training import cli, fit
 from training.evaluation import load_classifier
 from training.options import FitOptions, read_config
@@ -41,11 +42,9 @@ def test_filters_are_those_of_the_first_convolution_in_rgb(backbone, order):
 def test_a_network_that_was_not_moved_has_the_initial_p(coloured_videos, tmp_path):
     """Trained as `fit` does, at a rate of next to nothing."""
     run = tmp_path / "run"
-    arguments = ["--dataset", "hmdb51", "--data-dir", str(coloured_videos), "--out", str(run)]
-    arguments += ["--store", str(coloured_videos / "store"), "--precision", "float32"]
-    arguments += ["--epochs", "1", "--optimizer", "sgd", "--learning-rate", "1e-12"]
-    arguments += ["--batch-size", "4", "--num-clips", "1", "--seed", "3"]
-    cli.run(fit.main, FitOptions, arguments)
+    more = ("--dataset", "hmdb51", "--store", str(coloured_videos / "store"), "--seed", "3")
+    more += ("--optimizer", "sgd", "--learning-rate", "1e-12")
+    cli.run(fit.main, FitOptions, fit_arguments(coloured_videos, run, *more))
     learned = permutation(load_classifier(RunFolder(run)).model)
     initial = initial_permutation(read_config(run / "config.yaml"), num_classes=4)
     np.testing.assert_allclose(learned, initial, rtol=1e-6, atol=1e-8)

@@ -14,16 +14,11 @@ HEIGHT, WIDTH = 40, 51  # an odd width, which H.264 cannot store
 
 def clips_and_maps(number: int):
     """Black clips, and maps of nothing but a spot in the last difference of the last clip."""
-    parts = {
-        "frame": np.zeros((1, HEIGHT, WIDTH, 3), np.float32),
-        "differences": np.zeros((3, HEIGHT, WIDTH, 3), np.float32),
-    }
+    counts = {"frame": 1, "differences": 3}
+    parts = {part: np.zeros((n, HEIGHT, WIDTH, 3), np.float32) for part, n in counts.items()}
     numbers = np.arange(6).reshape(2, 3)
     clips = [ClipPixels(numbers=numbers, parts=parts)] * number
-    maps = [
-        {part: np.zeros(x.shape[:3], np.float32) for part, x in parts.items()}
-        for _ in range(number)
-    ]
+    maps = [{part: np.zeros(x.shape[:3]) for part, x in parts.items()} for _ in range(number)]
     maps[-1]["differences"][-1, 10:30, 20:40] = 1
     return clips, [Attribution(maps=one) for one in maps]
 

@@ -16,7 +16,8 @@ from fstcn_keras import ActionClassifier, ViewPlan
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video import VideoReader
 from tests.analysis.conftest import TEST_VIDEOS
-from tests.analysis.test_attribution import LENGTH, SIZE, tiny_fstcn
+from tests.analysis.test_attribution import LENGTH, VIEWS, tiny_fstcn
+from tests.equations import video_scores
 from tests.training.test_cli import error_of
 from training import cli, fit
 from training.data.collections import load_dataset
@@ -25,9 +26,7 @@ from training.options import FitOptions, read_config
 from training.parts import replaced
 from training.scores import read_scores
 
-PLAN = ViewPlan(
-    num_clips=2, short_side=72, crop_size=SIZE, clip_length=LENGTH, stride=2, distance=3
-)
+PLAN = ViewPlan(num_clips=2, stride=2, distance=3, **VIEWS)
 RED = "red/2 & 'x'$.avi"
 
 
@@ -72,8 +71,7 @@ def test_a_video(run, coloured_videos, tmp_path, capsys):
     record = json.loads((tmp_path / f"{stem}.json").read_text())
     assert record["method"] == {"name": "gradient"}
     [video] = record["videos"]
-    assert video["class"] == "blue <b>"
-    assert video["num_frames"] == 10
+    assert (video["class"], video["num_frames"]) == ("blue <b>", 10)
     scores = read_scores(RunFolder(run))
     best = scores.scores[scores.paths.index(RED)].max(axis=(0, 1))[0]
     assert video["score"] == pytest.approx(best, abs=0.05)
@@ -93,21 +91,11 @@ def test_classes_take_their_own_best_test_video(run, coloured_videos, tmp_path):
     scores = read_scores(RunFolder(run))
     for video, name in zip(record["videos"], ("red", "single"), strict=True):
         label = scores.classes.index(name)
-        own = [
-            (float(np.max(_fused(views)[:, label])), path)
-            for views, path in zip(scores.scores, scores.paths, strict=True)
-            if path.startswith(f"{name}/")
-        ]
+        videos = zip(scores.scores, scores.paths, strict=True)
+        own = [(video_scores(x)[label], path) for x, path in videos if path.startswith(f"{name}/")]
         assert video["video"] == str(coloured_videos / max(own)[1])
         assert video["class"] == name
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".json"}
-
-
-def _fused(views: np.ndarray) -> np.ndarray:
-    """Equations (5) and (6) for (M, C, N)."""
-    number = views.shape[-1]
-    weights = (number * views.max(axis=-1) / views.sum(axis=-1) - 1) / (number - 1)
-    return (weights[..., None] * views).sum(axis=1) / weights.sum(axis=1)[:, None]
 
 
 @pytest.mark.parametrize(("path", "part"), [("spatial", "frame"), ("temporal", "differences")])
@@ -126,8 +114,7 @@ def test_a_run_of_one_path(finished_run, coloured_videos, tmp_path, path, part):
 
 
 def test_figures_of_a_run_go_into_its_folder(run, coloured_videos, tmp_path):
-    copy = tmp_path / "run"
-    shutil.copytree(run, copy)
+    copy = shutil.copytree(run, tmp_path / "run")
     options = ("--method", "smoothgrad", "--samples", 2, "--animation", "none")
     explain(copy, coloured_videos / RED, *options)
     [figure] = (copy / "figures").glob("*.png")
@@ -158,15 +145,8 @@ def test_what_is_refused(run, coloured_videos, tmp_path, capsys, argv, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_is_no_run(tmp_path, capsys):
-    for folder in (tmp_path, tmp_path / "none"):
-        error = error_of(capsys, saliency.main, SaliencyOptions, folder, "--classes", "red")
-        assert f"{folder} is not the folder of a training run" in error
-
-
 def test_a_class_without_a_test_video(run, tmp_path, capsys):
-    copy = tmp_path / "run"
-    shutil.copytree(run, copy)
+    copy = shutil.copytree(run, tmp_path / "run")
     scores = dict(np.load(copy / "scores.npz"))
     kept = scores["labels"] != 3
     np.savez(copy / "scores.npz", **{name: values[kept] for name, values in scores.items()})

@@ -25,11 +25,6 @@ def lit_clip():
     return {"frame": frame, "differences": np.full((2, 24, 20, 3), frame.sum() / (2 * 24 * 60))}
 
 
-def test_area_below_a_straight_line():
-    lines = np.stack([np.linspace(1, 0, 11), np.linspace(0.5, 1, 11), np.full(11, 0.25)])
-    np.testing.assert_allclose(sanity.area(lines), [0.5, 0.75, 0.25])
-
-
 def test_squares_are_a_twelfth_of_the_short_side():
     numbers = sanity.square_numbers((2, 24, 21))
     expected = np.zeros((2, 24, 21), int)
@@ -41,11 +36,14 @@ def test_squares_are_a_twelfth_of_the_short_side():
     assert sanity.square_numbers((1, 5, 5)).max() == 24  # of one pixel at the least
 
 
+def curves(clip, *, saliency, part: str = "frame", seed: int = 0):
+    network = BrightnessNetwork(clip)
+    return sanity.curves(network, clip, label=1, part=part, saliency=saliency, seed=seed)
+
+
 def test_a_perfect_map_takes_all_away_in_its_first_step():
     clip = lit_clip()
-    found = sanity.curves(
-        BrightnessNetwork(clip), clip, label=1, part="frame", saliency=clip["frame"][..., 0], seed=0
-    )
+    found = curves(clip, saliency=clip["frame"][..., 0])
     np.testing.assert_allclose(found.fractions, np.linspace(0, 1, 11))
     np.testing.assert_allclose(found.deletion, [1] + [0.5] * 10, atol=1 / 20)
     np.testing.assert_allclose(found.insertion, [0.5] + [1] * 10, atol=1 / 20)
@@ -55,27 +53,15 @@ def test_a_perfect_map_takes_all_away_in_its_first_step():
 
 def test_the_worst_map_takes_nothing_away_until_its_last_step():
     clip = lit_clip()
-    saliency = clip["frame"].max() - clip["frame"][..., 0]
-    found = sanity.curves(
-        BrightnessNetwork(clip), clip, label=1, part="frame", saliency=saliency, seed=0
-    )
+    found = curves(clip, saliency=clip["frame"].max() - clip["frame"][..., 0])
     np.testing.assert_allclose(found.deletion[[0, 8, 10]], [1, 1, 0.5], atol=1e-6)
     np.testing.assert_allclose(found.insertion[[0, 8, 10]], [0.5, 0.5, 1], atol=1e-6)
 
 
 def test_random_orders_depend_on_their_seed_alone():
     clip = lit_clip()
-    one, same, other = (
-        sanity.curves(
-            BrightnessNetwork(clip),
-            clip,
-            label=1,
-            part="frame",
-            saliency=clip["frame"][..., 0],
-            seed=seed,
-        ).random_deletion
-        for seed in (0, 0, 1)
-    )
+    found = [curves(clip, saliency=clip["frame"][..., 0], seed=seed) for seed in (0, 0, 1)]
+    one, same, other = (curve.random_deletion for curve in found)
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
     assert len(np.unique(one, axis=0)) == sanity.RANDOM_ORDERS
@@ -83,14 +69,7 @@ def test_random_orders_depend_on_their_seed_alone():
 
 def test_random_orders_take_even_light_away_evenly():
     clip = lit_clip()
-    found = sanity.curves(
-        BrightnessNetwork(clip),
-        clip,
-        label=1,
-        part="differences",
-        saliency=clip["differences"][..., 0],
-        seed=0,
-    )
+    found = curves(clip, saliency=clip["differences"][..., 0], part="differences")
     straight = np.tile(np.linspace(1, 0.5, 11), (sanity.RANDOM_ORDERS, 1))
     np.testing.assert_allclose(found.random_deletion, straight, atol=1e-6)
     np.testing.assert_allclose(found.random_insertion, straight[:, ::-1], atol=1e-6)

@@ -3,13 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.view_counts import accuracy_by_views, spread
-
-
-def test_parts_are_spread_evenly():
-    assert [spread(5, n) for n in (1, 2, 3, 5)] == [[2], [0, 4], [0, 2, 4], [0, 1, 2, 3, 4]]
-    assert spread(1, 1) == [0]
-    assert len(set(spread(7, 6))) == 6
+from analysis.view_counts import accuracy_by_views
 
 
 def test_only_the_views_of_a_part_count():

@@ -1,14 +1,12 @@
 """The comparison on a GPU, tried on a CPU."""
 
 import csv
-import subprocess
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
 from benchmarks import gpu, report
+from tests.processes import run_python
 
 
 def test_it_runs_and_writes_its_table(monkeypatch, tmp_path, capsys):
@@ -19,15 +17,9 @@ def test_it_runs_and_writes_its_table(monkeypatch, tmp_path, capsys):
     lines = (tmp_path / "gpu.csv").read_text().splitlines()
     rows = list(csv.DictReader(lines[1:]))
     frameworks = ["Keras", "PyTorch"] if find_spec("torch") else ["Keras"]
-    assert [(row["framework"], row["what"], row["batch"]) for row in rows] == [
-        (framework, what, batch)
-        for framework in frameworks
-        for what, batch in [
-            ("matrix product 128", ""),
-            ("small, training", "2"),
-            ("small, inference", "2"),
-        ]
-    ]
+    steps = [("matrix product 128", ""), ("small, training", "2"), ("small, inference", "2")]
+    expected = [(framework, *step) for framework in frameworks for step in steps]
+    assert [(row["framework"], row["what"], row["batch"]) for row in rows] == expected
     for row in rows:
         assert not row["not measured"]
         assert row["device"].lower() == "cpu"
@@ -38,12 +30,7 @@ def test_it_starts_without_tensorflow():
     hidden = "tensorflow", "training", "jsonargparse", "av"
     code = f"import sys; sys.modules.update(dict.fromkeys({hidden})); import benchmarks.gpu"
     code += "; import benchmarks.jax_steps" if find_spec("jax") else ""
-    subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[2],
-        env={"KERAS_BACKEND": "jax", "FSTCN_KERAS_LAZY": "1"},
-        check=True,
-    )
+    run_python(code, KERAS_BACKEND="jax", FSTCN_KERAS_LAZY="1")
 
 
 @pytest.mark.parametrize("value", ["0", "-1"])

@@ -12,12 +12,6 @@ PARTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _policy_restored():
-    yield
-    keras.config.set_dtype_policy("float32")
-
-
 def forms(model: keras.Model) -> set[str]:
     """Names of the modules of the package that give its layers methods."""
     found = {
@@ -46,40 +40,27 @@ def test_all_variants_train_alike(part, precision):
         assert found == pytest.approx(expected, rel=1e-4 if precision == "float32" else 0.03)
 
 
+LACKING = {
+    "Conv2D": "winograd_convolution",
+    "LRN, banded": "response_normalization",
+    "LRN, slices": "response_normalization",
+    "TimeDistributed": "folded_time",
+    "PixelNormalization": "pixel_normalization",
+}
+
+
 @pytest.mark.parametrize(
     ("part", "precision", "lacking"),
     [
-        (
-            "lower SCLs",
-            "float32",
-            {
-                "Conv2D": "winograd_convolution",
-                "LRN, banded": "response_normalization",
-                "LRN, slices": "response_normalization",
-                "TimeDistributed": "folded_time",
-                "PixelNormalization": "pixel_normalization",
-            },
-        ),
+        ("lower SCLs", "float32", LACKING),
         ("fully connected", "bfloat16", {"Dense": "fully_connected"}),
     ],
 )
 def test_each_variant_lacks_one_form(part, precision, lacking):
     variants, build = PARTS[part]
     keras.config.set_dtype_policy(layers.POLICIES[precision])
-    found = {
-        name: forms(layers.accelerated(build("small"), changes))
-        for name, changes in variants.items()
-    }
+    found = {name: forms(layers.accelerated(build("small"), c)) for name, c in variants.items()}
     all_forms = found.pop(layers.AS_IT_IS)
     assert {name: all_forms - some for name, some in found.items()} == {
         name: {form} for name, form in lacking.items()
     }
-
-
-def test_sliced_lrn_is_the_layers():
-    layer = layers.LocalResponseNormalization()
-    x = keras.random.normal((2, 3, 3, 7), stddev=50.0)
-    found = layers.sliced_normalization(layer)["call"](x)
-    assert keras.ops.convert_to_numpy(found) == pytest.approx(
-        keras.ops.convert_to_numpy(layer(x)), rel=1e-5
-    )

@@ -49,11 +49,8 @@ def test_features_are_of_each_frame_and_difference_once():
 def test_the_machine_is_judged_by_the_test_videos_alone():
     corner = {"a": (1.0, 0.0), "b": (0.0, 1.0)}
     labels = {"a": 0, "b": 1}
-    train = [
-        Video(path=f"{name}{n}", label=labels[name], side="train", group=f"{name}{n}")
-        for name in corner
-        for n in range(6)
-    ]
+    paths = [f"{name}{n}" for name in corner for n in range(6)]
+    train = [Video(path=p, label=labels[p[0]], side="train", group=p) for p in paths]
     test = [Video(path=f"test{n}", label=n % 2, side="test", group="t") for n in range(4)]
     features = {v.path: np.array([corner[v.path[0]], (0.5, 0.5)]) for v in train}
     features |= {v.path: np.array([(1.0, 0.0), (0.5, 0.5)]) for v in test}

@@ -11,24 +11,13 @@ from training.scores import RunResult
 
 
 def test_the_default_is_trained_from_every_seed_and_a_change_from_the_first():
-    options = build(
-        RecipeOptions,
-        changes=("scales", "adamw"),
-        seeds=(4, 5),
-        preset="squeeze",
-        epochs=7,
-        out=Path("gains"),
-    )
-    runs = planned(options)
+    given = {"changes": ("scales", "adamw"), "seeds": (4, 5), "out": Path("gains")}
+    runs = planned(build(RecipeOptions, preset="squeeze", epochs=7, **given))
     assert list(runs) == [("default", 4), ("default", 5), ("scales", 4), ("adamw", 4)]
     assert {run.stages.epochs for run in runs.values()} == {7}
     assert [run.run.seed for run in runs.values()] == [4, 5, 4, 4]
-    assert [run.optimization.optimizer for run in runs.values()] == [
-        "adam",
-        "adam",
-        "adam",
-        "adamw",
-    ]
+    optimizers = [run.optimization.optimizer for run in runs.values()]
+    assert optimizers == ["adam", "adam", "adam", "adamw"]
     assert [run.optimization.scales for run in runs.values()] == [(), (), (1.0, 0.875, 0.75), ()]
     assert runs["adamw", 4].run.out == Path("gains/adamw/seed4")
 

@@ -43,9 +43,8 @@ def logits(model, inputs: dict) -> np.ndarray:
 def test_outputs_are_those_of_keras(name, tuned):
     network = NETWORKS[name]
     model, twin = twins(network, tuned=tuned)
-    assert sum(p.numel() for p in twin.parameters()) == sum(
-        int(np.prod(w.shape)) for w in model.trainable_weights
-    )
+    size = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert sum(p.numel() for p in twin.parameters()) == size
     side = network["crop_size"]
     generator = np.random.default_rng(1)
     inputs = {
@@ -61,8 +60,7 @@ def test_outputs_are_those_of_keras(name, tuned):
 
 
 def test_a_network_with_other_layers_is_refused():
-    network = TINY
-    model, twin = twins(network, tuned=False)
+    model, twin = twins(TINY, tuned=False)
     weights = [(w.path, ops.convert_to_numpy(w)) for w in model.weights]
     with pytest.raises(KeyError, match="logits_bias"):
         torch_twin.copy_weights(twin, weights[:-1])

@@ -1,14 +1,12 @@
 """Processes that take turns, and what becomes of one that cannot."""
 
 import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from benchmarks.workers import Case, Worker, measure
+from tests.processes import start_python
 
 MODULE = "tests.benchmarks.pretended_steps"
 
@@ -47,10 +45,7 @@ def test_a_fault_of_the_program_is_no_reason():
 def test_a_worker_does_not_outlive_a_program_that_is_killed():
     code = "from benchmarks.workers import Worker; import time; worker = Worker('os'); "
     code += "print(worker.ask('getpid'), flush=True); time.sleep(60)"
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True
-    ) as program:
+    with start_python("-c", code) as program:
         worker = int(program.stdout.readline())
         os.kill(worker, 0)  # raises if there is no such process
         program.kill()

@@ -9,17 +9,9 @@ from tests.networks import TINY, outline, random_pairs
 
 
 def test_a_configuration_builds_the_same_network():
-    arguments = {
-        "num_classes": 4,
-        "paths": ("temporal",),
-        "temporal_kernels": (5,),
-        "classifier_activation": None,
-        "name": "some_name",
-        "dtype": "mixed_bfloat16",
-        **TINY,
-        "initialization": "mean",
-    }
-    model = FSTCN(**arguments)
+    changes = {"paths": ("temporal",), "temporal_kernels": (5,), "initialization": "mean"}
+    changes |= {"name": "some_name", "dtype": "mixed_bfloat16", "classifier_activation": None}
+    model = FSTCN(num_classes=4, **TINY, **changes)
     model.head.get_layer("tcl").trainable = False
     for copy in (FSTCN.from_config(model.get_config()), keras.models.clone_model(model)):
         assert [v.shape for v in copy.weights] == [v.shape for v in model.weights]

@@ -23,17 +23,13 @@ def test_the_first_line_of_flags_counts(monkeypatch, cpuinfo, widest, bfloat16):
     processor.instructions.cache_clear()
 
 
-@pytest.mark.parametrize(
-    ("limit", "widest"),
-    [
-        ("SSE41", ""),
-        ("AVX2", "avx2"),
-        ("avx512_core", "avx512f"),
-        ("AVX512_CORE_AMX", "avx512_bf16"),
-        ("ALL", "avx512_bf16"),
-        ("AVX10_1_512", "avx512_bf16"),
-    ],
-)
+WIDEST = {
+    **{"SSE41": "", "AVX2": "avx2", "avx512_core": "avx512f"},
+    **dict.fromkeys(("AVX512_CORE_AMX", "ALL", "AVX10_1_512"), "avx512_bf16"),
+}
+
+
+@pytest.mark.parametrize(("limit", "widest"), WIDEST.items())
 def test_what_onednn_may_not_use_does_not_count(monkeypatch, limit, widest):
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
     test_the_first_line_of_flags_counts(monkeypatch, GENOA, widest, widest == "avx512_bf16")

@@ -30,8 +30,8 @@ def write_keras_applications(path: Path, tensors: dict, root: str = "/") -> Path
         group = file.require_group(root)
         group.attrs["layer_names"] = [name.encode() for name in tensors]
         for layer, values in tensors.items():
-            names = [f"{layer}_W:0", f"{layer}_b:0"][: len(values)]
-            group.create_group(layer).attrs["weight_names"] = [name.encode() for name in names]
+            names = [f"{layer}_{number}:0" for number in range(len(values))]
+            group.require_group(layer).attrs["weight_names"] = [name.encode() for name in names]
             for name, value in zip(names, values, strict=True):
                 group[layer][name] = value
     return path

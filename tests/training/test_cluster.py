@@ -1,33 +1,29 @@
 """The command of several workers: a worker that is killed and comes back costs nothing."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.processes import run_command, start_python
+from tests.training.runs import assert_same_runs, fit_arguments
 from tests.training.test_distribution import free_ports
-from tests.videos import noise, write_video
+from tests.videos import write_noise_folder
 from training.cli import UserError
 from training.cluster import Cluster
 
-ROOT = Path(__file__).parents[2]
 STEPS = 8
+LAST = f"global-{STEPS:08d}"
 LOST = "a worker was lost; this one starts again from the last checkpoint"
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    for number in range(12):
-        frames = noise(12, height=48, width=64, seed=number)
-        write_video(root / ("a", "b")[number % 2] / f"{number}.avi", frames)
-    return root
+    return write_noise_folder(tmp_path_factory.mktemp("data"), 12)
 
 
 class Job:
@@ -40,30 +36,17 @@ class Job:
         addresses = [f"127.0.0.1:{port}" for port in free_ports(size)]
         self._cluster = {"chief": addresses[:1]} if chief else {}
         self._cluster["worker"] = addresses[len(self._cluster) :]
-        self._tasks = [
-            {"type": kind, "index": index}
-            for kind, of_kind in self._cluster.items()
-            for index in range(len(of_kind))
-        ]
+        counts = {kind: len(addresses) for kind, addresses in self._cluster.items()}
+        self._tasks = [{"type": kind, "index": n} for kind in counts for n in range(counts[kind])]
         self.workers = [self._start(number) for number in range(size)]
 
     def _start(self, number: int) -> subprocess.Popen:
         config = {"cluster": self._cluster, "task": self._tasks[number]}
         store = self._data.parent / f"store{number}"
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "training.fit", "--dataset", "folder"),
-                *("--data-dir", str(self._data), "--store", str(store), "--out", str(self.run)),
-                *("--paths", "temporal", "--epochs", str(STEPS // 2), "--batch-size", "4"),
-                *("--num-clips", "1", "--precision", "float32", "--checkpoint-minutes", "0"),
-                *self._more,
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=os.environ | {"TF_CONFIG": json.dumps(config)},
-        )
+        options = ("--paths", "temporal", "--epochs", str(STEPS // 2), "--checkpoint-minutes", "0")
+        more = ("--store", str(store), *options, *self._more)
+        command = ("-m", "training.fit", *fit_arguments(self._data, self.run, *more))
+        return start_python(*command, stderr=subprocess.STDOUT, TF_CONFIG=json.dumps(config))
 
     def stop(self, index: int, number: signal.Signals, *, after_step: int) -> str:
         """Ends one worker, starts it again and gives what it had printed."""
@@ -111,7 +94,7 @@ def test_lost_workers_come_back_to_the_same_weights(data, whole, tmp_path):
     job.stop(1, signal.SIGKILL, after_step=2)
     assert LOST in job.stop(0, signal.SIGKILL, after_step=5)
     assert LOST in job.outputs()[1]
-    assert_same_runs(whole, job.run)
+    assert_same_runs(whole, job.run, LAST)
 
 
 @pytest.mark.slow
@@ -121,7 +104,7 @@ def test_a_stopped_worker_has_the_first_one_save(data, whole, tmp_path):
     first = job.outputs()[0]
     assert LOST in first
     assert "WorkerLost: one was stopped after step" in first
-    assert_same_runs(whole, job.run)
+    assert_same_runs(whole, job.run, LAST)
 
 
 @pytest.mark.slow
@@ -132,7 +115,7 @@ def test_a_chief_and_two_workers_go_on_after_a_loss(data, tmp_path):
     job = Job(data, tmp_path / "run", *more, size=3, chief=True)
     job.stop(2, signal.SIGKILL, after_step=2)
     job.outputs()
-    assert_same_runs(undisturbed.run, job.run)
+    assert_same_runs(undisturbed.run, job.run, LAST)
 
 
 @pytest.mark.slow
@@ -146,17 +129,6 @@ def test_all_splits_one_after_another(data, tmp_path):
             top1.append((answers == run["labels"]).mean())
     mean = json.loads((job.run / "splits.json").read_text())["mean"]
     assert mean["video"]["average"]["top1"] == pytest.approx(np.mean(top1), abs=1e-9)
-
-
-def assert_same_runs(one: Path, two: Path):
-    name = f"checkpoints/global-{STEPS:08d}.npz"
-    with np.load(one / name) as a, np.load(two / name) as b:
-        assert set(a) == set(b)
-        for key in a:
-            np.testing.assert_array_equal(a[key], b[key], err_msg=key)
-    with np.load(one / "scores.npz") as a, np.load(two / "scores.npz") as b:
-        np.testing.assert_array_equal(a["scores"], b["scores"])
-    assert (one / "history.csv").read_text() == (two / "history.csv").read_text()
 
 
 def config(cluster, kind="worker", index=0) -> str:
@@ -193,13 +165,6 @@ def test_wrong_configurations(monkeypatch, text, message):
 
 
 def test_a_wrong_configuration_ends_with_one_line_and_code_2(tmp_path):
-    process = subprocess.run(
-        [sys.executable, "-m", "training.fit", "--out", str(tmp_path / "run")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=os.environ | {"TF_CONFIG": "{}"},
-    )
+    process = run_command("training.fit", "--out", tmp_path / "run", TF_CONFIG="{}")
     assert process.returncode == 2
     assert process.stderr.splitlines()[-1].startswith("error: TF_CONFIG is wrong: KeyError")

@@ -2,16 +2,11 @@
 
 import configparser
 import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.processes import ROOT, run_command
 from training.console import COMMANDS, main
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
@@ -50,32 +45,11 @@ def test_an_unknown_command(capsys, name, expected):
     assert capsys.readouterr().err.splitlines() == [expected]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    code = "import sys; from training.console import main; main(); print(sorted(sys.modules))"
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-
-
-def test_the_list_comes_without_tensorflow():
-    output = run()
-    assert output.returncode == 0
-    assert "'keras'" not in output.stdout
-    assert "'numpy'" not in output.stdout
-
-
 def test_a_command_gets_its_arguments_and_gives_its_exit_code():
-    output = run("fit", "--split", "4")
+    output = run_command("training.console", "fit", "--split", 4)
     assert output.returncode == 2
     assert output.stderr.startswith("error: ")
     assert "1, 2, 3, 'all'" in output.stderr
-    output = run("fit", "--help")
-    assert output.returncode == 0
-    assert "python -m training.fit" in output.stdout
 
 
 def test_it_is_installed_under_its_name():

@@ -2,19 +2,16 @@
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.processes import start_python
 from tests.videos import noise, write_video
 from training.data.preparation import prepare_store
-
-ROOT = Path(__file__).parents[2]
 
 # Two epochs of a small network without dropout; 9 videos in batches of 4, so that the last step
 # of an epoch begins the next one's videos.
@@ -80,14 +77,7 @@ def one(root, tmp_path_factory):
 
 
 def start(root: Path, run: Path, *, devices: int = 1, **environment: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(root), str(run), str(devices)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | environment,
-    )
+    return start_python("-c", SCRIPT, root, run, devices, **environment)
 
 
 def outputs(processes: list[subprocess.Popen]) -> list[str]:
@@ -126,14 +116,8 @@ def test_two_devices_give_the_weights_of_one(root, one, tmp_path):
 
 def test_two_workers_give_the_weights_of_one(root, one, tmp_path):
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
-    workers = [
-        start(
-            root,
-            tmp_path / "two",
-            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}),
-        )
-        for index in range(2)
-    ]
+    tasks = [{"cluster": cluster, "task": {"type": "worker", "index": n}} for n in range(2)]
+    workers = [start(root, tmp_path / "two", TF_CONFIG=json.dumps(task)) for task in tasks]
     for output in outputs(workers):
         assert output.startswith("2 CPUs of 2 workers\n")
     assert_same(one, tmp_path / "two")

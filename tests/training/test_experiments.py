@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.training.runs import fit_arguments
 from tests.training.test_cli import error_of
 from tests.training.test_scores import change, loop_top1, write_run
-from tests.videos import noise, write_video
+from tests.videos import noise, write_noise_folder, write_video
 from training import cli, evaluate, experiments, fit, fitting
 from training.data import collections
 from training.experiments import ExperimentOptions, networks
@@ -31,20 +32,11 @@ TABLE_2 = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Two classes of six videos."""
-    root = tmp_path_factory.mktemp("data")
-    for number in range(12):
-        frames = noise(8, height=32, width=40, seed=number)
-        write_video(root / ("a", "b")[number % 2] / f"{number}.avi", frames)
-    return root
+    return write_noise_folder(tmp_path_factory.mktemp("data"), 12, num_frames=8, height=32)
 
 
 def arguments(data: Path, out: Path, *more: str) -> list[str]:
-    return [
-        *("--dataset", "folder", "--data-dir", str(data), "--store", str(data.parent / "store")),
-        *("--auxiliary-epochs", "0", "--epochs", "1", "--batch-size", "8", "--num-clips", "1"),
-        *("--precision", "float32", "--out", str(out), *more),
-    ]
+    return fit_arguments(data, out, "--auxiliary-epochs", "0", "--batch-size", "8", *more)
 
 
 def read_table(file: Path) -> list[dict[str, str]]:
@@ -282,7 +274,6 @@ def test_a_table_names_lower_scls_that_are_not_the_presets_and_what_auto_meant(t
 
 
 def test_a_recipe_names_what_the_weights_started_from():
-    assert "from imagenet; seed 3" in training_text(
-        build(FitOptions, scl_weights="imagenet", seed=3)
-    )
+    imagenet = build(FitOptions, scl_weights="imagenet", seed=3)
+    assert "from imagenet; seed 3" in training_text(imagenet)
     assert "from random weights; seed 0" in training_text(build(FitOptions))

@@ -14,9 +14,8 @@ def videos(*paths: str) -> list[Video]:
 
 def test_videos_that_change_after_training_has_begun(tmp_path):
     record_training_videos(RunFolder(tmp_path), train=videos("a", "b"), held_out=videos("c"))
-    record_training_videos(
-        RunFolder(tmp_path), train=videos("a"), held_out=videos("b")
-    )  # nothing is trained yet
+    # nothing is trained yet
+    record_training_videos(RunFolder(tmp_path), train=videos("a"), held_out=videos("b"))
     (tmp_path / "checkpoints").mkdir()
     record_training_videos(RunFolder(tmp_path), train=videos("a"), held_out=videos("b"))
     with pytest.raises(UserError, match=r"2 came, went or changed sides, e\.g\. b"):

@@ -1,18 +1,14 @@
 """The optimisers' steps against their formulas, in NumPy."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.processes import run_python
 from training.optimizers import build_optimizer
 
 DECAY, RATE = 0.5, 0.1
-ROOT = Path(__file__).parents[2]
 
 
 def step(name: str, *, rates=None, decay=DECAY):
@@ -26,22 +22,14 @@ def step(name: str, *, rates=None, decay=DECAY):
     layer.build((None, 2))
     before = [generator.normal(size=variable.shape) for variable in layer.trainable_variables]
     layer.set_weights(before)
-    optimizer = build_optimizer(
-        name,
-        learning_rate=RATE,
-        warmup_steps=0,
-        total_steps=10**9,
-        rates=rates or {},
-        weight_decay=decay,
-    )
+    schedule = {"learning_rate": RATE, "warmup_steps": 0, "total_steps": 10**9}
+    optimizer = build_optimizer(name, rates=rates or {}, weight_decay=decay, **schedule)
     optimizer.build(layer.trainable_variables)
     gradients = [[generator.normal(size=weight.shape) for weight in before] for _ in range(2)]
 
     def replica_step(number):
-        share = [
-            tf.constant(g, "float32") / strategy.num_replicas_in_sync for g in gradients[number]
-        ]
-        optimizer.apply(share)
+        replicas = strategy.num_replicas_in_sync
+        optimizer.apply([tf.constant(g / replicas, "float32") for g in gradients[number]])
 
     for number in range(2):
         strategy.run(replica_step, args=(number,))
@@ -96,8 +84,7 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     found = {name: step(name)[2] for name in ("sgd", "adam", "adamw")}
 np.savez(sys.argv[1], **{f"{name} {n}": w for name, of in found.items() for n, w in enumerate(of)})
 """
-    command = [sys.executable, "-c", script, str(tmp_path / "weights.npz")]
-    subprocess.run(command, check=True, capture_output=True, timeout=120, cwd=ROOT)
+    run_python(script, tmp_path / "weights.npz")
     with np.load(tmp_path / "weights.npz") as found:
         for name in ("sgd", "adam", "adamw"):
             for number, expected in enumerate(step(name)[2]):

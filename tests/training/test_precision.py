@@ -16,13 +16,8 @@ from training.stages import dtype_policy
 
 def gradients(precision: str, seed: int) -> list[np.ndarray]:
     keras.utils.set_random_seed(seed)
-    model = fstcn(
-        num_classes=4,
-        preset="small",
-        dtype=dtype_policy(precision),
-        dropout=0.0,
-        weight_decay=0.0,
-    )
+    changes = {"dtype": dtype_policy(precision), "dropout": 0.0, "weight_decay": 0.0}
+    model = fstcn(num_classes=4, preset="small", **changes)
     accelerate(model)
     generator = np.random.default_rng(seed)
     coarse = generator.integers(0, 256, (4, 5, 12, 12, 3), dtype=np.uint8)

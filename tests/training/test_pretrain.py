@@ -14,8 +14,9 @@ from PIL import Image
 from fstcn_keras import fstcn
 from fstcn_keras.config import PRESETS
 from fstcn_keras.weights import load_weights, source_videos
+from tests.training.runs import fit_arguments, store_of
 from tests.training.test_cli import error_of
-from tests.videos import noise, write_video
+from tests.videos import write_noise_folder
 from training import cli, fit, prepare, pretrain
 from training.data.splits import open_data
 from training.options import FitOptions
@@ -42,25 +43,13 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    root = tmp_path_factory.mktemp("videos")
-    for number in range(8):
-        frames = noise(6, height=48, width=64, seed=number)
-        write_video(root / ("a", "b")[number % 2] / f"{number}.avi", frames)
-    return root
+    return write_noise_folder(tmp_path_factory.mktemp("videos"), 8, num_frames=6)
 
 
 def arguments(images: Path, out: Path, *more: str) -> list[str]:
     return [
         *("--images", str(images), "--out", str(out), "--epochs", "2", "--batch-size", "6"),
         *("--val-fraction", "0.25", "--precision", "float32", "--checkpoint-minutes", "0", *more),
-    ]
-
-
-def fit_arguments(videos: Path, out: Path, *more: str) -> list[str]:
-    return [
-        *("--dataset", "folder", "--data-dir", str(videos), "--store", str(videos / "store")),
-        *("--epochs", "1", "--batch-size", "2", "--num-clips", "1", "--precision", "float32"),
-        *("--out", str(out), *more),
     ]
 
 
@@ -71,32 +60,25 @@ def run(images, tmp_path_factory):
     return folder
 
 
-def tensors(file: Path) -> dict[str, np.ndarray]:
+def read_tensors(file: Path) -> dict[str, np.ndarray]:
+    """The tensors of an HDF5 file by their paths in it."""
     found = {}
     with h5py.File(file) as content:
-        content.visititems(
-            lambda name, item: (
-                found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
-            )
-        )
-    return found
+        content.visititems(lambda name, item: found.update({name: item}))
+        return {name: item[()] for name, item in found.items() if isinstance(item, h5py.Dataset)}
 
 
 def test_the_run_folder_is_complete_and_the_colours_are_learnt(run):
     assert (run / "classes.txt").read_text().split() == ["blue", "green", "red"]
-    assert (run / "rejected.csv").read_text().splitlines()[1:] == [
-        "red/text.jpg,no JPEG or PNG,0,0"
-    ]
+    rejected = (run / "rejected.csv").read_text().splitlines()[1:]
+    assert rejected == ["red/text.jpg,no JPEG or PNG,0,0"]
     assert not list(run.rglob("*partial*"))
     with (run / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["stage"], row["epoch"]) for row in rows] == [
-        ("pretraining", "0"),
-        ("pretraining", "1"),
-    ]
+    assert [row["stage"] + row["epoch"] for row in rows] == ["pretraining0", "pretraining1"]
     assert max(float(row["val_top1"]) for row in rows) > 0.6  # chance is a third
     names = {"conv1", "conv2", "conv3", "conv4", "parallel_scl", "spatial_fc", "spatial_features"}
-    assert {name.split("/")[0] for name in tensors(run / "weights.h5")} == names
+    assert {name.split("/")[0] for name in read_tensors(run / "weights.h5")} == names
 
 
 def test_a_finished_run_is_not_trained_again(run, images, capsys):
@@ -104,9 +86,6 @@ def test_a_finished_run_is_not_trained_again(run, images, capsys):
     cli.run(pretrain.main, PretrainOptions, arguments(images, run))
     assert "is finished already" in capsys.readouterr().out
     assert (run / "weights.h5").stat().st_mtime_ns == before
-
-
-def test_other_options_are_refused(run, images, capsys):
     error = error_of(capsys, pretrain.main, PretrainOptions, *arguments(images, run, "--seed", "1"))
     assert "other options (seed: 0, not 1)" in error
 
@@ -124,8 +103,8 @@ def test_a_run_goes_on_to_the_same_weights_with_the_same_images(run, images, tmp
         extra.unlink()
     assert "are done already" in capsys.readouterr().out
     assert newest.exists()
-    expected = tensors(run / "weights.h5")
-    for name, values in tensors(out / "weights.h5").items():
+    expected = read_tensors(run / "weights.h5")
+    for name, values in read_tensors(out / "weights.h5").items():
         np.testing.assert_array_equal(values, expected[name], err_msg=name)
 
 
@@ -134,7 +113,7 @@ def test_weights_that_leak_test_videos(run, videos, tmp_path, capsys):
     assert source_videos(run / "weights.h5") == []  # its images are no frames of videos
     frames = tmp_path / "frames"
     options = ["--dataset", "folder", "--data-dir", str(videos)]
-    store = ("--out", str(videos / "store"))
+    store = ("--out", str(store_of(videos)))
     cli.run(prepare.main, PrepareOptions, [*options, *store, "--images", str(frames)])
     weights = tmp_path / "stage1" / "weights.h5"
     cli.run(pretrain.main, PretrainOptions, arguments(frames, weights.parent, "--epochs", "1"))
@@ -150,7 +129,8 @@ def test_weights_that_leak_test_videos(run, videos, tmp_path, capsys):
 def paths(videos: Path, side: str, options: list[str]) -> set[str]:
     chosen = cli.parse(FitOptions, options)
     short_side = PRESETS["small"].short_side
-    dataset, _ = open_data(chosen.collection, chosen.split, videos / "store", short_side=short_side)
+    store = store_of(videos)
+    dataset, _ = open_data(chosen.collection, chosen.split, store, short_side=short_side)
     return {video.path for video in dataset.side(side)}
 
 
@@ -160,7 +140,7 @@ def test_the_network_takes_the_weights_by_name(run):
     layers = ("conv1", "conv2", "conv3", "conv4", "parallel_scl", "spatial_fc", "spatial_features")
     assert report.layers == layers
     assert report.unused == ()
-    expected = tensors(run / "weights.h5")
+    expected = read_tensors(run / "weights.h5")
     for variable in model.frame_encoder.get_layer("parallel_scl").weights:
         assert any(np.array_equal(variable, values) for values in expected.values())
 
@@ -185,7 +165,7 @@ def test_fit_with_the_layers_of_another_network(videos, mobile_weights, tmp_path
     np.testing.assert_array_equal(gamma, np.ones(16))
     np.testing.assert_array_equal(beta, np.zeros(16))
     np.testing.assert_array_equal(moving_mean, np.full(16, 0.25))
-    before = tensors(mobile_weights)
+    before = read_tensors(mobile_weights)
     kernel = next(value for name, value in before.items() if value.shape == (3, 3, 3, 16))
     assert np.any(backbone.get_layer("conv").get_weights()[0] != kernel)  # fine-tuned
     assert backbone.get_layer("feature_scale").get_weights()[0] > 2  # random features are faint
@@ -215,6 +195,7 @@ def test_imagenet_weights_without_a_network(videos, tmp_path, capsys, monkeypatc
     more = ("--scl", "mobilenetv3small", "--scl-weights", "imagenet")
     options = fit_arguments(videos, tmp_path / "run", *more)
     error = error_of(capsys, fit.main, FitOptions, *options)
+    assert "weights of mobilenetv3small are neither in Keras' cache nor" in error
     assert "Temporary failure in name resolution" in error
     assert "https://storage.googleapis.com" in error
     assert "--scl-weights FILE" in error
@@ -226,31 +207,26 @@ def test_image_folders_that_cannot_be_trained_on(tmp_path, capsys):
         return error_of(capsys, pretrain.main, PretrainOptions, *arguments(folder, out))
 
     assert f"{tmp_path / 'none'} is not a folder" in error(tmp_path / "none")
-    for name in ("empty", "loose", "classes", "one", "unreadable"):
-        (tmp_path / name).mkdir()
-    Image.new("L", (9, 9)).save(tmp_path / "loose" / "i.png")
-    (tmp_path / "classes" / "a").mkdir()
+    for name in ("empty", "loose", "classes/a", "one/a", "unreadable/a"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("loose", "one/a"):
+        Image.new("L", (9, 9)).save(tmp_path / name / "i.png")
     for name in ("empty", "loose", "classes"):
         assert "no images found" in error(tmp_path / name)
-    (tmp_path / "one" / "a").mkdir()
-    Image.new("L", (9, 9)).save(tmp_path / "one" / "a" / "i.png")
-    assert "1 images of 1 classes can be decoded; there is nothing to tell" in error(
-        tmp_path / "one"
-    )
-    (tmp_path / "unreadable" / "a").mkdir()
+    expected = "1 images of 1 classes can be decoded; there is nothing to tell"
+    assert expected in error(tmp_path / "one")
     (tmp_path / "unreadable" / "a" / "i.png").touch()
     text = error(tmp_path / "unreadable")
     assert "0 images of 0 classes can be decoded" in text
     assert "rejected.csv" in text
     assert not (tmp_path / "runs" / "unreadable" / "images.csv").exists()  # looks again next time
-    assert error_of(capsys, pretrain.main, PretrainOptions) == (
-        "error: name the folder of the images with --images"
-    )
+    unnamed = error_of(capsys, pretrain.main, PretrainOptions)
+    assert unnamed == "error: name the folder of the images with --images"
 
 
 @pytest.mark.parametrize(
-    ("argument", "value"), [("--epochs", 0), ("--batch-size", 0), ("--learning-rate", ".inf")]
+    ("argument", "value"), [("--epochs", "0"), ("--batch-size", "0"), ("--learning-rate", ".inf")]
 )
 def test_numbers_out_of_range(images, tmp_path, capsys, argument, value):
-    options = arguments(images, tmp_path / "run", argument, str(value))
+    options = arguments(images, tmp_path / "run", argument, value)
     assert argument in error_of(capsys, pretrain.main, PretrainOptions, *options)

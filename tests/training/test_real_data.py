@@ -26,9 +26,8 @@ def test_a_part_of_hmdb51_with_lists_by_film(split, train, test):
     lists = DATA / "hmdb21" / "film_splits"
     dataset = collections.read_hmdb51(DATA / "hmdb21", splits_dir=lists, split=split)
     assert (len(dataset.side("train")), len(dataset.side("test"))) == (train, test)
-    assert {v.group for v in dataset.side("train")}.isdisjoint(
-        v.group for v in dataset.side("test")
-    )
+    groups = ({video.group for video in dataset.side(side)} for side in ("train", "test"))
+    assert set.isdisjoint(*groups)
 
 
 def test_the_full_lists_on_a_part_of_the_classes():

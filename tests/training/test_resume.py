@@ -2,17 +2,17 @@
 
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.videos import noise, write_video
+from tests.processes import start_python
+from tests.training.runs import assert_same_runs, fit_arguments
+from tests.videos import write_noise_folder
 from training import cli, fit
 from training.options import FitOptions
 
-ROOT = Path(__file__).parents[2]
+LAST = ("auxiliary-00000004", "global-00000004")
 
 # Runs `fit` and kills itself where argv says: STAGE, STEP, and whether the file was renamed.
 KILLED = """
@@ -40,28 +40,13 @@ cli.run(fit.main, FitOptions, arguments)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("resume") / "videos"
-    for number in range(14):
-        frames = noise(12, height=48, width=64, seed=number)
-        write_video(root / ("a", "b")[number % 2] / f"{number}.avi", frames)
-    return root
+    return write_noise_folder(tmp_path_factory.mktemp("videos"), 14)
 
 
 def arguments(data: Path, out: Path, *more: str) -> list[str]:
-    return [
-        *("--dataset", "folder", "--data-dir", str(data), "--store", str(data.parent / "store")),
-        *("--auxiliary-epochs", "2", "--epochs", "2", "--batch-size", "4", "--num-clips", "1"),
-        *(
-            "--precision",
-            "float32",
-            "--val-fraction",
-            "0.2",
-            "--scales",
-            "1",
-            "0.9",
-        ),
-        *("--checkpoint-minutes", "0", "--out", str(out), *more),
-    ]
+    options = ("--auxiliary-epochs", "2", "--epochs", "2", "--val-fraction", "0.2")
+    options += ("--scales", "1", "0.9", "--checkpoint-minutes", "0")
+    return fit_arguments(data, out, *options, *more)
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +57,9 @@ def whole(data, tmp_path_factory):
 
 
 def killed_at(stage: str, step: int, moment: str, options: list[str]):
-    command = [sys.executable, "-c", KILLED, stage, str(step), moment, *options]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert process.returncode == -signal.SIGKILL, process.stderr
+    process = start_python("-c", KILLED, stage, step, moment, *options)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, errors
 
 
 def test_sigkill_in_both_stages_and_within_a_checkpoint(data, whole, tmp_path, capsys):
@@ -89,30 +74,12 @@ def test_sigkill_in_both_stages_and_within_a_checkpoint(data, whole, tmp_path, c
     printed = capsys.readouterr().out
     assert "stage auxiliary is done already" in printed
     assert "stage global: 1 of 2 epochs are done already" in printed
-    assert_same_runs(whole, tmp_path / "run")
-
-
-def assert_same_runs(one: Path, two: Path):
-    for name in ("auxiliary-00000004.npz", "global-00000004.npz"):
-        with np.load(one / "checkpoints" / name) as a, np.load(two / "checkpoints" / name) as b:
-            assert set(a) == set(b)
-            assert len(a) > 20
-            for key in a:
-                np.testing.assert_array_equal(a[key], b[key], err_msg=f"{name}: {key}")
-    assert (one / "history.csv").read_text() == (two / "history.csv").read_text()
-    with np.load(one / "scores.npz") as a, np.load(two / "scores.npz") as b:
-        np.testing.assert_array_equal(a["scores"], b["scores"])
+    assert_same_runs(whole, tmp_path / "run", *LAST)
 
 
 def test_sigterm_saves_and_ends_with_143(data, whole, tmp_path):
     options = arguments(data, tmp_path / "run", "--checkpoint-minutes", "100")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training.fit", *options],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = start_python("-m", "training.fit", *options, stderr=subprocess.STDOUT)
     output = ""
     while "auxiliary: epoch 1/2" not in output:
         line = process.stdout.readline()
@@ -124,4 +91,4 @@ def test_sigterm_saves_and_ends_with_143(data, whole, tmp_path):
     assert "the same command goes on from here" in output
     assert list((tmp_path / "run" / "checkpoints").glob("*-*.npz"))
     cli.run(fit.main, FitOptions, options)
-    assert_same_runs(whole, tmp_path / "run")
+    assert_same_runs(whole, tmp_path / "run", *LAST)

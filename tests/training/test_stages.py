@@ -1,5 +1,7 @@
 """What each stage trains, what it leaves fixed, and what the next one takes over."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -42,14 +44,28 @@ def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_every_tensor_of_the_global_stage_changes_and_gets_a_gradient(videos, tmp_path):
-    chosen = options(optimizer="sgd", weight_decay=0.0, dropout=0.0, learning_rate=0.1, epochs=2)
+@pytest.fixture
+def strategy():
+    """In whose scope a test makes its stages."""
     strategy = device_strategy(batch_size=3)
     with strategy.scope():
-        stage = stages.clip_stage("global", chosen, videos, RunFolder(tmp_path), before=None)
+        yield strategy
+
+
+@pytest.fixture
+def pretrained(tmp_path) -> tuple[Path, dict[str, list[np.ndarray]]]:
+    """A file of weights of stage 1, and the weights."""
+    keras.utils.set_random_seed(7)
+    source = auxiliary_classifier(num_classes=5, preset="small")
+    save_weights(source, tmp_path / "stage1.h5")
+    return tmp_path / "stage1.h5", weights(source)
+
+
+def test_every_tensor_of_the_global_stage_changes_and_gets_a_gradient(videos, strategy, tmp_path):
+    chosen = options(optimizer="sgd", weight_decay=0.0, dropout=0.0, learning_rate=0.1, epochs=2)
+    stage = stages.clip_stage("global", chosen, videos, RunFolder(tmp_path), before=None)
     model = stage.model
-    assert "tcl" in weights(model)
-    assert "parallel_scl" in weights(model)
+    assert {"tcl", "parallel_scl"} < weights(model).keys()
     before = [variable.numpy().copy() for variable in model.trainable_variables]
     velocities = stage.optimizer.variables[1:]
     assert len(velocities) == len(before) == 29
@@ -59,32 +75,22 @@ def test_every_tensor_of_the_global_stage_changes_and_gets_a_gradient(videos, tm
         assert np.abs(velocity.numpy()).max() > 0, variable.path  # without weight decay: gradient
 
 
-def test_paper_fixes_pre_trained_layers_in_stage_two_but_the_last_three(videos, tmp_path):
-    keras.utils.set_random_seed(7)
-    source = auxiliary_classifier(num_classes=5, preset="small")
-    save_weights(source, tmp_path / "stage1.h5")
-    chosen = options(recipe="paper", scl_weights=tmp_path / "stage1.h5", auxiliary_rate=0.1)
-    strategy = device_strategy(batch_size=3)
-    with strategy.scope():
-        stage = stages.auxiliary_stage(chosen, videos, RunFolder(tmp_path))
-    assert all(same(weights(source)[name], value) for name, value in weights(stage.model).items())
+def test_paper_fixes_all_but_three_layers_in_stage_two(videos, strategy, pretrained, tmp_path):
+    file, loaded = pretrained
+    chosen = options(recipe="paper", scl_weights=file, auxiliary_rate=0.1)
+    stage = stages.auxiliary_stage(chosen, videos, RunFolder(tmp_path))
+    assert all(same(loaded[name], value) for name, value in weights(stage.model).items())
     loop.train(stage, strategy, RunFolder(tmp_path), minutes=100)
-    changed = {
-        name
-        for name, value in weights(stage.model).items()
-        if not same(weights(source)[name], value)
-    }
+    learned = weights(stage.model)
+    changed = {name for name, value in learned.items() if not same(loaded[name], value)}
     assert changed == {"spatial_fc", "spatial_features"}
-    assert len(weights(source)) == 7
-    with strategy.scope():
-        following = stages.clip_stage(
-            "global", chosen, videos, RunFolder(tmp_path), before=stage.model
-        )
-    for name, value in weights(stage.model).items():
+    assert len(loaded) == 7
+    following = stages.clip_stage("global", chosen, videos, RunFolder(tmp_path), before=stage.model)
+    for name, value in learned.items():
         assert same(weights(following.model)[name], value), name
         assert named_layers(following.model)[name].trainable
-    for name in ("tcl", "temporal_fc", "spatio_temporal_features"):
-        assert name in weights(following.model)
+    new = {"tcl", "temporal_fc", "spatio_temporal_features"}
+    assert new < weights(following.model).keys()
 
 
 def test_cnn_m_2048_counts_as_pre_trained(videos, tmp_path, capsys):
@@ -111,25 +117,18 @@ def test_cnn_m_2048_counts_as_pre_trained(videos, tmp_path, capsys):
     assert "spatial_fc/kernel (2304, 512): the file has (9216, 64)" in report
 
 
-def test_the_head_learns_first_and_the_whole_network_goes_on_from_it(videos, tmp_path):
-    keras.utils.set_random_seed(7)
-    source = auxiliary_classifier(num_classes=5, preset="small")
-    save_weights(source, tmp_path / "w.h5")
-    chosen = options(scl_weights=tmp_path / "w.h5", head_epochs=2, head_rate=0.01)
+def test_the_head_learns_first_and_the_rest_goes_on(videos, strategy, pretrained, tmp_path):
+    file, loaded = pretrained
+    chosen = options(scl_weights=file, head_epochs=2, head_rate=0.01)
     assert stages.configured_stages(chosen) == ["auxiliary", "head", "global"]
-    strategy = device_strategy(batch_size=3)
-    with strategy.scope():
-        head = stages.clip_stage("head", chosen, videos, RunFolder(tmp_path), before=None)
+    head = stages.clip_stage("head", chosen, videos, RunFolder(tmp_path), before=None)
     assert (head.epochs, head.steps_per_epoch) == (2, 2)
     assert float(head.optimizer.learning_rate) <= 0.01
     random = weights(head.model)
     loop.train(head, strategy, RunFolder(tmp_path), minutes=100)
     for name, value in weights(head.model).items():
-        assert same(random[name], value) == (name in weights(source)), name
-    with strategy.scope():
-        following = stages.clip_stage(
-            "global", chosen, videos, RunFolder(tmp_path), before=head.model
-        )
+        assert same(random[name], value) == (name in loaded), name
+    following = stages.clip_stage("global", chosen, videos, RunFolder(tmp_path), before=head.model)
     for one, other in zip(head.model.weights, following.model.weights, strict=True):
         np.testing.assert_array_equal(one, other)  # the classifier too
     assert all(layer.trainable for layer in named_layers(following.model).values())
@@ -140,36 +139,24 @@ def test_a_head_without_pre_trained_layers_is_refused():
         options(head_epochs=2)
 
 
-def test_slow_layers_move_by_their_share_of_the_rate(videos, tmp_path):
+def test_slow_layers_move_by_their_share_of_the_rate(videos, strategy, pretrained, tmp_path):
+    fixed = {"optimizer": "sgd", "weight_decay": 0.0, "dropout": 0.0, "warmup_epochs": 0}
     steps = {}
     for rate in (1.0, 0.25):
         keras.utils.set_random_seed(7)
-        save_weights(auxiliary_classifier(num_classes=5, preset="small"), tmp_path / "w.h5")
-        chosen = options(
-            optimizer="sgd",
-            weight_decay=0.0,
-            dropout=0.0,
-            scl_weights=tmp_path / "w.h5",
-            auxiliary_scl_rate=rate,
-            batch_size=6,
-            warmup_epochs=0,
-        )
-        strategy = device_strategy(batch_size=6)
-        with strategy.scope():
-            stage = stages.auxiliary_stage(chosen, videos, RunFolder(tmp_path))
+        chosen = options(scl_weights=pretrained[0], auxiliary_scl_rate=rate, batch_size=6, **fixed)
+        stage = stages.auxiliary_stage(chosen, videos, RunFolder(tmp_path))
         before = weights(stage.model)
         loop.train(stage, strategy, RunFolder(tmp_path / str(rate)), minutes=100)
-        steps[rate] = {
-            name: value[0] - before[name][0] for name, value in weights(stage.model).items()
-        }
+        after = weights(stage.model)
+        steps[rate] = {name: value[0] - before[name][0] for name, value in after.items()}
     for name, step in steps[1.0].items():
         factor = 1.0 if name in stages.LAST_LAYERS else 0.25
         np.testing.assert_allclose(steps[0.25][name], factor * step, rtol=0.02, atol=1e-7)
         assert np.abs(step).max() > 1e-6
 
 
-def test_a_network_of_one_path_or_without_epochs_has_no_second_stage(videos, tmp_path, capsys):
-    strategy = device_strategy(batch_size=3)
+def test_without_path_or_epochs_there_is_no_second_stage(videos, strategy, tmp_path, capsys):
     for number, changes in enumerate(({"paths": ("temporal",)}, {"auxiliary_epochs": 0})):
         run = tmp_path / str(number)
         run.mkdir()

@@ -75,11 +75,6 @@ def test_mcnemar_by_counting(losses, gains):
     assert found.difference == pytest.approx((gains - losses) / (37 + losses + gains))
 
 
-def test_mcnemar_by_hand():
-    """Six videos of which only the second is right: 2 / 2^6."""
-    assert paired_difference(*outcomes(3, 0, 6, 1), alone(10), seed=0).p == pytest.approx(1 / 32)
-
-
 def test_networks_that_agree_everywhere():
     found = paired_difference(*outcomes(5, 0, 0, 3), alone(8), seed=0)
     assert (found.difference, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)

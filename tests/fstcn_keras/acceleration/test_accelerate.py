@@ -1,8 +1,5 @@
 """A whole network with faster forms: what it computes, and what it saves and exports."""
 
-import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -14,35 +11,12 @@ import pytest
 from fstcn_keras import FSTCN, accelerate
 from fstcn_keras.acceleration import dispatch
 from fstcn_keras.parts import all_layers
-from tests.networks import TINY
+from tests.networks import TINY, random_pairs
+from tests.processes import run_python
 
-ROOT = Path(__file__).parents[3]
 FORMS = {"call", "convolution_op", "export"}  # attributes that a form may replace
-on_tensorflow = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="of Keras on TensorFlow"
-)
-
-
-def clip_pairs(number: int = 2) -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(0)
-    shape = (number, TINY["clip_length"], TINY["crop_size"], TINY["crop_size"], 3)
-    return {
-        name: generator.integers(0, 256, shape, dtype=np.uint8) for name in ("clip", "clip_diff")
-    }
-
-
-def run_python(script: str, *arguments: Path, cwd: Path = ROOT, **environment: str) -> str:
-    lazy = {"FSTCN_KERAS_LAZY"}
-    kept = {name: value for name, value in os.environ.items() if name not in lazy}
-    run = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        cwd=cwd,
-        env={**kept, **environment},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stdout
+OTHER = keras.backend.backend() != "tensorflow"
+on_tensorflow = pytest.mark.skipif(OTHER, reason="of Keras on TensorFlow")
 
 
 def replaced(model: keras.Model) -> set[str]:
@@ -51,23 +25,15 @@ def replaced(model: keras.Model) -> set[str]:
 
 def test_the_same_numbers_and_weights():
     model = FSTCN(num_classes=4, **TINY)
-    x, weights, config = clip_pairs(), model.get_weights(), model.get_config()
+    x, weights, config = random_pairs(2), model.get_weights(), model.get_config()
     expected = model.predict_on_batch(x)
-    assert accelerate(model) is model
+    assert accelerate(accelerate(model)) is model
     assert {"call", "export"} <= replaced(model)
+    assert not replaced(FSTCN.from_config(model.get_config()))
     np.testing.assert_allclose(model.predict_on_batch(x), expected, atol=1e-5)
     assert model.get_config() == config
     for one, other in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_twice_is_once():
-    model = accelerate(accelerate(FSTCN(num_classes=4, **TINY)))
-    plain = FSTCN.from_config(model.get_config())
-    plain.set_weights(model.get_weights())
-    assert not replaced(plain)
-    x = clip_pairs()
-    np.testing.assert_allclose(model.predict_on_batch(x), plain.predict_on_batch(x), atol=1e-5)
 
 
 @on_tensorflow
@@ -77,7 +43,7 @@ def test_training_follows_the_plain_network(policy):
         keras.utils.set_random_seed(0)
         model = form(FSTCN(num_classes=4, dtype=policy, **{**TINY, "dropout": 0.0}))
         model.compile(keras.optimizers.SGD(1e-3), "sparse_categorical_crossentropy")
-        model.fit(clip_pairs(8), np.arange(8) % 4, 4, epochs=1, verbose=0, shuffle=False)
+        model.fit(random_pairs(8), np.arange(8) % 4, 4, epochs=1, verbose=0, shuffle=False)
         return model.get_weights()
 
     tolerance = {"float32": 1e-5, "mixed_bfloat16": 5e-3}[policy]
@@ -89,7 +55,7 @@ def test_training_follows_the_plain_network(policy):
 def test_a_file_of_an_accelerated_training_needs_no_acceleration(tmp_path):
     model = accelerate(FSTCN(num_classes=4, **TINY))
     model.compile(keras.optimizers.SGD(1e-3), "sparse_categorical_crossentropy")
-    x = clip_pairs()
+    x = random_pairs(2)
     model.fit(x, np.array([1, 2]), verbose=0)
     model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "x.npz", **x)
@@ -108,7 +74,7 @@ def test_a_file_of_an_accelerated_training_needs_no_acceleration(tmp_path):
 @on_tensorflow
 def test_an_export_runs_without_this_project_and_without_a_compiler(tmp_path):
     model = accelerate(FSTCN(num_classes=4, **TINY))
-    x = clip_pairs()
+    x = random_pairs(2)
     expected = model.predict_on_batch(x)
     model.export(tmp_path / "exported", verbose=False)
     np.savez(tmp_path / "x.npz", **x)
@@ -121,6 +87,35 @@ def test_an_export_runs_without_this_project_and_without_a_compiler(tmp_path):
     run_python(script, tmp_path, cwd=tmp_path, PYTHONPATH="")
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, atol=1e-5)
     assert b"_XlaMustCompile" not in (tmp_path / "exported" / "saved_model.pb").read_bytes()
+
+
+@on_tensorflow
+def test_few_rows_read_large_kernels_as_they_are_stored():
+    import tensorflow as tf
+
+    def casts(model) -> int:
+        """How many times the graph converts a kernel of a fully-connected layer."""
+        kernel_shapes = {tuple(one.kernel.shape) for one in dense_layers(model)}
+        function = tf.function(model, autograph=False)
+        graph = function.get_concrete_function(random_pairs(2)).graph
+        operations = [one for one in graph.get_operations() if one.type == "Cast"]
+        return sum(tuple(one.outputs[0].shape) in kernel_shapes for one in operations)
+
+    def dense_layers(model) -> list[keras.layers.Dense]:
+        layers = all_layers(model.head)
+        return [one for one in layers if type(one) is keras.layers.Dense and one.units > 4]
+
+    model = FSTCN(num_classes=4, dtype="mixed_bfloat16", **TINY)
+    assert casts(model) == len(dense_layers(model)) == 5
+    assert casts(accelerate(model)) == 0
+
+
+@on_tensorflow
+def test_on_another_device_only_what_suits_any_is_replaced(monkeypatch):
+    monkeypatch.setattr(dispatch, "on_processor", lambda: False)
+    model = accelerate(FSTCN(num_classes=4, dtype="mixed_bfloat16", **TINY))
+    assert "convolution_op" not in replaced(model)
+    assert all(layer.autocast for layer in all_layers(model) if type(layer) is keras.layers.Dense)
 
 
 def structure(file: Path) -> list[tuple[str, tuple[int, ...]]]:
@@ -151,32 +146,3 @@ def test_every_processor_writes_the_same_file_structure(tmp_path):
     for name, environment in {"here": {}, "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}.items():
         run_python(script, tmp_path / f"{name}.keras", **environment)
     assert structure(tmp_path / "here.keras") == structure(tmp_path / "avx2.keras")
-
-
-@on_tensorflow
-def test_few_rows_read_large_kernels_as_they_are_stored():
-    import tensorflow as tf
-
-    def casts(model) -> int:
-        """How many times the graph converts a kernel of a fully-connected layer."""
-        kernel_shapes = {tuple(one.kernel.shape) for one in dense_layers(model)}
-        function = tf.function(model, autograph=False)
-        graph = function.get_concrete_function(clip_pairs()).graph
-        operations = [one for one in graph.get_operations() if one.type == "Cast"]
-        return sum(tuple(one.outputs[0].shape) in kernel_shapes for one in operations)
-
-    def dense_layers(model) -> list[keras.layers.Dense]:
-        layers = all_layers(model.head)
-        return [one for one in layers if type(one) is keras.layers.Dense and one.units > 4]
-
-    model = FSTCN(num_classes=4, dtype="mixed_bfloat16", **TINY)
-    assert casts(model) == len(dense_layers(model)) == 5
-    assert casts(accelerate(model)) == 0
-
-
-@on_tensorflow
-def test_on_another_device_only_what_suits_any_is_replaced(monkeypatch):
-    monkeypatch.setattr(dispatch, "on_processor", lambda: False)
-    model = accelerate(FSTCN(num_classes=4, dtype="mixed_bfloat16", **TINY))
-    assert "convolution_op" not in replaced(model)
-    assert all(layer.autocast for layer in all_layers(model) if type(layer) is keras.layers.Dense)

@@ -49,10 +49,9 @@ def test_inference_is_the_network_on_batches_of_any_size():
     for shape in ((2, 3, 4, 2), (1, 6, 5, 2)):
         images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         expected = np.zeros((shape[0], shape[1] - 1, shape[2] - 1, 3)) + bias
-        for y in range(2):
-            for x in range(2):
-                window = images[:, y : y + shape[1] - 1, x : x + shape[2] - 1]
-                expected += 0.5 * window @ kernel[y, x].astype("float64")
+        for y, x in np.ndindex(2, 2):
+            window = images[:, y : y + shape[1] - 1, x : x + shape[2] - 1]
+            expected += 0.5 * window @ kernel[y, x].astype("float64")
         found = run(images)
         assert isinstance(found, np.ndarray)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

@@ -120,8 +120,9 @@ def test_many_rows_are_as_in_dense(policy):
     )
 
 
-def formats_of_products(monkeypatch, policy: str, *, rows: int = ROWS) -> set[str]:
-    """The formats that the layer multiplies in."""
+@pytest.mark.usefixtures("on_processor")
+@pytest.mark.parametrize(("more", "expected"), [(0, {"float32"}), (1, {"bfloat16"})])
+def test_only_few_rows_are_worth_float32(monkeypatch, more, expected):
     formats = set()
 
     def matmul(*matrices):
@@ -129,25 +130,12 @@ def formats_of_products(monkeypatch, policy: str, *, rows: int = ROWS) -> set[st
         return ops.tensordot(*matrices, axes=1)
 
     monkeypatch.setattr(fully_connected.ops, "matmul", matmul)
-    accelerated(dtype=policy)(normal((rows, INPUTS)))
-    return formats
-
-
-@pytest.mark.parametrize(("more", "expected"), [(0, {"float32"}), (1, {"bfloat16"})])
-def test_only_few_rows_are_worth_float32(monkeypatch, more, expected):
-    monkeypatch.setattr(dispatch, "on_processor", lambda: True)
     rows = fully_connected.MAX_FLOAT32_ROWS + more
-    assert formats_of_products(monkeypatch, "mixed_bfloat16", rows=rows) == expected
-
-
-def test_elsewhere_the_layer_is_dense(monkeypatch):
-    monkeypatch.setattr(dispatch, "on_processor", lambda: False)
-    layer = accelerated(dtype="mixed_bfloat16")
-    assert "call" not in vars(layer)
-    assert layer.autocast
+    accelerated(dtype="mixed_bfloat16")(normal((rows, INPUTS)))
+    assert formats == expected
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has float64 only if told so")
-def test_float64_stays(monkeypatch):
-    monkeypatch.setattr(dispatch, "on_processor", lambda: True)
+@pytest.mark.usefixtures("on_processor")
+def test_float64_stays():
     assert "call" not in vars(accelerated(dtype="float64"))

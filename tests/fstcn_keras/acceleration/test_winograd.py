@@ -36,22 +36,12 @@ class TestContract(LayerContract):
         return accelerated(4, 5, strides=2, **kwargs)
 
 
-@pytest.mark.parametrize("m", [3, 4])
-def test_minimal_filtering_is_a_correlation(m):
-    of_tile, of_taps, of_sums = winograd.minimal_filtering(m)
-    assert of_tile.shape == (m + 2, m + 2)  # as many products as inputs, and no fewer are possible
-    tile, kernel = normal((m + 2,)), normal((3,), seed=1)
-    found = of_sums @ ((of_taps @ kernel) * (of_tile @ tile))
-    np.testing.assert_allclose(found, np.correlate(tile, kernel, "valid"), rtol=1e-5, atol=1e-6)
-
-
 @pytest.mark.parametrize(("size", "strides"), KERNELS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_equals_a_loop(shape, size, strides):
     x, kernel = normal((2, *shape, 4)), normal((size, size, 4, 5), seed=1)
-    y = winograd.convolution(
-        *map(ops.convert_to_tensor, (x, kernel)), strides=strides, padding="valid"
-    )
+    given = map(ops.convert_to_tensor, (x, kernel))
+    y = winograd.convolution(*given, strides=strides, padding="valid")
     expected = convolution_by_loop(x, kernel, strides)
     np.testing.assert_allclose(ops.convert_to_numpy(y), expected, rtol=1e-4, atol=1e-4)
 
@@ -126,13 +116,9 @@ def test_what_does_not_suit_is_as_in_conv2d(monkeypatch, arguments):
 def test_many_channels_are_faster_and_phases_of_strides_count(channels, strides, expected):
     layer = keras.layers.Conv2D(256, 3 if strides == 1 else 5, strides=strides)
     assert winograd_convolution.suits(layer, (None, 25, 25, channels)) == expected
-
-
-def test_with_strides_many_filters_are_faster():
-    sizes = {"size": 5, "strides": 2}
-    assert not winograd.suits((25, 25), **sizes, filters=winograd.MIN_STRIDED_FILTERS - 1)
-    assert winograd.suits((25, 25), **sizes, filters=winograd.MIN_STRIDED_FILTERS)
-    assert winograd.suits((12, 12), size=3, strides=1, filters=1)
+    few = keras.layers.Conv2D(winograd.MIN_STRIDED_FILTERS - 1, layer.kernel_size, strides=strides)
+    expected = expected and strides == 1
+    assert winograd_convolution.suits(few, (None, 25, 25, channels)) == expected
 
 
 @pytest.mark.usefixtures("on_processor")

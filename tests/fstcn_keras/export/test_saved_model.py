@@ -3,24 +3,23 @@
 import dataclasses
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from fstcn_keras import ActionClassifier, ViewPlan, fstcn, fusion
+from fstcn_keras import ActionClassifier, ViewPlan, fstcn
 from fstcn_keras.acceleration import accelerate, dispatch
 from fstcn_keras.acceleration.plain_export import plain_copy
-from fstcn_keras.config import preset_config
+from tests.networks import with_clear_answers
+from tests.processes import run_python
+from tests.videos import encoded
 
 tf = pytest.importorskip("tensorflow")
 if keras.backend.backend() != "tensorflow":
     pytest.skip("a SavedModel needs Keras on TensorFlow", allow_module_level=True)
 
-from PIL import Image  # noqa: E402
 from tensorflow.core.protobuf import saved_model_pb2  # noqa: E402
 
 from fstcn_keras.export import saved_model  # noqa: E402
@@ -31,16 +30,10 @@ NETWORK = {"preset": "small", "width": 0.25, **SIZES}
 
 
 def classifier_of(**options) -> ActionClassifier:
-    """An untrained network whose answers differ clearly from video to video."""
     keras.utils.set_random_seed(0)
-    model = fstcn(num_classes=len(CLASSES), **NETWORK, **options)
-    kernel = model.classifier.kernel
-    kernel.assign(100 * kernel)
-    return ActionClassifier(
-        accelerate(model),
-        classes=CLASSES,
-        plan=ViewPlan.from_config(preset_config(**NETWORK), num_clips=3),
-    )
+    model = with_clear_answers(fstcn(num_classes=len(CLASSES), **NETWORK, **options))
+    plan = ViewPlan.from_config(model.config, num_clips=3)
+    return ActionClassifier(accelerate(model), classes=CLASSES, plan=plan)
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +87,8 @@ def test_classify_video_equals_the_keras_path(classifier, signatures, num_frames
     assert set(found) == {"probabilities", "classes", "scores", "sci"}
     assert [name.decode() for name in found["classes"]] == list(expected.classes)
     np.testing.assert_allclose(found["scores"], expected.scores, atol=1e-5)
-    np.testing.assert_allclose(
-        found["probabilities"], [by_class[name] for name in CLASSES], atol=1e-5
-    )
+    probabilities = [by_class[name] for name in CLASSES]
+    np.testing.assert_allclose(found["probabilities"], probabilities, atol=1e-5)
     np.testing.assert_allclose(found["sci"], expected.sci, atol=1e-5)
     assert found["scores"][0] > found["scores"][-1] + 0.1  # the comparison means something
 
@@ -113,27 +105,14 @@ def test_shared_views_equal_the_keras_path(classifier, tmp_path):
         assert np.abs(expected.sci - classifier.predict_video(frames).sci).max() > 1e-3
 
 
-def encoded(frames: np.ndarray, form: str, tmp_path) -> list[bytes]:
-    for number, frame in enumerate(frames):
-        Image.fromarray(frame).save(tmp_path / f"{number}", form)
-    return [(tmp_path / f"{number}").read_bytes() for number in range(len(frames))]
-
-
-def test_classify_jpegs_of_lossless_files_equals_classify_video(signatures, tmp_path):
-    frames = blocks(40, 100, 80)
-    found = signatures["classify_jpegs"](frames=tf.constant(encoded(frames, "PNG", tmp_path)))
-    expected = signatures["classify_video"](frames=frames)
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_classify_jpegs_equals_classify_video(signatures, form):
+    files = [encoded(frame, form) for frame in blocks(40, 100, 80)]
+    found = signatures["classify_jpegs"](frames=tf.constant(files))
+    expected = signatures["classify_video"](frames=[tf.io.decode_image(file) for file in files])
     assert set(found) == set(expected)
     for name in found:
         np.testing.assert_array_equal(found[name], expected[name])
-
-
-def test_classify_jpegs_takes_jpegs(signatures, tmp_path):
-    files = encoded(blocks(3, 100, 80), "JPEG", tmp_path)
-    decoded = np.stack([tf.io.decode_jpeg(file) for file in files])
-    found = signatures["classify_jpegs"](frames=tf.constant(files))
-    expected = signatures["classify_video"](frames=decoded)
-    np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-6)
 
 
 def test_serving_default_is_the_network(classifier, signatures):
@@ -183,14 +162,7 @@ def test_no_code_of_the_project_is_needed(folder, signatures, tmp_path):
         "names = [name.decode() for name in answer['classes'].numpy()]\n"
         "print(json.dumps([names, answer['scores'].numpy().tolist()]))\n"
     )
-    output = subprocess.run(
-        [sys.executable, "-c", script, str(folder), str(tmp_path / "frames.npy")],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-        env={"PATH": ""},
-    ).stdout
+    output = run_python(script, folder, tmp_path / "frames.npy", cwd=tmp_path, PYTHONPATH="")
     expected = signatures["classify_video"](frames=frames)
     names, scores = json.loads(output)
     assert names == [name.decode() for name in expected["classes"].numpy()]
@@ -231,19 +203,21 @@ def test_a_network_without_the_layers_of_fstcn(folder):
         saved_model.saved_model_archive(saved_model.load_saved_model(folder))
 
 
-@pytest.mark.parametrize("shape", [(0, 48, 64, 3), (2, 0, 64, 3)])
-def test_frames_without_pixels(signatures, shape):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="none of them 0"):
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((0, 48, 64, 3), "none of them 0"),
+        ((2, 0, 64, 3), "none of them 0"),
+        ((1, 2, 1000, 3), "too long and narrow"),
+    ],
+)
+def test_frames_at_fault(signatures, shape, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         signatures["classify_video"](frames=np.zeros(shape, np.uint8))
 
 
-def test_frames_too_long_and_narrow(signatures):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="too long and narrow"):
-        signatures["classify_video"](frames=np.zeros((1, 2, 1000, 3), np.uint8))
-
-
-def test_image_files_at_fault(signatures, tmp_path):
-    small, large = (encoded(blocks(1, width, 48), "PNG", tmp_path)[0] for width in (64, 72))
+def test_image_files_at_fault(signatures):
+    small, large = (encoded(blocks(1, width, 48)[0]) for width in (64, 72))
     for files, message in [
         ([small, large], "of one size"),
         ([small, b"no image"], "Unknown image file format"),
@@ -252,22 +226,3 @@ def test_image_files_at_fault(signatures, tmp_path):
     ]:
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             signatures["classify_jpegs"](frames=tf.constant(files, tf.string))
-
-
-def test_the_graph_ranks_the_fused_scores():
-    p = np.random.default_rng(0).dirichlet(np.full(4, 0.3), (3, 18)).astype(np.float32)
-    p[1] = 0.25  # a clip whose crops all say nothing
-    p[2, :5] = 0
-    found = saved_model.ranked(tf.constant(p), tuple(CLASSES))
-    expected = fusion.fuse(p)
-    np.testing.assert_allclose(found["probabilities"], expected, rtol=1e-5)
-    np.testing.assert_allclose(found["sci"], fusion.sci(p), atol=1e-6)
-    order = np.argsort(-expected)
-    np.testing.assert_allclose(found["scores"], expected[order], rtol=1e-5)
-    assert [name.decode() for name in found["classes"].numpy()] == [CLASSES[i] for i in order]
-
-
-def test_one_class_alone_is_certain():
-    found = saved_model.ranked(tf.ones((2, 18, 1)), ("run",))
-    np.testing.assert_array_equal(found["sci"], np.ones((2, 18)))
-    np.testing.assert_allclose(found["scores"], [1], rtol=1e-6)

@@ -41,15 +41,6 @@ def test_equals_a_loop(height, width, size, stride):
     np.testing.assert_array_equal(y, pool_by_loop(x, size, stride))
 
 
-@pytest.mark.parametrize(
-    ("length", "stride", "pooled"),
-    [(99, 2, 49), (49, 2, 24), (24, 2, 12), (12, 2, 6), (12, 3, 4), (50, 2, 25), (3, 2, 1)],
-)
-def test_documented_sizes(length, stride, pooled):
-    layer = CeilMaxPooling2D(3, stride)
-    assert layer.compute_output_shape((None, length, length, 1)) == (None, pooled, pooled, 1)
-
-
 @pytest.mark.parametrize("strides", [0, 4])
 def test_rejects_strides(strides):
     with pytest.raises(ValueError, match=f"Received: pool_size=3, strides={strides}"):

@@ -71,17 +71,10 @@ def test_squares_beyond_the_range_of_float16(policy, rtol):
     np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(y, "float32")), expected, rtol=rtol)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"depth": 4}, "Received: depth=4"),
-        ({"depth": -1}, "Received: depth=-1"),
-        ({"bias": 0.0}, "Received: bias=0.0"),
-    ],
-)
-def test_rejects(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        lrn(**arguments)
+@pytest.mark.parametrize(("name", "value"), [("depth", 4), ("depth", -1), ("bias", 0.0)])
+def test_rejects(name, value):
+    with pytest.raises(ValueError, match=f"Received: {name}={value}"):
+        lrn(**{name: value})
 
 
 @pytest.mark.parametrize("training", [False, True])

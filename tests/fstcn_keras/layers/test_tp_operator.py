@@ -48,18 +48,6 @@ def test_equals_a_loop(shape, filters):
     np.testing.assert_allclose(outputs(layer, x), tp_by_loop(x, p), rtol=1e-5, atol=1e-6)
 
 
-def test_with_the_identity_it_only_rearranges():
-    layer = TPOperator(3)
-    layer.build((2, 2, 2, 2, 3))
-    layer.set_weights([np.eye(3)])
-    x = np.arange(48, dtype="float32").reshape(2, 2, 2, 2, 3)
-    y = outputs(layer, x)
-    assert y[0, 0].tolist() == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
-    assert sorted(y.ravel()) == list(range(48))
-    for b, t, row, column, i in np.ndindex(x.shape):
-        assert y[b, t, i, 2 * row + column] == x[b, t, row, column, i]
-
-
 def test_gradients_are_the_central_differences_of_the_loop():
     x, p = normal((2, 2, 1, 3, 3)), normal((3, 2), seed=1)
     cotangent = normal((2, 2, 2, 3), seed=2)

@@ -1,29 +1,20 @@
 """What the command says when it cannot serve."""
 
-import os
 import socket
-import subprocess
-import sys
 
 import pytest
 
 pytest.importorskip("kserve")
 pytest.importorskip("tensorflow")
 
-from tests.servers import ROOT, own_lines
+from tests.processes import ROOT, run_command
+from tests.servers import own_lines
 
 
 def fails(*arguments: str, folder=ROOT) -> str:
     """The one line that it prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "fstcn_keras.serve", "--http-port=0", "--grpc-port=0", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ports = ("--http-port=0", "--grpc-port=0")
+    done = run_command("fstcn_keras.serve", *ports, *arguments, cwd=folder)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     (line,) = own_lines(done.stderr)
     return line
@@ -39,13 +30,16 @@ def test_a_folder_that_is_not_there_or_empty(tmp_path):
         assert fails(folder) == expected
 
 
-def test_a_limit_of_nothing(run):
-    assert "`frames` must be positive. Received: 0" in fails(str(run), "--max-frames", "0")
-
-
-def test_a_limit_beyond_what_grpc_takes(run):
-    expected = "error: `request_bytes` must be at most 2147483647. Received: 2147483648"
-    assert fails(str(run), "--max-request-bytes", "2147483648") == expected
+@pytest.mark.parametrize(
+    ("limit", "value", "error"),
+    [
+        ("frames", 0, "must be positive. Received: 0"),
+        ("request-bytes", 2**31, "must be at most 2147483647. Received: 2147483648"),  # of gRPC
+    ],
+)
+def test_limits_out_of_range(run, limit, value, error):
+    found = fails(str(run), f"--max-{limit}", str(value))
+    assert found == f"error: `{limit.replace('-', '_')}` {error}"
 
 
 @pytest.mark.parametrize("side", ["http", "grpc"])
@@ -53,9 +47,8 @@ def test_a_port_that_is_taken(run, side):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = fails(str(run), f"--{side}-port", str(port))
-    assert line == (
-        f"error: 127.0.0.1:{port} cannot be listened to: choose another --host or --{side}-port"
-    )
+    expected = f"127.0.0.1:{port} cannot be listened to: choose another --host or --{side}-port"
+    assert line == f"error: {expected}"
 
 
 def test_a_warm_up_that_fails(classifier, tmp_path):

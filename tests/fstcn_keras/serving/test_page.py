@@ -31,11 +31,7 @@ TIME_LIMIT_S = 120
 
 
 class Browser:
-    """One tab of headless Chromium, and all that it told.
-
-    Attributes:
-        events: of the DevTools protocol, as they came.
-    """
+    """One tab of headless Chromium, and the events of the DevTools protocol, as they came."""
 
     def __init__(self, profile: Path):
         program = shutil.which("chromium")
@@ -45,15 +41,12 @@ class Browser:
         self._number = 0
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
         log = profile / "log"
-        self._process = subprocess.Popen(
-            [program, *options, f"--user-data-dir={profile}", "about:blank"],
-            stderr=log.open("w"),
-        )
+        command = [program, *options, f"--user-data-dir={profile}", "about:blank"]
+        self._process = subprocess.Popen(command, stderr=log.open("w"))
         address = self._address(log)
         tab = httpx.put(f"http://{address}/json/new?about:blank", trust_env=False).json()
-        self._socket = websocket.create_connection(
-            tab["webSocketDebuggerUrl"], suppress_origin=True, timeout=TIME_LIMIT_S
-        )
+        options = {"suppress_origin": True, "timeout": TIME_LIMIT_S}
+        self._socket = websocket.create_connection(tab["webSocketDebuggerUrl"], **options)
         for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
             self.call(f"{domain}.enable")
 
@@ -86,6 +79,11 @@ class Browser:
         root = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
+
+    def visit(self, url: str):
+        """Opens the page of a server."""
+        self.call("Page.navigate", url=f"{url}/")
+        self.wait_for("document.readyState == 'complete' && !!document.getElementById('file')")
 
     def picture(self, name: str):
         """Keeps a picture of the page in the folder that $SCREENSHOTS names, if any."""
@@ -123,8 +121,7 @@ def test_a_visitor_chooses_a_video_and_sees_the_bars(browser, server, classifier
     expected = classifier.predict_video(video)
     for name, screen in {"desk": DESK, "phone": PHONE}.items():
         browser.call("Emulation.setDeviceMetricsOverride", **screen)
-        browser.call("Page.navigate", url=f"{server.url}/")
-        browser.wait_for("document.readyState == 'complete' && !!document.getElementById('file')")
+        browser.visit(server.url)
         browser.choose(video)
         browser.wait_for("!document.getElementById('request').hidden")
         assert browser.value("document.getElementById('best').textContent") == expected.classes[0]
@@ -146,11 +143,8 @@ def test_a_visitor_chooses_a_video_and_sees_the_bars(browser, server, classifier
 
 
 def test_a_video_chosen_meanwhile_takes_the_place_of_the_first(browser, server, tmp_path):
-    first, second = (
-        write_video(tmp_path / f"{name}.avi", noise(9)) for name in ("first", "second")
-    )
-    browser.call("Page.navigate", url=f"{server.url}/")
-    browser.wait_for("document.readyState == 'complete' && !!document.getElementById('file')")
+    first, second = (write_video(tmp_path / f"{n}.avi", noise(9)) for n in ("first", "second"))
+    browser.visit(server.url)
     browser.value(
         "shown = []; new MutationObserver(() => shown.push(document.getElementById('sent')."
         "textContent)).observe(document.getElementById('sent'), {childList: true})"
@@ -173,8 +167,7 @@ def test_a_video_chosen_meanwhile_takes_the_place_of_the_first(browser, server, 
 
 def test_a_video_that_decodes_in_part(browser, server, classifier, tmp_path):
     video = truncated(tmp_path / "cut.avi")
-    browser.call("Page.navigate", url=f"{server.url}/")
-    browser.wait_for("document.readyState == 'complete' && !!document.getElementById('file')")
+    browser.visit(server.url)
     browser.choose(video)
     browser.wait_for("!document.getElementById('request').hidden")
     told = browser.value("document.getElementById('incomplete').textContent")
@@ -185,8 +178,7 @@ def test_a_video_that_decodes_in_part(browser, server, classifier, tmp_path):
 def test_a_file_that_is_no_video(browser, server, tmp_path):
     text = tmp_path / "text.mp4"
     text.write_text("not a video\n" * 100)
-    browser.call("Page.navigate", url=f"{server.url}/")
-    browser.wait_for("document.readyState == 'complete' && !!document.getElementById('file')")
+    browser.visit(server.url)
     browser.choose(text)
     browser.wait_for("!document.getElementById('error').hidden")
     assert "cannot be opened" in browser.value("document.getElementById('error').textContent")

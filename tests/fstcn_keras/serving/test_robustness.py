@@ -109,9 +109,7 @@ def test_a_saved_model_is_loaded_by_its_folder_or_that_of_a_version(saved_model,
         assert (loaded.classes, loaded.plan) == (classifier.classes, classifier.plan)
 
 
-def test_too_many_requests_are_refused_at_once_and_a_hanging_decoder_is_killed(
-    server, client, video
-):
+def test_overload_is_refused_at_once_and_a_hanging_decoder_is_killed(server, client, video):
     (hanging,) = server.decoders()
     with posted(server, video, number=WAITING) as answers:
         server.wait_for_requests(WAITING)
@@ -148,11 +146,17 @@ def test_an_idle_decoder_that_dies_costs_nothing(server, client, video):
     assert client.post(V1, files={"video": video}).status_code == 200
 
 
-def test_a_body_that_does_not_come(server, client):
+def address(server) -> tuple[str, int]:
     host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as connection:
-        head = f"POST {V1} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nslow"
-        connection.sendall(head.encode())
+    return host, int(port)
+
+
+HALF_A_REQUEST = f"POST {V1} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf".encode()
+
+
+def test_a_body_that_does_not_come(server, client):
+    with socket.create_connection(address(server)) as connection:
+        connection.sendall(HALF_A_REQUEST)
         connection.settimeout(5 * SECONDS)
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
@@ -182,17 +186,14 @@ def test_a_call_that_ends_without_a_message(server):
 
 
 def test_a_client_that_leaves_frees_its_place(server, client):
-    host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as connection:
-        head = f"POST {V1} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nleaving"
-        connection.sendall(head.encode())
+    with socket.create_connection(address(server)) as connection:
+        connection.sendall(HALF_A_REQUEST)
         server.wait_for_requests(1)
     server.wait_for_requests(0)
 
 
 def test_an_idle_connection_is_not_closed_under_a_client_that_keeps_it(server):
-    host, port = server.url.removeprefix("http://").split(":")
-    with contextlib.closing(HTTPConnection(host, int(port))) as connection:
+    with contextlib.closing(HTTPConnection(*address(server))) as connection:
         connection.connect()
         connection.auto_open = False  # what is closed stays closed
         for idle_s in (0, httpx.Limits().keepalive_expiry + 0.5):
@@ -218,9 +219,7 @@ def statuses_until_ready(url: str, path: str) -> list[int]:
     raise TimeoutError(first)
 
 
-def test_alive_at_once_ready_after_the_warm_up_and_sigterm_lets_requests_finish(
-    saved_model, tmp_path_factory, video
-):
+def test_ready_after_the_warm_up_and_sigterm_ends_it(saved_model, tmp_path_factory, video):
     (port,) = free_ports(1)
     with ThreadPoolExecutor(1) as thread:
         option = ("--http-port", str(port))

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from fstcn_keras import ViewPlan
-from fstcn_keras.video import VideoReader
 from fstcn_keras.video.frames import ArrayFrames, read_resized, view_frames
-from tests.videos import noise, write_video
+from tests.videos import noise
 
 # clips of 4 frames: starts 0, 3 (2.5, rounded up) and 5 of 9
 PLAN = ViewPlan(num_clips=3, short_side=24, crop_size=16, clip_length=2, stride=2, distance=1)
@@ -36,14 +35,6 @@ def test_no_other_frames_are_read():
     assert found.numbers.tolist() == reader.asked
     np.testing.assert_array_equal(found.frames, frames[reader.asked])
     np.testing.assert_array_equal(found.frames[found.positions], frames[found.pairs])
-
-
-def test_frames_of_a_file_are_those_of_the_array(tmp_path):
-    frames = noise(9, height=48, width=64)
-    found = view_frames(VideoReader(write_video(tmp_path / "noise.avi", frames)), PLAN)
-    expected = view_frames(ArrayFrames(frames), PLAN)
-    np.testing.assert_array_equal(found.frames, expected.frames)
-    assert found.frames.shape == (9, 24, 32, 3)
 
 
 @pytest.mark.parametrize("size", [(24, 31), (31, 24), (24, 24)])

@@ -48,9 +48,8 @@ def test_a_reader_can_be_iterated_again(path):
 
 
 def test_frames_are_resized_as_arrays_are(source):
-    expected = [
-        ops.convert_to_numpy(resize(FRAMES[n], *short_side_weights(30, 40, 24))) for n in (2, 5)
-    ]
+    weights = short_side_weights(30, 40, 24)
+    expected = [ops.convert_to_numpy(resize(FRAMES[n], *weights)) for n in (2, 5)]
     found = list(read_resized(open_frames(source), [2, 5], 24))
     np.testing.assert_array_equal(found, expected)
     assert found[0].shape == (24, 32, 3)
@@ -114,16 +113,11 @@ def test_beyond_the_limits_of_size(path, limits, reason):
         VideoReader(path, **limits).count()
 
 
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.zeros((2, 4, 5, 3), np.float32),
-        np.zeros((4, 5, 3), np.uint8),
-        np.zeros((2, 4, 5, 4), np.uint8),
-        np.zeros((0, 4, 5, 3), np.uint8),
-        np.zeros((2, 4, 0, 3), np.uint8),
-    ],
-)
+WRONG_SHAPES = [(4, 5, 3), (2, 4, 5, 4), (0, 4, 5, 3), (2, 4, 0, 3)]
+WRONG = [np.zeros((2, 4, 5, 3), np.float32), *(np.zeros(s, np.uint8) for s in WRONG_SHAPES)]
+
+
+@pytest.mark.parametrize("array", WRONG)
 def test_arrays_of_another_kind(array):
     with pytest.raises(ValueError, match="Received: ") as error:
         open_frames(array)

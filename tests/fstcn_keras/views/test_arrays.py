@@ -7,19 +7,16 @@ import keras
 import numpy as np
 import pytest
 
-from fstcn_keras import FSTCNConfig, ViewPlan, clips, fusion
+from fstcn_keras import ViewPlan, clips, fusion
 from fstcn_keras.views.arrays import array_namespace
 from fstcn_keras.views.resizing import area_weights, resize, short_side_weights
+from tests.fstcn_keras.test_clips import TIMINGS
 from tests.test_imports import printed
 
 tf = pytest.importorskip("tensorflow")
 if keras.backend.backend() != "tensorflow":
     pytest.skip("tensors of TensorFlow need Keras on it", allow_module_level=True)
 
-TIMINGS = [
-    {"clip_length": length, "stride": stride, "distance": distance}
-    for length, stride, distance in [(5, 5, 9), (3, 2, 4), (1, 1, 1)]
-]
 NUMBER = tf.TensorSpec((), tf.int32)
 IMAGE = tf.TensorSpec((None, None, 3), tf.uint8)
 
@@ -55,51 +52,6 @@ def test_frame_numbers(timing, num_clips):
         np.testing.assert_array_equal(pairs, plan.pair_indices(num_frames))
         np.testing.assert_array_equal(one, pairs[-1])
         np.testing.assert_array_equal(fixed, clips.pair_indices([0, 3], num_frames, **timing))
-
-
-def test_last_start_and_resized_length():
-    found = in_graph(
-        lambda n, m: (clips.last_start(n), clips.resized_length(n, m, 204)), *[NUMBER] * 2
-    )
-    for shorter, length in np.sort(generator().integers(1, 2000, (200, 2))).tolist():
-        expected = clips.last_start(length), clips.resized_length(length, shorter, 204)
-        assert tuple(int(x) for x in found(length, shorter)) == expected
-
-
-def test_corners_of_crops_and_of_their_maps():
-    def corners(height, width, rows, columns):
-        grid = clips.crop_grid(height, width, 6)
-        return grid, clips.map_corners(grid, (rows, columns), (2, 3))
-
-    found = in_graph(corners, *[NUMBER] * 4)
-    for sizes in generator().integers((6, 6, 3, 3), (100, 100, 30, 30), (200, 4)).tolist():
-        for one, other in zip(found(*sizes), corners(*sizes), strict=True):
-            assert (one.dtype, other.dtype) == (tf.int32, np.int64)
-            np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.parametrize("leading", [(), (2,), (2, 3)])
-def test_crops_and_differences(leading):
-    @tf.function(input_signature=[tf.TensorSpec((*leading, None, None, 3), tf.uint8)] * 2)
-    def cut(one, other):
-        return clips.crops(clips.absolute_difference(one, other), 6)
-
-    for height, width in [(6, 6), (7, 9), (9, 7), (31, 20)]:
-        one, other = images(2, *leading, height, width, 3)
-        found = cut(one, other)
-        assert found.shape == (18, *leading, 6, 6, 3)
-        expected = clips.crops(np.abs(one.astype(int) - other), 6)
-        np.testing.assert_array_equal(found, expected)
-
-
-def test_a_graph_knows_the_size_of_crops():
-    plan = ViewPlan.from_config(FSTCNConfig(crop_size=6, short_side=8, clip_length=2), num_clips=1)
-    clip = tf.TensorSpec((2, None, None, 3), tf.uint8)
-    views = in_graph(plan.cut, clip, clip).get_concrete_function().structured_outputs
-    assert {name: tuple(x.shape) for name, x in views.items()} == {
-        "clip": (18, 2, 6, 6, 3),
-        "clip_diff": (18, 2, 6, 6, 3),
-    }
 
 
 @pytest.mark.parametrize(("height", "width"), [(84, 132), (68, 90), (101, 68)])

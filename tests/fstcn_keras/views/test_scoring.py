@@ -8,22 +8,16 @@ import pytest
 
 from fstcn_keras import ViewPlan, fstcn
 from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
-from tests.networks import TINY
+from tests.networks import TINY, with_clear_answers
+from tests.videos import noise
 
 PLAN = ViewPlan(num_clips=4, short_side=84, crop_size=68, clip_length=3, stride=4, distance=2)
 SHARED = dataclasses.replace(PLAN, mode="shared")
 
 
 def network(**options) -> keras.Model:
-    """A network whose scores differ from view to view."""
     keras.utils.set_random_seed(3)
-    model = fstcn(num_classes=3, **TINY, **options)
-    model.classifier.set_weights([40 * weights for weights in model.classifier.get_weights()])
-    return model
-
-
-def video(height: int, width: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (20, height, width, 3), dtype=np.uint8)
+    return with_clear_answers(fstcn(num_classes=3, **TINY, **options), factor=40)
 
 
 def probabilities(scorer: ViewScorer, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
@@ -50,7 +44,7 @@ def plain_scores(model: keras.Model, frames: np.ndarray, pairs: np.ndarray) -> n
 
 @pytest.mark.parametrize("paths", [("spatial", "temporal"), ("spatial",), ("temporal",)])
 def test_exact_views_are_those_of_the_whole_network(paths):
-    model, frames = network(paths=paths), video(84, 101)
+    model, frames = network(paths=paths), noise(20, height=84, width=101)
     pairs = PLAN.pair_indices(len(frames))
     found = probabilities(ViewScorer(model, PLAN), frames, pairs)
     expected = plain_scores(model, frames, pairs)
@@ -58,29 +52,8 @@ def test_exact_views_are_those_of_the_whole_network(paths):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-def test_features_are_those_of_the_head():
-    model, frames = network(), video(84, 101)
-    pair = PLAN.pair_indices(len(frames))[0]
-    found = ViewScorer(model, PLAN).score([(frames, pair)])
-    views = PLAN.cut(frames[pair[0]], frames[pair[1]])
-    maps = {
-        "frame": model.frame_encoder.predict_on_batch(views["clip"][:, 1]),
-        "differences": np.stack(
-            [
-                model.difference_encoder.predict_on_batch(views["clip_diff"][:, frame])
-                for frame in range(3)
-            ],
-            axis=1,
-        ),
-    }
-    expected = model.head.predict_on_batch(maps)
-    assert found.keys() == expected.keys() - {"logits"} | {PROBABILITIES}
-    for name in ("spatial_features", "temporal_features", "spatio_temporal_features"):
-        np.testing.assert_allclose(found[name][0], expected[name], rtol=1e-4, atol=1e-5)
-
-
 def test_an_image_of_several_clips_is_convolved_once(monkeypatch):
-    model, frames = network(), video(84, 101)
+    model, frames = network(), noise(20, height=84, width=101)
     pairs = np.array([[[0, 4, 8], [2, 6, 10]], [[4, 8, 12], [6, 10, 14]]])
     scorer = ViewScorer(model, PLAN)
     convolved = []
@@ -94,7 +67,7 @@ def test_an_image_of_several_clips_is_convolved_once(monkeypatch):
 
 @pytest.mark.parametrize(("height", "width"), [(68, 68), (68, 101)])
 def test_a_frame_no_higher_than_the_crop_is_cut_along_its_width_alone(height, width):
-    model, frames = network(), video(height, width)
+    model, frames = network(), noise(20, height=height, width=width)
     pairs = PLAN.pair_indices(len(frames))[:1]
     shared = probabilities(ViewScorer(model, SHARED), frames, pairs)
     columns = shared.reshape(2, 3, 3, -1)  # mirrored, row of the grid, column
@@ -117,7 +90,7 @@ def test_shared_views_are_cut_from_the_maps_next_to_their_places():
         np.testing.assert_array_equal(images[2:], images[:2, :, ::-1])
         return places.repeat(2, axis=0)
 
-    crops, others = scorer._crops(scorer.encoders[0], convolve, video(84, 132)[:2])
+    crops, others = scorer._crops(scorer.encoders[0], convolve, noise(20, height=84, width=132)[:2])
     np.testing.assert_array_equal(crops, others)
     tops, lefts = (0, 0, 1), (0, 2, 4)
     expected = [(top, left) for top in tops for left in lefts]
@@ -132,7 +105,7 @@ def test_networks_of_other_layers_run_whole_and_share_nothing():
     x = keras.layers.Concatenate()(list(inputs.values()))
     x = keras.layers.Flatten()(keras.layers.Rescaling(1e-4)(x))
     model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
-    frames = video(84, 101)
+    frames = noise(20, height=84, width=101)
     pairs = PLAN.pair_indices(len(frames))
     found = probabilities(ViewScorer(model, PLAN), frames, pairs)
     np.testing.assert_allclose(found, plain_scores(model, frames, pairs), atol=1e-5)

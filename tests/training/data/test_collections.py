@@ -19,13 +19,22 @@ def touch(root: Path, *paths: str):
         (root / path).touch()
 
 
+def write_lists(folder: Path, **contents: str) -> Path:
+    """Text files of these names and contents."""
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / f"{name}.txt").write_bytes(content.encode())
+    return folder
+
+
 @pytest.fixture
 def hmdb(tmp_path):
-    lists = tmp_path / "testTrainMulti_7030_splits"
-    lists.mkdir()
-    (lists / "wave_test_split2.txt").write_text("a_wave_x.avi 1 \nb c_wave.avi 2 \nd_wave.avi 0 \n")
-    (lists / "clap_test_split2.txt").write_text("e_clap.avi 2 \ngone_clap.avi 1 \n")
-    (lists / "jump_test_split2.txt").write_text("f_jump.avi 1 \n")
+    write_lists(
+        tmp_path / "testTrainMulti_7030_splits",
+        wave_test_split2="a_wave_x.avi 1 \nb c_wave.avi 2 \nd_wave.avi 0 \n",
+        clap_test_split2="e_clap.avi 2 \ngone_clap.avi 1 \n",
+        jump_test_split2="f_jump.avi 1 \n",
+    )
     touch(tmp_path / "videos", "wave/a_wave_x.avi", "wave/b c_wave.avi", "wave/d_wave.avi")
     touch(tmp_path / "videos", "clap/e_clap.avi", "clap/unlisted.avi", "clap/notes.txt")
     return tmp_path
@@ -62,13 +71,12 @@ def test_hmdb51_without_lists_names_where_it_looked(tmp_path):
 
 
 def test_ucf101_lists_with_crlf_and_labels_from_class_numbers(tmp_path):
-    lists = tmp_path / "lists"
-    lists.mkdir()
-    (lists / "classInd.txt").write_bytes(b"1 Zumba\r\n2 Archery\r\n")
-    (lists / "trainlist03.txt").write_bytes(
-        b"Zumba/v_Zumba_g08_c01.avi 1\r\nArchery/v_Archery_g08_c01.avi 2\r\n"
+    lists = write_lists(
+        tmp_path / "lists",
+        classInd="1 Zumba\r\n2 Archery\r\n",
+        trainlist03="Zumba/v_Zumba_g08_c01.avi 1\r\nArchery/v_Archery_g08_c01.avi 2\r\n",
+        testlist03="Archery/v_Archery_g01_c02.avi\r\n",
     )
-    (lists / "testlist03.txt").write_bytes(b"Archery/v_Archery_g01_c02.avi\r\n")
     root = tmp_path / "UCF-101"
     touch(root, "Zumba/v_Zumba_g08_c01.avi", "Archery/v_Archery_g08_c01.avi")
     touch(root, "Archery/v_Archery_g01_c02.avi")
@@ -130,29 +138,22 @@ def test_folder_keeps_sources_on_one_side_and_about_30_percent(tmp_path):
     assert len(set(map(frozenset, tests))) == 3
 
 
-def test_folder_keeps_look_alikes_on_one_side(tmp_path):
-    touch(tmp_path, *(f"sit/{n:02d}.mp4" for n in range(20)))
+@pytest.mark.parametrize(
+    ("look_alike", "num_tests"),
+    [
+        ({f"sit/{n:02d}.mp4": f"sit/{n // 5 * 5:02d}.mp4" for n in range(20)}, 5),
+        ({f"{name}/{name}{n:02d}.mp4": f"a/a{n:02d}.mp4" for name in "ab" for n in range(10)}, 6),
+    ],
+    ids=["of one class", "of two classes"],
+)
+def test_look_alikes_stay_on_one_side(tmp_path, look_alike, num_tests):
+    touch(tmp_path, *look_alike)
     for split in (1, 2, 3):
         listed = collections.read_folder(tmp_path, split=split)
-        look_alike = {f"sit/{n:02d}.mp4": f"sit/{n // 5 * 5:02d}.mp4" for n in range(20)}
         dataset = splits.draw_test_videos(splits.tied(listed, look_alike))
         sides = {video.path: video.side for video in dataset.videos}
         assert all(sides[path] == sides[first] for path, first in look_alike.items())
-        assert len(dataset.side("test")) == 5
-
-
-def test_look_alikes_of_two_classes_stay_on_one_side(tmp_path):
-    touch(tmp_path, *(f"{name}/{name}{n:02d}.mp4" for name in "ab" for n in range(10)))
-    look_alike = {
-        f"{name}/{name}{n:02d}.mp4": f"a/a{n:02d}.mp4" for name in "ab" for n in range(10)
-    }
-    for split in (1, 2, 3):
-        dataset = splits.draw_test_videos(
-            splits.tied(collections.read_folder(tmp_path, split=split), look_alike)
-        )
-        sides = {video.path: video.side for video in dataset.videos}
-        assert all(sides[path] == sides[first] for path, first in look_alike.items())
-        assert len(dataset.side("test")) == 6
+        assert len(dataset.side("test")) == num_tests
 
 
 def test_a_large_and_a_small_group_hold_out_the_small_one():
@@ -179,34 +180,27 @@ def test_a_class_that_cannot_be_tested_is_named(tmp_path):
 
 def test_a_video_that_is_listed_twice_has_no_side(tmp_path):
     touch(tmp_path / "videos", "a/1.mp4", "a/2.mp4")
-    lists = tmp_path / "lists"
-    lists.mkdir()
-    (lists / "classInd.txt").write_text("1 a\n")
-    (lists / "trainlist01.txt").write_text("a/1.mp4 1\na/2.mp4 1\n")
-    (lists / "testlist01.txt").write_text("a/2.mp4\n")
+    contents = {"classInd": "1 a", "trainlist01": "a/1.mp4 1\na/2.mp4 1", "testlist01": "a/2.mp4"}
+    lists = write_lists(tmp_path / "lists", **contents)
     with pytest.raises(UserError, match=r"name 1 videos more than once, e\.g\. a/2\.mp4"):
         collections.read_folder(tmp_path / "videos", splits_dir=lists)
 
 
-@pytest.mark.parametrize("form", ["hmdb", "ucf"])
-def test_folder_honours_split_files_of_its_own(tmp_path, form):
+@pytest.mark.parametrize(
+    "contents",
+    [
+        {"a_test_split1": "3.MOV 1", "b_test_split1": "1.mp4 1\n2.mkv 2"},
+        {"classInd": "1 a\n2 b", "trainlist01": "a/3.MOV 1\nb/1.mp4 2", "testlist01": "b/2.mkv"},
+    ],
+    ids=["hmdb", "ucf"],
+)
+def test_folder_honours_split_files_of_its_own(tmp_path, contents):
     touch(tmp_path / "videos", "b/1.mp4", "b/2.mkv", "a/3.MOV")
-    lists = tmp_path / "lists"
-    lists.mkdir()
-    if form == "hmdb":
-        (lists / "a_test_split1.txt").write_text("3.MOV 1\n")
-        (lists / "b_test_split1.txt").write_text("1.mp4 1\n2.mkv 2\n")
-    else:
-        (lists / "classInd.txt").write_text("1 a\n2 b\n")
-        (lists / "trainlist01.txt").write_text("a/3.MOV 1\nb/1.mp4 2\n")
-        (lists / "testlist01.txt").write_text("b/2.mkv\n")
+    lists = write_lists(tmp_path / "lists", **contents)
     dataset = collections.read_folder(tmp_path / "videos", splits_dir=lists)
     assert (dataset.name, dataset.classes) == ("folder", ("a", "b"))
-    assert {v.path: (v.label, v.side) for v in dataset.videos} == {
-        "a/3.MOV": (0, "train"),
-        "b/1.mp4": (1, "train"),
-        "b/2.mkv": (1, "test"),
-    }
+    found = {(v.path, v.label, v.side) for v in dataset.videos}
+    assert found == {("a/3.MOV", 0, "train"), ("b/1.mp4", 1, "train"), ("b/2.mkv", 1, "test")}
 
 
 def test_folder_counts_what_it_leaves_out(tmp_path):
@@ -224,9 +218,8 @@ def test_folder_counts_what_it_leaves_out(tmp_path):
     dataset = collections.read_folder(tmp_path)
     assert [video.path for video in dataset.videos] == ["a/1.avi", "b/2.MP4"]
     assert dataset.left_out == tuple(sorted([*left_out, "lists/a_test_split1.txt"]))
-    assert str(dataset).endswith(
-        "; 7 files of other kinds, loose or in nested folders left out, e.g. 'b/new\\nname.txt'"
-    )
+    expected = r"loose or in nested folders left out, e.g. 'b/new\nname.txt'"
+    assert str(dataset).endswith(f"; 7 files of other kinds, {expected}")
     assert "\n" not in str(dataset)
 
 
@@ -254,13 +247,8 @@ def test_folder_with_a_part_that_cannot_be_read(tmp_path, monkeypatch):
     for name in ("scandir", "listdir"):
         monkeypatch.setattr(os, name, refusing(getattr(os, name)))
     dataset = collections.read_folder(tmp_path)
-    assert (dataset.classes, dataset.absent_classes) == (("a", "b"), ())
-
-
-def test_folder_that_holds_nothing_else_says_nothing_of_it(tmp_path):
-    touch(tmp_path, "a/1.avi", "b/2.mp4")
-    assert collections.read_folder(tmp_path).left_out == ()
-    assert "left out" not in str(collections.read_folder(tmp_path))
+    assert (dataset.classes, dataset.absent_classes, dataset.left_out) == (("a", "b"), (), ())
+    assert "left out" not in str(dataset)
 
 
 def test_folder_with_links_in_a_circle_comes_to_an_end(tmp_path):

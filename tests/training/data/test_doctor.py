@@ -59,34 +59,25 @@ def test_one_of_everything(collection, capsys):
     write_video(videos / "b" / "extra.avi", pattern(99))
     report, findings = check(collection, code=1)
     assert not report["healthy"]
-    expected = {
-        "1 groups of identical videos ACROSS training and test": (
-            "error",
-            "train a/0.avi  =  test a/5.avi",
-        ),
-        "1 groups of identical videos in SEVERAL CLASSES": ("error", "a/1.avi  =  b/0.avi"),
-        "1 groups of identical videos within one side": ("warning", "train a/1.avi, b/0.avi"),
-        "1 groups of near-duplicate videos ACROSS training and test": (
-            "error",
-            "train a/2.avi  =  test b/5.avi",
-        ),
-        "1 groups of near-duplicate videos in SEVERAL CLASSES": (
-            "warning",
-            "a/2.avi  =  b/5.avi",
-        ),
-        "1 groups of near-duplicate videos within one side": (
-            "warning",
-            "train b/1.avi, b/2.avi",
-        ),
-        "1 test videos cannot be decoded": ("error", "'a/4.avi': cannot be opened as a video"),
-        "1 listed test videos are missing": ("error", "b/4.avi"),
-        "video files that no list names": ("warning", "1 files"),
-        "1 videos of unusual length in frames": ("warning", "b/3.avi: 90, the median is 12"),
+    errors = {
+        "1 groups of identical videos ACROSS training and test": "train a/0.avi  =  test a/5.avi",
+        "1 groups of identical videos in SEVERAL CLASSES": "a/1.avi  =  b/0.avi",
+        "1 groups of near-duplicate videos ACROSS training and test": "train a/2.avi  =  test b/5",
+        "1 test videos cannot be decoded": "'a/4.avi': cannot be opened as a video",
+        "1 listed test videos are missing": "b/4.avi",
     }
-    for text, (severity, example) in expected.items():
-        finding = findings.pop(text)
-        assert finding["severity"] == severity
-        assert len(finding["examples"]) == 1
-        assert finding["examples"][0].startswith(example)
+    warnings = {
+        "1 groups of identical videos within one side": "train a/1.avi, b/0.avi",
+        "1 groups of near-duplicate videos in SEVERAL CLASSES": "a/2.avi  =  b/5.avi",
+        "1 groups of near-duplicate videos within one side": "train b/1.avi, b/2.avi",
+        "video files that no list names": "1 files",
+        "1 videos of unusual length in frames": "b/3.avi: 90, the median is 12",
+    }
+    for severity, expected in (("error", errors), ("warning", warnings)):
+        for text, example in expected.items():
+            finding = findings.pop(text)
+            assert finding["severity"] == severity
+            (found,) = finding["examples"]
+            assert found.startswith(example)
     assert findings == {}
     assert "verdict: not fit for an honest figure (5 errors, 5 warnings)" in capsys.readouterr().out

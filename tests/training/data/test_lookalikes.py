@@ -31,11 +31,9 @@ def test_search_finds_what_comparing_all_pairs_finds():
             changed = bits.copy()
             changed[generator.choice(192, flips, replace=False)] ^= 1
             hashes[f"{number}-{copy}"] = np.packbits(changed).tobytes().hex()
-    near = [
-        (a, b)
-        for a, b in itertools.combinations(hashes, 2)
-        if bin(int(hashes[a], 16) ^ int(hashes[b], 16)).count("1") <= 11
-    ]
+    bits = {path: int(hashed, 16) for path, hashed in hashes.items()}
+    pairs = itertools.combinations(hashes, 2)
+    near = [(a, b) for a, b in pairs if (bits[a] ^ bits[b]).bit_count() <= 11]
     assert len(near) > 30
     found = near_duplicates(hashes)
     assert clusters(list(hashes), found) == clusters(list(hashes), near)
@@ -56,12 +54,6 @@ def test_many_equal_and_many_dark_videos():
 
 
 def test_clusters_join_chains():
-    paths = ["e", "d", "c", "b", "a"]
-    assert clusters(paths, [("a", "b"), ("b", "d")]) == {
-        "a": "a",
-        "b": "a",
-        "d": "a",
-        "c": "c",
-        "e": "e",
-    }
+    found = clusters(["e", "d", "c", "b", "a"], [("a", "b"), ("b", "d")])
+    assert found == {"a": "a", "b": "a", "d": "a", "c": "c", "e": "e"}
     assert clusters(["x"], []) == {"x": "x"}

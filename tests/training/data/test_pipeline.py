@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from fstcn_keras import FSTCNConfig, ViewPlan
+from tests.fstcn_keras.test_clips import walk_to_and_fro
 from tests.videos import grey_ramp, noise, write_video
 from training.data.collections import Video
 from training.data.pipeline import Share, center_batches, training_batches
@@ -44,30 +45,18 @@ def numbers(images: np.ndarray) -> np.ndarray:
     return np.round((images.mean(axis=(-3, -2, -1)) - 10) / 4).astype(int)
 
 
-def reflected(number: int, num_frames: int) -> int:
-    step, at = 1, 0
-    for _ in range(number):
-        if num_frames == 1:
-            return 0
-        if not 0 <= at + step < num_frames:
-            step = -step
-        at += step
-    return at
-
-
 def test_batches_hold_the_frames_and_differences_of_one_clip(collection):
     for inputs, labels, weights in batches(collection, 5):
         assert inputs["clip"].shape == inputs["clip_diff"].shape == (4, 5, 16, 16, 3)
         assert inputs["clip"].dtype == inputs["clip_diff"].dtype == np.uint8
         assert weights.tolist() == [1] * 4
-        for clip, difference, label in zip(
-            inputs["clip"], inputs["clip_diff"], labels, strict=True
-        ):
+        for clip, difference, label in zip(*inputs.values(), labels, strict=True):
             num_frames = NUM_FRAMES[label]
             start = numbers(clip)[0]
             assert 0 <= start <= max(0, num_frames - 30)
-            shown = [reflected(start + 5 * k, num_frames) for k in range(5)]
-            later = [reflected(start + 5 * k + 9, num_frames) for k in range(5)]
+            met = walk_to_and_fro(num_frames, start + 30)
+            shown = [met[start + 5 * k] for k in range(5)]
+            later = [met[start + 5 * k + 9] for k in range(5)]
             np.testing.assert_array_equal(numbers(clip), shown)
             expected = 4.0 * np.abs(np.subtract(shown, later))
             np.testing.assert_allclose(difference.mean(axis=(1, 2, 3)), expected, atol=2.5)
@@ -112,11 +101,11 @@ def test_center_batches_show_every_video_once_and_mask_the_rest(collection):
     assert [w.tolist() for _, w in seen] == [[1, 1, 1, 1], [1, 0, 0, 0]]
 
 
-def test_training_crops_hold_the_pixels_that_evaluation_decodes(tmp_path):
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_training_crops_hold_the_pixels_that_evaluation_decodes(tmp_path, encoding):
     write_video(tmp_path / "c/v.avi", noise(30, height=100, width=131))
-    store = prepare_store(
-        tmp_path / "store", tmp_path, ["c/v.avi"], short_side=100, encoding="jpeg"
-    )
+    wanted = {"short_side": 100, "encoding": encoding}
+    store = prepare_store(tmp_path / "store", tmp_path, ["c/v.avi"], **wanted)
     layout = Frames(FSTCNConfig(crop_size=30, short_side=100))
     sampler = TrainingSampler(store, [Video("c/v.avi", 0, "train", "g")], layout, seed=[0])
     inputs = next(iter(training_batches(sampler, batch_size=200).take(1)))[0]["frame"].numpy()
@@ -129,27 +118,6 @@ def test_training_crops_hold_the_pixels_that_evaluation_decodes(tmp_path):
         np.testing.assert_array_equal(found, expected[:, ::-1] if sample.mirrored else expected)
         lefts.add(sample.left)
     assert {0, 101} <= lefts
-
-
-@pytest.mark.parametrize(("encoding", "tolerance"), [("jpeg", 3), ("raw", 0.5)])
-def test_the_crop_is_the_frames_own_pixels_mirrored_or_not(tmp_path, encoding, tolerance):
-    x = np.linspace(0, 250, 64).astype(np.uint8)
-    image = np.broadcast_to(x[None, :, None], (48, 64, 3))
-    write_video(tmp_path / "c/v.avi", np.stack([image] * 30))
-    store = prepare_store(
-        tmp_path / "store", tmp_path, ["c/v.avi"], short_side=48, encoding=encoding
-    )
-    config = FSTCNConfig(crop_size=32, short_side=48)
-    videos = [Video("c/v.avi", 0, "train", "g")]
-    sampler = TrainingSampler(store, videos, ClipPairs(config), seed=[0])
-    inputs = next(iter(training_batches(sampler, batch_size=8).take(1)))[0]
-    assert {sampler[number].mirrored for number in range(8)} == {False, True}
-    for number, clip in enumerate(inputs["clip"].numpy()):
-        sample = sampler[number]
-        expected = image[sample.top : sample.top + 32, sample.left : sample.left + 32]
-        expected = expected[:, ::-1] if sample.mirrored else expected
-        difference = clip.astype(int) - expected
-        assert np.abs(difference).mean() < tolerance
 
 
 def test_center_samples_are_the_views_that_evaluation_scores(collection):

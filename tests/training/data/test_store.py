@@ -1,20 +1,18 @@
 """The frame store, on videos that the tests make."""
 
-import csv
 import os
 
 import numpy as np
 import pytest
 
-from fstcn_keras.runs import RunFolder
 from fstcn_keras.video import VideoReader
 from fstcn_keras.video.frames import FrameReader
+from tests.bad_videos import truncated
 from tests.videos import grey_ramp, noise, write_video
 from training.cli import UserError
 from training.data import preparation
 from training.data.preparation import prepare_store
 from training.data.store import StoreError
-from training.evaluation import report_rejected
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +21,7 @@ def collection(tmp_path_factory):
     write_video(root / "a" / "ramp.avi", grey_ramp(12))
     write_video(root / "a" / "tall.avi", grey_ramp(3, height=64, width=48))
     (root / "b").mkdir()
-    (root / "b" / "empty.avi").touch()
-    (root / "b" / "text.avi").write_text("not a video\n" * 100)
-    whole = write_video(
-        root / "b" / "cut.avi", noise(40, height=48, width=64), codec="mpeg4"
-    ).read_bytes()
-    (root / "b" / "cut.avi").write_bytes(whole[: len(whole) // 2])
+    truncated(root / "b" / "cut.avi")
     paths = [path.relative_to(root).as_posix() for path in root.glob("*/*")]
     return root, paths, prepare_store(root / "store", root, paths, short_side=24)
 
@@ -54,27 +47,6 @@ def test_a_stored_video_is_read_as_a_file_is(collection):
     expected = store.read_frames("a/ramp.avi", [2, 3, 9])
     np.testing.assert_array_equal(list(reader.select([2, 3, 9])), expected)
     assert store.reader("b/cut.avi").incomplete.startswith("incomplete: ")
-
-
-def test_bad_files_are_listed_with_their_reason(collection, tmp_path, capsys):
-    _, _, store = collection
-    report_rejected(store, RunFolder(tmp_path))
-    assert "2 videos could not be decoded, 1 only in part" in capsys.readouterr().out
-    with (tmp_path / "rejected.csv").open(newline="") as file:
-        rows = {row["path"]: row for row in csv.DictReader(file)}
-    assert set(rows) == {"b/empty.avi", "b/text.avi", "b/cut.avi"}
-    assert "cannot be opened as a video" in rows["b/text.avi"]["reason"]
-    assert 0 < int(rows["b/cut.avi"]["frames_decoded"]) < 40
-    assert int(rows["b/cut.avi"]["frames_expected"]) == 40
-
-
-def test_an_unchanged_collection_is_not_decoded_again(collection):
-    root, paths, store = collection
-    files = sorted((root / "store" / "videos").glob("*/*"))
-    before = [file.stat().st_mtime_ns for file in files]
-    again = prepare_store(root / "store", root, paths, short_side=24)
-    assert again.videos == store.videos
-    assert [file.stat().st_mtime_ns for file in files] == before
 
 
 def test_a_changed_source_is_decoded_again_and_only_that(tmp_path):

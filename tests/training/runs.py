@@ -1,0 +1,29 @@
+"""Short runs of commands on small folders of videos, and what two of them share."""
+
+from pathlib import Path
+
+import numpy as np
+
+
+def store_of(data: Path) -> Path:
+    """The frame store of a folder of videos, beside it."""
+    return data.with_name(f"{data.name}-store")
+
+
+def fit_arguments(data: Path, out: Path, *more: str) -> list[str]:
+    """Of `training.fit`; of an option that `more` names as well, that value counts."""
+    return [
+        *("--dataset", "folder", "--data-dir", str(data), "--store", str(store_of(data))),
+        *("--epochs", "1", "--batch-size", "4", "--num-clips", "1", "--precision", "float32"),
+        *("--out", str(out), *more),
+    ]
+
+
+def assert_same_runs(one: Path, two: Path, *checkpoints: str):
+    """Fails unless both have bitwise the same checkpoints, history and scores."""
+    for name in (*(f"checkpoints/{checkpoint}.npz" for checkpoint in checkpoints), "scores.npz"):
+        with np.load(one / name) as a, np.load(two / name) as b:
+            assert set(a) == set(b)
+            for key in a:
+                np.testing.assert_array_equal(a[key], b[key], err_msg=f"{name}: {key}")
+    assert (one / "history.csv").read_text() == (two / "history.csv").read_text()
