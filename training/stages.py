@@ -177,7 +177,7 @@ def _optimizer_note(options: FitOptions, stage: Stage, *, whole: bool) -> str:
         reason = take_up_optimizer(options, stage.name, stage.model, stage.optimizer)
     if reason:
         return f"; the optimiser starts anew: {reason}"
-    return "; the optimiser goes on with its state there"
+    return f"; the optimiser goes on with its state of {options.network.start_from}"
 
 
 def _take_over(before: keras.Model, model: keras.Model) -> tuple[str, ...]:

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from training import loop
 from training.checkpoints import Checkpoints, Progress
 from training.cli import UserError
+from training.optimizers import build_optimizer
 
 
 def network(units: int = 3):
@@ -114,3 +116,47 @@ def test_the_best_epoch_on_held_out_videos_is_kept_of_equals_the_later(tmp_path)
     assert json.dumps(progress.history)
     checkpoints.restore_best(model)
     np.testing.assert_array_equal(model.trainable_variables[0], np.full((2, 3), 2))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_an_optimiser_whose_state_is_taken_up_goes_on_as_if_never_left(tmp_path, name):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="dense")])
+    generator = np.random.default_rng(0)
+    before = [generator.normal(size=variable.shape) for variable in model.weights]
+    gradients = [
+        [tf.constant(generator.normal(size=weight.shape), "float32") for weight in before]
+        for _ in range(5)
+    ]
+
+    def built():
+        optimizer = build_optimizer(
+            name, learning_rate=0.1, warmup_steps=0, total_steps=10**9, rates={}, weight_decay=0.5
+        )
+        optimizer.build(model.trainable_variables)
+        return optimizer
+
+    model.set_weights(before)
+    whole = built()
+    for gradient in gradients:
+        whole.apply(gradient)
+    expected = model.get_weights()
+
+    model.set_weights(before)
+    optimizer = built()
+    checkpoints = Checkpoints(tmp_path / "checkpoints", "global")
+    assert checkpoints.take_up(model, optimizer) == "there is no checkpoint of this stage there"
+    for start, end in ((0, 2), (2, 4), (4, 5)):  # its steps before are counted over both
+        if start:
+            optimizer = built()
+            assert checkpoints.take_up(model, optimizer) == ""
+            assert int(optimizer.iterations) == 0
+        for gradient in gradients[start:end]:
+            optimizer.apply(gradient)
+        checkpoints.save(model, optimizer, Progress(step=end))
+    for one, other in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+    model.set_weights(before)
+    assert "not the one that was kept" in checkpoints.take_up(model, built())
+    (tmp_path / "checkpoints" / "global-00000005.npz").write_bytes(b"PK half a file")
+    assert "global-00000005.npz cannot be read" in checkpoints.take_up(model, built())

@@ -106,7 +106,7 @@ def test_the_whole_network_and_the_state_of_its_optimiser(run, videos, tmp_path,
     for one, other in zip(ours[1:-1], slots, strict=True):
         np.testing.assert_array_equal(one, other)
     assert (int(ours[0]), int(ours[-1])) == (0, 1)
-    assert "; the optimiser goes on with its state there\n" in capsys.readouterr().out
+    assert f"; the optimiser goes on with its state of {run}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("classes", [("red", "green"), ("green", "red", "white")])
@@ -183,6 +183,21 @@ def test_the_head_is_trained_on_what_was_taken(run, videos, tmp_path):
     stage = stages.clip_stage("head", options, new, RunFolder(tmp_path), before=None)
     names = {variable.path.split("/")[-2] for variable in stage.model.trainable_variables}
     assert names == {"logits"}
+
+
+def test_frames_may_come_first(run, videos, tmp_path, capsys):
+    copy = RunFolder(shutil.copytree(run, tmp_path / "copy"))
+    copy.pretrained_layers.write_text(json.dumps(["conv1", "spatial_fc", "tcl"]))
+    options = options_from(copy, auxiliary_epochs=1, auxiliary_scl_rate=0.0)
+    frames = stages.auxiliary_stage(options, videos, RunFolder(tmp_path)).model
+    same = is_same(weights_of(frames), weights_of(load_classifier(run).model))
+    assert len(same) == len(weights_of(frames))
+    assert all(same.values())
+    fixed = {name for name, layer in named_layers(frames).items() if not layer.trainable}
+    assert fixed == {"conv1"}  # spatial_fc is one of the last three
+    assert "2 left as initialised" in capsys.readouterr().out
+    stages.clip_stage("global", options, videos, RunFolder(tmp_path), before=frames)
+    assert "anew: not the whole network is as it was there" in capsys.readouterr().out
 
 
 def test_what_decides_the_network_comes_from_the_run(run, data, tmp_path):
@@ -323,8 +338,8 @@ def test_more_epochs(run, data, tmp_path, capsys):
     cli.run(fit.main, FitOptions, options)
     printed = capsys.readouterr().out
     assert "0 left as initialised, 0 of the file unused" in printed
-    assert re.search(r"^stage global: .*; the optimiser goes on with its state there$", printed,
-                     re.MULTILINE)  # fmt: skip
+    (line,) = re.findall(r"^stage global: .*steps(.*)$", printed, re.MULTILINE)
+    assert line == f"; the optimiser goes on with its state of {run}"
     more = RunFolder(tmp_path / "more")
     assert read_config(more.config).network.start_from == run.path
     record = json.loads(more.training_videos.read_text())
