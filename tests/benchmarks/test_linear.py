@@ -46,7 +46,8 @@ def test_features_are_of_each_frame_and_difference_once():
     np.testing.assert_allclose(features, [[1, 0, 0], [1, 0, 0]])
 
 
-def test_the_machine_is_judged_by_the_test_videos_alone():
+@pytest.mark.parametrize("learner", linear.LEARNERS)
+def test_what_learns_is_judged_by_the_test_videos_alone(learner):
     corner = {"a": (1.0, 0.0), "b": (0.0, 1.0)}
     labels = {"a": 0, "b": 1}
     paths = [f"{name}{n}" for name in corner for n in range(6)]
@@ -54,7 +55,7 @@ def test_the_machine_is_judged_by_the_test_videos_alone():
     test = [Video(path=f"test{n}", label=n % 2, side="test", group="t") for n in range(4)]
     features = {v.path: np.array([corner[v.path[0]], (0.5, 0.5)]) for v in train}
     features |= {v.path: np.array([(1.0, 0.0), (0.5, 0.5)]) for v in test}
-    row = linear.judged(train, test, features, (0,))
+    row = linear.judged(train, test, features, (0,), learner=learner)
     assert (row["videos"], row["top-1, training folds"], row["top-1"]) == (4, "1.000", "0.500")
 
 
