@@ -32,6 +32,7 @@ class FSTCNConfig:
         width: factor on every number of feature maps but those of a pre-trained backbone.
         scl_filters: feature maps of the parallel SCL, and of the temporal path's own SCL.
         tp_filters: feature maps after the T-P operator, `f'`.
+        tcl_filters: maps of each branch of the TCL.
         path_units: nodes of the two fully-connected layers of each path.
         joint_units: nodes of the fully-connected layer over both paths.
         dropout: dropout probability after each fully-connected layer and TCL branch.
@@ -55,6 +56,7 @@ class FSTCNConfig:
     width: float = 1.0
     scl_filters: tuple[int, int] = (512, 128)
     tp_filters: int = 128
+    tcl_filters: int = 32
     path_units: tuple[int, int] = (4096, 2048)
     joint_units: int = 2048
     dropout: float = 0.5
@@ -75,9 +77,10 @@ class FSTCNConfig:
                 "`temporal_kernels` must hold positive kernel sizes. "
                 f"Received: temporal_kernels={kernels}"
             )
-        for name in ("crop_size", "clip_length", "stride", "distance", "width", "tp_filters"):
+        for name in ("crop_size", "clip_length", "stride", "distance", "width"):
             _check_positive(name, getattr(self, name))
-        _check_positive("joint_units", self.joint_units)
+        for name in ("tp_filters", "tcl_filters", "joint_units"):
+            _check_positive(name, getattr(self, name))
         for name in ("scl_filters", "path_units"):
             pair = getattr(self, name)
             if len(pair) != 2 or min(pair) <= 0:
@@ -132,6 +135,7 @@ PRESETS = {
         short_side=204,
         backbone="efficientnet_lite0",
         scl_filters=(1280, 1280),
+        tcl_filters=8,
         path_units=(512, 256),
         joint_units=256,
         dropout=0.2,

@@ -209,7 +209,7 @@ def _temporal_path(x: Tensor, config: FSTCNConfig) -> tuple[Tensor, Tensor]:
         name="tp_operator",
     )(x)  # (batch, l_t, f', h*w)
     x = TemporalConvolution(
-        round(32 * config.width),
+        round(config.tcl_filters * config.width),
         kernel_sizes=config.temporal_kernels,
         dropout=config.dropout,
         kernel_initializer=_over_blocks(x.shape[-1], config),

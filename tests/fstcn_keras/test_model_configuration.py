@@ -75,3 +75,12 @@ def test_images_of_another_rank_are_refused(model):
 def test_rejects(arguments, message):
     with pytest.raises(ValueError, match=message):
         outline(**{"num_classes": 4, **arguments})
+
+
+def test_numbers_of_feature_maps():
+    maps = {"scl_filters": (24, 16), "tp_filters": 12, "tcl_filters": 8}
+    model = FSTCN(num_classes=3, **TINY | maps | {"width": 0.5})
+    assert model.frame_encoder.get_layer("parallel_scl").filters == 12
+    assert model.difference_encoder.get_layer("temporal_scl").filters == 8
+    assert model.head.get_layer("tp_operator").P.shape == (8, 6)
+    assert model.head.get_layer("tcl").filters == 4
