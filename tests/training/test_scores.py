@@ -148,7 +148,7 @@ def test_other_labels(tmp_path):
     [
         ({"classes": ("jump", "run", "walk")}, "{one}, e.g. wave; 1 only in {other}, e.g. walk"),
         ({"classes": ("jump", "wave", "run")}, "the same classes in another order"),
-        ({"split": 2}, "not of the same split: 1 and 2"),
+        ({"split": 2}, "not of the same split: split 1 and split 2"),
         ({"dataset": "hmdb51"}, "not of the same data set: demo and hmdb51"),
     ],
 )

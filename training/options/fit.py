@@ -131,6 +131,8 @@ class FitOptions:
         """Returns the recipe, and what of it the command changed."""
         recipe = self.optimization.recipe
         own = dataclasses.asdict(RECIPES[recipe, self.backbone.preset])
+        if self.stages.epochs != own["epochs"]:
+            own["min_steps"] = 0  # as with --epochs
         return self._with_changes(recipe, {**own, "warmup_epochs": None})
 
     def _with_changes(self, name: str, own: dict) -> str:
