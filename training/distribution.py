@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fstcn_keras.backbones import get_backbone
 from fstcn_keras.processor import multiplies_bfloat16
 from fstcn_keras.runs import RunFolder
 from training.cluster import Cluster, continue_in_child, waiting_for
@@ -119,13 +120,18 @@ def with_precision(options: Options) -> Options:
     """
     if options.run.precision != "auto":
         return options
-    return replaced(options, precision=fast_precision())
+    depthwise = get_backbone(options.backbone.scl).depthwise
+    return replaced(options, precision=fast_precision(depthwise=depthwise))
 
 
-def fast_precision() -> str:
-    """Returns `"mixed_bfloat16"` where the processor multiplies bfloat16, else `"float32"`."""
+def fast_precision(*, depthwise: bool = False) -> str:
+    """Returns `"mixed_bfloat16"` where the processor multiplies bfloat16, else `"float32"`.
+
+    Args:
+        depthwise: see `Backbone`; such a network is trained in float32 on a processor.
+    """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")
         return "mixed_bfloat16" if capability and capability >= (8, 0) else "float32"
-    return "mixed_bfloat16" if multiplies_bfloat16() else "float32"
+    return "mixed_bfloat16" if multiplies_bfloat16() and not depthwise else "float32"

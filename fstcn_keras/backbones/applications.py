@@ -21,10 +21,11 @@ from fstcn_keras.tensors import Regularizer, Tensor
 
 _IMAGENET: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 _CAFFE: dict[str, Any] = {"mean": CAFFE_MEAN, "std": (1.0, 1.0, 1.0), "channel_order": "bgr"}
+_MOBILE: dict[str, Any] = {"preprocessed": True, "depthwise": True}
 _UNIT: dict[str, Any] = {"mean": (127.5,) * 3, "std": (127.5,) * 3}  # -1 to 1
 
 
-def application(name: str, end: str, *, preprocessed: bool = False, **pixels: Any) -> Backbone:
+def application(name: str, end: str, *, preprocessed: bool = False, **fields: Any) -> Backbone:
     """Returns a backbone from `keras.applications`.
 
     `FeatureScale` follows it, see `fstcn_keras.model.scale_features`.
@@ -37,7 +38,7 @@ def application(name: str, end: str, *, preprocessed: bool = False, **pixels: An
         name: of the function there.
         end: name of the layer whose input the feature maps are.
         preprocessed: whether the function must be told that pixels come normalised.
-        **pixels: `mean`, `std` and `channel_order` of `Backbone`.
+        **fields: `mean`, `std`, `channel_order` and `depthwise` of `Backbone`.
     """
     network = getattr(keras.applications, name)
     options = {"include_preprocessing": False} if preprocessed else {}
@@ -52,20 +53,26 @@ def application(name: str, end: str, *, preprocessed: bool = False, **pixels: An
     imagenet = functools.partial(
         network, include_top=False, weights="imagenet", input_shape=(224, 224, 3), **options
     )
-    return Backbone(build=build, imagenet=imagenet, **pixels)
+    return Backbone(build=build, imagenet=imagenet, **fields)
 
 
 BACKBONES = {
     "resnet50v2": application("ResNet50V2", "conv4_block6_1_conv", **_UNIT),
     "mobilenetv3small": application(
-        "MobileNetV3Small", "expanded_conv_8_depthwise_pad", preprocessed=True, **_UNIT
+        "MobileNetV3Small",
+        "expanded_conv_8_depthwise_pad",
+        preprocessed=True,
+        depthwise=True,
+        **_UNIT,
     ),
     "mobilenetv3large": application(
-        "MobileNetV3Large", "expanded_conv_12_depthwise_pad", preprocessed=True, **_UNIT
+        "MobileNetV3Large",
+        "expanded_conv_12_depthwise_pad",
+        preprocessed=True,
+        depthwise=True,
+        **_UNIT,
     ),
-    "efficientnetv2b0": application(
-        "EfficientNetV2B0", "block6a_dwconv2", preprocessed=True, **_IMAGENET
-    ),
+    "efficientnetv2b0": application("EfficientNetV2B0", "block6a_dwconv2", **_MOBILE, **_IMAGENET),
     "vgg16": application("VGG16", "block5_pool", **_CAFFE),
     "densenet121": application("DenseNet121", "pool4_conv", **_IMAGENET),
 }

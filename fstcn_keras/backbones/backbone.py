@@ -30,6 +30,8 @@ class Backbone:
         mean: mean of a frame's pixels, RGB, 0 to 255.
         std: divisor of the pixels of frames and differences, RGB.
         channel_order: order in which the network takes the channels, `"rgb"` or `"bgr"`.
+        depthwise: whether it has depthwise convolutions, whose gradients take long in bfloat16 on
+            a processor.
         imagenet: returns the whole network with published ImageNet weights, whose layers have the
             same names, or the file that holds them; `None` if there are none.
     """
@@ -38,6 +40,7 @@ class Backbone:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     channel_order: str = "rgb"
+    depthwise: bool = False
     imagenet: Callable[[], keras.Model | Path] | None = None
 
     def model(

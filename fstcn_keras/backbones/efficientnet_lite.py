@@ -247,6 +247,7 @@ def _backbone(name: str) -> Backbone:
         build=build,
         mean=(127.0,) * 3,
         std=(128.0,) * 3,
+        depthwise=True,
         imagenet=functools.partial(imagenet_file, name),
     )
 
