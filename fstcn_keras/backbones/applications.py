@@ -61,15 +61,13 @@ BACKBONES = {
     "mobilenetv3small": application(
         "MobileNetV3Small",
         "expanded_conv_8_depthwise_pad",
-        preprocessed=True,
-        depthwise=True,
+        **_MOBILE,
         **_UNIT,
     ),
     "mobilenetv3large": application(
         "MobileNetV3Large",
         "expanded_conv_12_depthwise_pad",
-        preprocessed=True,
-        depthwise=True,
+        **_MOBILE,
         **_UNIT,
     ),
     "efficientnetv2b0": application("EfficientNetV2B0", "block6a_dwconv2", **_MOBILE, **_IMAGENET),
