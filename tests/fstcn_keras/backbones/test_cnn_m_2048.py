@@ -19,9 +19,9 @@ pytest.importorskip(
 )
 pytest.importorskip("scipy", reason="SciPy writes MATLAB's files")
 
-from scipy.io import savemat  # noqa: E402
+from scipy.io import savemat
 
-from tests.fstcn_keras.backbones import stored_networks as stored  # noqa: E402
+from tests.fstcn_keras.backbones import stored_networks as stored
 
 ORIGINAL = {f"conv{n}": f"conv{n}" for n in range(1, 5)}
 ORIGINAL |= {"conv5": "parallel_scl", "fc6": "spatial_fc", "fc7": "spatial_features"}
