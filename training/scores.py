@@ -60,9 +60,21 @@ class RunScores(RunResult):
     labels: np.ndarray
     scores: np.ndarray
 
-    def right(self, method: str) -> np.ndarray:
-        """Returns whether each video is right by a method of `fusion.fuse`, bool `(V,)`."""
-        return fusion.fuse(self.scores, method).argmax(axis=-1) == self.labels
+    def answers(self, method: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns whether each answer by a method of `fusion.fuse` is right, and its source.
+
+        There is one answer for each video, in the order of their paths, and with `"single"` one
+        for each clip that may be drawn, M to a video: the share of right ones is the accuracy.
+
+        Returns:
+            Bool `(answers,)` and text `(answers,)`.
+        """
+        order = np.argsort(self.paths)
+        scores = self.scores[order]
+        views = each_clip(scores) if method == "single" else scores
+        times = len(views) // len(scores)
+        right = fusion.fuse(views, method).argmax(axis=-1) == np.repeat(self.labels[order], times)
+        return right, np.repeat(np.array(self.sources)[order], times)
 
 
 def read_scores(run: RunFolder) -> RunScores:
@@ -137,19 +149,29 @@ def all_accuracies(scores: np.ndarray, labels: np.ndarray) -> Accuracies:
     """Returns accuracies at both levels by every method of `fusion.METHODS`.
 
     At the level of `"video"` all views of a video are fused (section 2.4 of the paper); at that
-    of `"clip"` every clip counts as one sample and only its crops are fused, `"single"` being
-    its centre crop.
+    of `"clip"` every clip counts as one sample and only its crops are fused. `"single"` is at
+    both the accuracy to expect of the centre crop of one clip of each video, drawn at random: the
+    mean over the M clips, each as likely as the others.
 
     Args:
         scores: `(V, M, C, N)`.
         labels: int `(V,)`.
     """
-    each_clip = scores.reshape(-1, 1, *scores.shape[2:])  # (V * M, 1, C, N)
-    levels = {"video": (scores, labels), "clip": (each_clip, np.repeat(labels, scores.shape[1]))}
-    return {
+    levels = {
+        "video": (scores, labels),
+        "clip": (each_clip(scores), np.repeat(labels, scores.shape[1])),
+    }
+    found = {
         level: {method: accuracies(fusion.fuse(views, method), truth) for method in fusion.METHODS}
         for level, (views, truth) in levels.items()
     }
+    found["video"]["single"] = found["clip"]["single"]
+    return found
+
+
+def each_clip(scores: np.ndarray) -> np.ndarray:
+    """Returns every clip `(V, M, C, N)` as if it were a video of its own, `(V * M, 1, C, N)`."""
+    return scores.reshape(-1, 1, *scores.shape[2:])
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:

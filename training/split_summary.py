@@ -26,7 +26,6 @@ ROWS = {
     "video, one clip, centre crop": ("video", "single"),
     "clip, SCI over its crops": ("clip", "sci"),
     "clip, averaging its crops": ("clip", "average"),
-    "clip, centre crop": ("clip", "single"),
 }
 
 

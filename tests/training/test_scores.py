@@ -1,5 +1,6 @@
 """Accuracies of score files, by hand and over splits, and which runs may stand side by side."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -50,19 +51,27 @@ def change(run: Path, **arrays):
 
 
 def loop_top1(run: Path, level: str, method: str) -> float:
-    """The share of videos or clips that are right, by section 2.4 of the paper."""
+    """The share of videos or clips that are right, by section 2.4 of the paper.
+
+    Of a video one clip drawn at random is right as often as so many of its clips are.
+    """
     with np.load(run / "scores.npz") as arrays:
         views, labels = arrays["scores"].astype(np.float64), arrays["labels"]
     clip_scores, video_scores = {
         "sci": (equations.clip_scores, lambda clips: clips.max(axis=0)),
         "average": (lambda video: video.mean(axis=1), lambda clips: clips.mean(axis=0)),
-        "single": (lambda video: video[:, 4], lambda clips: clips[len(clips) // 2]),
+        "single": (lambda video: video[:, 4], None),
     }[method]
     right = []
     for video, label in zip(views, labels, strict=True):
         clips = clip_scores(video)
-        scored = clips if level == "clip" else [video_scores(clips)]
-        right += [int(p.argmax()) == label for p in scored]
+        each = [int(p.argmax()) == label for p in clips]
+        if level == "clip":
+            right += each
+        elif method == "single":
+            right.append(sum(each) / len(each))
+        else:
+            right.append(int(video_scores(clips).argmax()) == label)
     return sum(right) / len(right)
 
 
@@ -90,8 +99,46 @@ def test_accuracies_of_a_score_file_against_loops(tmp_path):
     expected = [loop_top1(run, *case) for case in cases]
     assert found == pytest.approx(expected)
     assert len(set(expected)) >= 4
+    scored = scores.read_scores(RunFolder(run))
+    for (level, method), value in zip(cases, expected, strict=True):
+        if level == "video":
+            right, sources = scored.answers(method)
+            assert right.mean() == pytest.approx(value)
+            assert len(right) == len(sources) == (80 if method == "single" else 40)
     assert result.class_names["run/1.avi"] == "run"
     assert len(result.class_names) == 40
+
+
+def test_a_random_clip_is_the_mean_over_all_draws():
+    """Each of the 3^4 choices of a clip for every video, as likely as the others."""
+    generator = np.random.default_rng(2)
+    views = generator.dirichlet(np.full(7, 0.3), (4, 3, 18))
+    labels = np.array([0, 4, 6, 6])
+    views[:, :, 4][generator.random((4, 3)) < 0.5, labels[0]] += 1  # some clips are sure, and wrong
+    drawn = [
+        [views[video, clip, 4] for video, clip in enumerate(choice)]
+        for choice in itertools.product(range(3), repeat=4)
+    ]
+    each = [scores.accuracies(np.array(choice), labels) for choice in drawn]
+    assert len(each) == 81
+    found = scores.all_accuracies(views, labels)["video"]["single"]
+    for measure in ("top1", "top5", "mean_class"):
+        values = [one[measure] for one in each]
+        assert len(set(values)) > 1
+        assert found[measure] == pytest.approx(sum(values) / 81)
+
+
+def test_answers_are_in_the_order_of_paths_and_name_their_sources(tmp_path):
+    run = write_run(tmp_path / "run", classes=("jump", "run"), num_videos=3)
+    one_hot = np.eye(2, dtype=np.float32)[[[0, 1], [1, 1], [0, 0]]]  # (3 videos, 2 clips, 2)
+    change(run, scores=np.repeat(one_hot[:, :, None], 18, axis=2), labels=np.array([0, 1, 1]))
+    change(run, paths=np.array(["c.avi", "a.avi", "b.avi"]), groups=np.array(["z", "x", "y"]))
+    right, sources = scores.read_scores(RunFolder(run)).answers("single")
+    assert right.tolist() == [True, True, False, False, True, False]
+    assert sources.tolist() == ["x", "x", "y", "y", "z", "z"]
+    right, sources = scores.read_scores(RunFolder(run)).answers("average")
+    assert right.tolist() == [True, False, True]  # of equal scores the first class
+    assert sources.tolist() == ["x", "y", "z"]
 
 
 def test_mean_and_deviation_over_splits_by_hand(tmp_path):
