@@ -135,7 +135,7 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str |
         f"{views_text(protocol)}, SCI fusion",
     )
     figures.save_figure(confusion, run.confusion)
-    accuracies = all_accuracies(scores, labels)
+    accuracies = all_accuracies(scores, labels, rejected=protocol["rejected"])
     metrics = {"video": accuracies["video"], "clip": accuracies["clip"]["sci"]}
     atomic_write_text(run.metrics, json.dumps({**metrics, "protocol": protocol}, indent=1))
 
@@ -195,9 +195,13 @@ def print_metrics(run: RunFolder):
             f"{protocol['rejected']} could not be decoded), {views_text(protocol)}",
             f"{'':34}top-1   top-5   mean class",
         ]
+        measures = ["top1", "top5", "mean_class"]
+        if protocol["rejected"] and "top1_all" in metrics["clip"]:  # older runs do not tell
+            measures.append("top1_all")
+            lines[-1] += f"   top-1 of all {protocol['videos'] + protocol['rejected']}"
         rows = {f"video, {fusion.LABELS[name]}": row for name, row in metrics["video"].items()}
         for name, row in {**rows, "clip, SCI over its crops": metrics["clip"]}.items():
-            shares = " ".join(f"{row[measure]:7.1%}" for measure in ("top1", "top5", "mean_class"))
+            shares = " ".join(f"{row[measure]:7.1%}" for measure in measures)
             lines.append(f"  {name:30}{shares}")
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(

@@ -104,7 +104,7 @@ def read_scores(run: RunFolder) -> RunScores:
             protocol=protocol,
             classes=classes,
             class_names={str(p): classes[label] for p, label in zip(paths, labels, strict=True)},
-            accuracies=all_accuracies(scores, labels),
+            accuracies=all_accuracies(scores, labels, rejected=protocol["rejected"]),
             paths=tuple(map(str, paths)),
             sources=tuple(map(str, groups)),
             labels=labels,
@@ -145,7 +145,7 @@ def made_text(protocol: dict) -> str:
     return "" if views == "exact" else f" ({views} views)"
 
 
-def all_accuracies(scores: np.ndarray, labels: np.ndarray) -> Accuracies:
+def all_accuracies(scores: np.ndarray, labels: np.ndarray, *, rejected: int = 0) -> Accuracies:
     """Returns accuracies at both levels by every method of `fusion.METHODS`.
 
     At the level of `"video"` all views of a video are fused (section 2.4 of the paper); at that
@@ -156,14 +156,19 @@ def all_accuracies(scores: np.ndarray, labels: np.ndarray) -> Accuracies:
     Args:
         scores: `(V, M, C, N)`.
         labels: int `(V,)`.
+        rejected: test videos without scores, as they could not be decoded.
     """
+    num_clips = scores.shape[1]
     levels = {
-        "video": (scores, labels),
-        "clip": (each_clip(scores), np.repeat(labels, scores.shape[1])),
+        "video": (scores, labels, rejected),
+        "clip": (each_clip(scores), np.repeat(labels, num_clips), rejected * num_clips),
     }
     found = {
-        level: {method: accuracies(fusion.fuse(views, method), truth) for method in fusion.METHODS}
-        for level, (views, truth) in levels.items()
+        level: {
+            method: accuracies(fusion.fuse(views, method), truth, rejected=lost)
+            for method in fusion.METHODS
+        }
+        for level, (views, truth, lost) in levels.items()
     }
     found["video"]["single"] = found["clip"]["single"]
     return found
@@ -174,8 +179,10 @@ def each_clip(scores: np.ndarray) -> np.ndarray:
     return scores.reshape(-1, 1, *scores.shape[2:])
 
 
-def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def accuracies(scores: np.ndarray, labels: np.ndarray, *, rejected: int = 0) -> dict[str, float]:
     """Returns top-1, top-5 and mean class accuracy, fractions; the mean over classes with videos.
+
+    `"top1_all"` is top-1 with the rejected videos among the videos, as errors.
 
     The rank of the true class is one more than the number of classes that score higher; equal
     scores before it in the order of classes count as higher.
@@ -183,6 +190,7 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     Args:
         scores: `(V, N)`.
         labels: int `(V,)`.
+        rejected: videos without scores.
     """
     order = np.argsort(-scores, axis=-1, kind="stable")
     rank = np.argmax(order == labels[:, None], axis=-1)
@@ -192,6 +200,7 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "top1": float(correct.mean()),
         "top5": float((rank < 5).mean()),
         "mean_class": float(np.mean(per_class)),
+        "top1_all": float(correct.sum() / (len(correct) + rejected)),
     }
 
 

@@ -88,7 +88,35 @@ def test_accuracies_by_hand():
     assert result["top1"] == 1 / 4
     assert result["top5"] == 3 / 4
     assert result["mean_class"] == pytest.approx((1 + 0 + 0 + 0) / 4)
+    assert result["top1_all"] == 1 / 4
+    assert scores.accuracies(six, np.array([0, 2, 5, 1]), rejected=6)["top1_all"] == 1 / 10
     assert scores.accuracies(six[:2], np.array([0, 0]))["mean_class"] == 1.0
+
+
+def test_videos_that_could_not_be_decoded_count_as_errors(tmp_path, capsys):
+    """5 of 8 right and 2 rejected, 1 of 3 right and 1 rejected: 5/10 and 1/4, and 6/14 of all."""
+    options = write_folds(
+        tmp_path,
+        labels=[[0, 1] * 4, [0] * 3],
+        right=[[True] * 5 + [False] * 3, [True, False, False]],
+    )
+    for fold, rejected in ((1, 2), (2, 1)):
+        file = tmp_path / f"fold{fold}" / "metrics.json"
+        metrics = json.loads(file.read_text())
+        metrics["protocol"]["rejected"] = rejected
+        file.write_text(json.dumps(metrics))
+    split_summary.summarise(options)
+    summary = json.loads((tmp_path / "splits.json").read_text())
+    for level, method in itertools.product(("video", "clip"), ("sci", "average", "single")):
+        each = [summary["folds"][fold][level][method] for fold in ("1", "2")]
+        assert [row["top1_all"] for row in each] == [0.5, 0.25]
+        assert [row["top1"] for row in each] == [5 / 8, 1 / 3]
+        assert summary["mean"][level][method]["top1_all"] == 0.375
+        assert summary["pooled"][level][method]["top1_all"] == pytest.approx(6 / 14)
+    *_, row, note, _ = capsys.readouterr().out.splitlines()
+    assert row.startswith("  video, SCI fusion, of all ")
+    assert row.split()[-5:] == ["50.0%", "25.0%", "37.5%", "17.7%", "42.9%"]
+    assert note == "all 14: with 3 that could not be decoded, as errors"
 
 
 def test_accuracies_of_a_score_file_against_loops(tmp_path):
