@@ -21,7 +21,7 @@ from training.errors import UserError
 from training.leakage import check_leakage, file_hashes
 from training.locks import locked
 from training.options import FitOptions
-from training.scores import all_accuracies, protocol_part, views_text
+from training.scores import absent_text, all_accuracies, protocol_part, views_text
 
 if TYPE_CHECKING:
     from fstcn_keras import ActionClassifier
@@ -203,6 +203,7 @@ def print_metrics(run: RunFolder):
         for name, row in {**rows, "clip, SCI over its crops": metrics["clip"]}.items():
             shares = " ".join(f"{row[measure]:7.1%}" for measure in measures)
             lines.append(f"  {name:30}{shares}")
+        lines += absent_text(protocol)
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(
             f"{run.metrics} is damaged ({error!r}): 'python -m training.evaluate {run}' "

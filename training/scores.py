@@ -12,6 +12,7 @@ from fstcn_keras.runs import RunFolder, part_text
 from training.data.groups import source_group
 from training.errors import UserError
 
+NAMED = 10  # classes without videos, at most
 Accuracies = dict[str, dict[str, dict[str, float]]]  # by level, method of fusion and measure
 
 
@@ -143,6 +144,18 @@ def made_text(protocol: dict) -> str:
     """Returns how the views are made, if not exactly: a remark in brackets."""
     views = protocol.get("views", "exact")  # older runs do not tell
     return "" if views == "exact" else f" ({views} views)"
+
+
+def absent_text(protocol: dict) -> list[str]:
+    """Returns a line that names the classes without any video; no line if there are none."""
+    absent = protocol["absent_classes"]
+    if not absent:
+        return []
+    more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
+    return [
+        f"{len(absent)} of {protocol['num_classes'] + len(absent)} classes have no video and are "
+        f"left out: {', '.join(absent[:NAMED])}{more}"
+    ]
 
 
 def all_accuracies(scores: np.ndarray, labels: np.ndarray, *, rejected: int = 0) -> Accuracies:

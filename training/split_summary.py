@@ -12,6 +12,7 @@ from training.options import FitOptions
 from training.scores import (
     Accuracies,
     RunResult,
+    absent_text,
     all_accuracies,
     check_same_protocol,
     read_result,
@@ -58,7 +59,7 @@ def summarise(options: FitOptions):
             f"all {counts(videos + rejected)}: with {counts(rejected)} that could not be decoded, "
             "as errors"
         )
-    print(f"results in {folder.summary}")
+    print(*absent_text(protocol), f"results in {folder.summary}", sep="\n")
 
 
 def _print_table(results: Sequence[RunResult], summary: dict, *, rejected: bool):

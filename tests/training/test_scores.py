@@ -11,6 +11,7 @@ from fstcn_keras.runs import RunFolder
 from tests import equations
 from training import scores, split_summary
 from training.cli import UserError
+from training.evaluation import print_metrics
 from training.options import FitOptions
 from training.parts import build
 from training.scores import check_same_videos, read_result
@@ -303,3 +304,30 @@ def test_sources_are_those_that_the_run_was_evaluated_with(tmp_path):
     assert scores.read_scores(RunFolder(run)).sources == ("jump/0", "run/1", "wave/2")
     change(run, groups=np.array(["x", "y", "x"]))
     assert scores.read_scores(RunFolder(run)).sources == ("x", "y", "x")
+
+
+@pytest.mark.parametrize(
+    ("absent", "expected"),
+    [
+        (["clap"], "1 of 4 classes have no video and are left out: clap"),
+        (["b", "a"], "2 of 5 classes have no video and are left out: b, a"),
+        ([*"abcdefghijkl"], "12 of 15 classes have no video and are left out: "
+                            "a, b, c, d, e, f, g, h, i, j and 2 more"),
+    ],
+)  # fmt: skip
+def test_classes_without_videos_are_named_below_the_tables(tmp_path, capsys, absent, expected):
+    for split in (1, 2, 3):
+        file = write_run(tmp_path / f"split{split}", split=split) / "metrics.json"
+        metrics = json.loads(file.read_text())
+        metrics["protocol"]["absent_classes"] = absent
+        file.write_text(json.dumps(metrics))
+    print_metrics(RunFolder(tmp_path / "split1"))
+    *_, row, line, last = capsys.readouterr().out.splitlines()
+    assert row.startswith("  clip, SCI over its crops")
+    assert line == expected
+    assert last == f"results in {tmp_path / 'split1'}"
+    split_summary.summarise(build(FitOptions, split="all", out=tmp_path))
+    *_, row, line, last = capsys.readouterr().out.splitlines()
+    assert row.startswith("  clip, averaging its crops")
+    assert line == expected
+    assert last == f"results in {tmp_path / 'splits.json'}"
