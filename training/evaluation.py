@@ -179,7 +179,7 @@ def weights_sha256(classifier: "ActionClassifier") -> str:
 
 
 def score_video(classifier: "ActionClassifier", store: FrameStore, path: str) -> np.ndarray:
-    """Computes the class probabilities of all views of a stored video, float32 `(M, C, N)`."""
+    """Computes the class probabilities of all views of a stored video, float64 `(M, C, N)`."""
     video = view_frames(store.reader(path), classifier.plan)
     return classifier.score_views(video.frames, video.positions)
 

@@ -53,7 +53,7 @@ class RunScores(RunResult):
         paths: of the videos, relative to the data set's root.
         sources: what each of them was cut from.
         labels: int `(V,)`.
-        scores: class probabilities, float32 `(V, M, C, N)`.
+        scores: class probabilities, float64 `(V, M, C, N)`; of older runs float32.
     """
 
     paths: tuple[str, ...]
