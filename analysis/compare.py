@@ -49,9 +49,8 @@ def main(options: CompareOptions):
         raise UserError("each run can be named once")
     runs = [read_scores(RunFolder(run)) for run in options.runs]
     check_same_videos(runs)
-    sources = np.array(runs[0].sources)[np.argsort(runs[0].paths)]
-    right = [scores.right(options.fusion)[np.argsort(scores.paths)] for scores in runs]
-    text = to_markdown(right, sources, runs, options)
+    answers = [scores.answers(options.fusion) for scores in runs]
+    text = to_markdown([right for right, _ in answers], answers[0][1], runs, options)
     print(text)
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -65,8 +64,8 @@ def to_markdown(
     """The accuracies and the differences as Markdown, with what they are of.
 
     Args:
-        right: of each run whether it has each video right, bool `(V,)`.
-        sources: of the videos, `(V,)`.
+        right: of each run whether each of its answers is right, as `RunScores.answers` tells.
+        sources: of the answers' videos.
         runs: their scores.
         options: of the command.
     """
@@ -86,7 +85,7 @@ def to_markdown(
         "",
         *accuracy_table(shares, runs),
         "",
-        *difference_table(pairs),
+        *difference_table(pairs, of="clips" if options.fusion == "single" else "videos"),
         "",
         "A difference is the first named run less the second. Intervals of accuracies are "
         "Wilson's, for as many independent videos as the sources are worth; the bootstrap draws "
@@ -112,8 +111,8 @@ def accuracy_table(shares: list[Share], runs: list[RunScores]) -> list[str]:
     return markdown_table(["run", "top-1", "95 % interval", "views", "network"], rows)
 
 
-def difference_table(pairs: dict[str, Difference]) -> list[str]:
-    """Lines of the differences of all pairs, the later run less the earlier one."""
+def difference_table(pairs: dict[str, Difference], *, of: str) -> list[str]:
+    """Lines of the differences of all pairs, the later run less the earlier one; `of` videos."""
     adjusted = holm(np.array([difference.p for difference in pairs.values()]))
     rows = [
         [
@@ -126,7 +125,7 @@ def difference_table(pairs: dict[str, Difference]) -> list[str]:
         ]
         for (name, difference), p in zip(pairs.items(), adjusted, strict=True)
     ]
-    headings = ["difference", "points", "95 % interval (bootstrap)", "videos right in one alone"]
+    headings = ["difference", "points", "95 % interval (bootstrap)", f"{of} right in one alone"]
     headings += ["p (exact)", f"p among {len(rows)} (Holm)"]
     return markdown_table(headings, rows)
 

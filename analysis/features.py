@@ -26,7 +26,7 @@ class VideoFeatures:
         features: by name of the layer, those of `FEATURES` that the network has, float32
             `(V, units)`.
         probabilities: of the classes, mean over the views, float32 `(V, N)`.
-        scores: SCI-fused scores (section 2.4 of the paper), float32 `(V, N)`.
+        scores: SCI-fused scores (section 2.4 of the paper), float64 `(V, N)`.
     """
 
     paths: tuple[str, ...]
@@ -91,7 +91,6 @@ def _compute(run: OpenRun, videos: list[Video]) -> dict[str, np.ndarray]:
     for stored in tqdm(videos, "features", unit="video", leave=False, disable=None):
         video = view_frames(run.store.reader(stored.path), plan)
         views = scorer.score([(video.frames, pair) for pair in video.positions])
-        views = {name: np.float32(value) for name, value in views.items()}  # (M, C, units) each
-        rows.append({name: value.mean(axis=(0, 1)) for name, value in views.items()})
-        rows[-1]["scores"] = fusion.fuse(views[PROBABILITIES])
+        means = {name: np.float32(value).mean(axis=(0, 1)) for name, value in views.items()}
+        rows.append({**means, "scores": fusion.fuse(views[PROBABILITIES])})
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}

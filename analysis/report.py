@@ -136,7 +136,7 @@ def accuracy_table(scores: RunScores) -> list[list[str]]:
         values = scores.accuracies[level][method]
         interval = ""  # clips of one video are no independent samples
         if level == "video":
-            share = share_of(scores.right(method), scores.sources)
+            share = share_of(*scores.answers(method))
             interval = f"{percent(share.low)} to {percent(share.high)}"
         rows.append(
             [name, percent(values["top1"]), interval]

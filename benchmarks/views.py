@@ -25,6 +25,7 @@ from training.data.splits import open_data
 from training.evaluation import check_test_videos, load_classifier, score_video
 from training.options import read_config
 from training.parts import replaced
+from training.scores import all_accuracies
 
 ROUNDS = 5
 
@@ -107,9 +108,8 @@ def accuracies(run: RunFolder) -> list[dict]:
         scores[views] = np.stack([score_video(classifier, store, v.path) for v in videos])
         row = {"data": dataset.name, "split": dataset.split, "preset": options.backbone.preset}
         row |= {"videos": len(videos), "clips": plan.num_clips, "crops": 18, "views": views}
-        for method in fusion.METHODS:
-            correct = fusion.fuse(scores[views], method).argmax(axis=-1) == labels
-            row[f"top-1, {method}"] = f"{correct.mean():.3f}"
+        for method, values in all_accuracies(scores[views], labels)["video"].items():
+            row[f"top-1, {method}"] = f"{values['top1']:.3f}"
         agree = [fusion.fuse(scores[name]).argmax(axis=-1) for name in ("exact", views)]
         row["same answer as exact"] = f"{(agree[0] == agree[1]).mean():.3f}"
         rows.append(row | {"seconds": f"{time.perf_counter() - begin:.1f}"})

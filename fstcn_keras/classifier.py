@@ -104,7 +104,7 @@ class ActionClassifier:
             pairs: `(M, 2, l_t)` positions in `frames` of each clip's pairs.
 
         Returns:
-            float32 `(M, C, N)`; the C crops in the order of `clips.crops`.
+            float64 `(M, C, N)`; the C crops in the order of `clips.crops`.
         """
         return self._scorer.score([(frames, pair) for pair in pairs])[PROBABILITIES]
 

@@ -82,7 +82,7 @@ def fuse(probabilities: Array, method: str = "sci") -> Array:
         probabilities: `(..., M, C, N)`, class probabilities of every crop of every clip.
         method: `"sci"`: SCI-weighted mean over crops (6), then the element-wise maximum over
             clips (7); `"average"`: plain mean over all views; `"single"`: the centre crop of
-            the middle clip alone.
+            the middle clip alone, which stands for one drawn at random.
 
     Returns:
         `(..., N)`. After `"sci"` the scores need not sum to 1.

@@ -34,7 +34,7 @@ class Prediction:
         scores: SCI-fused scores of the video (7), float `(N,)`; maxima over the clips, whose sum
             is no 1.
         clip_scores: those of each clip (6), float `(M, N)`.
-        view_probabilities: class probabilities of each crop of each clip, float32 `(M, C, N)`.
+        view_probabilities: class probabilities of each crop of each clip, float `(M, C, N)`.
         sci: sparsity concentration index of each view (5), float `(M, C)`.
         pairs: numbers of the frames used, int64 `(M, 2, l_t)`: the clip's, and those subtracted.
         num_frames: frames of the video that were decoded.
@@ -69,7 +69,7 @@ class Prediction:
         """Fuses the probabilities of all views of a video and ranks the classes.
 
         Args:
-            probabilities: float32 `(M, C, N)`, the crops in the order of `clips.crops`.
+            probabilities: float `(M, C, N)`, the crops in the order of `clips.crops`.
             classes: names of the N classes, in the order of the last axis.
             pairs: see the class.
             num_frames: see the class.
@@ -149,7 +149,7 @@ class Moment:
         """Fuses the probabilities of the crops of one clip and ranks the classes.
 
         Args:
-            probabilities: float32 `(C, N)`.
+            probabilities: float `(C, N)`.
             classes: names of the N classes, in the order of the last axis.
             start_s: where the second begins, seconds.
             end_s: where it ends, seconds.

@@ -21,7 +21,7 @@ from training.errors import UserError
 from training.leakage import check_leakage, file_hashes
 from training.locks import locked
 from training.options import FitOptions
-from training.scores import all_accuracies, protocol_part, views_text
+from training.scores import absent_text, all_accuracies, protocol_part, views_text
 
 if TYPE_CHECKING:
     from fstcn_keras import ActionClassifier
@@ -135,7 +135,7 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str |
         f"{views_text(protocol)}, SCI fusion",
     )
     figures.save_figure(confusion, run.confusion)
-    accuracies = all_accuracies(scores, labels)
+    accuracies = all_accuracies(scores, labels, rejected=protocol["rejected"])
     metrics = {"video": accuracies["video"], "clip": accuracies["clip"]["sci"]}
     atomic_write_text(run.metrics, json.dumps({**metrics, "protocol": protocol}, indent=1))
 
@@ -179,7 +179,7 @@ def weights_sha256(classifier: "ActionClassifier") -> str:
 
 
 def score_video(classifier: "ActionClassifier", store: FrameStore, path: str) -> np.ndarray:
-    """Computes the class probabilities of all views of a stored video, float32 `(M, C, N)`."""
+    """Computes the class probabilities of all views of a stored video, float64 `(M, C, N)`."""
     video = view_frames(store.reader(path), classifier.plan)
     return classifier.score_views(video.frames, video.positions)
 
@@ -195,10 +195,15 @@ def print_metrics(run: RunFolder):
             f"{protocol['rejected']} could not be decoded), {views_text(protocol)}",
             f"{'':34}top-1   top-5   mean class",
         ]
+        measures = ["top1", "top5", "mean_class"]
+        if protocol["rejected"] and "top1_all" in metrics["clip"]:  # older runs do not tell
+            measures.append("top1_all")
+            lines[-1] += f"   top-1 of all {protocol['videos'] + protocol['rejected']}"
         rows = {f"video, {fusion.LABELS[name]}": row for name, row in metrics["video"].items()}
         for name, row in {**rows, "clip, SCI over its crops": metrics["clip"]}.items():
-            shares = " ".join(f"{row[measure]:7.1%}" for measure in ("top1", "top5", "mean_class"))
+            shares = " ".join(f"{row[measure]:7.1%}" for measure in measures)
             lines.append(f"  {name:30}{shares}")
+        lines += absent_text(protocol)
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(
             f"{run.metrics} is damaged ({error!r}): 'python -m training.evaluate {run}' "

@@ -28,6 +28,8 @@ from training.distribution import is_chief, num_workers, sum_over_workers, take_
 from training.errors import UserError
 from training.history import History
 
+SEEDS_APART = 1_000_003  # between the seeds of one layer on two replicas
+
 
 @dataclass(kw_only=True)
 class Stage:
@@ -105,6 +107,7 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: RunFolder, *, min
     if progress.step:
         done = progress.step / stage.steps_per_epoch
         print(f"stage {stage.name}: {done:g} of {stage.epochs} epochs are done already", flush=True)
+    _draw_apart(stage.model, strategy)
     chief = is_chief(strategy)
     history = History(stage.name, stage.epochs, run if chief else None)
     if progress.history:
@@ -150,6 +153,25 @@ def _restore(stage: Stage, strategy: tf.distribute.Strategy, checkpoints: Checkp
         )
     take_from_chief(strategy, [*stage.model.variables, *stage.optimizer.variables])
     return progress
+
+
+def _draw_apart(model: keras.Model, strategy: tf.distribute.Strategy):
+    """Gives the random layers of each replica seeds of their own, the first one's as they are.
+
+    A seed is a variable with a copy on each replica: frames and dropout masks would be the same
+    on all. Checkpoints hold the first replica's copies, which set the others anew.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return
+    seeds = [variable for variable in model.variables if variable.name == "seed_generator_state"]
+
+    def replica_shift():
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        for seed in seeds:
+            shift = ops.cast([replica * SEEDS_APART, 0], seed.dtype)
+            seed.assign(ops.add(seed, shift))
+
+    tf.function(strategy.run, autograph=False, jit_compile=False)(replica_shift)
 
 
 def _training_data(stage: Stage, strategy: tf.distribute.Strategy, *, start_step: int):

@@ -12,6 +12,7 @@ from fstcn_keras.runs import RunFolder, part_text
 from training.data.groups import source_group
 from training.errors import UserError
 
+NAMED = 10  # classes without videos, at most
 Accuracies = dict[str, dict[str, dict[str, float]]]  # by level, method of fusion and measure
 
 
@@ -52,7 +53,7 @@ class RunScores(RunResult):
         paths: of the videos, relative to the data set's root.
         sources: what each of them was cut from.
         labels: int `(V,)`.
-        scores: class probabilities, float32 `(V, M, C, N)`.
+        scores: class probabilities, float64 `(V, M, C, N)`; of older runs float32.
     """
 
     paths: tuple[str, ...]
@@ -60,9 +61,21 @@ class RunScores(RunResult):
     labels: np.ndarray
     scores: np.ndarray
 
-    def right(self, method: str) -> np.ndarray:
-        """Returns whether each video is right by a method of `fusion.fuse`, bool `(V,)`."""
-        return fusion.fuse(self.scores, method).argmax(axis=-1) == self.labels
+    def answers(self, method: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns whether each answer by a method of `fusion.fuse` is right, and its source.
+
+        There is one answer for each video, in the order of their paths, and with `"single"` one
+        for each clip that may be drawn, M to a video: the share of right ones is the accuracy.
+
+        Returns:
+            Bool `(answers,)` and text `(answers,)`.
+        """
+        order = np.argsort(self.paths)
+        scores = self.scores[order]
+        views = each_clip(scores) if method == "single" else scores
+        times = len(views) // len(scores)
+        right = fusion.fuse(views, method).argmax(axis=-1) == np.repeat(self.labels[order], times)
+        return right, np.repeat(np.array(self.sources)[order], times)
 
 
 def read_scores(run: RunFolder) -> RunScores:
@@ -92,7 +105,7 @@ def read_scores(run: RunFolder) -> RunScores:
             protocol=protocol,
             classes=classes,
             class_names={str(p): classes[label] for p, label in zip(paths, labels, strict=True)},
-            accuracies=all_accuracies(scores, labels),
+            accuracies=all_accuracies(scores, labels, rejected=protocol["rejected"]),
             paths=tuple(map(str, paths)),
             sources=tuple(map(str, groups)),
             labels=labels,
@@ -133,27 +146,56 @@ def made_text(protocol: dict) -> str:
     return "" if views == "exact" else f" ({views} views)"
 
 
-def all_accuracies(scores: np.ndarray, labels: np.ndarray) -> Accuracies:
+def absent_text(protocol: dict) -> list[str]:
+    """Returns a line that names the classes without any video; no line if there are none."""
+    absent = protocol["absent_classes"]
+    if not absent:
+        return []
+    more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
+    return [
+        f"{len(absent)} of {protocol['num_classes'] + len(absent)} classes have no video and are "
+        f"left out: {', '.join(absent[:NAMED])}{more}"
+    ]
+
+
+def all_accuracies(scores: np.ndarray, labels: np.ndarray, *, rejected: int = 0) -> Accuracies:
     """Returns accuracies at both levels by every method of `fusion.METHODS`.
 
     At the level of `"video"` all views of a video are fused (section 2.4 of the paper); at that
-    of `"clip"` every clip counts as one sample and only its crops are fused, `"single"` being
-    its centre crop.
+    of `"clip"` every clip counts as one sample and only its crops are fused. `"single"` is at
+    both the accuracy to expect of the centre crop of one clip of each video, drawn at random: the
+    mean over the M clips, each as likely as the others.
 
     Args:
         scores: `(V, M, C, N)`.
         labels: int `(V,)`.
+        rejected: test videos without scores, as they could not be decoded.
     """
-    each_clip = scores.reshape(-1, 1, *scores.shape[2:])  # (V * M, 1, C, N)
-    levels = {"video": (scores, labels), "clip": (each_clip, np.repeat(labels, scores.shape[1]))}
-    return {
-        level: {method: accuracies(fusion.fuse(views, method), truth) for method in fusion.METHODS}
-        for level, (views, truth) in levels.items()
+    num_clips = scores.shape[1]
+    levels = {
+        "video": (scores, labels, rejected),
+        "clip": (each_clip(scores), np.repeat(labels, num_clips), rejected * num_clips),
     }
+    found = {
+        level: {
+            method: accuracies(fusion.fuse(views, method), truth, rejected=lost)
+            for method in fusion.METHODS
+        }
+        for level, (views, truth, lost) in levels.items()
+    }
+    found["video"]["single"] = found["clip"]["single"]
+    return found
 
 
-def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def each_clip(scores: np.ndarray) -> np.ndarray:
+    """Returns every clip `(V, M, C, N)` as if it were a video of its own, `(V * M, 1, C, N)`."""
+    return scores.reshape(-1, 1, *scores.shape[2:])
+
+
+def accuracies(scores: np.ndarray, labels: np.ndarray, *, rejected: int = 0) -> dict[str, float]:
     """Returns top-1, top-5 and mean class accuracy, fractions; the mean over classes with videos.
+
+    `"top1_all"` is top-1 with the rejected videos among the videos, as errors.
 
     The rank of the true class is one more than the number of classes that score higher; equal
     scores before it in the order of classes count as higher.
@@ -161,6 +203,7 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     Args:
         scores: `(V, N)`.
         labels: int `(V,)`.
+        rejected: videos without scores.
     """
     order = np.argsort(-scores, axis=-1, kind="stable")
     rank = np.argmax(order == labels[:, None], axis=-1)
@@ -170,6 +213,7 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "top1": float(correct.mean()),
         "top5": float((rank < 5).mean()),
         "mean_class": float(np.mean(per_class)),
+        "top1_all": float(correct.sum() / (len(correct) + rejected)),
     }
 
 

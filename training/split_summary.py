@@ -12,6 +12,7 @@ from training.options import FitOptions
 from training.scores import (
     Accuracies,
     RunResult,
+    absent_text,
     all_accuracies,
     check_same_protocol,
     read_result,
@@ -26,7 +27,6 @@ ROWS = {
     "video, one clip, centre crop": ("video", "single"),
     "clip, SCI over its crops": ("clip", "sci"),
     "clip, averaging its crops": ("clip", "average"),
-    "clip, centre crop": ("clip", "single"),
 }
 
 
@@ -42,25 +42,38 @@ def summarise(options: FitOptions):
     summary = over_splits(results) if folds is None else over_folds(results)
     atomic_write_text(folder.summary, json.dumps(summary, indent=1))
     protocol = results[0].protocol
-    videos = [result.protocol["videos"] for result in results]
-    counts = " + ".join(map(str, videos)) if folds is None else f"{sum(videos)}"
+    videos = np.array([result.protocol["videos"] for result in results])
+    rejected = np.array([result.protocol["rejected"] for result in results])
+
+    def counts(numbers: np.ndarray) -> str:
+        return " + ".join(map(str, numbers)) if folds is None else f"{numbers.sum()}"
+
     print(
-        f"{protocol['dataset']}, {'all splits' if folds is None else f'{folds} folds'}: {counts} "
-        f"test videos of {protocol['num_classes']} classes, {views_text(protocol)}"
+        f"{protocol['dataset']}, {'all splits' if folds is None else f'{folds} folds'}: "
+        f"{counts(videos)} test videos of {protocol['num_classes']} classes, "
+        f"{views_text(protocol)}"
     )
-    _print_table(results if len(results) <= SHOWN else [], summary)
-    print(f"results in {folder.summary}")
+    _print_table(results if len(results) <= SHOWN else [], summary, rejected=rejected.any())
+    if rejected.any():
+        print(
+            f"all {counts(videos + rejected)}: with {counts(rejected)} that could not be decoded, "
+            "as errors"
+        )
+    print(*absent_text(protocol), f"results in {folder.summary}", sep="\n")
 
 
-def _print_table(results: Sequence[RunResult], summary: dict):
+def _print_table(results: Sequence[RunResult], summary: dict, *, rejected: bool):
     titles = [result.part.split(" of ")[0] for result in results] + ["mean", "deviation"]
     titles += ["all videos"] * ("pooled" in summary)
     widths = [max(9, len(title) + 2) for title in titles]
     print(f"{'top-1':32}", *map(str.rjust, titles, widths), sep="")
     whole = [summary[key] for key in ("mean", "std", "pooled") if key in summary]
-    for name, (level, method) in ROWS.items():
+    rows = {name: (*key, "top1") for name, key in ROWS.items()}
+    if rejected:
+        rows["video, SCI fusion, of all"] = ("video", "sci", "top1_all")
+    for name, (level, method, measure) in rows.items():
         tables = [*(result.accuracies for result in results), *whole]
-        cells = [f"{table[level][method]['top1']:.1%}" for table in tables]
+        cells = [f"{table[level][method][measure]:.1%}" for table in tables]
         print(f"  {name:30}", *map(str.rjust, cells, widths), sep="")
 
 
@@ -103,6 +116,7 @@ def over_folds(results: Sequence[RunResult]) -> dict:
     summary["pooled"] = all_accuracies(
         np.concatenate([one.scores for one in scores]),
         np.concatenate([one.labels for one in scores]),
+        rejected=sum(result.protocol["rejected"] for result in results),
     )
     return summary
 

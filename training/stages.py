@@ -76,9 +76,14 @@ def train_stages(
 
 
 def configured_stages(options: FitOptions) -> list[str]:
-    """Returns the names of the stages that `fit` runs, in their order."""
+    """Returns the names of the stages that `fit` runs, in their order.
+
+    The temporal path alone takes the backbone of stage 2, and skips the stage where that is fixed.
+    """
+    fixed = options.network.scl_weights is not None and options.stages.auxiliary_scl_rate == 0
     configured = {
-        "auxiliary": options.stages.auxiliary_epochs and "spatial" in options.network.paths,
+        "auxiliary": options.stages.auxiliary_epochs
+        and ("spatial" in options.network.paths or not fixed),
         "head": options.stages.head_epochs,
         "global": True,
     }

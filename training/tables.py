@@ -71,8 +71,8 @@ TABLES = {
             _kernels_row("TCL (only 5x5 kernel)", 0.471, (5,)),
             _kernels_row("TCL (5x5 kernel + 3x3 kernel)", 0.484, (3, 5)),
         ),
-        note="The paper's were obtained without its score fusion; ours are of one clip of each "
-        "video, the middle one, in its centre crop.",
+        note="The paper's were obtained without its score fusion; ours are what to expect of "
+        "one clip of each video, drawn at random, in its centre crop.",
     ),
     "table2": PaperTable(
         title="Table 2: strategies of FSTCN",
@@ -84,9 +84,9 @@ TABLES = {
             _row("FSTCN (averaging fusion)", 0.879, 0.586, "average"),
             _row("FSTCN (SCI fusion)", 0.881, 0.591, "sci"),
         ),
-        note="The paper's single clip is drawn at random; ours is the middle one, in its centre "
-        "crop. The paper does not say how the views of its first two rows were fused; ours are "
-        "of a single clip.",
+        note="The paper's single clip is drawn at random; ours are what to expect of such a draw, "
+        "the mean over the clips, each in its centre crop. The paper does not say how the views of "
+        "its first two rows were fused; ours are of a single clip.",
     ),
     "table3": PaperTable(
         title="Table 3: FSTCN on each data set",
@@ -228,7 +228,8 @@ def _videos_text(entry: dict) -> str:
 
 def _views_text(entry: dict) -> str:
     if entry["fusion"] == "single":
-        return f"1 clip, centre crop{made_text(entry)}"
+        drawn = f"1 of {entry['clips']} clips" if entry["clips"] > 1 else "1 clip"
+        return f"{drawn}, centre crop{made_text(entry)}"
     fusion = {"average": "averaged", "sci": "SCI fusion"}[entry["fusion"]]
     views = {"num_clips": entry["clips"], "num_crops": entry["crops"], "views": entry["views"]}
     return f"{views_text(views)}, {fusion}"

@@ -138,10 +138,9 @@ def compare(trials: dict[str, FitOptions]) -> tuple[list[dict], str]:
         check_same_videos(list(of_fold))
     first, records = next(iter(scores)), []
     for name, of_folds in scores.items():
-        accuracies = [float(np.mean(fold.right(FUSION))) for fold in of_folds]
-        difference = paired_difference(
-            _right(scores[first]), _right(of_folds), _sources(of_folds), seed=SEED
-        )
+        accuracies = [fold.accuracies["video"][FUSION]["top1"] for fold in of_folds]
+        right, sources = _answers(of_folds)
+        difference = paired_difference(_answers(scores[first])[0], right, sources, seed=SEED)
         records.append(
             {
                 "change": name,
@@ -158,12 +157,9 @@ def compare(trials: dict[str, FitOptions]) -> tuple[list[dict], str]:
     return records, _to_markdown(records, scores[first])
 
 
-def _right(folds: list[RunScores]) -> np.ndarray:
-    return np.concatenate([fold.right(FUSION)[np.argsort(fold.paths)] for fold in folds])
-
-
-def _sources(folds: list[RunScores]) -> np.ndarray:
-    return np.concatenate([np.array(fold.sources)[np.argsort(fold.paths)] for fold in folds])
+def _answers(folds: list[RunScores]) -> tuple[np.ndarray, np.ndarray]:
+    right, sources = zip(*(fold.answers(FUSION) for fold in folds), strict=True)
+    return np.concatenate(right), np.concatenate(sources)
 
 
 def _to_markdown(records: list[dict], folds: list[RunScores]) -> str:
@@ -184,7 +180,7 @@ def _to_markdown(records: list[dict], folds: list[RunScores]) -> str:
     lines = [
         f"{protocol['dataset']}, {len(folds)} folds of the training videos of split "
         f"{protocol['split']}: {videos} videos of {protocol['num_classes']} classes and "
-        f"{len({*_sources(folds)})} sources, each judged once; {views_text(protocol)}, "
+        f"{len({*_answers(folds)[1]})} sources, each judged once; {views_text(protocol)}, "
         f"{LABELS[FUSION]}",
         "",
         *markdown_table(headings, rows),

@@ -37,7 +37,7 @@ from fstcn_keras.video import MAX_SIDE
 from fstcn_keras.views.arrays import Array
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.resizing import resize, short_side_weights
-from fstcn_keras.views.scoring import PROBABILITIES, ImageEncoder, ViewScorer
+from fstcn_keras.views.scoring import PROBABILITIES, ImageEncoder, ViewScorer, with_probabilities
 
 DESCRIPTION = "assets.extra"  # folder of a SavedModel that TensorFlow leaves to its users
 _BASE = 2**31  # above every frame number
@@ -121,8 +121,7 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
         }
 
     archive = keras.export.ExportArchive()
-    for part in (network, scorer.head):
-        archive.track(part)
+    archive.track(network)
     endpoints = {
         serving_default: pair,
         classify_video: [frames],
@@ -224,7 +223,7 @@ def score_views(
         num_frames: how many there are, scalar int32.
 
     Returns:
-        float32 `(M, C, ...)` each.
+        float32 `(M, C, ...)` each, the probabilities float64.
     """
     starts, start_numbers = tf.unique(plan.start_frames(num_frames))
     pairs = plan.pairs_from(starts, num_frames)  # (starts, 2, l_t)
@@ -244,7 +243,7 @@ def score_views(
     }
     clip_numbers = tf.range(tf.size(starts))
     scores = tf.map_fn(score, clip_numbers, fn_output_signature=outputs, parallel_iterations=1)
-    return {name: tf.gather(x, start_numbers) for name, x in scores.items()}
+    return with_probabilities({name: tf.gather(x, start_numbers) for name, x in scores.items()})
 
 
 def encoder_maps(
@@ -297,7 +296,7 @@ def encoder_maps(
 
 
 def ranked(probabilities: tf.Tensor, classes: tuple[str, ...]) -> dict[str, tf.Tensor]:
-    """Fuses the probabilities of all views, float32 `(M, C, N)`, and ranks the classes.
+    """Fuses the probabilities of all views, float `(M, C, N)`, and ranks the classes.
 
     Example:
         >>> views = tf.constant([[[0.25, 0.75], [0.0, 1.0]]])  # one clip of two crops
@@ -310,8 +309,8 @@ def ranked(probabilities: tf.Tensor, classes: tuple[str, ...]) -> dict[str, tf.T
     fused = fusion.fuse(probabilities)
     order = tf.argsort(fused, direction="DESCENDING", stable=True)
     return {
-        "probabilities": fused,
+        "probabilities": tf.cast(fused, tf.float32),
         "classes": tf.gather(tf.constant(classes), order),
-        "scores": tf.gather(fused, order),
-        "sci": fusion.sci(probabilities),
+        "scores": tf.cast(tf.gather(fused, order), tf.float32),
+        "sci": tf.cast(fusion.sci(probabilities), tf.float32),
     }

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -12,6 +12,7 @@ from fstcn_keras import clips
 from fstcn_keras.acceleration import dispatch
 from fstcn_keras.model import FSTCN
 from fstcn_keras.parts import LOGITS
+from fstcn_keras.views.arrays import Array, array_namespace, cast
 from fstcn_keras.views.plan import ViewPlan
 
 PROBABILITIES = "probabilities"  # of the outputs; the others are the features of the head
@@ -51,7 +52,7 @@ class ViewScorer:
 
     Attributes:
         encoders: the network's; none if it is not `FSTCN`.
-        head: from their maps, by name, to the outputs; or the whole network.
+        head: from their maps, by name, to features and logits; or the whole network.
 
     Raises:
         ValueError: if feature maps are to be shared by a network that is not `FSTCN`.
@@ -60,7 +61,7 @@ class ViewScorer:
     def __init__(self, model: keras.Model, plan: ViewPlan) -> None:
         self._plan = plan
         if isinstance(model, FSTCN):
-            self.encoders, self.head = image_encoders(model), scoring_head(model)
+            self.encoders, self.head = image_encoders(model), model.head
         elif plan.mode == "exact":
             self.encoders, self.head = [], model
         else:
@@ -77,8 +78,8 @@ class ViewScorer:
             wanted: the clips.
 
         Returns:
-            `"probabilities"`, and of `FSTCN` the features of its head, float `(clips, C, ...)`
-            each.
+            `"probabilities"`, float64 `(clips, C, N)`, and of `FSTCN` the features of its head,
+            float `(clips, C, units)` each.
         """
         keys = [(id(frames), *pair.flat) for frames, pair in wanted]
         distinct = dict(zip(keys, wanted, strict=True))
@@ -89,7 +90,8 @@ class ViewScorer:
 
     def _score(self, wanted: Sequence[Clip]) -> dict[str, np.ndarray]:
         if not self.encoders:
-            return {PROBABILITIES: np.stack([self._score_whole(*clip) for clip in wanted])}
+            whole = np.stack([self._score_whole(*clip) for clip in wanted])
+            return {PROBABILITIES: whole.astype(np.float64)}
         videos = {id(frames): frames for frames, _ in wanted}
         keys = [
             [[(id(frames), *two) for two in encoder.images(pair)] for frames, pair in wanted]
@@ -101,10 +103,8 @@ class ViewScorer:
             for encoder, encoder_keys in zip(self.encoders, keys, strict=True)
         }
         shape = (len(wanted), clips.NUM_CROPS)
-        return {
-            name: values.reshape(*shape, *values.shape[1:])
-            for name, values in self.head.predict_on_batch(inputs).items()
-        }
+        outputs = with_probabilities(self.head.predict_on_batch(inputs))
+        return {name: values.reshape(*shape, *values.shape[1:]) for name, values in outputs.items()}
 
     def _score_whole(self, frames: np.ndarray, pair: np.ndarray) -> np.ndarray:
         return self.head.predict_on_batch(self._plan.cut(frames[pair[0]], frames[pair[1]]))
@@ -212,17 +212,21 @@ def image_encoders(model: FSTCN) -> list[ImageEncoder]:
     ]
 
 
-def scoring_head(model: FSTCN) -> keras.Model:
-    """Returns the network's head with class probabilities in the place of logits.
+def with_probabilities(outputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Returns a head's outputs with class probabilities, float64, in the place of logits.
+
+    float32 would take all probabilities under 1e-45 for 0 and all over 1 - 3e-8 for 1, and classes
+    among them for equally likely.
 
     Example:
-        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
-        >>> scoring_head(model).output[PROBABILITIES].shape
-        (None, 2)
+        >>> with_probabilities({"logits": np.array([[0.0, -200.0]], np.float32)})["probabilities"]
+        array([[1.00000000e+00, 1.38389653e-87]])
     """
-    outputs = dict(model.head.output)
-    probabilities = keras.ops.softmax(outputs.pop(LOGITS))
-    return keras.Model(model.head.input, {**outputs, PROBABILITIES: probabilities})
+    outputs = dict(outputs)
+    logits = cast(outputs.pop(LOGITS), "float64")
+    ops = array_namespace(logits)
+    odds = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
+    return {**outputs, PROBABILITIES: odds / ops.sum(odds, axis=-1, keepdims=True)}
 
 
 def _head_input(

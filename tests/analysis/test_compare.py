@@ -65,6 +65,21 @@ def test_all_pairs_of_three_runs(tmp_path, capsys):
     assert adjusted == pytest.approx([4 / 2**8, 6 / 2**16, 4 / 2**8], rel=0.01)
 
 
+def test_of_one_clip_every_clip_counts(tmp_path, capsys):
+    """30 of 40 clips are right, then all: one clip of each of 10 sources is won, p = 2 / 2^10."""
+    first = run_of(tmp_path / "first", [0] * 20)
+    second = run_of(tmp_path / "second", [0] * 20)
+    with np.load(first / "scores.npz") as arrays:
+        views = arrays["scores"].copy()
+    views[:10, 1] = [0, 1]
+    change(first, scores=views)
+    cli.run(compare.main, CompareOptions, [str(first), str(second), "--fusion", "single"])
+    _, one, other, headings, difference = table_rows(capsys.readouterr().out)
+    assert [one[1], other[1], difference[1]] == ["75.0 %", "100.0 %", "+25.0"]
+    assert headings[3] == "clips right in one alone"
+    assert difference[3:5] == ["10 and 0", f"{2 / 2**10:.3g}"]
+
+
 def test_runs_that_cannot_be_compared(tmp_path, capsys):
     run = run_of(tmp_path / "run", [0] * 20)
     other = write_run(tmp_path / "other", classes=("jump", "run"), num_videos=19)

@@ -161,10 +161,16 @@ def test_a_run_judges_by_every_test_video_that_decodes(finished):
     assert len(usable) > 4
     assert len(rejected) > 2
     assert any(is_listed_as_bad(name) for name in usable)
-    protocol = json.loads((folder / "run" / "metrics.json").read_text())["protocol"]
+    metrics = json.loads((folder / "run" / "metrics.json").read_text())
+    protocol = metrics["protocol"]
     assert protocol["videos"] == len(usable) + 2  # the sound test video of either class
     assert protocol["rejected"] == len(rejected)
     assert protocol["missing"] == 1
+    total = len(usable) + 2 + len(rejected)
+    for row in (*metrics["video"].values(), metrics["clip"]):
+        right = round(row["top1"] * (len(usable) + 2))
+        assert row["top1_all"] == pytest.approx(right / total)
+    assert f"mean class   top-1 of all {total}\n" in printed
     scored = np.load(folder / "run" / "scores.npz")["paths"].tolist()
     sound = {f"{class_name}/{SOUND[-1]}" for class_name in "ab"}
     assert sorted(scored) == sorted({PATHS[name] for name in usable} | sound)

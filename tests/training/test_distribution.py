@@ -59,6 +59,49 @@ train(stage, strategy, RunFolder(run), minutes=100)
 """
 
 
+# Both paths with dropout, on two replicas, whose frames are printed as they are drawn: two epochs,
+# and again with a stop after the first.
+RANDOM = (
+    SCRIPT[: SCRIPT.index("sample =")].replace("dropout=0.0", "dropout=0.5")
+    + """
+randint = keras.random.randint
+def printed(*arguments, **keywords):
+    drawn = randint(*arguments, **keywords)
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    tf.print("frames of", replica, drawn, output_stream=sys.stdout, summarize=-1)
+    return drawn
+
+def train_until(epochs, run):
+    keras.utils.set_random_seed(0)
+    sample = ClipPairs(preset_config("small", **small))
+    with strategy.scope():
+        model = fstcn(num_classes=3, preset="small", **small)
+        optimizer = build_optimizer("sgd", learning_rate=0.1, warmup_steps=0, total_steps=6,
+                                    rates={})
+        optimizer.build(model.trainable_variables)
+    stage = Stage(name="global", model=model, optimizer=optimizer,
+                  sampler=TrainingSampler(store, videos, sample, seed=[0]), held_out=None,
+                  epochs=epochs, steps_per_epoch=3, batch_size=4)
+    run.mkdir(exist_ok=True, parents=True)
+    train(stage, strategy, RunFolder(run), minutes=100)
+    return model
+
+keras.random.randint = printed
+model = train_until(2, run / "whole")
+keras.random.randint = randint
+
+def mask():
+    layer = model.head.get_layer("temporal_fc_dropout")
+    return layer(tf.ones((1, 64)), training=True) > 0
+
+for drawn in strategy.experimental_local_results(strategy.run(mask)):
+    print("mask", "".join(map(str, drawn.numpy().astype(int)[0])))
+train_until(1, run / "stopped")
+train_until(2, run / "stopped")
+"""
+)
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("videos")
@@ -76,8 +119,10 @@ def one(root, tmp_path_factory):
     return run
 
 
-def start(root: Path, run: Path, *, devices: int = 1, **environment: str) -> subprocess.Popen:
-    return start_python("-c", SCRIPT, root, run, devices, **environment)
+def start(
+    root: Path, run: Path, *, devices: int = 1, script: str = SCRIPT, **environment: str
+) -> subprocess.Popen:
+    return start_python("-c", script, root, run, devices, **environment)
 
 
 def outputs(processes: list[subprocess.Popen]) -> list[str]:
@@ -114,10 +159,37 @@ def test_two_devices_give_the_weights_of_one(root, one, tmp_path):
     assert_same(one, tmp_path / "two")
 
 
-def test_two_workers_give_the_weights_of_one(root, one, tmp_path):
+def workers_of_two(root: Path, run: Path, **keywords: str) -> list[subprocess.Popen]:
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     tasks = [{"cluster": cluster, "task": {"type": "worker", "index": n}} for n in range(2)]
-    workers = [start(root, tmp_path / "two", TF_CONFIG=json.dumps(task)) for task in tasks]
-    for output in outputs(workers):
+    return [start(root, run, TF_CONFIG=json.dumps(task), **keywords) for task in tasks]
+
+
+def test_two_workers_give_the_weights_of_one(root, one, tmp_path):
+    for output in outputs(workers_of_two(root, tmp_path / "two")):
         assert output.startswith("2 CPUs of 2 workers\n")
     assert_same(one, tmp_path / "two")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_replica_draws_its_own_frames_and_masks_and_goes_on_with_them(root, tmp_path, workers):
+    if workers == 1:
+        processes = [start(root, tmp_path, devices=2, script=RANDOM)]
+    else:
+        processes = workers_of_two(root, tmp_path, script=RANDOM)
+    lines = [line for output in outputs(processes) for line in output.splitlines()]
+    frames = [
+        [line.split(" ", 3)[3] for line in lines if line.startswith(f"frames of {replica} ")]
+        for replica in (0, 1)
+    ]
+    assert len(frames[0]) == len(frames[1]) == 6  # steps, of two clips each
+    assert frames[0] != frames[1]
+    one, other = (line for line in lines if line.startswith("mask "))
+    assert one != other
+    with (
+        np.load(tmp_path / "whole" / "checkpoints" / "global-00000006.npz") as whole,
+        np.load(tmp_path / "stopped" / "checkpoints" / "global-00000006.npz") as stopped,
+    ):
+        assert any("seed_generator_state" in key for key in whole)
+        for key in set(whole) - {"state"}:
+            np.testing.assert_array_equal(whole[key], stopped[key], err_msg=key)

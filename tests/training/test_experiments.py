@@ -77,7 +77,7 @@ def test_table_2_of_all_splits_against_loops(tmp_path, capsys):
 def test_a_table_says_what_its_columns_are_of(tmp_path):
     experiments.main(finished_runs(tmp_path, "table2", "--split", "2", "--epochs", "7"))
     text = (tmp_path / "table2.md").read_text()
-    assert "| demo split 2: 30 of 3 classes, 1 listed but missing | 1 clip, centre crop |" in text
+    assert "| demo split 2: 30 of 3 classes, 1 listed but missing | 1 of 2 clips, centre" in text
     assert "| 2 clips x 18 crops, SCI fusion | temporal-3-5 |" in text
     assert "- spatial: paths spatial; preset small; recipe modern with epochs 7;" in text
     assert "not comparable unless the data set is the same" in text
@@ -255,7 +255,7 @@ def test_views_are_named_and_not_mixed(tmp_path, capsys):
     experiments.main(options)
     text = (tmp_path / "table2.md").read_text()
     assert "2 clips x 18 crops (shared views), SCI fusion" in text
-    assert "1 clip, centre crop (shared views)" in text
+    assert "1 of 2 clips, centre crop (shared views)" in text
     assert {row["views"] for row in read_table(tmp_path / "table2.csv")} == {"shared"}
 
 

@@ -1,5 +1,6 @@
 """Accuracies of score files, by hand and over splits, and which runs may stand side by side."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from fstcn_keras.runs import RunFolder
 from tests import equations
 from training import scores, split_summary
 from training.cli import UserError
+from training.evaluation import print_metrics
 from training.options import FitOptions
 from training.parts import build
 from training.scores import check_same_videos, read_result
@@ -50,19 +52,27 @@ def change(run: Path, **arrays):
 
 
 def loop_top1(run: Path, level: str, method: str) -> float:
-    """The share of videos or clips that are right, by section 2.4 of the paper."""
+    """The share of videos or clips that are right, by section 2.4 of the paper.
+
+    Of a video one clip drawn at random is right as often as so many of its clips are.
+    """
     with np.load(run / "scores.npz") as arrays:
         views, labels = arrays["scores"].astype(np.float64), arrays["labels"]
     clip_scores, video_scores = {
         "sci": (equations.clip_scores, lambda clips: clips.max(axis=0)),
         "average": (lambda video: video.mean(axis=1), lambda clips: clips.mean(axis=0)),
-        "single": (lambda video: video[:, 4], lambda clips: clips[len(clips) // 2]),
+        "single": (lambda video: video[:, 4], None),
     }[method]
     right = []
     for video, label in zip(views, labels, strict=True):
         clips = clip_scores(video)
-        scored = clips if level == "clip" else [video_scores(clips)]
-        right += [int(p.argmax()) == label for p in scored]
+        each = [int(p.argmax()) == label for p in clips]
+        if level == "clip":
+            right += each
+        elif method == "single":
+            right.append(sum(each) / len(each))
+        else:
+            right.append(int(video_scores(clips).argmax()) == label)
     return sum(right) / len(right)
 
 
@@ -79,7 +89,35 @@ def test_accuracies_by_hand():
     assert result["top1"] == 1 / 4
     assert result["top5"] == 3 / 4
     assert result["mean_class"] == pytest.approx((1 + 0 + 0 + 0) / 4)
+    assert result["top1_all"] == 1 / 4
+    assert scores.accuracies(six, np.array([0, 2, 5, 1]), rejected=6)["top1_all"] == 1 / 10
     assert scores.accuracies(six[:2], np.array([0, 0]))["mean_class"] == 1.0
+
+
+def test_videos_that_could_not_be_decoded_count_as_errors(tmp_path, capsys):
+    """5 of 8 right and 2 rejected, 1 of 3 right and 1 rejected: 5/10 and 1/4, and 6/14 of all."""
+    options = write_folds(
+        tmp_path,
+        labels=[[0, 1] * 4, [0] * 3],
+        right=[[True] * 5 + [False] * 3, [True, False, False]],
+    )
+    for fold, rejected in ((1, 2), (2, 1)):
+        file = tmp_path / f"fold{fold}" / "metrics.json"
+        metrics = json.loads(file.read_text())
+        metrics["protocol"]["rejected"] = rejected
+        file.write_text(json.dumps(metrics))
+    split_summary.summarise(options)
+    summary = json.loads((tmp_path / "splits.json").read_text())
+    for level, method in itertools.product(("video", "clip"), ("sci", "average", "single")):
+        each = [summary["folds"][fold][level][method] for fold in ("1", "2")]
+        assert [row["top1_all"] for row in each] == [0.5, 0.25]
+        assert [row["top1"] for row in each] == [5 / 8, 1 / 3]
+        assert summary["mean"][level][method]["top1_all"] == 0.375
+        assert summary["pooled"][level][method]["top1_all"] == pytest.approx(6 / 14)
+    *_, row, note, _ = capsys.readouterr().out.splitlines()
+    assert row.startswith("  video, SCI fusion, of all ")
+    assert row.split()[-5:] == ["50.0%", "25.0%", "37.5%", "17.7%", "42.9%"]
+    assert note == "all 14: with 3 that could not be decoded, as errors"
 
 
 def test_accuracies_of_a_score_file_against_loops(tmp_path):
@@ -90,8 +128,46 @@ def test_accuracies_of_a_score_file_against_loops(tmp_path):
     expected = [loop_top1(run, *case) for case in cases]
     assert found == pytest.approx(expected)
     assert len(set(expected)) >= 4
+    scored = scores.read_scores(RunFolder(run))
+    for (level, method), value in zip(cases, expected, strict=True):
+        if level == "video":
+            right, sources = scored.answers(method)
+            assert right.mean() == pytest.approx(value)
+            assert len(right) == len(sources) == (80 if method == "single" else 40)
     assert result.class_names["run/1.avi"] == "run"
     assert len(result.class_names) == 40
+
+
+def test_a_random_clip_is_the_mean_over_all_draws():
+    """Each of the 3^4 choices of a clip for every video, as likely as the others."""
+    generator = np.random.default_rng(2)
+    views = generator.dirichlet(np.full(7, 0.3), (4, 3, 18))
+    labels = np.array([0, 4, 6, 6])
+    views[:, :, 4][generator.random((4, 3)) < 0.5, labels[0]] += 1  # some clips are sure, and wrong
+    drawn = [
+        [views[video, clip, 4] for video, clip in enumerate(choice)]
+        for choice in itertools.product(range(3), repeat=4)
+    ]
+    each = [scores.accuracies(np.array(choice), labels) for choice in drawn]
+    assert len(each) == 81
+    found = scores.all_accuracies(views, labels)["video"]["single"]
+    for measure in ("top1", "top5", "mean_class"):
+        values = [one[measure] for one in each]
+        assert len(set(values)) > 1
+        assert found[measure] == pytest.approx(sum(values) / 81)
+
+
+def test_answers_are_in_the_order_of_paths_and_name_their_sources(tmp_path):
+    run = write_run(tmp_path / "run", classes=("jump", "run"), num_videos=3)
+    one_hot = np.eye(2, dtype=np.float32)[[[0, 1], [1, 1], [0, 0]]]  # (3 videos, 2 clips, 2)
+    change(run, scores=np.repeat(one_hot[:, :, None], 18, axis=2), labels=np.array([0, 1, 1]))
+    change(run, paths=np.array(["c.avi", "a.avi", "b.avi"]), groups=np.array(["z", "x", "y"]))
+    right, sources = scores.read_scores(RunFolder(run)).answers("single")
+    assert right.tolist() == [True, True, False, False, True, False]
+    assert sources.tolist() == ["x", "x", "y", "y", "z", "z"]
+    right, sources = scores.read_scores(RunFolder(run)).answers("average")
+    assert right.tolist() == [True, False, True]  # of equal scores the first class
+    assert sources.tolist() == ["x", "y", "z"]
 
 
 def test_mean_and_deviation_over_splits_by_hand(tmp_path):
@@ -228,3 +304,30 @@ def test_sources_are_those_that_the_run_was_evaluated_with(tmp_path):
     assert scores.read_scores(RunFolder(run)).sources == ("jump/0", "run/1", "wave/2")
     change(run, groups=np.array(["x", "y", "x"]))
     assert scores.read_scores(RunFolder(run)).sources == ("x", "y", "x")
+
+
+@pytest.mark.parametrize(
+    ("absent", "expected"),
+    [
+        (["clap"], "1 of 4 classes have no video and are left out: clap"),
+        (["b", "a"], "2 of 5 classes have no video and are left out: b, a"),
+        ([*"abcdefghijkl"], "12 of 15 classes have no video and are left out: "
+                            "a, b, c, d, e, f, g, h, i, j and 2 more"),
+    ],
+)  # fmt: skip
+def test_classes_without_videos_are_named_below_the_tables(tmp_path, capsys, absent, expected):
+    for split in (1, 2, 3):
+        file = write_run(tmp_path / f"split{split}", split=split) / "metrics.json"
+        metrics = json.loads(file.read_text())
+        metrics["protocol"]["absent_classes"] = absent
+        file.write_text(json.dumps(metrics))
+    print_metrics(RunFolder(tmp_path / "split1"))
+    *_, row, line, last = capsys.readouterr().out.splitlines()
+    assert row.startswith("  clip, SCI over its crops")
+    assert line == expected
+    assert last == f"results in {tmp_path / 'split1'}"
+    split_summary.summarise(build(FitOptions, split="all", out=tmp_path))
+    *_, row, line, last = capsys.readouterr().out.splitlines()
+    assert row.startswith("  clip, averaging its crops")
+    assert line == expected
+    assert last == f"results in {tmp_path / 'splits.json'}"

@@ -156,11 +156,46 @@ def test_slow_layers_move_by_their_share_of_the_rate(videos, strategy, pretraine
         assert np.abs(step).max() > 1e-6
 
 
-def test_without_path_or_epochs_there_is_no_second_stage(videos, strategy, tmp_path, capsys):
-    for number, changes in enumerate(({"paths": ("temporal",)}, {"auxiliary_epochs": 0})):
-        run = tmp_path / str(number)
-        run.mkdir()
-        model = stages.train_stages(options(**changes), videos, strategy, RunFolder(run))
-        assert "stage auxiliary" not in capsys.readouterr().out
-        assert [file.name for file in (run / "checkpoints").iterdir()] == ["global-00000002.npz"]
-        assert model.output_shape == (None, 2)
+def test_without_epochs_there_is_no_second_stage(videos, strategy, tmp_path, capsys):
+    model = stages.train_stages(options(auxiliary_epochs=0), videos, strategy, RunFolder(tmp_path))
+    assert "stage auxiliary" not in capsys.readouterr().out
+    assert [file.name for file in (tmp_path / "checkpoints").iterdir()] == ["global-00000002.npz"]
+    assert model.output_shape == (None, 2)
+
+
+def test_the_temporal_path_starts_with_the_backbone_of_stage_two(videos, tmp_path, monkeypatch):
+    """Section 2.3: the lower SCLs are those of the auxiliary classifier, whichever paths follow."""
+    chosen = options(paths=("temporal",), optimizer="sgd", auxiliary_rate=0.1)
+    random = weights(stages.initial_network(chosen, num_classes=2))
+    trained, train = {}, stages.train
+
+    def observed(stage, *more, **keywords):
+        before = weights(stage.model)
+        train(stage, *more, **keywords)
+        trained[stage.name] = (before, weights(stage.model))
+
+    monkeypatch.setattr(stages, "train", observed)
+    stages.train_stages(chosen, videos, device_strategy(batch_size=3), RunFolder(tmp_path))
+    assert list(trained) == ["auxiliary", "global"]
+    frames, start = trained["auxiliary"][1], trained["global"][0]
+    shared = {"conv1", "conv2", "conv3", "conv4"}
+    assert frames.keys() & start.keys() == shared
+    for name in shared:
+        assert same(start[name], frames[name])
+        assert not same(start[name], trained["auxiliary"][0][name])  # it has learned
+        assert not same(start[name], trained["global"][1][name])  # and goes on
+    for name in start.keys() - shared:
+        assert same(start[name], random[name])
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"recipe": "paper"}, ["global"]),  # loaded layers are fixed in stage 2
+        ({"recipe": "paper", "auxiliary_scl_rate": 0.1}, ["auxiliary", "global"]),
+        ({"recipe": "paper", "paths": ("spatial",)}, ["auxiliary", "global"]),
+    ],
+)
+def test_a_second_stage_that_the_temporal_path_has_nothing_of(pretrained, changes, expected):
+    chosen = options(**{"paths": ("temporal",), "scl_weights": pretrained[0]} | changes)
+    assert stages.configured_stages(chosen) == expected

@@ -93,6 +93,18 @@ def test_classify_video_equals_the_keras_path(classifier, signatures, num_frames
     assert found["scores"][0] > found["scores"][-1] + 0.1  # the comparison means something
 
 
+def test_classes_that_float32_takes_for_equal_keep_their_order(tmp_path):
+    classifier = classifier_of()
+    classifier.model.classifier.kernel.assign(0 * classifier.model.classifier.kernel)
+    classifier.model.classifier.bias.assign([-300, -150, 0, -200])
+    saved_model.write_saved_model(classifier, tmp_path / "1")
+    classify = tf.saved_model.load(tmp_path / "1").signatures["classify_video"]
+    found, expected = classify(frames=blocks(30, 64, 48)), ["sit", "déjà vu", "jump", "run"]
+    assert [name.decode() for name in found["classes"].numpy()] == expected
+    assert list(classifier.predict_video(blocks(30, 64, 48)).classes) == expected
+    assert {x.dtype.name for name, x in found.items() if name != "classes"} == {"float32"}
+
+
 def test_shared_views_equal_the_keras_path(classifier, tmp_path):
     plan = dataclasses.replace(classifier.plan, mode="shared")
     shared = ActionClassifier(classifier.model, classes=CLASSES, plan=plan)

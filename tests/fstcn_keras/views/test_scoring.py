@@ -1,12 +1,13 @@
 """Views scored with their images shared, against the whole network on every view."""
 
 import dataclasses
+from decimal import Decimal
 
 import keras
 import numpy as np
 import pytest
 
-from fstcn_keras import ViewPlan, fstcn
+from fstcn_keras import ViewPlan, fstcn, fusion
 from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 from tests.networks import TINY, with_clear_answers
 from tests.videos import noise
@@ -50,6 +51,24 @@ def test_exact_views_are_those_of_the_whole_network(paths):
     expected = plain_scores(model, frames, pairs)
     assert np.ptp(expected, axis=(0, 1)).max() > 0.01
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_classes_that_float32_takes_for_equal_keep_their_order():
+    """Logits that are biases alone: float32 has 0 of classes 0 to 5, of which the second leads."""
+    keras.utils.set_random_seed(3)
+    model = fstcn(num_classes=8, **TINY)
+    biases = np.array([-480, -120, -360, -300, -240, -180, 0, 20], np.float32)
+    model.classifier.bias.assign(biases)
+    model.classifier.kernel.assign(0 * model.classifier.kernel)
+    frames = noise(20, height=84, width=101)
+    pairs = PLAN.pair_indices(len(frames))[:2]
+    found = probabilities(ViewScorer(model, PLAN), frames, pairs)
+    assert (np.exp(np.float32(biases[:6] - 20)) == 0).all()
+    powers = [Decimal(int(bias)).exp() for bias in biases]
+    exact = [float(power / sum(powers)) for power in powers]
+    np.testing.assert_allclose(found, np.broadcast_to(exact, (2, 18, 8)), rtol=1e-12)
+    for method in fusion.METHODS:
+        assert np.argsort(-fusion.fuse(found, method)).tolist() == [7, 6, 1, 5, 4, 3, 2, 0]
 
 
 def test_an_image_of_several_clips_is_convolved_once(monkeypatch):
