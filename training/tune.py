@@ -9,7 +9,7 @@ Takes the options of fit and a file of changes by name, each with other values o
 The training videos of one split are divided into folds of whole sources (`--folds`, by default 3).
 Each change is trained and judged on every fold; the split's test videos take no part. The first is
 what the others are compared with. The same command goes on where an interrupted one stopped. The
-table goes to tune.md and tune.csv in --out, beside the file of changes.
+table goes to tune.md and tune.csv in --out, with a copy of the changes.
 """
 
 import re
@@ -136,11 +136,12 @@ def compare(trials: dict[str, FitOptions]) -> tuple[list[dict], str]:
     }
     for of_fold in zip(*scores.values(), strict=True):
         check_same_videos(list(of_fold))
-    first, records = next(iter(scores)), []
+    first, records = next(iter(scores.values())), []
+    compared, _ = _answers(first)
     for name, of_folds in scores.items():
         accuracies = [fold.accuracies["video"][FUSION]["top1"] for fold in of_folds]
         right, sources = _answers(of_folds)
-        difference = paired_difference(_answers(scores[first])[0], right, sources, seed=SEED)
+        difference = paired_difference(compared, right, sources, seed=SEED)
         records.append(
             {
                 "change": name,
@@ -154,7 +155,7 @@ def compare(trials: dict[str, FitOptions]) -> tuple[list[dict], str]:
                 "preset": trials[name].preset_text(),
             }
         )
-    return records, _to_markdown(records, scores[first])
+    return records, _to_markdown(records, first)
 
 
 def _answers(folds: list[RunScores]) -> tuple[np.ndarray, np.ndarray]:

@@ -52,22 +52,21 @@ _STAGES = (
 
 
 class Variant(NamedTuple):
-    """Says how EfficientNet-Lite0 is scaled, and for images of which side.
+    """Says by what EfficientNet-Lite0 is scaled.
 
     Example:
-        >>> VARIANTS["efficientnet_lite0"].image_size
-        224
+        >>> VARIANTS["efficientnet_lite0"]
+        Variant(width=1.0, depth=1.0)
     """
 
     width: float
     depth: float
-    image_size: int
 
 
 VARIANTS = {
-    "efficientnet_lite0": Variant(1.0, 1.0, 224),
-    "efficientnet_lite1": Variant(1.0, 1.1, 240),
-    "efficientnet_lite2": Variant(1.1, 1.2, 260),
+    "efficientnet_lite0": Variant(1.0, 1.0),
+    "efficientnet_lite1": Variant(1.0, 1.1),
+    "efficientnet_lite2": Variant(1.1, 1.2),
 }
 
 
@@ -204,16 +203,16 @@ def read_weights(path: str | Path) -> StoredWeights:
     if damaged := [name for name, tensor in tensors.items() if not np.all(np.isfinite(tensor))]:
         raise ValueError(f"{damaged[0]} holds numbers that are not finite")
     try:
-        layers = {
+        convolutions = {
             _layer_name(name): _folded(tensors, name.removesuffix(".weight"))
             for name, tensor in tensors.items()
             if name.endswith(".weight") and tensor.ndim == 4
         }
-        kernel, bias = layers.pop(LAST_CONVOLUTION)
+        kernel, bias = convolutions.pop(LAST_CONVOLUTION)
     except (KeyError, ValueError, IndexError) as error:
         raise ValueError(f"not a checkpoint of EfficientNet-Lite ({error!r})") from error
     scl = [np.pad(kernel, [(1, 1), (1, 1), (0, 0), (0, 0)]), bias]
-    return StoredWeights({**layers, "parallel_scl": scl, "temporal_scl": scl})
+    return StoredWeights({**convolutions, "parallel_scl": scl, "temporal_scl": scl})
 
 
 def _layer_name(tensor: str) -> str:
@@ -238,13 +237,8 @@ def _folded(tensors: Mapping[str, np.ndarray], convolution: str) -> list[np.ndar
 
 
 def _backbone(name: str) -> Backbone:
-    def build(x: Tensor, *, size: int, width: float, regularizer: Regularizer) -> Tensor:
-        return efficientnet_lite(
-            x, size=size, width=width, regularizer=regularizer, variant=VARIANTS[name]
-        )
-
     return Backbone(
-        build=build,
+        build=functools.partial(efficientnet_lite, variant=VARIANTS[name]),
         mean=(127.0,) * 3,
         std=(128.0,) * 3,
         depthwise=True,
