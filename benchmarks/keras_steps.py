@@ -78,6 +78,7 @@ def training_call(
     """
     stage = Stage(
         name="benchmark",
+        network=model,
         model=model,
         optimizer=optimizer,
         sampler=None,

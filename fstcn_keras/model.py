@@ -179,6 +179,21 @@ class FSTCN(_ImageNetwork):
             found.append((self.difference_encoder, images))
         return found
 
+    def after_pooling(self) -> keras.Model:
+        """Returns what follows the encoders and their pooling, by the same layers.
+
+        Example:
+            >>> rest = FSTCN(num_classes=5, preset="small", paths=["spatial"]).after_pooling()
+            >>> rest.input["frame"].shape, rest.output.shape
+            ((None, 6, 6, 256), (None, 5))
+
+        Returns:
+            A model from the outputs of `parts.pooling(head)` to those of this network.
+        """
+        rest = parts.after_pooling(self.head)
+        outputs = _activated(rest.output[parts.LOGITS], self.classifier_activation)
+        return keras.Model(rest.input, outputs, name="after_pooling")
+
 
 @keras.saving.register_keras_serializable(package="fstcn_keras")
 class AuxiliaryClassifier(_ImageNetwork):

@@ -17,6 +17,7 @@ from fstcn_keras.layers import CeilMaxPooling2D, TemporalConvolution, TPOperator
 from fstcn_keras.tensors import Tensor
 
 LOGITS = "logits"  # the classifier layer, and its output of a head
+_POOLS = {"frame": "parallel_pool", "differences": "time_distributed_temporal_pool"}
 FEATURES = ("spatial_features", "temporal_features", "spatio_temporal_features")
 
 MapShape = tuple[int, int, int]  # (h, w, f)
@@ -116,6 +117,49 @@ def head(
     return keras.Model(inputs, outputs, name="head")
 
 
+def pooling(head: keras.Model) -> keras.Model:
+    """Returns what `head` begins with: the pooling of the maps, by the same layers.
+
+    Example:
+        >>> config = FSTCNConfig(path_units=(8, 4), joint_units=4)
+        >>> pools = pooling(head(config, classifier=classifier(config, 3), frame=(12, 12, 16)))
+        >>> {name: maps.shape for name, maps in pools.output.items()}
+        {'frame': (None, 6, 6, 16)}
+
+    Args:
+        head: as `head` builds it.
+
+    Returns:
+        A model from the inputs of `head` to maxima over windows of them, under the same names.
+    """
+    return keras.Model(head.input, _pooled(head), name="pooling")
+
+
+def after_pooling(head: keras.Model) -> keras.Model:
+    """Returns what follows the pooling in `head`, by the same layers.
+
+    Example:
+        >>> config = FSTCNConfig(path_units=(8, 4), joint_units=4)
+        >>> whole = head(config, classifier=classifier(config, 3), frame=(12, 12, 16))
+        >>> after_pooling(whole).input["frame"].shape
+        (None, 6, 6, 16)
+
+    Args:
+        head: as `head` builds it.
+
+    Returns:
+        A model from the outputs of `pooling` to those of `head`.
+    """
+    pooled = _pooled(head)
+    inputs = {name: _map_input(maps.shape[1:], name) for name, maps in pooled.items()}
+    rest = keras.Model(list(pooled.values()), head.output, name="after_pooling")
+    return keras.Model(inputs, rest(list(inputs.values())))
+
+
+def _pooled(head: keras.Model) -> dict[str, Tensor]:
+    return {name: head.get_layer(_POOLS[name]).output for name in head.input}
+
+
 def auxiliary_head(config: FSTCNConfig, *, classifier: keras.Layer, frame: MapShape) -> keras.Model:
     """Builds the auxiliary classifier's head: the two FCs of the spatial path and a classifier.
 
@@ -191,7 +235,7 @@ def _decay(config: FSTCNConfig) -> keras.regularizers.L2 | None:
 
 def _spatial_path(x: Tensor, config: FSTCNConfig) -> tuple[Tensor, Tensor]:
     """Adds pooling and two FCs: (batch, h, w, f) -> features, and what goes on, (batch, units)."""
-    x = CeilMaxPooling2D(3, 2, name="parallel_pool")(x)
+    x = CeilMaxPooling2D(3, 2, name=_POOLS["frame"])(x)
     positions = x.shape[1] * x.shape[2]
     x = layers.Flatten(name="spatial_flatten")(x)  # (batch, h*w*f)
     _, x = _fully_connected(x, config.path_units[0], "spatial_fc", config, blocks=positions)
@@ -201,7 +245,7 @@ def _spatial_path(x: Tensor, config: FSTCNConfig) -> tuple[Tensor, Tensor]:
 def _temporal_path(x: Tensor, config: FSTCNConfig) -> tuple[Tensor, Tensor]:
     """Adds pooling, T-P operator, TCL and two FCs: (batch, l_t, h, w, f) -> as `_spatial_path`."""
     pool = CeilMaxPooling2D(3, 3, name="temporal_pool")
-    x = layers.TimeDistributed(pool, name="time_distributed_temporal_pool")(x)
+    x = layers.TimeDistributed(pool, name=_POOLS["differences"])(x)
     x = TPOperator(
         round(config.tp_filters * config.width),
         kernel_initializer=None if config.initialization == "he" else NearIdentity(),

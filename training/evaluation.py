@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,13 +121,63 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str |
     print(f"scoring {len(videos)} test videos{_instead(run, classifier.plan)}", flush=True)
     listed = tqdm(videos, "scoring test videos", unit="video", leave=False, disable=None)
     scores = np.stack([score_video(classifier, store, v.path) for v in listed])  # (V, M, C, N)
+    _write_results(run, dataset, videos, scores, _protocol(classifier, dataset, scores))
+
+
+def evaluate_encoded(
+    run: RunFolder,
+    dataset: Dataset,
+    store: FrameStore,
+    *,
+    num_views: int,
+    scales: Sequence[float],
+):
+    """Scores views of the test videos that the run's encoders encode once for all their heads.
+
+    They are drawn as in training, and the centre: a protocol of its own, which compares heads in
+    seconds (`training.tune`).
+
+    Args:
+        run: the folder.
+        dataset: whose test videos are scored.
+        store: where their frames are.
+        num_views: views of a video besides its centre.
+        scales: sides of the crops, as of `TrainingSampler`.
+
+    Raises:
+        UserError: as `evaluate` does, and `encode_views`.
+    """
+    from fstcn_keras.parts import after_pooling  # imports Keras, as do the others
+    from fstcn_keras.views.scoring import PROBABILITIES, with_probabilities
+    from training.data.encoded_views import encode_views
+
+    classifier = load_classifier(run)
+    check_network_classes(classifier, dataset)
+    videos = check_test_videos(dataset, store, run)
+    model = classifier.model
+    views = encode_views(model, store, videos, num_views=num_views, scales=scales)
+    head = after_pooling(model.head)
+    scores = []
+    for video in videos:
+        stored = store.videos[video.path]
+        rows = zip(*(views.read(stored, view) for view in range(num_views + 1)), strict=True)
+        maps = {n: np.stack(m, dtype="float32") for n, m in zip(views.shapes, rows, strict=True)}
+        scores.append(with_probabilities(head.predict_on_batch(maps))[PROBABILITIES][None])
+    scores = np.stack(scores)  # (V, 1, num_views + 1, N)
+    protocol = _protocol(classifier, dataset, scores) | {"views": "encoded"}
+    _write_results(run, dataset, videos, scores, protocol)
+
+
+def _write_results(
+    run: RunFolder, dataset: Dataset, videos: Sequence[Video], scores: np.ndarray, protocol: dict
+):
+    """Writes the scores `(V, M, C, N)`, and what follows from them, into the run folder."""
     labels = np.array([video.label for video in videos])
     paths = np.array([video.path for video in videos])
     groups = np.array([video.group for video in videos])
     run.metrics.unlink(missing_ok=True)  # it is of the scores that were
     with atomic_write(run.scores) as partial, partial.open("wb") as file:
         np.savez_compressed(file, scores=scores, labels=labels, paths=paths, groups=groups)
-    protocol = _protocol(classifier, dataset, scores)
     confusion = figures.draw_confusion(
         labels,
         fusion.fuse(scores).argmax(axis=-1),

@@ -1,7 +1,7 @@
 """Runs of `training.fit`: data, stages, evaluation, one split or fold after another."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -9,8 +9,9 @@ from fstcn_keras import ActionClassifier, ViewPlan
 from fstcn_keras.runs import RunFolder
 from training import evaluation, figures
 from training.claims import check_options, claim_run, open_run
-from training.data.collections import load_dataset
+from training.data.collections import Dataset, load_dataset
 from training.data.splits import open_data, split_training
+from training.data.store import FrameStore
 from training.distribution import (
     alone,
     describe,
@@ -31,12 +32,15 @@ from training.scores import check_classes
 from training.stages import TrainingVideos, train_stages
 from training.start import check_start
 
+Judge = Callable[[RunFolder, Dataset, FrameStore], None]
 
-def fit_runs(runs: Sequence[FitOptions]) -> bool:
+
+def fit_runs(runs: Sequence[FitOptions], *, judge: Judge = evaluation.evaluate) -> bool:
     """Trains and evaluates those of the runs that are not finished, one after another.
 
     Args:
         runs: of one split or fold each, on the same devices.
+        judge: evaluates a trained run, of its folder, the data and the decoded frames.
 
     Returns:
         Whether this process is the one that writes files.
@@ -50,13 +54,13 @@ def fit_runs(runs: Sequence[FitOptions]) -> bool:
     check_splits(runs)
     check_starts(runs)
     for options in runs:
-        fit_run(options, strategy)
+        fit_run(options, strategy, judge=judge)
         gc.collect()  # networks are cyclic: not two at once in memory
     sum_over_workers(strategy, 0)  # all end together: one that is lost before comes back
     return is_chief(strategy)
 
 
-def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
+def fit_run(options: FitOptions, strategy: tf.distribute.Strategy, *, judge: Judge):
     """Trains and evaluates the run of one split or fold, unless it is finished.
 
     Another process that does so in the same folder is waited for.
@@ -64,14 +68,14 @@ def fit_run(options: FitOptions, strategy: tf.distribute.Strategy):
     run = open_run(options)
     with alone(run, strategy):
         if not run.is_finished():
-            _fit_run(with_precision(options), run, strategy)
+            _fit_run(with_precision(options), run, strategy, judge)
             return
         check_options(options, run)
     print(f"{run} is finished already:")
     evaluation.print_metrics(run)
 
 
-def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strategy):
+def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strategy, judge: Judge):
     claim_run(options, run)
     check_start(options)
     config, learned = options.config(), learned_videos(options)
@@ -118,7 +122,7 @@ def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strate
     plan = ViewPlan.from_config(config, num_clips=options.num_clips)
     ActionClassifier(model, classes=list(dataset.classes), plan=plan).save(run.path)
     del model  # evaluation loads the saved network: not both at once in memory
-    evaluation.evaluate(run, dataset, store)
+    judge(run, dataset, store)
     evaluation.print_metrics(run)
 
 

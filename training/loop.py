@@ -22,8 +22,14 @@ from tensorflow.python.framework.ops import gradient_registry
 from fstcn_keras.runs import RunFolder
 from training.checkpoints import Checkpoints, Progress
 from training.cluster import WorkerLost
-from training.data.pipeline import Share, center_batches, store_errors_unwrapped, training_batches
-from training.data.samplers import CenterSampler, TrainingSampler
+from training.data.pipeline import (
+    FiniteSampler,
+    Sampler,
+    Share,
+    finite_batches,
+    reading_errors_unwrapped,
+    training_batches,
+)
 from training.distribution import is_chief, num_workers, sum_over_workers, take_from_chief
 from training.errors import UserError
 from training.history import History
@@ -37,6 +43,7 @@ class Stage:
 
     Attributes:
         name: names its checkpoints and its rows of the history.
+        network: what is trained, or the layers of `model` are a part of.
         model: from the samples' inputs to class probabilities.
         optimizer: built, see `optimizers.build_optimizer`.
         sampler: of what it is trained on.
@@ -48,10 +55,11 @@ class Stage:
     """
 
     name: str
+    network: keras.Model
     model: keras.Model
     optimizer: keras.Optimizer
-    sampler: TrainingSampler
-    held_out: CenterSampler | None
+    sampler: Sampler
+    held_out: FiniteSampler | None
     epochs: int
     steps_per_epoch: int
     batch_size: int
@@ -114,7 +122,7 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: RunFolder, *, min
         history.write_csv(progress.history)
     step, validate = train_step(stage, strategy), _validation(stage, strategy)
     saved, stopping = time.monotonic(), False
-    with store_errors_unwrapped(), _memory_errors_named(stage), _stop_signal() as stopped:
+    with reading_errors_unwrapped(), _memory_errors_named(stage), _stop_signal() as stopped:
         for batch in _training_data(stage, strategy, start_step=progress.step):
             *sums, stopping = step(*batch, tf.constant(float(bool(stopped)))).numpy().tolist()
             if num_workers(strategy) == 1:
@@ -269,7 +277,7 @@ def _validation(stage: Stage, strategy: tf.distribute.Strategy) -> Callable[[], 
 
     def validate() -> list[float]:
         data = strategy.distribute_datasets_from_function(
-            lambda context: center_batches(
+            lambda context: finite_batches(
                 stage.held_out, batch_size=stage.batch_size, share=_share(context)
             )
         )

@@ -23,7 +23,10 @@ class Recipe:
         head_epochs: passes over the training videos before stage 3, one clip of each a pass, in
             which pre-trained layers are fixed; 0 leaves the stage out.
         head_rate: its highest learning rate, after the warm-up.
-        epochs: passes over the training videos in stage 3, one clip of each a pass.
+        encoded_views: views of each training video that the fixed encoders encode once for it; 0
+            draws new ones in every epoch.
+        epochs: passes over the training videos in stage 3, one clip of each a pass; 0 leaves it
+            out.
         learning_rate: its highest learning rate, after the warm-up.
         scl_rate: rate of pre-trained layers in stage 3, relative to the others.
         min_steps: steps that each stage lasts at least: collections of few videos get more passes.
@@ -44,6 +47,7 @@ class Recipe:
     scl_rate: float
     head_epochs: int = 0
     head_rate: float = 3e-4
+    encoded_views: int = 0
     min_steps: int = 0
     label_smoothing: float = 0.0
     scales: tuple[float, ...] = ()

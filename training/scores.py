@@ -135,6 +135,8 @@ def protocol_part(protocol: dict) -> str:
 
 def views_text(protocol: dict) -> str:
     """Returns how many views of a video there are, and how they are made if not exactly."""
+    if protocol.get("views") == "encoded":
+        return f"{protocol['num_crops'] - 1} views drawn as in training and the centre"
     plural = "s" if protocol["num_clips"] > 1 else ""
     text = f"{protocol['num_clips']} clip{plural} x {protocol['num_crops']} crops"
     return text + made_text(protocol)

@@ -21,7 +21,8 @@ from fstcn_keras.runs import RunFolder
 from fstcn_keras.weights import copy_weights, named_layers
 from training.checkpoints import Checkpoints
 from training.data.collections import Video
-from training.data.pipeline import store_errors_unwrapped, training_batches
+from training.data.encoded_views import EncodedCenters, EncodedSampler, encode_views
+from training.data.pipeline import reading_errors_unwrapped, training_batches
 from training.data.samplers import CenterSampler, ClipPairs, Frames, TrainingSampler
 from training.data.store import FrameStore
 from training.distribution import fast_precision
@@ -71,7 +72,7 @@ def train_stages(
                 stage = clip_stage(name, options, videos, run, before=model)
         del model  # not two networks in memory while one is trained
         train(stage, strategy, run, minutes=options.run.checkpoint_minutes)
-        model = stage.model
+        model = stage.network
     return model
 
 
@@ -85,7 +86,7 @@ def configured_stages(options: FitOptions) -> list[str]:
         "auxiliary": options.stages.auxiliary_epochs
         and ("spatial" in options.network.paths or not fixed),
         "head": options.stages.head_epochs,
-        "global": True,
+        "global": options.stages.epochs,
     }
     return [name for name, wanted in configured.items() if wanted]
 
@@ -133,8 +134,9 @@ def clip_stage(
     """Builds a stage of the whole network.
 
     In stage "head" loaded layers are fixed: new ones, random at first, would spoil them
-    (Kumar et al. 2022, fine-tuning can distort pretrained features). In stage "global" pre-trained
-    ones move at `--scl-rate`.
+    (Kumar et al. 2022, fine-tuning can distort pretrained features). With `--encoded-views` so are
+    both encoders, and what they make of the views comes from the cache. In stage "global"
+    pre-trained layers move at `--scl-rate`.
 
     Args:
         name: `"head"` or `"global"`.
@@ -151,7 +153,8 @@ def clip_stage(
     stages = options.stages
     if name == "head":
         epochs, learning_rate = stages.head_epochs, stages.head_rate
-        rates = dict.fromkeys(start.layers, 0.0)
+        fixed = [*start.layers, *(_encoder_layers(model) if stages.encoded_views else ())]
+        rates = dict.fromkeys(fixed, 0.0)
     else:
         epochs, learning_rate = stages.epochs, stages.learning_rate
         rates = dict.fromkeys(start.pretrained, stages.scl_rate)
@@ -166,6 +169,7 @@ def clip_stage(
         learning_rate=learning_rate,
         trained=trained,
         rates=rates,
+        encoded_views=stages.encoded_views if name == "head" else 0,
     )
     begun = Checkpoints(run.checkpoints, name).exist()
     note = ""
@@ -218,6 +222,7 @@ def _stage(
     learning_rate: float,
     trained: Collection[str],
     rates: Mapping[str, float],
+    encoded_views: int = 0,
 ) -> Stage:
     accelerate(model)
     layers = named_layers(model)
@@ -240,22 +245,30 @@ def _stage(
         weight_decay=options.stages.weight_decay,
         loss_scale=model.dtype_policy.name == "mixed_float16",
     )
-    optimizer.build(model.trainable_variables)
-    sampler = TrainingSampler(
-        videos.store,
-        videos.train,
-        sample,
-        seed=[options.run.seed, len(name)],
-        scales=options.optimization.scales,
-    )
-    if not Checkpoints(run.checkpoints, name).exist():
+    seed, scales = [options.run.seed, len(name)], options.optimization.scales
+    sampler = TrainingSampler(videos.store, videos.train, sample, seed=seed, scales=scales)
+    if encoded_views or not Checkpoints(run.checkpoints, name).exist():
         _scale_features(model, sampler, trained)
+    part, held_out = model, CenterSampler(videos.store, videos.held_out, sample)
+    if encoded_views:
+        part = accelerate(model.after_pooling())
+        views = encode_views(
+            model,
+            videos.store,
+            [*videos.train, *videos.held_out],
+            num_views=encoded_views,
+            scales=scales,
+        )
+        sampler = EncodedSampler(videos.store, videos.train, views, seed=seed)
+        held_out = EncodedCenters(videos.store, videos.held_out, views)
+    optimizer.build(part.trainable_variables)
     return Stage(
         name=name,
-        model=model,
+        network=model,
+        model=part,
         optimizer=optimizer,
         sampler=sampler,
-        held_out=CenterSampler(videos.store, videos.held_out, sample) if videos.held_out else None,
+        held_out=held_out if videos.held_out else None,
         epochs=epochs,
         steps_per_epoch=steps,
         batch_size=options.optimization.batch_size,
@@ -266,14 +279,21 @@ def _stage(
 def _scale_features(model: keras.Model, sampler: TrainingSampler, trained: Collection[str]):
     """Scales the features of layers that were just loaded by training samples."""
     if trained and "feature_scale" in named_layers(model).keys() - set(trained):
-        with store_errors_unwrapped():
+        with reading_errors_unwrapped():
             samples, *_ = next(iter(training_batches(sampler, batch_size=START_SAMPLES).take(1)))
         scale_features(model, samples)
 
 
+def _encoder_layers(model: keras.Model) -> list[str]:
+    """Returns the names of the layers with weights below the head."""
+    encoders = (model.frame_encoder, model.difference_encoder)
+    found = [named_layers(encoder) for encoder in encoders if encoder is not None]
+    return [name for layers in found for name in layers]
+
+
 def describe(stage: Stage, rates: Mapping[str, float]) -> str:
     """Describes what the stage trains, in one line: its size, and what is fixed or slow."""
-    model = stage.model
+    model = stage.network
     fixed = sum(math.prod(variable.shape) for variable in model.non_trainable_weights)
     text = (
         f"stage {stage.name}: {model.count_params():,} parameters ({model.dtype_policy.name}), "

@@ -50,7 +50,7 @@ with strategy.scope():
     optimizer = build_optimizer("sgd", learning_rate=0.1, warmup_steps=0, total_steps=6,
                                 rates={tcl.trainable_variables[0].path: 0.1})
     optimizer.build(model.trainable_variables)
-stage = Stage(name="global", model=model, optimizer=optimizer,
+stage = Stage(name="global", network=model, model=model, optimizer=optimizer,
               sampler=TrainingSampler(store, videos, sample, seed=[0]),
               held_out=CenterSampler(store, videos[:5], sample),
               epochs=2, steps_per_epoch=3, batch_size=4)
@@ -79,7 +79,7 @@ def train_until(epochs, run):
         optimizer = build_optimizer("sgd", learning_rate=0.1, warmup_steps=0, total_steps=6,
                                     rates={})
         optimizer.build(model.trainable_variables)
-    stage = Stage(name="global", model=model, optimizer=optimizer,
+    stage = Stage(name="global", network=model, model=model, optimizer=optimizer,
                   sampler=TrainingSampler(store, videos, sample, seed=[0]), held_out=None,
                   epochs=epochs, steps_per_epoch=3, batch_size=4)
     run.mkdir(exist_ok=True, parents=True)

@@ -1,17 +1,34 @@
-"""tf.data pipelines: what a sampler names, from the store to uint8 batches."""
+"""tf.data pipelines: what a sampler names, from the files to batches."""
 
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from training.data.samplers import CenterSampler, Sample, TrainingSampler
-from training.data.store import StoreError
+from training.data.samplers import Sample
+from training.errors import UserError
 
-_store_errors: list[StoreError] = []  # that pipelines of this process have met
+_reading_errors: list[UserError] = []  # that pipelines of this process have met
+
+
+class Sampler(Protocol):
+    """Names the sample of every position; see the samplers of training."""
+
+    encoding: str  # how what a sample names is kept: `"jpeg"`, `"raw"` or `"encoded"`
+
+    def __getitem__(self, position: int, /) -> Any:
+        """Returns one sample, with its `video` and its `weight`."""
+
+
+class FiniteSampler(Sampler, Protocol):
+    """Has a last position; those after it are of weight 0."""
+
+    def __len__(self) -> int:
+        """Returns the number of samples."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +47,7 @@ class Share:
 
 
 def training_batches(
-    sampler: TrainingSampler, *, batch_size: int, start_step: int = 0, share: Share = Share()
+    sampler: Sampler, *, batch_size: int, start_step: int = 0, share: Share = Share()
 ) -> tf.data.Dataset:
     """Yields endless batches of training samples, from any step on, one a replica of the share.
 
@@ -44,17 +61,17 @@ def training_batches(
         share: the replicas to read for.
 
     Returns:
-        Batches of `(inputs by name, label, weight)`: uint8 images, int32 `(batch,)`, float32
-        `(batch,)` of ones.
+        Batches of `(inputs by name, label, weight)`: uint8 images, or float32 maps of encoded
+        views, int32 `(batch,)`, float32 `(batch,)` of ones.
     """
     steps = tf.data.Dataset.range(start_step, tf.int64.max // batch_size)
     return _batches(steps, sampler, batch_size, share)
 
 
-def center_batches(
-    sampler: CenterSampler, *, batch_size: int, share: Share = Share()
+def finite_batches(
+    sampler: FiniteSampler, *, batch_size: int, share: Share = Share()
 ) -> tf.data.Dataset:
-    """Yields the centre crop of the middle of every video, once.
+    """Yields every sample of a finite sampler once, in order.
 
     The last batch is filled up with entries of weight 0, so that batches divide over devices
     and weighted metrics stay exact.
@@ -68,18 +85,18 @@ def center_batches(
 
 
 @contextlib.contextmanager
-def store_errors_unwrapped():
-    """Raises the `StoreError` of a pipeline in the place of what TensorFlow makes of it.
+def reading_errors_unwrapped():
+    """Raises the error of reading in a pipeline in the place of what TensorFlow makes of it.
 
     Raises:
-        StoreError: that of the pipeline.
+        UserError: that of the pipeline.
     """
-    _store_errors.clear()
+    _reading_errors.clear()
     try:
         yield
     except tf.errors.UnknownError as error:
-        if _store_errors:
-            raise _store_errors[0] from error
+        if _reading_errors:
+            raise _reading_errors[0] from error
         raise
 
 
@@ -92,7 +109,8 @@ def _batches(steps, sampler, batch_size: int, share: Share) -> tf.data.Dataset:
 
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    read = {"jpeg": _jpeg_batches, "raw": _raw_batches}[sampler.store.encoding]
+    readers = {"jpeg": _jpeg_batches, "raw": _raw_batches, "encoded": _encoded_batches}
+    read = readers[sampler.encoding]
     data = read(steps.flat_map(positions), sampler, per_replica)
     return data.prefetch(2).with_options(options)
 
@@ -135,6 +153,31 @@ def _raw_batches(positions, sampler, size: int) -> tf.data.Dataset:
     )
 
 
+def _encoded_batches(positions, sampler, size: int) -> tf.data.Dataset:
+    """Reads maps of encoded views, a batch in one call."""
+    shapes, videos = sampler.views.shapes, sampler.store.videos
+
+    def read(numbers):
+        samples = [sampler[number] for number in numbers.tolist()]
+        rows = [sampler.views.read(videos[s.video.path], s.view) for s in samples]
+        maps = [np.stack(part, dtype=np.float32) for part in zip(*rows, strict=True)]
+        labels = np.array([sample.video.label for sample in samples], np.int32)
+        return *maps, labels, np.array([sample.weight for sample in samples], np.float32)
+
+    def load(numbers):
+        outputs = (*[tf.float32] * len(shapes), tf.int32, tf.float32)
+        *maps, labels, weights = _reading(read, numbers, outputs)
+        inputs = {
+            name: tf.ensure_shape(part, (size, *shape))
+            for (name, shape), part in zip(shapes.items(), maps, strict=True)
+        }
+        return inputs, tf.ensure_shape(labels, (size,)), tf.ensure_shape(weights, (size,))
+
+    return positions.batch(size, drop_remainder=True).map(
+        load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+
+
 def _jpeg_batches(positions, sampler, size: int) -> tf.data.Dataset:
     """Reads and checks JPEGs, decodes hardly more of them than the crop."""
 
@@ -166,13 +209,13 @@ def _jpeg_batches(positions, sampler, size: int) -> tf.data.Dataset:
 
 
 def _reading(read: Callable, number: tf.Tensor, outputs: tuple[tf.DType, ...]) -> list[tf.Tensor]:
-    """Calls a function of samples' numbers in the graph; a `StoreError` of it is remembered."""
+    """Calls a function of samples' numbers in the graph; a `UserError` of it is remembered."""
 
     def remembering(number):
         try:
             return read(number)
-        except StoreError as error:
-            _store_errors.append(error)
+        except UserError as error:
+            _reading_errors.append(error)
             raise
 
     return tf.numpy_function(remembering, [number], outputs, stateful=False)

@@ -1,5 +1,6 @@
 """Which frames of which video, cropped where: the samples of training, as numbers alone."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -101,6 +102,39 @@ def crop_side(stored: StoredVideo, scale: float) -> int:
     return max(1, round(scale * min(stored.height, stored.width)))
 
 
+def drawn_scales(scales: Sequence[float], layout: ClipPairs | Frames) -> Sequence[float]:
+    """Returns the sides of crops to draw from: those given, or that of the network's crop."""
+    return scales or [crop_scale(layout.config)]
+
+
+def random_sample(
+    video: Video,
+    store: FrameStore,
+    layout: ClipPairs | Frames,
+    *,
+    generator: np.random.Generator,
+    scales: Sequence[float],
+) -> Sample:
+    """Draws start, crop and flip, the same for all frames of the sample (section 2.5)."""
+    stored = store.videos[video.path]
+    last = layout.last_start(stored.num_frames)
+    start = int(generator.integers(0, last, endpoint=True))
+    size = crop_side(stored, scales[generator.integers(len(scales))])
+    top, left, mirrored = clips.random_crop(generator, stored.height, stored.width, size)
+    frame_indices = layout.frame_indices(start, stored.num_frames)
+    return Sample(video, frame_indices, top, left, size, mirrored)
+
+
+def center_sample(video: Video, store: FrameStore, layout: ClipPairs | Frames) -> Sample:
+    """Takes the centre crop of the frames in the middle of a video."""
+    stored = store.videos[video.path]
+    size = crop_side(stored, crop_scale(layout.config))
+    start = (layout.last_start(stored.num_frames) + 1) // 2
+    top, left = map(int, clips.crop_grid(stored.height, stored.width, size)[CENTER_CROP])
+    frame_indices = layout.frame_indices(start, stored.num_frames)
+    return Sample(video, frame_indices, top, left, size, mirrored=False)
+
+
 class TrainingSampler:
     """Samples training videos: an endless sequence, a pure function of (seed, position).
 
@@ -128,9 +162,10 @@ class TrainingSampler:
     ):
         self.store = store
         self.layout = layout
+        self.encoding = store.encoding
         self._videos = videos
         self._seed = seed
-        self._scales = scales or [crop_scale(layout.config)]
+        self._scales = drawn_scales(scales, layout)
         self._order = lru_cache(maxsize=2)(self._epoch_order)
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
@@ -139,14 +174,10 @@ class TrainingSampler:
     def __getitem__(self, position: int) -> Sample:
         epoch, number = divmod(position, len(self._videos))
         video = self._videos[self._order(epoch)[number]]
-        stored = self.store.videos[video.path]
         generator = np.random.default_rng([*self._seed, epoch, number])
-        last = self.layout.last_start(stored.num_frames)
-        start = int(generator.integers(0, last, endpoint=True))
-        size = crop_side(stored, self._scales[generator.integers(len(self._scales))])
-        top, left, mirrored = clips.random_crop(generator, stored.height, stored.width, size)
-        frame_indices = self.layout.frame_indices(start, stored.num_frames)
-        return Sample(video, frame_indices, top, left, size, mirrored)
+        return random_sample(
+            video, self.store, self.layout, generator=generator, scales=self._scales
+        )
 
 
 class CenterSampler:
@@ -155,6 +186,7 @@ class CenterSampler:
     def __init__(self, store: FrameStore, videos: Sequence[Video], layout: ClipPairs | Frames):
         self.store = store
         self.layout = layout
+        self.encoding = store.encoding
         self._videos = videos
 
     def __len__(self) -> int:
@@ -162,10 +194,5 @@ class CenterSampler:
 
     def __getitem__(self, position: int) -> Sample:
         video = self._videos[min(position, len(self) - 1)]
-        stored = self.store.videos[video.path]
-        size = crop_side(stored, crop_scale(self.layout.config))
-        start = (self.layout.last_start(stored.num_frames) + 1) // 2
-        top, left = map(int, clips.crop_grid(stored.height, stored.width, size)[CENTER_CROP])
-        frame_indices = self.layout.frame_indices(start, stored.num_frames)
         weight = float(position < len(self))
-        return Sample(video, frame_indices, top, left, size, mirrored=False, weight=weight)
+        return dataclasses.replace(center_sample(video, self.store, self.layout), weight=weight)

@@ -79,7 +79,7 @@ class FitOptions:
         check(
             stages,
             ["warmup_epochs"],
-            lambda epochs: 0 <= epochs <= stages.epochs / 2,
+            lambda epochs: 0 <= epochs <= (stages.epochs or stages.head_epochs) / 2,
             "be at most half of --epochs and not negative",
         )
         weights, start = self.network.scl_weights, self.network.start_from
@@ -87,6 +87,8 @@ class FitOptions:
             raise UserError(
                 "--start-from takes over the layers that --scl-weights would load: give one of them"
             )
+        if not (stages.epochs or stages.head_epochs):
+            raise UserError("--epochs 0 leaves nothing to train: give --head-epochs")
         if stages.head_epochs and weights is None and start is None:
             raise UserError(
                 "--head-epochs fixes what --scl-weights or --start-from loads: "
@@ -108,14 +110,15 @@ class FitOptions:
         first = of_part(start, split and 1, fold and 1)
         values = run_values(first) if lacking else {}
         check_alike(first, values, given)
-        return {name: values[name] for name in lacking} | {"auxiliary_epochs": 0}
+        known = {name: values[name] for name in lacking if name in values}
+        return known | {"auxiliary_epochs": 0}
 
     def network_arguments(self) -> dict:
         """Returns what the network is built with; the weight decay is the optimiser's."""
         return {
             "preset": self.backbone.preset,
             "backbone": self.backbone.scl,
-            **self._values(["short_side", "initialization", "dropout"]),
+            **self._values(["short_side", "stride", "distance", "initialization", "dropout"]),
             "weight_decay": 0.0,
         }
 
@@ -193,5 +196,7 @@ def _preset_values(preset: str) -> dict:
     return {
         "scl": config.backbone,
         "short_side": config.short_side,
+        "stride": config.stride,
+        "distance": config.distance,
         "initialization": config.initialization,
     }

@@ -43,6 +43,12 @@ class NetworkOptions:
     short_side: int | None = option(
         None, "of the frames, pixels; a crop sees the more of smaller ones (default: the preset's)"
     )
+    stride: int | None = option(
+        None, "frames between two frames of a clip, s_t (default: the preset's)"
+    )
+    distance: int | None = option(
+        None, "frames between the two members of a difference, d_t (default: the preset's)"
+    )
     initialization: Literal[INITIALIZATIONS] | None = option(
         None,
         "of what follows the backbone: he, at random, or mean, which passes their features on "
@@ -55,4 +61,5 @@ class NetworkOptions:
     def __post_init__(self):
         check(self, ["paths"], lambda paths: 0 < len({*paths}) == len(paths), "name each path once")
         check(self, ["temporal_kernels"], lambda sizes: min(sizes, default=0) > 0, "be positive")
+        check(self, ["stride", "distance"], lambda frames: frames > 0, "be positive")
         check(self, ["dropout"], lambda share: 0 <= share < 1, "lie in [0, 1)")

@@ -45,8 +45,15 @@ class StageOptions:
         "0: no such stage",
     )
     head_rate: float | None = option(None, "before stage 3: highest learning rate")
+    encoded_views: int | None = option(
+        None,
+        "before stage 3: views of each training video that backbone and SCLs, all fixed, encode "
+        "once, so that an epoch takes seconds; 0: new views in every epoch, SCLs move if new",
+    )
     epochs: int | None = option(
-        None, "stage 3: passes over the training videos, one clip of each a pass"
+        None,
+        "stage 3: passes over the training videos, one clip of each a pass; 0: no stage 3, after "
+        "--head-epochs",
     )
     learning_rate: float | None = option(
         None, "stage 3: highest rate, after linear warm-up, before cosine decay"
@@ -68,12 +75,13 @@ class StageOptions:
         rates = "learning_rate", "auxiliary_rate", "head_rate"
         shares = "scl_rate", "auxiliary_scl_rate", "weight_decay"
         check(self, [*rates, *shares], math.isfinite, "be finite")
-        check(self, ["epochs", *rates], lambda value: value > 0, "be positive")
-        not_negative = ("auxiliary_epochs", "head_epochs", "min_steps", *shares)
+        check(self, rates, lambda value: value > 0, "be positive")
+        epochs = "auxiliary_epochs", "head_epochs", "epochs"
+        not_negative = (*epochs, "encoded_views", "min_steps", *shares)
         check(self, not_negative, lambda value: value >= 0, "not be negative")
 
     def passes(self, epochs: int, steps_per_epoch: int) -> int:
-        """Returns the epochs of a stage that is given so many of so many steps."""
+        """Returns the epochs of a stage that is given so many, not 0, of so many steps."""
         return max(epochs, math.ceil(self.min_steps / steps_per_epoch))
 
     def warmup(self, epochs: int) -> float:

@@ -10,7 +10,8 @@ from training.errors import UserError
 from training.parts import flag
 
 ALIKE = ("preset", "scl", "initialization")  # as in the run: they decide what layers there are
-INHERITED = (*ALIKE, "paths", "temporal_kernels", "short_side", "dropout")  # unless given
+_REQUIRED = (*ALIKE, "paths", "temporal_kernels", "short_side", "dropout")
+INHERITED = (*_REQUIRED, "stride", "distance")  # unless given; older runs lack the last two
 
 
 def of_part(path: Path, split: int | str | None, fold: int | str | None) -> Path:
@@ -31,7 +32,8 @@ def run_values(run: Path) -> dict:
     file = RunFolder(run).config
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        found = {name: values[name] for name in (*INHERITED, "optimizer")}
+        found = {name: values[name] for name in (*_REQUIRED, "optimizer")}
+        found |= {name: values[name] for name in INHERITED if name in values}
     except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError) as error:
         raise UserError(
             f"--start-from {run} is not the folder of a training run: {error}"

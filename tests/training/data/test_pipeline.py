@@ -8,7 +8,7 @@ from fstcn_keras import FSTCNConfig, ViewPlan
 from tests.fstcn_keras.test_clips import walk_to_and_fro
 from tests.videos import grey_ramp, noise, write_video
 from training.data.collections import Video
-from training.data.pipeline import Share, center_batches, training_batches
+from training.data.pipeline import Share, finite_batches, training_batches
 from training.data.preparation import prepare_store
 from training.data.samplers import CenterSampler, ClipPairs, Frames, TrainingSampler
 from training.data.store import ENCODINGS
@@ -94,9 +94,9 @@ def test_same_seed_same_batches_whatever_the_start_or_parallelism(collection):
     assert any((a[1] != b[1]).any() for a, b in zip(first, other, strict=True))
 
 
-def test_center_batches_show_every_video_once_and_mask_the_rest(collection):
+def test_finite_batches_show_every_video_once_and_mask_the_rest(collection):
     sampler = CenterSampler(*collection, PAIRS)
-    seen = [(y.numpy(), w.numpy()) for _, y, w in center_batches(sampler, batch_size=4)]
+    seen = [(y.numpy(), w.numpy()) for _, y, w in finite_batches(sampler, batch_size=4)]
     assert [y.tolist() for y, _ in seen] == [[0, 1, 2, 3], [4, 4, 4, 4]]
     assert [w.tolist() for _, w in seen] == [[1, 1, 1, 1], [1, 0, 0, 0]]
 

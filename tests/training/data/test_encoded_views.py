@@ -1,0 +1,132 @@
+"""Views that fixed layers encode once: what is kept, when it is computed again, what is drawn."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from fstcn_keras import fstcn
+from tests.videos import noise, write_video
+from training.data import encoded_views
+from training.data.collections import Video
+from training.data.encoded_views import EncodedCenters, EncodedSampler, FixedViews, encode_views
+from training.data.pipeline import finite_batches, reading_errors_unwrapped, training_batches
+from training.data.preparation import prepare_store
+from training.data.samplers import CenterSampler, ClipPairs
+from training.errors import UserError
+
+SCALES = (1.0, 0.9)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = fstcn(num_classes=3, preset="small", width=0.25, path_units=(8, 4), joint_units=4)
+    kernel = model.classifier.kernel  # small at first: all answers would be alike
+    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape, scale=30))
+    return model
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    root = tmp_path_factory.mktemp("videos")
+    paths = [f"c/{number}.avi" for number in range(4)]
+    for number, path in enumerate(paths):
+        write_video(root / path, noise(40, height=120, width=130, seed=number))
+    store = prepare_store(root / "store", root, paths, short_side=120, encoding="raw")
+    return store, [Video(path, number % 3, "train", path) for number, path in enumerate(paths)]
+
+
+def encoded(model, collection, videos=None):
+    store, train = collection
+    return encode_views(model, store, videos or train, num_views=3, scales=SCALES)
+
+
+def test_what_follows_the_encoders_answers_as_the_whole_network(model, collection):
+    store, videos = collection
+    centers = EncodedCenters(store, videos, encoded(model, collection))
+    ((maps, labels, weights),) = finite_batches(centers, batch_size=6)
+    pixels = CenterSampler(store, videos, ClipPairs(model.config))
+    ((images, expected_labels, expected_weights),) = finite_batches(pixels, batch_size=6)
+    np.testing.assert_array_equal(labels, expected_labels)
+    np.testing.assert_array_equal(weights, expected_weights)
+    assert weights.numpy().tolist() == [1, 1, 1, 1, 0, 0]
+    answers = model.after_pooling()(maps).numpy()
+    np.testing.assert_allclose(answers, model(images).numpy(), atol=1e-3)  # maps are float16
+    assert np.ptp(answers[:4], axis=0).max() > 1e-2
+
+
+def test_views_are_encoded_once_for_every_list_of_videos(model, collection, monkeypatch):
+    store, videos = collection
+    views = encoded(model, collection, videos[:3])
+    asked = []
+    original = encoded_views.FixedViews
+    monkeypatch.setattr(
+        encoded_views,
+        "FixedViews",
+        lambda store, videos, *args, **kwargs: (
+            asked.extend(videos) or original(store, videos, *args, **kwargs)
+        ),
+    )
+    again = encoded(model, collection, videos[1:])
+    assert again == views
+    assert asked == videos[3:]
+    assert encode_views(model, store, videos, num_views=3, scales=SCALES) == views
+    other = encode_views(model, store, videos[:1], num_views=2, scales=SCALES)
+    assert other.folder != views.folder
+    kernel = model.frame_encoder.get_layer("parallel_scl").kernel
+    before = kernel.numpy()
+    kernel.assign(before + 0.01)
+    assert encoded(model, collection, videos[:1]).folder != views.folder
+    kernel.assign(before)
+
+
+def test_a_training_view_has_the_maps_of_the_same_sample(model, collection):
+    store, videos = collection
+    views = encoded(model, collection)
+    sampler = FixedViews(store, videos, ClipPairs(model.config), num_views=3, scales=SCALES)
+    assert len(sampler) == 16
+    drawn = [position for position in range(16) if position % 4 < 3]
+    position = next(p for p in drawn if sampler[p].size == 108)  # 0.9 of the short side
+    sample, number, view = sampler[position], *divmod(position, 4)
+    assert sample.video == videos[number]
+    frames = store.read_frames(sample.video.path, sample.frame_indices)
+    rows = slice(sample.top, sample.top + sample.size)
+    columns = slice(sample.left, sample.left + sample.size)
+    frame = frames[sampler.frame(position), rows, columns]
+    frame = frame[:, ::-1] if sample.mirrored else frame
+    maps = model.frame_encoder(frame[None])
+    pooled = model.head.get_layer("parallel_pool")(maps)[0].numpy()
+    numbers = views.read(store.videos[sample.video.path], view)
+    found = dict(zip(views.shapes, numbers, strict=True))
+    np.testing.assert_allclose(found["frame"], pooled, rtol=2e-3, atol=1e-3)
+
+
+def test_every_epoch_shows_each_video_once_in_one_of_its_views(model, collection):
+    store, videos = collection
+    views = encoded(model, collection)
+    sampler = EncodedSampler(store, videos, views, seed=[3])
+    samples = [sampler[position] for position in range(400)]
+    for epoch in range(100):
+        assert {s.video for s in samples[4 * epoch : 4 * epoch + 4]} == {*videos}
+    drawn = Counter(sample.view for sample in samples)
+    assert drawn.keys() == {0, 1, 2}  # never the centre
+    assert min(drawn.values()) > 100  # of 133 expected; 3.5 deviations
+    batches = training_batches(sampler, batch_size=4, start_step=2).take(1)
+    labels = next(iter(batches))[1].numpy().tolist()
+    assert labels == [sample.video.label for sample in samples[8:12]]
+
+
+def test_a_damaged_file_is_named(model, collection):
+    store, videos = collection
+    views = encoded(model, collection)
+    file = views.file(store.videos[videos[1].path])
+    file.write_bytes(file.read_bytes()[:500])
+    sampler = EncodedSampler(store, videos, views, seed=[3])
+    message = pytest.raises(UserError, match=f"{file} cannot be read.*remove the file")
+    with message, reading_errors_unwrapped():
+        list(training_batches(sampler, batch_size=4).take(1))

@@ -1,0 +1,298 @@
+"""Views of training videos that fixed layers have encoded: computed once, kept in the cache.
+
+A stage that trains what follows the encoders sees the same maps in every epoch where the views are
+the same; from them a step takes a small part of its time. A video's file depends on the video, the
+views and the encoders' weights alone, so that all folds, seeds and settings of heads share it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from fstcn_keras import FSTCN, parts
+from fstcn_keras.files import atomic_write
+from training.data.cache import cache_folder
+from training.data.collections import Video
+from training.data.pipeline import finite_batches, reading_errors_unwrapped
+from training.data.samplers import (
+    ClipPairs,
+    Sample,
+    center_sample,
+    drawn_scales,
+    random_sample,
+)
+from training.data.store import FrameStore, StoredVideo
+from training.errors import UserError
+
+FORMAT = 1  # of the files; views that are drawn otherwise are another format
+BATCH = 8  # views that are encoded at once
+
+
+class FixedViews:
+    """Samples so many views of every video, drawn as in training, then its centre; in order.
+
+    Args:
+        store: the decoded frames.
+        videos: those to sample.
+        layout: what a sample consists of.
+        num_views: drawn views of a video.
+        scales: as of `TrainingSampler`.
+    """
+
+    def __init__(
+        self,
+        store: FrameStore,
+        videos: Sequence[Video],
+        layout: ClipPairs,
+        *,
+        num_views: int,
+        scales: Sequence[float],
+    ):
+        self.store = store
+        self.layout = layout
+        self.encoding = store.encoding
+        self.num_views = num_views
+        self._videos = videos
+        self._scales = drawn_scales(scales, layout)
+
+    def __len__(self) -> int:
+        return (self.num_views + 1) * len(self._videos)
+
+    def __getitem__(self, position: int) -> Sample:
+        number, view = divmod(min(position, len(self) - 1), self.num_views + 1)
+        video = self._videos[number]
+        if view == self.num_views:
+            return center_sample(video, self.store, self.layout)
+        generator = np.random.default_rng([*_name(video.path).digest(), view])
+        return random_sample(
+            video, self.store, self.layout, generator=generator, scales=self._scales
+        )
+
+    def frame(self, position: int) -> int:
+        """Returns which frame of the clip the spatial path sees: any one, of the centre the middle.
+
+        `FrameChoice` draws it anew in every step, and so would have to be encoded each frame.
+        """
+        number, view = divmod(position, self.num_views + 1)
+        length = self.layout.config.clip_length
+        if view == self.num_views:
+            return length // 2
+        digest = _name(self._videos[number].path).digest()
+        return int(np.random.default_rng([*digest, view, 1]).integers(length))
+
+
+@dataclass(frozen=True)
+class EncodedViews:
+    """The encoded views of some videos.
+
+    Attributes:
+        folder: of the files, one a video: float16 `(num_views + 1, numbers)`, the centre last.
+        shapes: of the maps by name, in the order in which their numbers follow each other.
+        num_views: drawn views of a video.
+    """
+
+    folder: Path
+    shapes: dict[str, tuple[int, ...]]
+    num_views: int
+
+    def file(self, stored: StoredVideo) -> Path:
+        """Returns the file of a video."""
+        name = _name(f"{stored.path}/{stored.source_sha256}").hexdigest()
+        return self.folder / name[:2] / f"{name}.npy"
+
+    def read(self, stored: StoredVideo, view: int) -> Iterator[np.ndarray]:
+        """Yields the maps of one view, float16, in the order of `shapes`.
+
+        Raises:
+            UserError: if the file is gone or damaged.
+        """
+        file = self.file(stored)
+        try:
+            numbers = np.load(file, mmap_mode="r", allow_pickle=False)[view]
+            for shape in self.shapes.values():
+                part, numbers = np.split(numbers, [np.prod(shape)])
+                yield part.reshape(shape)
+        except (OSError, ValueError, IndexError) as error:
+            raise UserError(
+                f"the encoded views in {file} cannot be read ({error}): remove the file and give "
+                "the same command again"
+            ) from error
+
+
+@dataclass(frozen=True)
+class EncodedSample:
+    """One encoded view to read; see `Sample`."""
+
+    video: Video
+    view: int
+    weight: float = 1.0
+
+
+class EncodedSampler:
+    """Samples encoded training videos: an endless sequence, a pure function of (seed, position).
+
+    Each epoch is a permutation of all videos, with one of the drawn views of each.
+
+    Args:
+        store: facts of the videos.
+        videos: those to draw from.
+        views: encoded.
+        seed: numbers not below 0.
+    """
+
+    encoding = "encoded"
+
+    def __init__(
+        self,
+        store: FrameStore,
+        videos: Sequence[Video],
+        views: EncodedViews,
+        *,
+        seed: Sequence[int],
+    ):
+        self.store = store
+        self.views = views
+        self._videos = videos
+        self._seed = seed
+        self._order = lru_cache(maxsize=2)(self._epoch_order)
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([*self._seed, epoch]).permutation(len(self._videos))
+
+    def __getitem__(self, position: int) -> EncodedSample:
+        epoch, number = divmod(position, len(self._videos))
+        generator = np.random.default_rng([*self._seed, epoch, number])
+        view = int(generator.integers(self.views.num_views))
+        return EncodedSample(self._videos[self._order(epoch)[number]], view)
+
+
+class EncodedCenters:
+    """Samples the encoded centre of every video once, in order; see `CenterSampler`."""
+
+    encoding = "encoded"
+
+    def __init__(self, store: FrameStore, videos: Sequence[Video], views: EncodedViews):
+        self.store = store
+        self.views = views
+        self._videos = videos
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def __getitem__(self, position: int) -> EncodedSample:
+        video = self._videos[min(position, len(self) - 1)]
+        return EncodedSample(video, self.views.num_views, weight=float(position < len(self)))
+
+
+def encode_views(
+    model: FSTCN,
+    store: FrameStore,
+    videos: Sequence[Video],
+    *,
+    num_views: int,
+    scales: Sequence[float],
+) -> EncodedViews:
+    """Encodes so many views of each video, and its centre, unless the cache holds them.
+
+    Args:
+        model: whose encoders and pooling are taken.
+        store: the decoded frames.
+        videos: training videos and those that are held out.
+        num_views: views of a video, drawn as in training.
+        scales: sides of the crops, as of `TrainingSampler`.
+
+    Raises:
+        StoreError: if the store is damaged.
+        UserError: if features are too large for 16 bits, or not finite.
+        OSError: if the disk is full.
+    """
+    network = _encoding_network(model)
+    facts = {
+        "format": FORMAT,
+        "views": num_views,
+        "scales": list(scales),
+        "store": [str(store.folder), store.encoding],
+        "config": [model.config.short_side, model.config.crop_size, model.config.timing()],
+        "dtype": model.dtype_policy.name,
+    }
+    folder = cache_folder() / "encoded-views" / _digest(network, facts)
+    shapes = {name: tuple(maps.shape[1:]) for name, maps in network.output.items()}
+    views = EncodedViews(folder, shapes, num_views)
+    lacking = [video for video in videos if not views.file(store.videos[video.path]).exists()]
+    if not lacking:
+        return views
+    size = sum(map(np.prod, shapes.values())) * 2 * (num_views + 1) * len(lacking)
+    print(f"encoding {num_views} views of {len(lacking)} videos; {size / 1e6:.0f} MB in {folder}")
+    sampler = FixedViews(
+        store, lacking, ClipPairs(model.config), num_views=num_views, scales=scales
+    )
+    rows, videos_left = [], iter(lacking)
+    with reading_errors_unwrapped():
+        for row in tqdm(_encoded(network, sampler), "views", total=len(sampler), disable=None):
+            rows.append(row)
+            if len(rows) == num_views + 1:
+                stored = store.videos[next(videos_left).path]
+                _write(views.file(stored), np.stack(rows), stored.path)
+                rows.clear()
+    return views
+
+
+def _encoding_network(model: FSTCN) -> keras.Model:
+    """Returns what maps one frame and all differences of clips to the pooled maps of the head."""
+    inputs, maps = {}, {}
+    size = model.config.crop_size
+    if model.frame_encoder is not None:
+        inputs["frame"] = keras.Input((size, size, 3), dtype="uint8", name="frame")
+        maps["frame"] = model.frame_encoder(inputs["frame"])
+    if model.difference_encoder is not None:
+        shape = (model.config.clip_length, size, size, 3)
+        inputs["differences"] = keras.Input(shape, dtype="uint8", name="differences")
+        each = keras.layers.TimeDistributed(model.difference_encoder)
+        maps["differences"] = each(inputs["differences"])
+    return keras.Model(inputs, parts.pooling(model.head)(maps))
+
+
+def _digest(network: keras.Model, facts: Mapping) -> str:
+    digest = _name(json.dumps(facts))
+    for weight in network.get_weights():
+        digest.update(np.ascontiguousarray(weight))
+    return digest.hexdigest()[:20]
+
+
+def _name(text: str) -> "hashlib._Hash":
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape"))
+
+
+def _encoded(network: keras.Model, sampler: FixedViews) -> Iterator[np.ndarray]:
+    """Yields the numbers of every view of the sampler."""
+    done = 0
+    for inputs, _, _ in finite_batches(sampler, batch_size=BATCH):
+        count = min(BATCH, len(sampler) - done)
+        chosen = [sampler.frame(done + number) for number in range(count)]
+        images = {
+            "frame": inputs["clip"].numpy()[np.arange(count), chosen],
+            "differences": inputs["clip_diff"].numpy()[:count],
+        }
+        maps = network.predict_on_batch({name: images[name] for name in network.input})
+        parts_of_rows = [maps[name].reshape(count, -1) for name in network.output]
+        yield from np.concatenate(parts_of_rows, axis=1)
+        done += count
+
+
+def _write(file: Path, rows: np.ndarray, path: str):
+    numbers = rows.astype(np.float16)
+    if not np.isfinite(numbers).all():
+        raise UserError(
+            f"{path}: its features do not fit 16 bits, the largest is {np.abs(rows).max():.3g}; "
+            "train without encoded views: --encoded-views 0"
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(file) as partial, partial.open("wb") as stream:
+        np.save(stream, numbers)
