@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.processes import run_command, start_python
+from tests.processes import start_python
 from tests.training.runs import assert_same_runs, fit_arguments
+from tests.training.test_cli import error_of
 from tests.training.test_distribution import free_ports
 from tests.videos import write_noise_folder
+from training import fit
 from training.cli import UserError
 from training.cluster import Cluster
+from training.options import FitOptions
 
 STEPS = 8
 LAST = f"global-{STEPS:08d}"
@@ -164,7 +167,7 @@ def test_wrong_configurations(monkeypatch, text, message):
         Cluster.from_environment()
 
 
-def test_a_wrong_configuration_ends_with_one_line_and_code_2(tmp_path):
-    process = run_command("training.fit", "--out", tmp_path / "run", TF_CONFIG="{}")
-    assert process.returncode == 2
-    assert process.stderr.splitlines()[-1].startswith("error: TF_CONFIG is wrong: KeyError")
+def test_a_wrong_configuration_ends_with_one_line_and_code_2(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    error = error_of(capsys, fit.main, FitOptions, "--out", tmp_path / "run")
+    assert error.startswith("error: TF_CONFIG is wrong: KeyError")

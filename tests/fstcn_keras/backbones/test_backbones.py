@@ -10,7 +10,6 @@ from fstcn_keras.model import scale_features
 from fstcn_keras.weights import load_weights
 from tests.fstcn_keras.test_weights import write_keras_applications
 from tests.networks import TINY
-from tests.processes import run_python
 
 OWN = ("vgg_m", "squeezenet", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 APPLICATIONS = [name for name in BACKBONE_NAMES if name not in OWN]
@@ -117,21 +116,15 @@ def test_scaling_leaves_other_backbones_alone():
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_saved_model_predicts_the_same_in_another_process(tmp_path):
+def test_a_saved_model_predicts_the_same(tmp_path):
+    """In another process too, where the package registers its layers: `tests/test_imports.py`."""
     model = FSTCN(num_classes=3, backbone="mobilenetv3small", **TINY)
     model.backbone.get_layer("feature_scale").scale.assign(0.5)
     model.backbone.get_layer("conv_bn").trainable = False
     model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert not loaded.backbone.get_layer("conv_bn").trainable
     clip = np.random.default_rng(0).integers(0, 256, (1, 3, 68, 68, 3), dtype=np.uint8)
-    np.save(tmp_path / "clip.npy", clip)
-    script = (
-        "import sys, numpy as np, fstcn_keras, keras\n"
-        "model = keras.models.load_model(sys.argv[1] + '/model.keras', safe_mode=True)\n"
-        "clip = np.load(sys.argv[1] + '/clip.npy')\n"
-        "y = model.predict_on_batch({'clip': clip, 'clip_diff': clip})\n"
-        "np.save(sys.argv[1] + '/y.npy', y)\n"
-        "print(model.backbone.get_layer('conv_bn').trainable)\n"
-    )
-    assert run_python(script, tmp_path) == "False\n"
-    expected = model.predict_on_batch({"clip": clip, "clip_diff": clip})
-    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=1e-5)
+    views = {"clip": clip, "clip_diff": clip}
+    found, expected = (one.predict_on_batch(views) for one in (loaded, model))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

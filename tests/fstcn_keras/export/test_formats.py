@@ -10,7 +10,7 @@ from fstcn_keras import ActionClassifier, ViewPlan, fstcn
 from fstcn_keras.export import formats
 from tests.networks import with_clear_answers
 
-pytest.importorskip("tensorflow")
+tf = pytest.importorskip("tensorflow")
 if keras.backend.backend() != "tensorflow":
     pytest.skip("exporting needs Keras on TensorFlow", allow_module_level=True)
 
@@ -19,8 +19,8 @@ SIZES = {"width": 0.125, "path_units": (8, 8), "joint_units": 8}
 PRESETS = ["small", pytest.param("squeeze", marks=pytest.mark.slow)]
 
 
-def make_run(folder: Path, preset: str = "small") -> Path:
-    model = with_clear_answers(fstcn(num_classes=3, preset=preset, **SIZES))
+def make_run(folder: Path, preset: str = "small", **options) -> Path:
+    model = with_clear_answers(fstcn(num_classes=3, preset=preset, **SIZES, **options))
     plan = ViewPlan.from_config(model.config, num_clips=2)
     ActionClassifier(model, classes=["a", "b", "c"], plan=plan).save(folder)
     return folder
@@ -46,8 +46,8 @@ def test_onnx_answers_as_keras_does(tmp_path, preset):
     onnxruntime = pytest.importorskip("onnxruntime")
     run = make_run(tmp_path / "my run", preset)
     views, expected = views_and_probabilities(run)
-    file = formats.export(run, "onnx")
-    assert file == run / "my run.onnx"
+    file = formats.export(run, "onnx", out=run / "new" / "folder")
+    assert file == run / "new" / "folder" / "my run.onnx"
     session = onnxruntime.InferenceSession(file)
     inputs = {i.name: (i.shape[1:], i.type) for i in session.get_inputs()}
     assert inputs == {n: (list(x.shape[1:]), "tensor(uint8)") for n, x in views.items()}
@@ -56,26 +56,33 @@ def test_onnx_answers_as_keras_does(tmp_path, preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_litert_answers_as_keras_does(tmp_path, preset):
+def test_litert_of_the_newest_run_answers_as_keras_does(tmp_path, capsys, monkeypatch, preset):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
-    run = make_run(tmp_path / "my run", preset)
+    run = make_run(tmp_path / "runs" / "mine", preset)
+    (run / "metrics.json").touch()
     views, expected = views_and_probabilities(run)
-    file = formats.export(run, "litert", out=run / "new" / "folder")
-    assert file == run / "new" / "folder" / "my run.tflite"
-    found = interpreter.Interpreter(str(file)).get_signature_runner()(**views)
+    monkeypatch.chdir(tmp_path)
+    formats.main(["--format", "litert"])
+    printed = capsys.readouterr()
+    assert printed.out == "runs/mine/mine.tflite\n"
+    assert "taking runs/mine" in printed.err
+    file = str(run / "mine.tflite")
+    found = interpreter.Interpreter(file).get_signature_runner()(**views)
     assert list(found) == ["probabilities"]
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-4)
 
 
-def test_an_export_becomes_the_next_version(run, capsys):
+def test_an_export_becomes_the_next_version(tmp_path, capsys):
+    run = make_run(tmp_path / "my run", paths=("temporal",))
     versions = run / "saved_model" / "my run"
     before = {"9", "10", "2.partial", "notes"}  # versions are counted as numbers
     for name in before:
         (versions / name).mkdir(parents=True)
     formats.main([str(run)])
     assert capsys.readouterr().out == f"{versions / '11'}\n"
-    assert (versions / "11" / "saved_model.pb").is_file()
     assert {path.name for path in versions.iterdir()} == before | {"11"}
+    embed = tf.saved_model.load(versions / "11").signatures["embed"]  # without the other path's
+    assert set(embed.structured_outputs) == {"temporal_features", "spatio_temporal_features"}
 
 
 def test_a_failed_export_leaves_nothing(run, monkeypatch):
@@ -98,14 +105,3 @@ def test_what_is_no_run(run, capsys, argument):
     assert error.startswith("error: ")
     assert str(run / argument) in error
     assert error.count("\n") == 1
-
-
-def test_without_a_run_the_newest_is_taken(run, capsys, monkeypatch):
-    (run / "metrics.json").touch()
-    (run.parent / "runs").mkdir()
-    run.rename(run.parent / "runs" / "mine")
-    monkeypatch.chdir(run.parent)
-    formats.main(["--format", "litert"])
-    printed = capsys.readouterr()
-    assert printed.out == "runs/mine/mine.tflite\n"
-    assert "taking runs/mine" in printed.err

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 
-from fstcn_keras import ActionClassifier, ViewPlan, fstcn
-from fstcn_keras.acceleration import accelerate, dispatch
+from fstcn_keras import ActionClassifier
+from fstcn_keras.acceleration import dispatch
 from fstcn_keras.acceleration.plain_export import plain_copy
-from tests.networks import with_clear_answers
+from tests.networks import clear_classifier
 from tests.processes import run_python
 from tests.videos import encoded
 
@@ -24,28 +24,15 @@ from tensorflow.core.protobuf import saved_model_pb2  # noqa: E402
 
 from fstcn_keras.export import saved_model  # noqa: E402
 
-CLASSES = ["run", "déjà vu", "sit", "jump"]
-SIZES = {"crop_size": 60, "short_side": 66, "path_units": (32, 16), "joint_units": 16}
-NETWORK = {"preset": "small", "width": 0.25, **SIZES}
 
-
-def classifier_of(**options) -> ActionClassifier:
-    keras.utils.set_random_seed(0)
-    model = with_clear_answers(fstcn(num_classes=len(CLASSES), **NETWORK, **options))
-    plan = ViewPlan.from_config(model.config, num_clips=3)
-    return ActionClassifier(accelerate(model), classes=CLASSES, plan=plan)
+@pytest.fixture(scope="module")
+def classifier(exported_classifier) -> ActionClassifier:
+    return exported_classifier
 
 
 @pytest.fixture(scope="module")
-def classifier() -> ActionClassifier:
-    return classifier_of()
-
-
-@pytest.fixture(scope="module")
-def folder(classifier, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("saved_model") / "1"
-    saved_model.write_saved_model(classifier, folder)
-    return folder
+def folder(exported) -> Path:
+    return exported / "1"
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +64,14 @@ def blocks(num_frames: int, width: int, height: int) -> np.ndarray:
     return frames
 
 
-@pytest.mark.parametrize(("width", "height"), [(64, 48), (320, 240), (641, 359)])
-@pytest.mark.parametrize("num_frames", [1, 7, 29, 30, 95, 300])
+@pytest.mark.parametrize(
+    ("num_frames", "width", "height"),
+    [
+        *((number, 64, 48) for number in (1, 7, 29, 30, 95, 300)),
+        *((number, 320, 240) for number in (7, 30)),
+        *((number, 641, 359) for number in (1, 95)),
+    ],
+)
 def test_classify_video_equals_the_keras_path(classifier, signatures, num_frames, width, height):
     frames = blocks(num_frames, width, height)
     found = {k: v.numpy() for k, v in signatures["classify_video"](frames=frames).items()}
@@ -87,18 +80,21 @@ def test_classify_video_equals_the_keras_path(classifier, signatures, num_frames
     assert set(found) == {"probabilities", "classes", "scores", "sci"}
     assert [name.decode() for name in found["classes"]] == list(expected.classes)
     np.testing.assert_allclose(found["scores"], expected.scores, atol=1e-5)
-    probabilities = [by_class[name] for name in CLASSES]
+    probabilities = [by_class[name] for name in classifier.classes]
     np.testing.assert_allclose(found["probabilities"], probabilities, atol=1e-5)
     np.testing.assert_allclose(found["sci"], expected.sci, atol=1e-5)
     assert found["scores"][0] > found["scores"][-1] + 0.1  # the comparison means something
 
 
-def test_classes_that_float32_takes_for_equal_keep_their_order(tmp_path):
-    classifier = classifier_of()
-    classifier.model.classifier.kernel.assign(0 * classifier.model.classifier.kernel)
-    classifier.model.classifier.bias.assign([-300, -150, 0, -200])
-    saved_model.write_saved_model(classifier, tmp_path / "1")
-    classify = tf.saved_model.load(tmp_path / "1").signatures["classify_video"]
+def test_classes_that_float32_takes_for_equal_keep_their_order(folder):
+    classifier, loaded = clear_classifier(), tf.saved_model.load(folder)
+    variables = {variable.name: variable for variable in loaded.variables}
+    logits = classifier.model.classifier
+    for kernel in (logits.kernel, variables["logits/kernel:0"]):
+        kernel.assign(0 * kernel)
+    for bias in (logits.bias, variables["logits/bias:0"]):
+        bias.assign([-300, -150, 0, -200])
+    classify = loaded.signatures["classify_video"]
     found, expected = classify(frames=blocks(30, 64, 48)), ["sit", "déjà vu", "jump", "run"]
     assert [name.decode() for name in found["classes"].numpy()] == expected
     assert list(classifier.predict_video(blocks(30, 64, 48)).classes) == expected
@@ -107,7 +103,7 @@ def test_classes_that_float32_takes_for_equal_keep_their_order(tmp_path):
 
 def test_shared_views_equal_the_keras_path(classifier, tmp_path):
     plan = dataclasses.replace(classifier.plan, mode="shared")
-    shared = ActionClassifier(classifier.model, classes=CLASSES, plan=plan)
+    shared = ActionClassifier(classifier.model, classes=classifier.classes, plan=plan)
     saved_model.saved_model_archive(shared).write_out(tmp_path / "1", verbose=False)
     classify = tf.saved_model.load(tmp_path / "1").signatures["classify_video"]
     for frames in (blocks(1, 64, 48), blocks(95, 320, 240)):
@@ -155,13 +151,6 @@ def test_embed_gives_means_over_all_views(classifier, signatures):
         np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_network_of_one_path_has_no_other_features(tmp_path):
-    archive = saved_model.saved_model_archive(classifier_of(paths=("temporal",)))
-    archive.write_out(tmp_path, verbose=False)
-    embed = tf.saved_model.load(tmp_path).signatures["embed"]
-    assert set(embed.structured_outputs) == {"temporal_features", "spatio_temporal_features"}
-
-
 def test_no_code_of_the_project_is_needed(folder, signatures, tmp_path):
     frames = blocks(12, 64, 48)
     np.save(tmp_path / "frames.npy", frames)
@@ -184,7 +173,9 @@ def test_no_code_of_the_project_is_needed(folder, signatures, tmp_path):
 def test_a_classifier_of_a_saved_model_scores_as_the_one_it_was_made_of(classifier, folder):
     frames = blocks(40, 64, 48)
     expected = classifier.predict_video(frames)
-    plain = ActionClassifier(plain_copy(classifier.model), classes=CLASSES, plan=classifier.plan)
+    plain = ActionClassifier(
+        plain_copy(classifier.model), classes=classifier.classes, plan=classifier.plan
+    )
     same = plain.predict_video(frames).view_probabilities
     for place in (folder, folder.parent):
         loaded = saved_model.load_saved_model(place)
@@ -195,10 +186,10 @@ def test_a_classifier_of_a_saved_model_scores_as_the_one_it_was_made_of(classifi
         np.testing.assert_allclose(found.view_probabilities, expected.view_probabilities, atol=1e-5)
 
 
-def test_the_last_version_is_loaded(folder, tmp_path):
+def test_the_last_version_is_loaded(classifier, folder, tmp_path):
     (tmp_path / "9").mkdir()
     (tmp_path / "10").symlink_to(folder)
-    assert saved_model.load_saved_model(tmp_path).classes == tuple(CLASSES)
+    assert saved_model.load_saved_model(tmp_path).classes == classifier.classes
 
 
 def test_what_is_no_saved_model(folder, tmp_path):

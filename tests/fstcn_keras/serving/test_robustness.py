@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,6 @@ import psutil
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from fstcn_keras.export.formats import write_version
 from fstcn_keras.runs import model_name
 from fstcn_keras.serving.loading import load_classifier
 from tests.fstcn_keras.serving.test_server import from_v1, is_expected
@@ -34,23 +34,40 @@ WAITING = 2
 V1 = "/v1/models/actions:predict"
 
 
+class Starter:
+    """Starts the server of these tests, and again where a test has ended it."""
+
+    def __init__(self, folder: Path, log: Path):
+        self._folder, self._log = folder, log
+        self._server: ServerProcess | None = None
+        self.statuses: list[int] = []  # see `statuses_until_ready`
+
+    def server(self) -> ServerProcess:
+        if self._server is None or self._server.process.poll() is not None:
+            (port,) = free_ports(1)
+            limits = ("--max-seconds", str(SECONDS), "--max-waiting", str(WAITING))
+            options = (*limits, "--decoders", "1", "--http-port", str(port))
+            with ThreadPoolExecutor(1) as thread:
+                starting = thread.submit(ServerProcess, self._folder, *options, log=self._log)
+                self.statuses = statuses_until_ready(f"http://127.0.0.1:{port}", V1)
+                self._server = starting.result()
+        return self._server
+
+    def stop(self):
+        if self._server is not None and self._server.process.poll() is None:
+            self._server.stop()
+
+
 @pytest.fixture(scope="module")
-def saved_model(classifier, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("export") / "actions"
-    write_version(classifier, folder)
-    return folder
+def starter(exported, tmp_path_factory):
+    starter = Starter(exported, tmp_path_factory.mktemp("logs") / "stderr.txt")
+    yield starter
+    starter.stop()
 
 
-def start(saved_model, tmp_path_factory, *options: str) -> ServerProcess:
-    log = tmp_path_factory.mktemp("logs") / "stderr.txt"
-    limits = ("--max-seconds", str(SECONDS), "--max-waiting", str(WAITING), "--decoders", "1")
-    return ServerProcess(saved_model, *limits, *options, log=log)
-
-
-@pytest.fixture(scope="module")
-def server(saved_model, tmp_path_factory):
-    with start(saved_model, tmp_path_factory) as process:
-        yield process
+@pytest.fixture
+def server(starter) -> ServerProcess:
+    return starter.server()
 
 
 @pytest.fixture
@@ -97,16 +114,19 @@ def lives(server) -> bool:
 LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, "the message did not come in time")
 
 
-def test_a_saved_model_answers_as_the_keras_path(client, classifier, video, frames):
+def test_a_saved_model_answers_as_the_keras_path(client, exported_classifier, video, frames):
     response = client.post(V1, files={"video": video})
-    assert is_expected(from_v1(response), classifier.predict_video(frames))
+    assert is_expected(from_v1(response), exported_classifier.predict_video(frames))
 
 
-def test_a_saved_model_is_loaded_by_its_folder_or_that_of_a_version(saved_model, classifier):
-    for folder in (saved_model, saved_model / "1"):
+def test_a_saved_model_is_loaded_by_its_folder_or_that_of_a_version(exported, exported_classifier):
+    for folder in (exported, exported / "1"):
         assert model_name(folder) == "actions"
         loaded = load_classifier(folder)
-        assert (loaded.classes, loaded.plan) == (classifier.classes, classifier.plan)
+        assert (loaded.classes, loaded.plan) == (
+            exported_classifier.classes,
+            exported_classifier.plan,
+        )
 
 
 def test_overload_is_refused_at_once_and_a_hanging_decoder_is_killed(server, client, video):
@@ -154,13 +174,6 @@ def address(server) -> tuple[str, int]:
 HALF_A_REQUEST = f"POST {V1} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf".encode()
 
 
-def test_a_body_that_does_not_come(server, client):
-    with socket.create_connection(address(server)) as connection:
-        connection.sendall(HALF_A_REQUEST)
-        connection.settimeout(5 * SECONDS)
-        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
-
-
 def test_inference_calls_without_a_message_leave_room_for_health(server, client):
     with idle_calls(server, "ModelInfer", number=WAITING) as waiting:
         server.wait_for_requests(WAITING)
@@ -171,10 +184,16 @@ def test_inference_calls_without_a_message_leave_room_for_health(server, client)
         assert ends(waiting) == {LATE}
 
 
-def test_no_call_without_a_message_lasts(server, client):
-    with idle_calls(server, "ServerLive", number=2 * WAITING) as calls:
+def test_neither_a_body_that_does_not_come_nor_calls_without_a_message_last(server, client):
+    with (
+        socket.create_connection(address(server)) as connection,
+        idle_calls(server, "ServerLive", number=2 * WAITING) as calls,
+    ):
+        connection.sendall(HALF_A_REQUEST)
         assert ends(calls) == {LATE}
         assert lives(server)
+        connection.settimeout(5 * SECONDS)
+        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_call_that_ends_without_a_message(server):
@@ -219,14 +238,11 @@ def statuses_until_ready(url: str, path: str) -> list[int]:
     raise TimeoutError(first)
 
 
-def test_ready_after_the_warm_up_and_sigterm_ends_it(saved_model, tmp_path_factory, video):
-    (port,) = free_ports(1)
-    with ThreadPoolExecutor(1) as thread:
-        option = ("--http-port", str(port))
-        starting = thread.submit(start, saved_model, tmp_path_factory, *option)
-        statuses = statuses_until_ready(f"http://127.0.0.1:{port}", V1)
-        server = starting.result()
-    assert statuses == [200, 503, 503, 503]
+def test_ready_after_the_warm_up(server, starter):
+    assert starter.statuses == [200, 503, 503, 503]
+
+
+def test_sigterm_ends_it(server, video):
     with posted(server, video) as answers:
         server.wait_for_requests(1)
         (decoder,) = server.decoders()
