@@ -134,6 +134,27 @@ def test_the_head_learns_first_and_the_rest_goes_on(videos, strategy, pretrained
     assert all(layer.trainable for layer in named_layers(following.model).values())
 
 
+def test_a_head_on_encoded_views_alone(videos, strategy, pretrained, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file, loaded = pretrained
+    changes = {"scl_weights": file, "auxiliary_epochs": 0, "epochs": 0, "dropout": 0.0}
+    chosen = options(head_epochs=2, head_rate=0.001, encoded_views=2, **changes)
+    assert stages.configured_stages(chosen) == ["head"]
+    random = weights(stages.initial_network(chosen, num_classes=2))
+    model = stages.train_stages(chosen, videos, strategy, RunFolder(tmp_path))
+    fixed = {*loaded, "temporal_scl"}
+    for name, value in weights(model).items():
+        assert same(loaded.get(name, random[name]), value) == (name in fixed), name
+    again = stages.train_stages(chosen, videos, strategy, RunFolder(tmp_path))  # from its files
+    for one, other in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_nothing_to_train_is_refused():
+    with pytest.raises(UserError, match="--epochs 0 leaves nothing to train"):
+        options(epochs=0)
+
+
 def test_a_head_without_pre_trained_layers_is_refused():
     with pytest.raises(UserError, match="give both, or neither"):
         options(head_epochs=2)

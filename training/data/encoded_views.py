@@ -5,6 +5,7 @@ the same; from them a step takes a small part of its time. A video's file depend
 views and the encoders' weights alone, so that all folds, seeds and settings of heads share it.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,18 +70,20 @@ class FixedViews:
         number, view = divmod(min(position, len(self) - 1), self.num_views + 1)
         video = self._videos[number]
         if view == self.num_views:
-            return center_sample(video, self.store, self.layout)
-        generator = np.random.default_rng([*_name(video.path).digest(), view])
-        return random_sample(
-            video, self.store, self.layout, generator=generator, scales=self._scales
-        )
+            sample = center_sample(video, self.store, self.layout)
+        else:
+            generator = np.random.default_rng([*_name(video.path).digest(), view])
+            sample = random_sample(
+                video, self.store, self.layout, generator=generator, scales=self._scales
+            )
+        return dataclasses.replace(sample, weight=float(position < len(self)))
 
     def frame(self, position: int) -> int:
         """Returns which frame of the clip the spatial path sees: any one, of the centre the middle.
 
         `FrameChoice` draws it anew in every step, and so would have to be encoded each frame.
         """
-        number, view = divmod(position, self.num_views + 1)
+        number, view = divmod(min(position, len(self) - 1), self.num_views + 1)
         length = self.layout.config.clip_length
         if view == self.num_views:
             return length // 2
@@ -272,18 +275,18 @@ def _name(text: str) -> "hashlib._Hash":
 
 def _encoded(network: keras.Model, sampler: FixedViews) -> Iterator[np.ndarray]:
     """Yields the numbers of every view of the sampler."""
-    done = 0
-    for inputs, _, _ in finite_batches(sampler, batch_size=BATCH):
-        count = min(BATCH, len(sampler) - done)
-        chosen = [sampler.frame(done + number) for number in range(count)]
+    first = range(0, len(sampler), BATCH)
+    for start, (inputs, _, weights) in zip(
+        first, finite_batches(sampler, batch_size=BATCH), strict=True
+    ):
+        chosen = [sampler.frame(start + number) for number in range(BATCH)]
         images = {
-            "frame": inputs["clip"].numpy()[np.arange(count), chosen],
-            "differences": inputs["clip_diff"].numpy()[:count],
+            "frame": inputs["clip"].numpy()[np.arange(BATCH), chosen],
+            "differences": inputs["clip_diff"].numpy(),
         }
         maps = network.predict_on_batch({name: images[name] for name in network.input})
-        parts_of_rows = [maps[name].reshape(count, -1) for name in network.output]
-        yield from np.concatenate(parts_of_rows, axis=1)
-        done += count
+        rows = np.concatenate([maps[n].reshape(BATCH, -1) for n in network.output], axis=1)
+        yield from rows[: int(sum(weights.numpy()))]
 
 
 def _write(file: Path, rows: np.ndarray, path: str):
