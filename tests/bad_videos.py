@@ -131,15 +131,17 @@ def turned(path: Path, *, degrees: int, upright: np.ndarray):
     By its matrix a player shows `(x, y)` of the stored picture, y pointing down, at
     `(a x + c y, b x + d y)` up to a shift (ISO/IEC 14496-12, 6.2.2).
     """
-    a, b, c, d = CLOCKWISE[degrees]
     stored = np.rot90(upright, degrees // 90)  # counter-clockwise
     write_video(path, np.stack([stored] * 3), codec="mpeg4")
+    set_display_matrix(path, CLOCKWISE[degrees])
+
+
+def set_display_matrix(path: Path, matrix: tuple[float, float, float, float]):
+    """Writes `(a, b, c, d)`, in the sense of `turned`, into the header of the track of an .mp4."""
+    a, b, c, d = (round(value * (1 << 16)) for value in matrix)
     content = bytearray(path.read_bytes())
     place = content.index(b"tkhd") + 4 + 40  # after version, flags, times, track, layer, volume
-    one = 1 << 16
-    content[place : place + 36] = struct.pack(
-        ">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30
-    )
+    content[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(content)
 
 

@@ -1,5 +1,6 @@
 """Decodes video files to RGB frames by PyAV."""
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,13 @@ from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from fstcn_keras import clips
+from fstcn_keras.video.orientation import Orientation
+from fstcn_keras.video.streams import (
+    missing_stream,
+    moving_stream,
+    several_streams,
+    video_streams,
+)
 
 MAX_PIXELS = 8192 * 8192
 MAX_SIDE = 16384
@@ -30,9 +38,10 @@ class VideoTooLarge(VideoError):
 class VideoReader:
     """Decodes the frames of a video file one after another, around damaged packets.
 
-    Frames are turned upright as the container asks for; pixels are taken as square. It can be
-    iterated more than once, each time from the first frame. Neither a name nor what is in a file
-    makes it read from the network.
+    The frames are those of FFmpeg's best video stream, never of an attached picture, turned and
+    mirrored as the file asks for; pixels are taken as square. It can be iterated more than once,
+    each time from the first frame. Neither a name nor what is in a file makes it read from the
+    network.
 
     Example:
         >>> import io
@@ -86,6 +95,8 @@ class VideoReader:
         self._options = {"protocol_whitelist": "file"}
         if containers:
             self._options["format_whitelist"] = ",".join(containers)
+        self._stream_index: int | None = None  # not yet chosen
+        self._stream_note = ""
         self._size = (0, 0)  # height, width of the first frame, kept if the stream changes it
 
     @property
@@ -98,6 +109,11 @@ class VideoReader:
                 f"{self.damaged_packets} damaged packets"
             )
         return ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Returns what was chosen or assumed in the last reading, a line each."""
+        return tuple(filter(None, (self._stream_note,)))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Gives `(height, width, 3)` uint8 frames in order of display, all of one size."""
@@ -121,8 +137,8 @@ class VideoReader:
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         self.decoded_frames = self.damaged_packets = 0
-        with self._open() as container:
-            stream = self._stream(container)
+        with self._opened() as (container, stream):
+            self._check_stream(stream)
             for packet in self._packets(container, stream):
                 try:
                     frames = packet.decode()
@@ -159,17 +175,32 @@ class VideoReader:
         except (av.FFmpegError, OSError, ValueError) as error:
             raise VideoError(f"cannot be opened as a video: {_reason(error)}") from error
 
-    def _stream(self, container: InputContainer) -> VideoStream:
-        if not container.streams.video:
-            raise VideoError("holds no video stream")
-        stream = container.streams.video[0]
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
+        """Opens the container at its beginning, and chooses the stream when it is first opened."""
+        if self._stream_index is None:
+            with self._open() as container:
+                streams = video_streams(container)
+                if not streams:
+                    raise VideoError(missing_stream(container))
+                if len(streams) == 1:
+                    self._stream_index = streams[0].index
+                    yield container, streams[0]
+                    return
+                self._stream_index = moving_stream(container, streams)
+                self._stream_note = several_streams(streams, self._stream_index)
+        with self._open() as container:
+            for stream in container.streams.video:
+                if stream.index == self._stream_index:
+                    yield container, stream
+                    return
+        raise VideoError(f"has changed while it was read: no stream {self._stream_index} any more")
+
+    def _check_stream(self, stream: VideoStream) -> None:
         context = stream.codec_context
-        if context is None:
-            raise VideoError("its video codec is not supported")
         self._check_pixels("claims", context.width, context.height)
         self.fps = float(stream.average_rate or 0)
         self.expected_frames = stream.frames
-        return stream
 
     def _check_pixels(self, where: str, width: int, height: int) -> None:
         if width * height > self._max_pixels:
@@ -201,18 +232,21 @@ class VideoReader:
                 f"{frame.width}x{frame.height} pixels would become {width}x{height}; "
                 f"at most {MAX_SIDE} a side are read"
             )
-        return (width, height) if frame.rotation % 180 else (height, width)
+        return (width, height) if Orientation.of(frame).transposed else (height, width)
 
     def _rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        height, width = reversed(self._size) if frame.rotation % 180 else self._size
+        orientation = Orientation.of(frame)
+        height, width = reversed(self._size) if orientation.transposed else self._size
         try:
             # on several threads a frame of this size takes longer, and twice the processor time
-            image = frame.reformat(
-                width, height, "rgb24", interpolation=Interpolation.AREA, threads=1
-            ).to_ndarray()
+            image = (
+                orientation.turn(frame)
+                .reformat(width, height, "rgb24", interpolation=Interpolation.AREA, threads=1)
+                .to_ndarray()
+            )
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(f"frames cannot be converted to RGB: {_reason(error)}") from error
-        return np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
+        return orientation.show(image)
 
 
 def _reason(error: Exception) -> str:
