@@ -51,11 +51,12 @@ def encoded(
     pix_fmt: str = "yuv420p",
     container_format: str | None = None,
     options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
     pts: list[int] | None = None,
     title: str = "",
 ):
     height, width = images[0].shape[:2]
-    with av.open(path, "w", format=container_format) as container:
+    with av.open(path, "w", format=container_format, options=container_options) as container:
         container.metadata["title"] = title
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.height, stream.width, stream.pix_fmt = height, width, pix_fmt

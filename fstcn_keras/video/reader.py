@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+from array import array
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -15,15 +17,19 @@ from av.video.stream import VideoStream
 from fstcn_keras import clips
 from fstcn_keras.video.orientation import Orientation
 from fstcn_keras.video.streams import (
+    frames_to_show,
     missing_stream,
     moving_stream,
     several_streams,
     video_streams,
 )
+from fstcn_keras.video.times import Clock
 
 MAX_PIXELS = 8192 * 8192
 MAX_SIDE = 16384
-
+MAX_ASPECT = 8  # of a pixel, width to height or the reverse; beyond it the ratio is damaged
+SQUARE = 0.01  # pixels that are less oblong are taken as square
+NO_TICK = -(2**63)
 VideoFile: TypeAlias = str | os.PathLike[str] | BinaryIO
 
 
@@ -39,9 +45,9 @@ class VideoReader:
     """Decodes the frames of a video file one after another, around damaged packets.
 
     The frames are those of FFmpeg's best video stream, never of an attached picture, turned and
-    mirrored as the file asks for; pixels are taken as square. It can be iterated more than once,
-    each time from the first frame. Neither a name nor what is in a file makes it read from the
-    network.
+    mirrored as the file asks for. Where its pixels are not square, the frames are made wider or
+    narrower so that they are. It can be iterated more than once, each time from the first frame.
+    Neither a name nor what is in a file makes it read from the network.
 
     Example:
         >>> import io
@@ -65,9 +71,12 @@ class VideoReader:
             lists of other files to open.
 
     Attributes:
-        fps: frames per second that the container claims, or 0.
-        expected_frames: number of frames that the container claims, or 0.
+        fps: frames per second: once it is read to the end their mean, before it what the
+            container claims, or 0.
+        expected_frames: number of frames that the container claims, or 0; once it is read to the
+            end without those that it means to be skipped.
         decoded_frames: frames given so far.
+        damaged_frames: those of them that the decoder marks as damaged, wholly or in part.
         damaged_packets: packets that could not be decoded so far.
 
     Raises:
@@ -88,6 +97,7 @@ class VideoReader:
         self.fps = 0.0
         self.expected_frames = 0
         self.decoded_frames = 0
+        self.damaged_frames = 0
         self.damaged_packets = 0
         self._source = source
         self._max_pixels = max_pixels
@@ -97,23 +107,33 @@ class VideoReader:
             self._options["format_whitelist"] = ",".join(containers)
         self._stream_index: int | None = None  # not yet chosen
         self._stream_note = ""
+        self._pixel_aspect = Fraction(1)  # width to height
+        self._ticks = array("q")  # times of the frames; NO_TICK where not known
+        self._last_ticks = 0  # how long the last frame is shown
+        self._times: np.ndarray | None = None  # of the last reading to the end
+        self._times_note = ""
         self._size = (0, 0)  # height, width of the first frame, kept if the stream changes it
 
     @property
     def incomplete(self) -> str:
         """Returns what the last reading to the end missed, in one line, or nothing."""
+        parts = []
         # XviD's packed frames end with an empty one, which the container counts
         if self.damaged_packets or self.decoded_frames < self.expected_frames - 1:
-            return (
-                f"incomplete: {self.decoded_frames} of {self.expected_frames} frames decoded, "
-                f"{self.damaged_packets} damaged packets"
+            claimed = f" of {self.expected_frames}" if self.expected_frames else ""
+            decoded = _counted(self.decoded_frames, "frame", before=claimed)
+            packets = _counted(self.damaged_packets, "damaged packet")
+            parts.append(f"{decoded} decoded, {packets}")
+        if self.damaged_frames:
+            parts.append(
+                f"{self.damaged_frames} of {_counted(self.decoded_frames, 'frame')} damaged"
             )
-        return ""
+        return f"incomplete: {', '.join(parts)}" if parts else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Returns what was chosen or assumed in the last reading, a line each."""
-        return tuple(filter(None, (self._stream_note,)))
+        return tuple(filter(None, (self._stream_note, self._times_note)))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Gives `(height, width, 3)` uint8 frames in order of display, all of one size."""
@@ -122,6 +142,20 @@ class VideoReader:
     def count(self) -> int:
         """Counts the frames that can be decoded; none is turned to RGB."""
         return sum(1 for _ in self._decoded())
+
+    def times(self) -> np.ndarray:
+        """Returns when each frame is shown and when the last one ends, seconds from the first.
+
+        They are the frames' own times; where these are missing or damaged, those of a constant
+        rate, and `notes` says so. All frames are counted first if they have not been.
+
+        Returns:
+            float64 `(T + 1,)`.
+        """
+        if self._times is None:
+            self.count()
+        assert self._times is not None
+        return self._times
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         """Gives the frames with these numbers, which must increase, and turns no others to RGB."""
@@ -136,26 +170,35 @@ class VideoReader:
         raise VideoError(f"has changed while it was read: no frame {number} any more")
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
-        self.decoded_frames = self.damaged_packets = 0
+        self.decoded_frames = self.damaged_frames = self.damaged_packets = 0
+        self._ticks = array("q")
         with self._opened() as (container, stream):
             self._check_stream(stream)
-            for packet in self._packets(container, stream):
-                try:
-                    frames = packet.decode()
-                except av.FFmpegError:
-                    self.damaged_packets += 1
-                    continue
-                for frame in frames:
-                    shown = f"frame {self.decoded_frames} has"
-                    self._check_pixels(shown, frame.width, frame.height)
-                    if self.decoded_frames == 0:
-                        self._size = self._resized(frame)
-                    if self.decoded_frames == self._max_frames:
-                        raise VideoTooLarge(f"has more than {self._max_frames} frames")
-                    self.decoded_frames += 1
-                    yield frame
-        if self.decoded_frames == 0:
-            raise VideoError(f"no frame could be decoded ({self.damaged_packets} damaged packets)")
+            for frame in self._frames(container, stream):
+                shown = f"frame {self.decoded_frames} has"
+                self._check_pixels(shown, frame.width, frame.height)
+                if self.decoded_frames == 0:
+                    self._size = self._resized(frame)
+                if self.decoded_frames == self._max_frames:
+                    raise VideoTooLarge(f"has more than {self._max_frames} frames")
+                self.decoded_frames += 1
+                self.damaged_frames += frame.is_corrupt
+                self._ticks.append(NO_TICK if frame.pts is None else frame.pts)
+                self._last_ticks = frame.duration
+                yield frame
+            if self.decoded_frames == 0:
+                packets = _counted(self.damaged_packets, "damaged packet")
+                raise VideoError(f"no frame could be decoded ({packets})")
+            self._conclude(container, stream)
+
+    def _conclude(self, container: InputContainer, stream: VideoStream) -> None:
+        """Takes down what is known once all frames are read."""
+        if self.decoded_frames < self.expected_frames:
+            self.expected_frames = frames_to_show(container, stream)
+        clock = Clock.of(container, stream)
+        ticks = [None if tick == NO_TICK else tick for tick in self._ticks]
+        self._times, self._times_note = clock.times(ticks, last=self._last_ticks)
+        self.fps = clock.mean_rate(self._times)
 
     def _open(self) -> InputContainer:
         source: str | BinaryIO
@@ -199,8 +242,11 @@ class VideoReader:
     def _check_stream(self, stream: VideoStream) -> None:
         context = stream.codec_context
         self._check_pixels("claims", context.width, context.height)
-        self.fps = float(stream.average_rate or 0)
+        self.fps = float(stream.average_rate or stream.guessed_rate or 0)
         self.expected_frames = stream.frames
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        is_meant = 1 / MAX_ASPECT <= aspect <= MAX_ASPECT and abs(aspect - 1) > SQUARE
+        self._pixel_aspect = aspect if is_meant else Fraction(1)
 
     def _check_pixels(self, where: str, width: int, height: int) -> None:
         if width * height > self._max_pixels:
@@ -208,20 +254,26 @@ class VideoReader:
                 f"{where} {width}x{height} pixels; at most {self._max_pixels} are read"
             )
 
-    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    def _frames(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         packets = container.demux(stream)
         while True:
             try:
-                yield next(packets)
-            except StopIteration:
-                return
+                packet = next(packets, None)
             except av.FFmpegError:  # the container itself is cut or damaged from here on
                 self.damaged_packets += 1
+                packet = None
+            if packet is not None and packet.size == 0:
+                continue  # skipped by intent; FFmpeg's decoders would take it for the end
+            try:
+                yield from stream.decode(packet)
+            except av.FFmpegError:
+                self.damaged_packets += 1
+            if packet is None:
                 return
 
     def _resized(self, frame: av.VideoFrame) -> tuple[int, int]:
         """Returns height and width, upright, of all frames if this is the first one."""
-        height, width = frame.height, frame.width
+        height, width = frame.height, max(1, round(frame.width * self._pixel_aspect))
         if self.short_side is not None:
             shorter = min(height, width)
             height, width = (
@@ -247,6 +299,10 @@ class VideoReader:
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(f"frames cannot be converted to RGB: {_reason(error)}") from error
         return orientation.show(image)
+
+
+def _counted(number: int, name: str, *, before: str = "") -> str:
+    return f"{number}{before} {name}{'' if number == 1 and not before else 's'}"
 
 
 def _reason(error: Exception) -> str:

@@ -81,5 +81,25 @@ def several_streams(streams: list[VideoStream], chosen: int) -> str:
     )
 
 
+def frames_to_show(container: InputContainer, stream: VideoStream) -> int:
+    """Counts the frames of a stream that the container claims and means to be shown.
+
+    What an edit list cuts off is none, nor is a place in the index that holds no byte.
+
+    Returns:
+        The number of frames, 0 if the container claims none.
+    """
+    entries = list(stream.index_entries)
+    shown = sum(entry.size > 0 and not entry.is_discard for entry in entries)
+    if not entries:
+        return stream.frames
+    # FFmpeg's index of MP4 heeds edit lists; that of AVI counts in frames
+    step = entries[-1].timestamp / len(entries)
+    reaches_end = entries[-1].timestamp + 2 * (1 + step) >= stream.frames
+    if "mp4" in container.format.name or reaches_end:
+        return min(stream.frames, shown)
+    return stream.frames
+
+
 def _pictures_left_out(container: InputContainer) -> list[VideoStream]:
     return [stream for stream in container.streams.video if not stream.disposition & PICTURES]

@@ -2,7 +2,9 @@
 
 import itertools
 import math
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
@@ -102,3 +104,25 @@ def test_a_spot_moves_clockwise_about_the_middle(tmp_path, degrees):
     angle = math.radians(degrees)
     assert x == pytest.approx(63.5 + 34 * math.cos(angle), abs=1.5)
     assert y == pytest.approx(47.5 + 34 * math.sin(angle), abs=1.5)
+
+
+@pytest.mark.parametrize(
+    ("aspect", "width"),
+    [("4/3", 85), ("1/2", 32), ("200/201", 64), ("1/100", 64), ("2/1", 128)],
+)
+@pytest.mark.parametrize("quarter_turn", [False, True])
+def test_frames_have_square_pixels(tmp_path, aspect, width, quarter_turn):
+    """Width to height of the file's pixels; nearly square ones and absurd ones are left alone."""
+    path = tmp_path / "v.mp4"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(aspect)
+        image = np.zeros((48, 64, 3), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    if quarter_turn:
+        set_display_matrix(path, (0, 1, -1, 0))
+    shape = (width, 48, 3) if quarter_turn else (48, width, 3)
+    assert [frame.shape for frame in VideoReader(path)] == [shape]
+    assert min(next(iter(VideoReader(path, short_side=24))).shape[:2]) == 24
