@@ -16,6 +16,7 @@ from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.video import VideoError
 from fstcn_keras.video.frames import VideoSource, ViewFrames, open_frames, read_resized, view_frames
+from fstcn_keras.video.times import uniform_times
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 
@@ -165,8 +166,7 @@ class ActionClassifier:
 
         Args:
             source: a video, as for `predict_video`.
-            fps: frames per second; needed for an array, and for a file that does not tell its
-                average rate.
+            fps: frames per second, in place of the frames' own times; needed for an array.
 
         Yields:
             One `Moment` for each second begun.
@@ -178,10 +178,12 @@ class ActionClassifier:
         """
         reader = open_frames(source)
         num_frames = reader.count()
-        fps = reader.fps if fps is None else fps
-        if not fps > 0:
-            raise ValueError(f"`fps` must be given and positive. Received: fps={fps}")
-        pairs = self.plan.pair_indices_by_second(num_frames, fps)
+        times = reader.times()
+        if fps is not None or not times.size:
+            if not (fps is not None and fps > 0):
+                raise ValueError(f"`fps` must be given and positive. Received: fps={fps or 0}")
+            times = uniform_times(num_frames, fps)
+        pairs = self.plan.pair_indices_by_second(times)
         numbers = np.unique(pairs).tolist()
         stream = zip(numbers, read_resized(reader, numbers, self.plan.short_side), strict=True)
         held: dict[int, np.ndarray] = {}
@@ -198,7 +200,7 @@ class ActionClassifier:
                 probabilities,
                 self.classes,
                 start_s=second,
-                end_s=min(second + 1, num_frames / fps),
+                end_s=min(second + 1, float(times[-1])),
             )
 
     def _results(
@@ -231,6 +233,7 @@ class ActionClassifier:
             num_frames=video.num_frames,
             incomplete=video.incomplete,
             plan=self.plan,
+            notes=video.notes,
         )
 
 

@@ -40,6 +40,7 @@ class Prediction:
         num_frames: frames of the video that were decoded.
         incomplete: what could not be decoded, in one line; empty if all could.
         plan: the views.
+        notes: what was chosen or assumed in reading the video, a line each.
 
     Reference:
         Sun et al. 2015, section 2.4.
@@ -54,6 +55,7 @@ class Prediction:
     num_frames: int
     incomplete: str
     plan: ViewPlan
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_probabilities(
@@ -65,6 +67,7 @@ class Prediction:
         num_frames: int,
         incomplete: str,
         plan: ViewPlan,
+        notes: tuple[str, ...] = (),
     ) -> "Prediction":
         """Fuses the probabilities of all views of a video and ranks the classes.
 
@@ -75,6 +78,7 @@ class Prediction:
             num_frames: see the class.
             incomplete: see the class.
             plan: see the class.
+            notes: see the class.
         """
         scores = fusion.fuse(probabilities)
         order = np.argsort(-scores, kind="stable")
@@ -89,6 +93,7 @@ class Prediction:
             num_frames=num_frames,
             incomplete=incomplete,
             plan=plan,
+            notes=notes,
         )
 
     @property

@@ -89,24 +89,28 @@ class ViewPlan:
         """
         return self.pairs_from(self.start_frames(num_frames), num_frames)
 
-    def pair_indices_by_second(self, num_frames: int, fps: float) -> np.ndarray:
+    def pair_indices_by_second(self, times: np.ndarray) -> np.ndarray:
         """Computes the frame numbers of one clip pair for every second begun.
 
         A clip lies around the middle of its second, but inside the video.
 
         Example:
-            >>> ViewPlan.from_config(FSTCNConfig()).pair_indices_by_second(60, fps=25)[:, 0, 0]
+            >>> times = np.arange(61) / 25  # of 60 frames, and when the last one ends
+            >>> ViewPlan.from_config(FSTCNConfig()).pair_indices_by_second(times)[:, 0, 0]
             array([ 0, 23, 30])
 
         Args:
-            num_frames: frames of the video, at least 1.
-            fps: frames per second.
+            times: when each frame is shown, and when the last one ends, seconds from the first;
+                increasing, float `(T + 1,)`, T at least 1.
 
         Returns:
             int64 `(seconds, 2, l_t)`.
         """
-        seconds = np.arange(np.ceil(num_frames / fps))
-        first = np.floor((seconds + 0.5) * fps - clips.span(**self.timing()) / 2 + 0.5)
+        num_frames = len(times) - 1
+        seconds = np.arange(np.ceil(times[-1]))
+        # of the middle of each second, in frames; rounded, so that halves of one are exact
+        middles = np.interp(seconds + 0.5, times, np.arange(len(times))).round(6)
+        first = np.floor(middles - clips.span(**self.timing()) / 2 + 0.5)
         starts = np.clip(first, 0, clips.last_start(num_frames, **self.timing()))
         return self.pairs_from(starts, num_frames)
 

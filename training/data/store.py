@@ -155,7 +155,10 @@ class StoredFrames:
     Attributes:
         fps: frames per second that the container claims, or 0.
         incomplete: what could not be decoded, in one line; empty if all could.
+        notes: empty: the store does not keep them.
     """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, store: FrameStore, path: str):
         self._store = store
@@ -166,6 +169,10 @@ class StoredFrames:
     def count(self) -> int:
         """Returns the number of frames."""
         return self._store.videos[self._path].num_frames
+
+    def times(self) -> np.ndarray:
+        """Returns nothing: the store does not keep them."""
+        return np.empty(0)
 
     def select(self, numbers: Iterable[int]) -> Iterator[np.ndarray]:
         """Gives the frames with these numbers, `(height, width, 3)` uint8.
