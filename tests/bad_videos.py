@@ -34,6 +34,15 @@ def damaged(path: Path):
     path.write_bytes(content)
 
 
+def bitrot(path: Path, *, codec: str = "libx264"):
+    """Bytes altered here and there: every frame is decoded, with damage concealed in many."""
+    encoded(path, noise(40), codec=codec, options={"g": "40", "crf": "30"})
+    content = bytearray(path.read_bytes())
+    for place in range(len(content) // 2, len(content) * 3 // 5, len(content) // 400):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+
+
 def audio_only(path: Path):
     with av.open(path, "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
@@ -192,6 +201,7 @@ CASES = {
     "metadata.avi": (metadata_not_utf8, 3, ""),
     os.fsdecode(b"caf\xe9.avi"): (lambda path: write_video(path, noise(2)), 2, ""),
     os.fsdecode(b"caf\xe9\nbroken.avi"): (text, 0, "cannot be opened"),
+    "bitrot.mp4": (bitrot, range(30, 41), "frames damaged"),
     **{
         f"turned {degrees}.mp4": (partial(turned, degrees=degrees, upright=quarters()), 3, "")
         for degrees in CLOCKWISE

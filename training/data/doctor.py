@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from training.data.collections import Dataset
 from training.data.lookalikes import clusters, near_duplicates
-from training.data.store import FrameStore
+from training.data.store import MAX_DAMAGED, FrameStore
 
 OUTLIER = 3.0  # times the median, or a third of it
 SHOWN = 5
@@ -87,10 +87,12 @@ def examine(dataset: Dataset, store: FrameStore) -> Report:
 def _absent(dataset: Dataset, store: FrameStore) -> list[Finding]:
     sides = {video.path: video.side for video in dataset.videos}
     rejected = defaultdict(list)
-    partial = []
+    partial, damaged = [], []
     for path, stored in store.videos.items():
         if stored.num_frames == 0:
             rejected[sides[path]].append(f"{path!r}: {stored.reason}")
+        elif sides[path] == "train" and not stored.is_trainable:
+            damaged.append(f"{path!r}: {stored.reason}")
         elif stored.reason:
             partial.append(f"{path!r}: {stored.reason}")
     missing = defaultdict(list)
@@ -102,7 +104,12 @@ def _absent(dataset: Dataset, store: FrameStore) -> list[Finding]:
         _finding("error", "listed test videos are missing", missing["test"]),
         _finding("warning", "training videos cannot be decoded", rejected["train"]),
         _finding("warning", "listed training videos are missing", missing["train"]),
-        _finding("warning", "videos decode only in part", partial),
+        _finding(
+            "warning",
+            f"training videos are left out: over {MAX_DAMAGED:.0%} of their frames are damaged",
+            damaged,
+        ),
+        _finding("warning", "videos decode only in part, or to damaged frames", partial),
         Finding("warning", "video files that no list names", unlisted),
         _finding("warning", "files of other kinds, loose or in nested folders", dataset.left_out),
     ]

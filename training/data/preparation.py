@@ -34,7 +34,7 @@ from training.errors import UserError
 from training.locks import locked
 from training.parallel import map_processes
 
-FORMAT = 4  # of the store; another format is another folder of the cache
+FORMAT = 5  # of the store; another format is another folder of the cache
 
 
 def prepare_store(
@@ -195,6 +195,7 @@ def _write_records(partial: Path, job: _Job, stored: StoredVideo) -> StoredVideo
             stored,
             num_frames=reader.decoded_frames,
             expected_frames=reader.expected_frames,
+            damaged_frames=reader.damaged_frames,
             height=height,
             width=width,
             fps=reader.fps,
@@ -263,10 +264,11 @@ def write_rejected(file: Path, videos: Iterable[StoredVideo]):
     """Lists the videos that could not be decoded, or not wholly, as CSV."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["path", "reason", "frames_decoded", "frames_expected"])
+    facts = ("path", "reason", "num_frames", "expected_frames", "damaged_frames")
+    writer.writerow(["path", "reason", "frames_decoded", "frames_expected", "frames_damaged"])
     for stored in videos:
         if stored.reason:
-            writer.writerow([stored.path, stored.reason, stored.num_frames, stored.expected_frames])
+            writer.writerow([getattr(stored, name) for name in facts])
     atomic_write_text(file, text.getvalue())
 
 

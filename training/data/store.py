@@ -34,6 +34,7 @@ from training.errors import UserError
 ENCODINGS = ("jpeg", "raw")
 JPEG_QUALITY = 92
 CHECKSUM_BYTES = 8
+MAX_DAMAGED = 0.1  # share of a video's frames; beyond it no network is trained on it
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"  # random access
 
 
@@ -52,6 +53,7 @@ class StoredVideo:
         source_sha256: its hash, hexadecimal; empty if it could not be read.
         num_frames: frames stored; 0 if the video was rejected.
         expected_frames: frames the container claims, or 0.
+        damaged_frames: frames stored that the decoder marks as damaged.
         height: of the stored frames, pixels.
         width: of the stored frames, pixels.
         fps: frames per second that the container claims, or 0.
@@ -70,6 +72,12 @@ class StoredVideo:
     fps: float = 0.0
     perceptual_hash: str = ""
     reason: str = ""
+    damaged_frames: int = 0
+
+    @property
+    def is_trainable(self) -> bool:
+        """Returns whether it has frames, and no more than `MAX_DAMAGED` of them are damaged."""
+        return self.num_frames > 0 and self.damaged_frames / self.num_frames <= MAX_DAMAGED
 
     def to_json(self) -> bytes:
         """Returns the last record of the video's file."""
