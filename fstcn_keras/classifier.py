@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -133,15 +134,25 @@ class ActionClassifier:
             sources: videos, as for `predict_video`.
             batch_clips: clips that are scored together, of 18 crops each.
 
-        Yields:
-            One result for each video, in their order; that of a video that cannot be read bears
-            the reason.
+        Returns:
+            One result for each video, in their order, made as they are asked for; that of a video
+            that cannot be read bears the reason.
 
         Raises:
+            TypeError: if `sources` is one video.
             ValueError: if `batch_clips` is not positive.
         """
+        is_array = isinstance(sources, np.ndarray) and sources.ndim == 4
+        if is_array or isinstance(sources, str | bytes | os.PathLike) or hasattr(sources, "read"):
+            raise TypeError(
+                "`sources` must be a list or another iterable of videos; `predict_video` takes "
+                f"one. Received: {type(sources).__name__}"
+            )
         if batch_clips < 1:
             raise ValueError(f"`batch_clips` must be positive. Received: {batch_clips}")
+        return self._predict_all(sources, batch_clips)
+
+    def _predict_all(self, sources: Iterable, batch_clips: int) -> Iterator[VideoResult]:
         from tqdm import tqdm  # which the network itself does without
 
         videos: list[tuple[Any, ViewFrames | VideoResult]] = []

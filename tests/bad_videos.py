@@ -176,7 +176,7 @@ def symlink_to_nothing(path: Path):
 # maker, frames decoded, part of the reason ("" for none)
 CASES = {
     "fine.avi": (lambda path: write_video(path, noise(5)), 5, ""),
-    "zero.avi": (Path.touch, 0, "cannot be opened"),
+    "zero.avi": (Path.touch, 0, "is empty"),
     "text.avi": (text, 0, "cannot be opened"),
     "truncated.avi": (truncated, range(10, 30), "incomplete"),
     "damaged.avi": (damaged, range(30, 41), "incomplete"),

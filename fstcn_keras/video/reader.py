@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -29,6 +30,8 @@ MAX_PIXELS = 8192 * 8192
 MAX_SIDE = 16384
 MAX_ASPECT = 8  # of a pixel, width to height or the reverse; beyond it the ratio is damaged
 SQUARE = 0.01  # pixels that are less oblong are taken as square
+ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)")  # `Path` merges its slashes
+ANIMATED_WEBP_BYTES = 21
 NO_TICK = -(2**63)
 VideoFile: TypeAlias = str | os.PathLike[str] | BinaryIO
 
@@ -187,6 +190,11 @@ class VideoReader:
                 self._last_ticks = frame.duration
                 yield frame
             if self.decoded_frames == 0:
+                if _is_animated_webp(self._start()):
+                    raise VideoError(
+                        "is an animated WebP picture, which FFmpeg cannot decode: convert it to "
+                        "GIF or MP4"
+                    )
                 packets = _counted(self.damaged_packets, "damaged packet")
                 raise VideoError(f"no frame could be decoded ({packets})")
             self._conclude(container, stream)
@@ -204,6 +212,9 @@ class VideoReader:
         source: str | BinaryIO
         if isinstance(self._source, str | os.PathLike):
             path = Path(self._source)
+            if (address := ADDRESS.match(os.fsdecode(path))) and not path.exists():
+                address_text = f"{address[1]}://{address[2]}"
+                raise VideoError(f"is the address {address_text}, no file: download it first")
             if path.is_dir():
                 raise VideoError("is a folder, not a video file")
             if path.exists() and not path.is_file():
@@ -216,7 +227,21 @@ class VideoReader:
             # metadata that is not UTF-8 must not stop a video that is otherwise fine
             return av.open(source, "r", metadata_errors="ignore", options=self._options)
         except (av.FFmpegError, OSError, ValueError) as error:
+            start = self._start()
+            if not start:
+                raise VideoError("is empty") from error
             raise VideoError(f"cannot be opened as a video: {_reason(error)}") from error
+
+    def _start(self) -> bytes:
+        """Returns the first bytes of the file, something if it cannot be read."""
+        if not isinstance(self._source, str | os.PathLike):
+            self._source.seek(0)
+            return self._source.read(ANIMATED_WEBP_BYTES)
+        try:
+            with open(self._source, "rb") as file:
+                return file.read(ANIMATED_WEBP_BYTES)
+        except OSError:
+            return b"?"
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
@@ -299,6 +324,10 @@ class VideoReader:
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(f"frames cannot be converted to RGB: {_reason(error)}") from error
         return orientation.show(image)
+
+
+def _is_animated_webp(start: bytes) -> bool:
+    return start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8X" and bool(start[20] & 2)
 
 
 def _counted(number: int, name: str, *, before: str = "") -> str:

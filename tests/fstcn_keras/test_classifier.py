@@ -1,7 +1,9 @@
 """Views, their scores and whole videos, with networks simple enough to follow."""
 
 import dataclasses
+import io
 import weakref
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -267,3 +269,9 @@ def test_a_loaded_network_computes_in_float32(tmp_path):
 
 def features(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.features["spatio_temporal_features"])
+
+
+@pytest.mark.parametrize("source", ["a.mp4", Path("a.mp4"), b"RIFF", io.BytesIO(), grey_ramp(5)])
+def test_one_video_is_not_taken_for_many(source):
+    with pytest.raises(TypeError, match=r"`predict_video` takes one\. Received: "):
+        level_reader(LEVEL_PLAN).predict_videos(source)
