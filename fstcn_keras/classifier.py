@@ -17,6 +17,7 @@ from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.video import VideoError
 from fstcn_keras.video.frames import VideoSource, ViewFrames, open_frames, read_resized, view_frames
+from fstcn_keras.video.resampling import ResampledFrames
 from fstcn_keras.video.times import uniform_times
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
@@ -26,7 +27,8 @@ class ActionClassifier:
     """Names the actions in videos, by a network, its class names and its view plan.
 
     A video is a path, a binary file object that can seek, or a `(T, H, W, 3)` uint8 array of RGB
-    frames, T at least 1. Frames are resized by `fstcn_keras.views.resizing`, so that an array
+    frames, T at least 1. A plan with `fps` reads files at that rate, and takes an array for frames
+    of that rate. Frames are resized by `fstcn_keras.views.resizing`, so that an array
     gives the same scores as the file it was read from.
 
     Example:
@@ -94,9 +96,7 @@ class ActionClassifier:
         """Writes `classes.txt` and `views.json`, and the folder if need be."""
         folder.mkdir(parents=True, exist_ok=True)
         atomic_write_text(folder / "classes.txt", "".join(f"{name}\n" for name in self.classes))
-        atomic_write_text(
-            folder / "views.json", json.dumps(dataclasses.asdict(self.plan), indent=1)
-        )
+        atomic_write_text(folder / "views.json", json.dumps(self.plan.settings(), indent=1))
 
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Returns the class probabilities of every view of one video.
@@ -194,6 +194,9 @@ class ActionClassifier:
             if not (fps is not None and fps > 0):
                 raise ValueError(f"`fps` must be given and positive. Received: fps={fps or 0}")
             times = uniform_times(num_frames, fps)
+        if self.plan.fps is not None:
+            reader = ResampledFrames(reader, self.plan.fps, times=times)
+            times = reader.times()
         pairs = self.plan.pair_indices_by_second(times)
         numbers = np.unique(pairs).tolist()
         stream = zip(numbers, read_resized(reader, numbers, self.plan.short_side), strict=True)

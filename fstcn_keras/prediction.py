@@ -1,6 +1,5 @@
 """Holds what is said about a video, and about a second of it."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,7 +98,7 @@ class Prediction:
     @property
     def protocol(self) -> dict[str, Any]:
         """Returns how the scores were made: the view plan, `num_crops` and `fusion`."""
-        plan = dataclasses.asdict(self.plan)
+        plan = self.plan.settings()
         views = plan.pop("mode")  # named as the option of the commands
         return {**plan, "views": views, "num_crops": self.sci.shape[1], "fusion": "sci"}
 

@@ -137,6 +137,8 @@ def views_text(protocol: dict) -> str:
     """Returns how many views of a video there are, and how they are made if not exactly."""
     plural = "s" if protocol["num_clips"] > 1 else ""
     text = f"{protocol['num_clips']} clip{plural} x {protocol['num_crops']} crops"
+    if fps := protocol.get("fps"):
+        text += f" at {fps:g} frames a second"
     return text + made_text(protocol)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from fstcn_keras import clips
 from fstcn_keras.video.reader import MAX_SIDE, VideoError, VideoFile, VideoReader
+from fstcn_keras.video.resampling import ResampledFrames
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.resizing import resize, short_side_weights
 
@@ -200,6 +201,9 @@ class ViewFrames:
 def view_frames(reader: FrameReader, plan: ViewPlan) -> ViewFrames:
     """Reads the frames that the views of a video need, and no others.
 
+    Where the plan has `fps`, they are numbered at that rate; those of a video that does not know
+    its times are taken to be of that rate.
+
     Example:
         >>> from fstcn_keras.config import FSTCNConfig
         >>> plan = ViewPlan.from_config(FSTCNConfig(short_side=24, crop_size=16), num_clips=2)
@@ -213,6 +217,9 @@ def view_frames(reader: FrameReader, plan: ViewPlan) -> ViewFrames:
         VideoError: if the frames cannot be read or are too long and narrow.
     """
     num_frames, incomplete, notes = reader.count(), reader.incomplete, reader.notes
+    if plan.fps is not None and reader.times().size:
+        reader = ResampledFrames(reader, plan.fps)
+        num_frames = reader.count()
     if num_frames == 1 and NO_MOTION not in notes:
         notes = (*notes, NO_MOTION)
     pairs = plan.pair_indices(num_frames)

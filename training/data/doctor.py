@@ -11,6 +11,7 @@ from training.data.lookalikes import clusters, near_duplicates
 from training.data.store import MAX_DAMAGED, FrameStore
 
 OUTLIER = 3.0  # times the median, or a third of it
+SAME_RATE = 0.05  # relative difference that makes no other rate: 24 and 25 frames a second
 SHOWN = 5
 LINE = 200  # characters of an example
 
@@ -79,6 +80,7 @@ def examine(dataset: Dataset, store: FrameStore) -> Report:
         *_duplicates(dataset, store),
         *_classes(counts),
         *_outliers(store),
+        _rates(store),
     ]
     found = [finding for finding in findings if finding.examples]
     return Report(counts, tuple(sorted(found, key=lambda finding: finding.severity)))
@@ -186,6 +188,23 @@ def _outliers(store: FrameStore) -> list[Finding]:
         ]
         findings.append(_finding("warning", f"videos of unusual {name}", odd))
     return findings
+
+
+def _rates(store: FrameStore) -> Finding:
+    """Finds videos whose frames span another time than most: `--fps` makes them alike."""
+    rates = {path: stored.fps for path, stored in store.videos.items() if stored.fps}
+    common = statistics.mode(round(rate, 2) for rate in rates.values()) if rates else 0
+    others = [
+        f"{path}: {rate:g}"
+        for path, rate in rates.items()
+        if abs(rate - common) > SAME_RATE * common
+    ]
+    return _finding(
+        "warning",
+        f"videos are not of {common:g} frames a second, as most are: actions are faster or slower "
+        f"in them; --fps {common:g} reads all by time",
+        others,
+    )
 
 
 def _finding(severity: str, text: str, examples: Sequence[str]) -> Finding:

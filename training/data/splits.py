@@ -38,11 +38,20 @@ def open_data(
     dataset = load_dataset(options, split)
     if folder is None:
         folder = store_folder(
-            dataset.name, dataset.root, short_side=short_side, encoding=options.frames
+            dataset.name,
+            dataset.root,
+            short_side=short_side,
+            encoding=options.frames,
+            fps=options.fps,
         )
     paths = [video.path for video in dataset.videos if video.side != "unused"]
     store = prepare_store(
-        folder, dataset.root, paths, short_side=short_side, encoding=options.frames
+        folder,
+        dataset.root,
+        paths,
+        short_side=short_side,
+        encoding=options.frames,
+        fps=options.fps,
     )
     if options.dataset == "folder" and options.splits_dir is None:
         dataset = dataset if options.groups else tied(dataset, store.look_alikes())
