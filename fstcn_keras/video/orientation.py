@@ -3,11 +3,14 @@
 import functools
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
 from av.filter import Graph
+
+TIME_BASE = Fraction(1, 1000)  # of no matter for one frame; the last ones of a file have none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,7 @@ class Orientation:
             width=frame.width,
             height=frame.height,
             format=frame.format,
-            time_base=frame.time_base,
+            time_base=TIME_BASE,
         )
         turn = graph.add("rotate", f"{self.degrees}*PI/180")
         graph.link_nodes(source, turn, graph.add("buffersink")).configure()

@@ -95,9 +95,10 @@ def test_a_matrix_without_an_angle_is_ignored():
 def test_a_spot_moves_clockwise_about_the_middle(tmp_path, degrees):
     stored = np.zeros((96, 128, 3), np.uint8)
     stored[42:54, 92:104] = 255
-    path = write_video(tmp_path / "v.mp4", np.stack([stored] * 2), codec="mpeg4")
+    path = write_video(tmp_path / "v.mp4", np.stack([stored] * 2), codec="libx264")
     set_display_matrix(path, turned_by(degrees))
     frame = next(iter(VideoReader(path))).mean(axis=2)
+    assert len(list(VideoReader(path))) == 2
     assert frame.shape == (96, 128)
     weights = np.where(frame > 100, frame, 0)
     y, x = (float((grid * weights).sum() / weights.sum()) for grid in np.indices(frame.shape))
