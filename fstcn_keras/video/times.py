@@ -37,6 +37,11 @@ def uniform_times(num_frames: int, fps: float) -> np.ndarray:
 class Clock:
     """Says what a container tells about time.
 
+    Example:
+        >>> rates = (Fraction(60_000), Fraction(25))  # as of raw DV
+        >>> str(Clock(tick=Fraction(1, 60_000), rates=rates, restarts=False).rate)
+        '25'
+
     Attributes:
         tick: the unit of its times, seconds; 0 if it has none.
         rates: frames per second that it claims or that FFmpeg guesses, the best first.
