@@ -1,34 +1,16 @@
 """Gives out the frames of a video at another rate, by time."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fstcn_keras.video.times import uniform_times
 
+if TYPE_CHECKING:
+    from fstcn_keras.video.frames import FrameReader
+
 PHASE = 0.25  # of a period behind its start, where small errors of times do not matter
-
-
-class TimedFrames(Protocol):
-    """Gives out frames by number and knows their times, see `frames.FrameReader`."""
-
-    @property
-    def incomplete(self) -> str:
-        """Returns what was missing."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Returns what was assumed."""
-
-    def count(self) -> int:
-        """Returns the number of frames."""
-
-    def times(self) -> np.ndarray:
-        """Returns their times."""
-
-    def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
-        """Gives the frames with these numbers."""
 
 
 def resampled_numbers(times: np.ndarray, fps: float) -> np.ndarray:
@@ -74,7 +56,9 @@ class ResampledFrames:
         fps: as given.
     """
 
-    def __init__(self, source: TimedFrames, fps: float, *, times: np.ndarray | None = None) -> None:
+    def __init__(
+        self, source: "FrameReader", fps: float, *, times: np.ndarray | None = None
+    ) -> None:
         self.fps = float(fps)
         self._source = source
         self._times = times
