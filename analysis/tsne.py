@@ -135,7 +135,7 @@ def caption_text(run: OpenRun, shown: VideoFeatures, side: str, panels: list[Pan
     kind = {"test": "test", "train": "training"}[side]
     total = len(run.videos(side))
     seeds = ", ".join(str(panel.map.seed) for panel in panels)
-    views = dataclasses.asdict(run.classifier.plan) | {"num_crops": NUM_CROPS}
+    views = run.classifier.plan.settings() | {"num_crops": NUM_CROPS}
     return (
         f"{run.dataset.name} {run.dataset.part}: {len(shown.paths)} of {total} {kind} "
         f"videos, those of {len(np.unique(shown.labels))} of {len(run.dataset.classes)} classes; "

@@ -60,7 +60,9 @@ class LinearOptions:
 def main(options: LinearOptions):
     """Prints and writes the table."""
     networks, known, rows = pooled_networks(options.fit), {}, []
-    plan = ViewPlan.from_config(options.fit.config(), num_clips=options.fit.num_clips)
+    plan = ViewPlan.from_config(
+        options.fit.config(), num_clips=options.fit.num_clips, fps=options.fit.collection.fps
+    )
     for fit in options.fit.each_split():
         dataset, store = open_data(fit.collection, fit.split, fit.store, short_side=plan.short_side)
         sides = {

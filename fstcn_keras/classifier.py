@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.video import VideoError
 from fstcn_keras.video.frames import VideoSource, ViewFrames, open_frames, read_resized, view_frames
+from fstcn_keras.video.resampling import ResampledFrames
+from fstcn_keras.video.times import uniform_times
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 
@@ -24,7 +27,8 @@ class ActionClassifier:
     """Names the actions in videos, by a network, its class names and its view plan.
 
     A video is a path, a binary file object that can seek, or a `(T, H, W, 3)` uint8 array of RGB
-    frames, T at least 1. Frames are resized by `fstcn_keras.views.resizing`, so that an array
+    frames, T at least 1. A plan with `fps` reads files at that rate, and takes an array for frames
+    of that rate. Frames are resized by `fstcn_keras.views.resizing`, so that an array
     gives the same scores as the file it was read from.
 
     Example:
@@ -92,9 +96,7 @@ class ActionClassifier:
         """Writes `classes.txt` and `views.json`, and the folder if need be."""
         folder.mkdir(parents=True, exist_ok=True)
         atomic_write_text(folder / "classes.txt", "".join(f"{name}\n" for name in self.classes))
-        atomic_write_text(
-            folder / "views.json", json.dumps(dataclasses.asdict(self.plan), indent=1)
-        )
+        atomic_write_text(folder / "views.json", json.dumps(self.plan.settings(), indent=1))
 
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Returns the class probabilities of every view of one video.
@@ -132,15 +134,25 @@ class ActionClassifier:
             sources: videos, as for `predict_video`.
             batch_clips: clips that are scored together, of 18 crops each.
 
-        Yields:
-            One result for each video, in their order; that of a video that cannot be read bears
-            the reason.
+        Returns:
+            One result for each video, in their order, made as they are asked for; that of a video
+            that cannot be read bears the reason.
 
         Raises:
+            TypeError: if `sources` is one video.
             ValueError: if `batch_clips` is not positive.
         """
+        is_array = isinstance(sources, np.ndarray) and sources.ndim == 4
+        if is_array or isinstance(sources, str | bytes | os.PathLike) or hasattr(sources, "read"):
+            raise TypeError(
+                "`sources` must be a list or another iterable of videos; `predict_video` takes "
+                f"one. Received: {type(sources).__name__}"
+            )
         if batch_clips < 1:
             raise ValueError(f"`batch_clips` must be positive. Received: {batch_clips}")
+        return self._predict_all(sources, batch_clips)
+
+    def _predict_all(self, sources: Iterable, batch_clips: int) -> Iterator[VideoResult]:
         from tqdm import tqdm  # which the network itself does without
 
         videos: list[tuple[Any, ViewFrames | VideoResult]] = []
@@ -165,8 +177,7 @@ class ActionClassifier:
 
         Args:
             source: a video, as for `predict_video`.
-            fps: frames per second; needed for an array, and for a file that does not tell its
-                average rate.
+            fps: frames per second, in place of the frames' own times; needed for an array.
 
         Yields:
             One `Moment` for each second begun.
@@ -178,10 +189,15 @@ class ActionClassifier:
         """
         reader = open_frames(source)
         num_frames = reader.count()
-        fps = reader.fps if fps is None else fps
-        if not fps > 0:
-            raise ValueError(f"`fps` must be given and positive. Received: fps={fps}")
-        pairs = self.plan.pair_indices_by_second(num_frames, fps)
+        times = reader.times()
+        if fps is not None or not times.size:
+            if not (fps is not None and fps > 0):
+                raise ValueError(f"`fps` must be given and positive. Received: fps={fps or 0}")
+            times = uniform_times(num_frames, fps)
+        if self.plan.fps is not None:
+            reader = ResampledFrames(reader, self.plan.fps, times=times)
+            times = reader.times()
+        pairs = self.plan.pair_indices_by_second(times)
         numbers = np.unique(pairs).tolist()
         stream = zip(numbers, read_resized(reader, numbers, self.plan.short_side), strict=True)
         held: dict[int, np.ndarray] = {}
@@ -198,7 +214,7 @@ class ActionClassifier:
                 probabilities,
                 self.classes,
                 start_s=second,
-                end_s=min(second + 1, num_frames / fps),
+                end_s=min(second + 1, float(times[-1])),
             )
 
     def _results(
@@ -231,6 +247,7 @@ class ActionClassifier:
             num_frames=video.num_frames,
             incomplete=video.incomplete,
             plan=self.plan,
+            notes=video.notes,
         )
 
 

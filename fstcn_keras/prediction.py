@@ -1,6 +1,5 @@
 """Holds what is said about a video, and about a second of it."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +39,7 @@ class Prediction:
         num_frames: frames of the video that were decoded.
         incomplete: what could not be decoded, in one line; empty if all could.
         plan: the views.
+        notes: what was chosen or assumed in reading the video, a line each.
 
     Reference:
         Sun et al. 2015, section 2.4.
@@ -54,6 +54,7 @@ class Prediction:
     num_frames: int
     incomplete: str
     plan: ViewPlan
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_probabilities(
@@ -65,6 +66,7 @@ class Prediction:
         num_frames: int,
         incomplete: str,
         plan: ViewPlan,
+        notes: tuple[str, ...] = (),
     ) -> "Prediction":
         """Fuses the probabilities of all views of a video and ranks the classes.
 
@@ -75,6 +77,7 @@ class Prediction:
             num_frames: see the class.
             incomplete: see the class.
             plan: see the class.
+            notes: see the class.
         """
         scores = fusion.fuse(probabilities)
         order = np.argsort(-scores, kind="stable")
@@ -89,12 +92,13 @@ class Prediction:
             num_frames=num_frames,
             incomplete=incomplete,
             plan=plan,
+            notes=notes,
         )
 
     @property
     def protocol(self) -> dict[str, Any]:
         """Returns how the scores were made: the view plan, `num_crops` and `fusion`."""
-        plan = dataclasses.asdict(self.plan)
+        plan = self.plan.settings()
         views = plan.pop("mode")  # named as the option of the commands
         return {**plan, "views": views, "num_crops": self.sci.shape[1], "fusion": "sci"}
 

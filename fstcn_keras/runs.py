@@ -176,7 +176,8 @@ def run_and_files(arguments: Sequence[Path]) -> tuple[Path, list[Path]]:
     """
     if arguments and arguments[0].is_dir():
         return arguments[0], list(arguments[1:])
-    if arguments and not arguments[0].suffix and not arguments[0].exists():
+    is_address = bool(arguments) and ":/" in str(arguments[0])  # which the reader refuses as one
+    if arguments and not arguments[0].suffix and not arguments[0].exists() and not is_address:
         raise FileNotFoundError(f"{arguments[0]}: there is no such run, nor such a file")
     return chosen_run(None), list(arguments)
 

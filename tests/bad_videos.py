@@ -34,6 +34,15 @@ def damaged(path: Path):
     path.write_bytes(content)
 
 
+def bitrot(path: Path, *, codec: str = "libx264"):
+    """Bytes altered here and there: every frame is decoded, with damage concealed in many."""
+    encoded(path, noise(40), codec=codec, options={"g": "40", "crf": "30"})
+    content = bytearray(path.read_bytes())
+    for place in range(len(content) // 2, len(content) * 3 // 5, len(content) // 400):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+
+
 def audio_only(path: Path):
     with av.open(path, "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
@@ -51,11 +60,12 @@ def encoded(
     pix_fmt: str = "yuv420p",
     container_format: str | None = None,
     options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
     pts: list[int] | None = None,
     title: str = "",
 ):
     height, width = images[0].shape[:2]
-    with av.open(path, "w", format=container_format) as container:
+    with av.open(path, "w", format=container_format, options=container_options) as container:
         container.metadata["title"] = title
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.height, stream.width, stream.pix_fmt = height, width, pix_fmt
@@ -131,15 +141,17 @@ def turned(path: Path, *, degrees: int, upright: np.ndarray):
     By its matrix a player shows `(x, y)` of the stored picture, y pointing down, at
     `(a x + c y, b x + d y)` up to a shift (ISO/IEC 14496-12, 6.2.2).
     """
-    a, b, c, d = CLOCKWISE[degrees]
     stored = np.rot90(upright, degrees // 90)  # counter-clockwise
     write_video(path, np.stack([stored] * 3), codec="mpeg4")
+    set_display_matrix(path, CLOCKWISE[degrees])
+
+
+def set_display_matrix(path: Path, matrix: tuple[float, float, float, float]):
+    """Writes `(a, b, c, d)`, in the sense of `turned`, into the header of the track of an .mp4."""
+    a, b, c, d = (round(value * (1 << 16)) for value in matrix)
     content = bytearray(path.read_bytes())
     place = content.index(b"tkhd") + 4 + 40  # after version, flags, times, track, layer, volume
-    one = 1 << 16
-    content[place : place + 36] = struct.pack(
-        ">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30
-    )
+    content[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(content)
 
 
@@ -164,7 +176,7 @@ def symlink_to_nothing(path: Path):
 # maker, frames decoded, part of the reason ("" for none)
 CASES = {
     "fine.avi": (lambda path: write_video(path, noise(5)), 5, ""),
-    "zero.avi": (Path.touch, 0, "cannot be opened"),
+    "zero.avi": (Path.touch, 0, "is empty"),
     "text.avi": (text, 0, "cannot be opened"),
     "truncated.avi": (truncated, range(10, 30), "incomplete"),
     "damaged.avi": (damaged, range(30, 41), "incomplete"),
@@ -189,6 +201,7 @@ CASES = {
     "metadata.avi": (metadata_not_utf8, 3, ""),
     os.fsdecode(b"caf\xe9.avi"): (lambda path: write_video(path, noise(2)), 2, ""),
     os.fsdecode(b"caf\xe9\nbroken.avi"): (text, 0, "cannot be opened"),
+    "bitrot.mp4": (bitrot, range(30, 41), "frames damaged"),
     **{
         f"turned {degrees}.mp4": (partial(turned, degrees=degrees, upright=quarters()), 3, "")
         for degrees in CLOCKWISE

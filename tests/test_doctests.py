@@ -31,6 +31,7 @@ WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them ca
     "fstcn_keras.serving.kserve_model": "is part of a server",
     "fstcn_keras.serving.loading": "takes a run",
     "fstcn_keras.serving.workers": "starts processes and is part of a server",
+    "fstcn_keras.video.streams": "takes an open file of several streams",
     "fstcn_keras.weights.load_imagenet_weights": "downloads",
 }
 

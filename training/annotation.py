@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
@@ -19,6 +20,7 @@ LINE_HEIGHT = 24
 BAR_HEIGHT = 8
 BAND_COLOUR = (0, 0, 0, 150)
 SCORE_COLOUR = (0, 114, 178, 220)
+TICK = Fraction(1, 90_000)  # seconds; thirds of a millisecond and all common rates come out even
 TIME_COLOUR = (230, 159, 0, 255)
 
 
@@ -26,6 +28,7 @@ def annotate(video: Path, seconds: Sequence[Moment], target: Path):
     """Writes the video with the best classes of each second, their scores and a time bar.
 
     It becomes H.264 in MP4, which browsers play, with a short side of 360 pixels and no sound.
+    Its frames are shown when those of the video are.
 
     Args:
         video: the file.
@@ -36,6 +39,10 @@ def annotate(video: Path, seconds: Sequence[Moment], target: Path):
         VideoError: if the video cannot be read.
     """
     reader = VideoReader(video, short_side=SHORT_SIDE)
+    times = reader.times()
+    ticks = np.rint(times / float(TICK)).astype(int).tolist()
+    lengths = dict(zip(ticks, np.diff(ticks).tolist(), strict=False))
+    rate = Fraction(reader.fps).limit_denominator(1001)
     with (
         atomic_write(target) as partial,
         av.open(partial, "w", format="mp4", options={"movflags": "+faststart"}) as container,
@@ -43,18 +50,27 @@ def annotate(video: Path, seconds: Sequence[Moment], target: Path):
         frames = tqdm(reader, "annotating", unit="frame", leave=False, disable=None)
         for number, frame in enumerate(frames):
             if number == 0:
-                rate = Fraction(reader.fps).limit_denominator(1001)
-                stream = container.add_stream("libx264", rate=rate)
+                # without B-frames, the last packet is that of the last frame
+                stream = container.add_stream("libx264", rate=rate, options={"bf": "0"})
+                stream.codec_context.time_base = TICK
                 stream.height, stream.width = (side // 2 * 2 for side in frame.shape[:2])
                 stream.pix_fmt = "yuv420p"
-            time_s = number / reader.fps
+            time_s = times[number]
             image = draw_moment(
                 frame[: stream.height, : stream.width],
                 seconds[min(int(time_s), len(seconds) - 1)],
                 played=time_s / seconds[-1].end_s,
             )
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
+            shown = av.VideoFrame.from_ndarray(image, format="rgb24")
+            shown.time_base, shown.pts = TICK, ticks[number]
+            _mux(container, stream.encode(shown), lengths)
+        _mux(container, stream.encode(), lengths)
+
+
+def _mux(container: OutputContainer, packets: Sequence[av.Packet], lengths: dict[int, int]):
+    for packet in packets:
+        packet.duration = lengths[packet.pts]
+        container.mux(packet)
 
 
 def draw_moment(frame: np.ndarray, moment: Moment, *, played: float) -> np.ndarray:

@@ -207,6 +207,7 @@ def _protocol(classifier: "ActionClassifier", dataset: Dataset, scores: np.ndarr
         "missing": sum(video.side == "test" for video in dataset.missing),
         "rejected": len(dataset.side("test")) - num_videos,
         "views": classifier.plan.mode,
+        **({} if classifier.plan.fps is None else {"fps": classifier.plan.fps}),
         "precision": classifier.model.dtype_policy.name,
         "weights_sha256": weights_sha256(classifier),
     }

@@ -41,6 +41,7 @@ def save_figure(figure: Figure, *files: Path):
     """
     undated = {".png": {"Software": None}, ".svg": {"Date": None}}
     for file in files:
+        suffix = file.suffix.lower()
         salt = {"svg.hashsalt": file.stem}
         with (
             matplotlib.rc_context(salt),
@@ -48,9 +49,7 @@ def save_figure(figure: Figure, *files: Path):
             warnings.catch_warnings(record=True) as caught,  # of each character that fonts lack
         ):
             warnings.simplefilter("always", UserWarning)
-            figure.savefig(
-                partial, dpi=DPI, format=file.suffix[1:], metadata=undated.get(file.suffix)
-            )
+            figure.savefig(partial, dpi=DPI, format=suffix[1:], metadata=undated.get(suffix))
         if caught:
             print(f"{file}: {caught[0].message} ({len(caught)} warnings in all)")
 

@@ -119,7 +119,7 @@ def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strate
         f"seed {options.run.seed}"
     )
     figures.save_figure(figures.draw_curves(run.history, caption=caption), run.curves)
-    plan = ViewPlan.from_config(config, num_clips=options.num_clips)
+    plan = ViewPlan.from_config(config, num_clips=options.num_clips, fps=options.collection.fps)
     ActionClassifier(model, classes=list(dataset.classes), plan=plan).save(run.path)
     del model  # evaluation loads the saved network: not both at once in memory
     judge(run, dataset, store)

@@ -46,7 +46,7 @@ class PredictOptions:
             raise UserError(f"--top-k must be positive, got {self.top_k}")
         for name, suffixes in {"annotate": (".mp4",), "timeline": (".png", ".svg")}.items():
             file = getattr(self, name)
-            if file is not None and file.suffix not in suffixes:
+            if file is not None and file.suffix.lower() not in suffixes:
                 raise UserError(f"--{name} must end in {' or '.join(suffixes)}, got {file}")
             if file is not None and not file.parent.is_dir():
                 raise UserError(f"--{name}: {file.parent} is not a folder")
@@ -76,6 +76,8 @@ def main(options: PredictOptions):
             if result.prediction.incomplete:
                 warning = f"warning: {result.source}: {result.prediction.incomplete}"
                 tqdm.write(warning, file=sys.stderr)
+            for note in result.prediction.notes:
+                tqdm.write(f"note: {result.source}: {note}", file=sys.stderr)
             tqdm.write(describe(result.source, result.prediction, options.top_k))
     if bad:
         sys.exit(2)
@@ -86,7 +88,8 @@ def main(options: PredictOptions):
 def table(video: Path, prediction: Prediction, top_k: int) -> str:
     """Formats the best classes of a video, for people."""
     views = views_text(prediction.protocol)
-    lines = [f"{video}: {prediction.num_frames} frames, {views}, SCI fusion"]
+    frames = "1 frame" if prediction.num_frames == 1 else f"{prediction.num_frames} frames"
+    lines = [f"{video}: {frames}, {views}, SCI fusion"]
     best = zip(prediction.classes[:top_k], prediction.scores, strict=False)
     return "\n".join(lines + [f"  {score:6.3f}  {name}" for name, score in best])
 
@@ -98,6 +101,7 @@ def json_line(video: Path, prediction: Prediction, top_k: int) -> str:
             "video": str(video),
             "num_frames": prediction.num_frames,
             "incomplete": prediction.incomplete,
+            "notes": prediction.notes,
             "classes": prediction.classes[:top_k],
             "scores": prediction.scores[:top_k].tolist(),
             "clip_scores": prediction.clip_scores[:, :top_k].tolist(),

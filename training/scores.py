@@ -139,6 +139,8 @@ def views_text(protocol: dict) -> str:
         return f"{protocol['num_crops'] - 1} views drawn as in training and the centre"
     plural = "s" if protocol["num_clips"] > 1 else ""
     text = f"{protocol['num_clips']} clip{plural} x {protocol['num_crops']} crops"
+    if fps := protocol.get("fps"):
+        text += f" at {fps:g} frames a second"
     return text + made_text(protocol)
 
 

@@ -35,6 +35,7 @@ class DecodedFrames:
         numbers: which of them are here, increasing.
         images: uint8 `(height, width, 3)` each, resized to the short side of the views.
         incomplete: what could not be decoded, in one line; empty if all could.
+        notes: what was chosen or assumed in decoding, a line each.
         fps: 0: not known.
     """
 
@@ -42,11 +43,16 @@ class DecodedFrames:
     numbers: tuple[int, ...]
     images: tuple[np.ndarray, ...]
     incomplete: str
+    notes: tuple[str, ...] = ()
     fps: float = 0.0
 
     def count(self) -> int:
         """Returns the number of frames of the video."""
         return self.num_frames
+
+    def times(self) -> np.ndarray:
+        """Returns nothing: they are not kept."""
+        return np.empty(0)
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         """Gives the frames with these numbers.
@@ -99,7 +105,8 @@ def _decode(video: Video, plan: ViewPlan, limits: Limits) -> DecodedFrames:
     except VideoError as error:
         raise BadRequest(f"the video: {error}") from error
     numbers = tuple(found.numbers.tolist())
-    return DecodedFrames(found.num_frames, numbers, tuple(found.frames), found.incomplete)
+    images = tuple(found.frames)
+    return DecodedFrames(found.num_frames, numbers, images, found.incomplete, found.notes)
 
 
 def _reader(video: Video, limits: Limits) -> FrameReader:
@@ -133,6 +140,7 @@ class ImageFrames:
     Attributes:
         fps: 0: not known.
         incomplete: empty: all frames are there.
+        notes: empty: nothing is assumed.
 
     Raises:
         BadRequest: if one is no JPEG or PNG, or of another size than the first.
@@ -143,6 +151,7 @@ class ImageFrames:
         if len(frames.images) > limits.frames:
             raise TooLarge(f"{len(frames.images)} frames; at most {limits.frames} are taken")
         self.fps, self.incomplete = 0.0, ""
+        self.notes: tuple[str, ...] = ()
         self._files = frames.images
         size = None
         for number, file in enumerate(frames.images):
@@ -161,6 +170,10 @@ class ImageFrames:
     def count(self) -> int:
         """Returns the number of frames."""
         return len(self._files)
+
+    def times(self) -> np.ndarray:
+        """Returns nothing: pictures do not tell."""
+        return np.empty(0)
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         """Gives the frames with these numbers, `(height, width, 3)` uint8.

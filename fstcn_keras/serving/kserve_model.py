@@ -174,7 +174,8 @@ def _v1_answer(prediction: Prediction) -> dict:
 
 
 def _frame_counts(prediction: Prediction) -> dict:
-    return {"num_frames": prediction.num_frames, "incomplete": prediction.incomplete}
+    told = {"num_frames": prediction.num_frames, "incomplete": prediction.incomplete}
+    return {**told, "notes": "; ".join(prediction.notes)} if prediction.notes else told
 
 
 def _v2_outputs(prediction: Prediction, *, raw: bool) -> list[InferOutput]:

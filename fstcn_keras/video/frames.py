@@ -9,6 +9,7 @@ import numpy as np
 
 from fstcn_keras import clips
 from fstcn_keras.video.reader import MAX_SIDE, VideoError, VideoFile, VideoReader
+from fstcn_keras.video.resampling import ResampledFrames
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.resizing import resize, short_side_weights
 
@@ -30,12 +31,25 @@ class FrameReader(Protocol):
     def incomplete(self) -> str:
         """Returns what was missing when all frames were counted, in one line, or nothing."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Returns what was chosen or assumed when all frames were counted, a line each."""
+
     def count(self) -> int:
         """Returns the number of frames."""
+
+    def times(self) -> np.ndarray:
+        """Returns when each frame is shown and when the last one ends, seconds from the first.
+
+        Returns:
+            float64 `(T + 1,)`, or empty if it is not known.
+        """
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         """Gives the frames with these numbers, which increase, `(height, width, 3)` uint8."""
 
+
+NO_MOTION = "holds one frame, and so no motion to tell actions by"
 
 VideoSource: TypeAlias = VideoFile | np.ndarray | FrameReader
 
@@ -54,6 +68,7 @@ class ArrayFrames:
     Attributes:
         fps: 0: an array does not tell.
         incomplete: empty: all frames are there.
+        notes: empty: nothing is assumed.
 
     Raises:
         ValueError: if it is of another shape or type, or has no pixel.
@@ -67,11 +82,16 @@ class ArrayFrames:
             )
         self.fps = 0.0
         self.incomplete = ""
+        self.notes: tuple[str, ...] = ()
         self._frames = frames
 
     def count(self) -> int:
         """Returns the number of frames."""
         return len(self._frames)
+
+    def times(self) -> np.ndarray:
+        """Returns nothing: an array does not tell."""
+        return np.empty(0)
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         """Gives the frames with these numbers."""
@@ -162,6 +182,7 @@ class ViewFrames:
     Attributes:
         num_frames: frames of the whole video.
         incomplete: what could not be decoded, in one line; empty if all could.
+        notes: what was chosen or assumed in reading, a line each.
         numbers: of the frames that are here, increasing, int64 `(n,)`.
         frames: uint8 `(n, height, width, 3)`, resized to the short side of the views.
         pairs: frame numbers of the clip pairs in the video, int64 `(M, 2, l_t)`.
@@ -170,6 +191,7 @@ class ViewFrames:
 
     num_frames: int
     incomplete: str
+    notes: tuple[str, ...]
     numbers: np.ndarray
     frames: np.ndarray
     pairs: np.ndarray
@@ -178,6 +200,9 @@ class ViewFrames:
 
 def view_frames(reader: FrameReader, plan: ViewPlan) -> ViewFrames:
     """Reads the frames that the views of a video need, and no others.
+
+    Where the plan has `fps`, they are numbered at that rate; those of a video that does not know
+    its times are taken to be of that rate.
 
     Example:
         >>> from fstcn_keras.config import FSTCNConfig
@@ -191,12 +216,18 @@ def view_frames(reader: FrameReader, plan: ViewPlan) -> ViewFrames:
     Raises:
         VideoError: if the frames cannot be read or are too long and narrow.
     """
-    num_frames, incomplete = reader.count(), reader.incomplete
+    num_frames, incomplete, notes = reader.count(), reader.incomplete, reader.notes
+    if plan.fps is not None and reader.times().size:
+        reader = ResampledFrames(reader, plan.fps)
+        num_frames = reader.count()
+    if num_frames == 1 and NO_MOTION not in notes:
+        notes = (*notes, NO_MOTION)
     pairs = plan.pair_indices(num_frames)
     numbers, positions = np.unique(pairs, return_inverse=True)
     return ViewFrames(
         num_frames=num_frames,
         incomplete=incomplete,
+        notes=notes,
         numbers=numbers,
         frames=np.stack(list(read_resized(reader, numbers.tolist(), plan.short_side))),
         pairs=pairs,

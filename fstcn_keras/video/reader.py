@@ -1,7 +1,11 @@
 """Decodes video files to RGB frames by PyAV."""
 
+import contextlib
 import os
+import re
+from array import array
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -12,10 +16,23 @@ from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from fstcn_keras import clips
+from fstcn_keras.video.orientation import Orientation
+from fstcn_keras.video.streams import (
+    frames_to_show,
+    missing_stream,
+    moving_stream,
+    several_streams,
+    video_streams,
+)
+from fstcn_keras.video.times import Clock
 
 MAX_PIXELS = 8192 * 8192
 MAX_SIDE = 16384
-
+MAX_ASPECT = 8  # of a pixel, width to height or the reverse; beyond it the ratio is damaged
+SQUARE = 0.01  # pixels that are less oblong are taken as square
+ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)")  # `Path` merges its slashes
+ANIMATED_WEBP_BYTES = 21
+NO_TICK = -(2**63)
 VideoFile: TypeAlias = str | os.PathLike[str] | BinaryIO
 
 
@@ -30,9 +47,10 @@ class VideoTooLarge(VideoError):
 class VideoReader:
     """Decodes the frames of a video file one after another, around damaged packets.
 
-    Frames are turned upright as the container asks for; pixels are taken as square. It can be
-    iterated more than once, each time from the first frame. Neither a name nor what is in a file
-    makes it read from the network.
+    The frames are those of FFmpeg's best video stream, never of an attached picture, turned and
+    mirrored as the file asks for. Where its pixels are not square, the frames are made wider or
+    narrower so that they are. It can be iterated more than once, each time from the first frame.
+    Neither a name nor what is in a file makes it read from the network.
 
     Example:
         >>> import io
@@ -56,9 +74,12 @@ class VideoReader:
             lists of other files to open.
 
     Attributes:
-        fps: frames per second that the container claims, or 0.
-        expected_frames: number of frames that the container claims, or 0.
+        fps: frames per second: once it is read to the end their mean, before it what the
+            container claims, or 0.
+        expected_frames: number of frames that the container claims, or 0; once it is read to the
+            end without those that it means to be skipped.
         decoded_frames: frames given so far.
+        damaged_frames: those of them that the decoder marks as damaged, wholly or in part.
         damaged_packets: packets that could not be decoded so far.
 
     Raises:
@@ -79,6 +100,7 @@ class VideoReader:
         self.fps = 0.0
         self.expected_frames = 0
         self.decoded_frames = 0
+        self.damaged_frames = 0
         self.damaged_packets = 0
         self._source = source
         self._max_pixels = max_pixels
@@ -86,18 +108,35 @@ class VideoReader:
         self._options = {"protocol_whitelist": "file"}
         if containers:
             self._options["format_whitelist"] = ",".join(containers)
+        self._stream_index: int | None = None  # not yet chosen
+        self._stream_note = ""
+        self._pixel_aspect = Fraction(1)  # width to height
+        self._ticks = array("q")  # times of the frames; NO_TICK where not known
+        self._last_ticks = 0  # how long the last frame is shown
+        self._times: np.ndarray | None = None  # of the last reading to the end
+        self._times_note = ""
         self._size = (0, 0)  # height, width of the first frame, kept if the stream changes it
 
     @property
     def incomplete(self) -> str:
         """Returns what the last reading to the end missed, in one line, or nothing."""
+        parts = []
         # XviD's packed frames end with an empty one, which the container counts
         if self.damaged_packets or self.decoded_frames < self.expected_frames - 1:
-            return (
-                f"incomplete: {self.decoded_frames} of {self.expected_frames} frames decoded, "
-                f"{self.damaged_packets} damaged packets"
+            claimed = f" of {self.expected_frames}" if self.expected_frames else ""
+            decoded = _counted(self.decoded_frames, "frame", before=claimed)
+            packets = _counted(self.damaged_packets, "damaged packet")
+            parts.append(f"{decoded} decoded, {packets}")
+        if self.damaged_frames:
+            parts.append(
+                f"{self.damaged_frames} of {_counted(self.decoded_frames, 'frame')} damaged"
             )
-        return ""
+        return f"incomplete: {', '.join(parts)}" if parts else ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Returns what was chosen or assumed in the last reading, a line each."""
+        return tuple(filter(None, (self._stream_note, self._times_note)))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Gives `(height, width, 3)` uint8 frames in order of display, all of one size."""
@@ -106,6 +145,20 @@ class VideoReader:
     def count(self) -> int:
         """Counts the frames that can be decoded; none is turned to RGB."""
         return sum(1 for _ in self._decoded())
+
+    def times(self) -> np.ndarray:
+        """Returns when each frame is shown and when the last one ends, seconds from the first.
+
+        They are the frames' own times; where these are missing or damaged, those of a constant
+        rate, and `notes` says so. All frames are counted first if they have not been.
+
+        Returns:
+            float64 `(T + 1,)`.
+        """
+        if self._times is None:
+            self.count()
+        assert self._times is not None
+        return self._times
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         """Gives the frames with these numbers, which must increase, and turns no others to RGB."""
@@ -120,31 +173,48 @@ class VideoReader:
         raise VideoError(f"has changed while it was read: no frame {number} any more")
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
-        self.decoded_frames = self.damaged_packets = 0
-        with self._open() as container:
-            stream = self._stream(container)
-            for packet in self._packets(container, stream):
-                try:
-                    frames = packet.decode()
-                except av.FFmpegError:
-                    self.damaged_packets += 1
-                    continue
-                for frame in frames:
-                    shown = f"frame {self.decoded_frames} has"
-                    self._check_pixels(shown, frame.width, frame.height)
-                    if self.decoded_frames == 0:
-                        self._size = self._resized(frame)
-                    if self.decoded_frames == self._max_frames:
-                        raise VideoTooLarge(f"has more than {self._max_frames} frames")
-                    self.decoded_frames += 1
-                    yield frame
-        if self.decoded_frames == 0:
-            raise VideoError(f"no frame could be decoded ({self.damaged_packets} damaged packets)")
+        self.decoded_frames = self.damaged_frames = self.damaged_packets = 0
+        self._ticks = array("q")
+        with self._opened() as (container, stream):
+            self._check_stream(stream)
+            for frame in self._frames(container, stream):
+                shown = f"frame {self.decoded_frames} has"
+                self._check_pixels(shown, frame.width, frame.height)
+                if self.decoded_frames == 0:
+                    self._size = self._resized(frame)
+                if self.decoded_frames == self._max_frames:
+                    raise VideoTooLarge(f"has more than {self._max_frames} frames")
+                self.decoded_frames += 1
+                self.damaged_frames += frame.is_corrupt
+                self._ticks.append(NO_TICK if frame.pts is None else frame.pts)
+                self._last_ticks = frame.duration
+                yield frame
+            if self.decoded_frames == 0:
+                if _is_animated_webp(self._start()):
+                    raise VideoError(
+                        "is an animated WebP picture, which FFmpeg cannot decode: convert it to "
+                        "GIF or MP4"
+                    )
+                packets = _counted(self.damaged_packets, "damaged packet")
+                raise VideoError(f"no frame could be decoded ({packets})")
+            self._conclude(container, stream)
+
+    def _conclude(self, container: InputContainer, stream: VideoStream) -> None:
+        """Takes down what is known once all frames are read."""
+        if self.decoded_frames < self.expected_frames:
+            self.expected_frames = frames_to_show(container, stream)
+        clock = Clock.of(container, stream)
+        ticks = [None if tick == NO_TICK else tick for tick in self._ticks]
+        self._times, self._times_note = clock.times(ticks, last=self._last_ticks)
+        self.fps = clock.mean_rate(self._times)
 
     def _open(self) -> InputContainer:
         source: str | BinaryIO
         if isinstance(self._source, str | os.PathLike):
             path = Path(self._source)
+            if (address := ADDRESS.match(os.fsdecode(path))) and not path.exists():
+                address_text = f"{address[1]}://{address[2]}"
+                raise VideoError(f"is the address {address_text}, no file: download it first")
             if path.is_dir():
                 raise VideoError("is a folder, not a video file")
             if path.exists() and not path.is_file():
@@ -157,19 +227,51 @@ class VideoReader:
             # metadata that is not UTF-8 must not stop a video that is otherwise fine
             return av.open(source, "r", metadata_errors="ignore", options=self._options)
         except (av.FFmpegError, OSError, ValueError) as error:
+            start = self._start()
+            if not start:
+                raise VideoError("is empty") from error
             raise VideoError(f"cannot be opened as a video: {_reason(error)}") from error
 
-    def _stream(self, container: InputContainer) -> VideoStream:
-        if not container.streams.video:
-            raise VideoError("holds no video stream")
-        stream = container.streams.video[0]
+    def _start(self) -> bytes:
+        """Returns the first bytes of the file, something if it cannot be read."""
+        if not isinstance(self._source, str | os.PathLike):
+            self._source.seek(0)
+            return self._source.read(ANIMATED_WEBP_BYTES)
+        try:
+            with open(self._source, "rb") as file:
+                return file.read(ANIMATED_WEBP_BYTES)
+        except OSError:
+            return b"?"
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
+        """Opens the container at its beginning, and chooses the stream when it is first opened."""
+        if self._stream_index is None:
+            with self._open() as container:
+                streams = video_streams(container)
+                if not streams:
+                    raise VideoError(missing_stream(container))
+                if len(streams) == 1:
+                    self._stream_index = streams[0].index
+                    yield container, streams[0]
+                    return
+                self._stream_index = moving_stream(container, streams)
+                self._stream_note = several_streams(streams, self._stream_index)
+        with self._open() as container:
+            for stream in container.streams.video:
+                if stream.index == self._stream_index:
+                    yield container, stream
+                    return
+        raise VideoError(f"has changed while it was read: no stream {self._stream_index} any more")
+
+    def _check_stream(self, stream: VideoStream) -> None:
         context = stream.codec_context
-        if context is None:
-            raise VideoError("its video codec is not supported")
         self._check_pixels("claims", context.width, context.height)
-        self.fps = float(stream.average_rate or 0)
+        self.fps = float(stream.average_rate or stream.guessed_rate or 0)
         self.expected_frames = stream.frames
-        return stream
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        is_meant = 1 / MAX_ASPECT <= aspect <= MAX_ASPECT and abs(aspect - 1) > SQUARE
+        self._pixel_aspect = aspect if is_meant else Fraction(1)
 
     def _check_pixels(self, where: str, width: int, height: int) -> None:
         if width * height > self._max_pixels:
@@ -177,20 +279,26 @@ class VideoReader:
                 f"{where} {width}x{height} pixels; at most {self._max_pixels} are read"
             )
 
-    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    def _frames(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         packets = container.demux(stream)
         while True:
             try:
-                yield next(packets)
-            except StopIteration:
-                return
+                packet = next(packets, None)
             except av.FFmpegError:  # the container itself is cut or damaged from here on
                 self.damaged_packets += 1
+                packet = None
+            if packet is not None and packet.size == 0:
+                continue  # skipped by intent; FFmpeg's decoders would take it for the end
+            try:
+                yield from stream.decode(packet)
+            except av.FFmpegError:
+                self.damaged_packets += 1
+            if packet is None:
                 return
 
     def _resized(self, frame: av.VideoFrame) -> tuple[int, int]:
         """Returns height and width, upright, of all frames if this is the first one."""
-        height, width = frame.height, frame.width
+        height, width = frame.height, max(1, round(frame.width * self._pixel_aspect))
         if self.short_side is not None:
             shorter = min(height, width)
             height, width = (
@@ -201,18 +309,29 @@ class VideoReader:
                 f"{frame.width}x{frame.height} pixels would become {width}x{height}; "
                 f"at most {MAX_SIDE} a side are read"
             )
-        return (width, height) if frame.rotation % 180 else (height, width)
+        return (width, height) if Orientation.of(frame).transposed else (height, width)
 
     def _rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        height, width = reversed(self._size) if frame.rotation % 180 else self._size
+        orientation = Orientation.of(frame)
+        height, width = reversed(self._size) if orientation.transposed else self._size
         try:
             # on several threads a frame of this size takes longer, and twice the processor time
-            image = frame.reformat(
-                width, height, "rgb24", interpolation=Interpolation.AREA, threads=1
-            ).to_ndarray()
+            image = (
+                orientation.turn(frame)
+                .reformat(width, height, "rgb24", interpolation=Interpolation.AREA, threads=1)
+                .to_ndarray()
+            )
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(f"frames cannot be converted to RGB: {_reason(error)}") from error
-        return np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
+        return orientation.show(image)
+
+
+def _is_animated_webp(start: bytes) -> bool:
+    return start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8X" and bool(start[20] & 2)
+
+
+def _counted(number: int, name: str, *, before: str = "") -> str:
+    return f"{number}{before} {name}{'' if number == 1 and not before else 's'}"
 
 
 def _reason(error: Exception) -> str:

@@ -20,7 +20,7 @@ class ViewPlan:
     Example:
         >>> ViewPlan.from_config(FSTCNConfig(), num_clips=2)  # doctest: +NORMALIZE_WHITESPACE
         ViewPlan(num_clips=2, short_side=240, crop_size=204, clip_length=5, stride=5, distance=9,
-                 mode='exact')
+                 mode='exact', fps=None)
 
     Attributes:
         num_clips: clips of a video, the paper's M.
@@ -30,9 +30,11 @@ class ViewPlan:
         stride: frames between two frames of a clip, `s_t`.
         distance: frames between the two members of a difference, `d_t`.
         mode: how the crops of an image are scored, one of `SCORING_MODES`: see `ViewScorer`.
+        fps: frames per second at which a video is read by time, see `video.resampling`; `None`
+            takes the frames as they are.
 
     Raises:
-        ValueError: if `mode` is unknown, or another value is no positive integer.
+        ValueError: if `mode` is unknown, `fps` not positive, or another value no positive integer.
     """
 
     num_clips: int
@@ -42,16 +44,21 @@ class ViewPlan:
     stride: int
     distance: int
     mode: str = "exact"
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in SCORING_MODES:
             raise ValueError(f"`mode` must be one of {SCORING_MODES}. Received: {self.mode!r}")
+        if self.fps is not None and not 0 < self.fps < float("inf"):
+            raise ValueError(f"`fps` must be positive. Received: {self.fps!r}")
         for name, value in dataclasses.asdict(self).items():
-            if name != "mode" and not (isinstance(value, Integral) and int(value) > 0):
+            if name not in ("mode", "fps") and not (isinstance(value, Integral) and int(value) > 0):
                 raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}")
 
     @classmethod
-    def from_config(cls, config: FSTCNConfig, *, num_clips: int = 5) -> "ViewPlan":
+    def from_config(
+        cls, config: FSTCNConfig, *, num_clips: int = 5, fps: float | None = None
+    ) -> "ViewPlan":
         """Makes the plan that fits a network of this configuration.
 
         Example:
@@ -59,7 +66,19 @@ class ViewPlan:
             108
         """
         names = ("short_side", "crop_size", "clip_length", "stride", "distance")
-        return cls(num_clips=num_clips, **{name: getattr(config, name) for name in names})
+        return cls(num_clips=num_clips, fps=fps, **{name: getattr(config, name) for name in names})
+
+    def settings(self) -> dict[str, int | float | str]:
+        """Returns the attributes by name; `fps` only if it is set.
+
+        Example:
+            >>> "fps" in ViewPlan.from_config(FSTCNConfig()).settings()
+            False
+        """
+        settings = dataclasses.asdict(self)
+        if self.fps is None:
+            del settings["fps"]
+        return settings
 
     def timing(self) -> dict[str, int]:
         """Returns the arguments of the functions of `clips`.
@@ -89,24 +108,28 @@ class ViewPlan:
         """
         return self.pairs_from(self.start_frames(num_frames), num_frames)
 
-    def pair_indices_by_second(self, num_frames: int, fps: float) -> np.ndarray:
+    def pair_indices_by_second(self, times: np.ndarray) -> np.ndarray:
         """Computes the frame numbers of one clip pair for every second begun.
 
         A clip lies around the middle of its second, but inside the video.
 
         Example:
-            >>> ViewPlan.from_config(FSTCNConfig()).pair_indices_by_second(60, fps=25)[:, 0, 0]
+            >>> times = np.arange(61) / 25  # of 60 frames, and when the last one ends
+            >>> ViewPlan.from_config(FSTCNConfig()).pair_indices_by_second(times)[:, 0, 0]
             array([ 0, 23, 30])
 
         Args:
-            num_frames: frames of the video, at least 1.
-            fps: frames per second.
+            times: when each frame is shown, and when the last one ends, seconds from the first;
+                increasing, float `(T + 1,)`, T at least 1.
 
         Returns:
             int64 `(seconds, 2, l_t)`.
         """
-        seconds = np.arange(np.ceil(num_frames / fps))
-        first = np.floor((seconds + 0.5) * fps - clips.span(**self.timing()) / 2 + 0.5)
+        num_frames = len(times) - 1
+        seconds = np.arange(np.ceil(times[-1]))
+        # of the middle of each second, in frames; rounded, so that halves of one are exact
+        middles = np.interp(seconds + 0.5, times, np.arange(len(times))).round(6)
+        first = np.floor(middles - clips.span(**self.timing()) / 2 + 0.5)
         starts = np.clip(first, 0, clips.last_start(num_frames, **self.timing()))
         return self.pairs_from(starts, num_frames)
 

@@ -1,7 +1,9 @@
 """Views, their scores and whole videos, with networks simple enough to follow."""
 
 import dataclasses
+import io
 import weakref
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -267,3 +269,29 @@ def test_a_loaded_network_computes_in_float32(tmp_path):
 
 def features(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.features["spatio_temporal_features"])
+
+
+@pytest.mark.parametrize("source", ["a.mp4", Path("a.mp4"), b"RIFF", io.BytesIO(), grey_ramp(5)])
+def test_one_video_is_not_taken_for_many(source):
+    with pytest.raises(TypeError, match=r"`predict_video` takes one\. Received: "):
+        level_reader(LEVEL_PLAN).predict_videos(source)
+
+
+def test_a_plan_with_a_rate_shows_videos_of_other_rates_alike(tmp_path):
+    """The same two seconds at 20 and at 10 frames a second, saved and loaded on the way."""
+    plan = dataclasses.replace(LEVEL_PLAN, fps=20)
+    level_reader(plan).save(tmp_path / "run")
+    classifier = ActionClassifier.load(tmp_path / "run")
+    assert classifier.plan == plan
+    fast = write_video(tmp_path / "fast.avi", grey_ramp(40), fps=20)
+    slow = write_video(tmp_path / "slow.avi", grey_ramp(40)[::2], fps=10)
+    found = [classifier.predict_video(path) for path in (fast, slow)]
+    assert [prediction.num_frames for prediction in found] == [40, 40]
+    assert found[0].protocol["fps"] == 20
+    for one, other in zip(*(p.clip_scores for p in found), strict=True):
+        np.testing.assert_allclose(np.sort(one), np.sort(other), atol=5 / 255)
+    seconds = [list(classifier.timeline(path)) for path in (fast, slow)]
+    assert [len(moments) for moments in seconds] == [2, 2]
+    array = list(classifier.timeline(grey_ramp(40)[::2], fps=10))
+    for one, other in zip(seconds[1], array, strict=True):
+        np.testing.assert_array_equal(one.scores, other.scores)

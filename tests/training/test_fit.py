@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from fstcn_keras import auxiliary_classifier
+from fstcn_keras import ActionClassifier, auxiliary_classifier
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.weights import save_weights
 from tests.equations import video_scores
@@ -239,3 +239,18 @@ def test_a_damaged_history_is_mended(data, run, tmp_path):
     cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run"))
     before, after = ((f / "history.csv").read_text().splitlines() for f in (run, tmp_path / "run"))
     assert after == [line for line in before if not line.startswith("auxiliary")]
+
+
+@pytest.mark.slow  # a second training
+def test_a_rate_is_part_of_the_run_and_of_what_it_answers(data, tmp_path):
+    write_noise_folder(tmp_path / "data", 6)
+    out = tmp_path / "run"
+    cli.run(fit.main, FitOptions, arguments(tmp_path / "data", out, "--fps", "50"))
+    plan = ActionClassifier.load(out).plan
+    assert plan.fps == read_config(out / "config.yaml", FitOptions).collection.fps == 50
+    assert json.loads((out / "metrics.json").read_text())["protocol"]["fps"] == 50
+    video = next((tmp_path / "data" / "a").glob("*.avi"))
+    assert ActionClassifier.load(out).predict_video(video).num_frames == 24  # 12 at 25 a second
+    changed = arguments(tmp_path / "data", out, "--fps", "25")
+    with pytest.raises(SystemExit):
+        cli.run(fit.main, FitOptions, changed)

@@ -11,7 +11,8 @@ import pytest
 from keras import layers, ops
 
 from fstcn_keras import ActionClassifier, ViewPlan
-from tests.bad_videos import truncated
+from fstcn_keras.video import VideoReader
+from tests.bad_videos import encoded, truncated
 from tests.training.test_cli import error_of
 from tests.videos import write_video
 from training import cli, predict
@@ -122,6 +123,43 @@ def test_a_video_that_is_cut_short_is_named(run, tmp_path, capsys):
     assert 10 <= found["num_frames"] < 30
     assert found["incomplete"].startswith(f"incomplete: {found['num_frames']} of 40 frames decoded")
     assert printed.err == f"warning: {video}: {found['incomplete']}\n"
+
+
+@pytest.fixture(scope="module")
+def variable_rate(tmp_path_factory) -> Path:
+    """Red for four seconds at 5 frames a second, then blue for one at 25."""
+    path = tmp_path_factory.mktemp("vfr") / "vfr.mp4"
+    images = coloured(*["red"] * 4, fps=5), coloured("blue", fps=25)
+    ticks = [*range(0, 4000, 200), *range(4000, 5000, 40)]
+    frames = np.concatenate(images)[:, :, :64]
+    encoded(path, frames, codec="mpeg4", pts=ticks)
+    return path
+
+
+def test_seconds_are_those_of_the_frames_own_times(run, variable_rate):
+    moments = list(ActionClassifier.load(run).timeline(variable_rate))
+    assert [moment.classes[0] for moment in moments] == ["red"] * 4 + ["blue"]
+    assert moments[-1].end_s == pytest.approx(5, abs=1e-9)
+
+
+def test_the_annotated_video_has_the_times_of_the_video(run, variable_rate, tmp_path, capsys):
+    target = tmp_path / "seen.MP4"
+    predicted(capsys, run, variable_rate, "--annotate", target)
+    expected = VideoReader(variable_rate).times()
+    assert len(expected) == 46
+    np.testing.assert_allclose(VideoReader(target).times(), expected, atol=1e-4)
+
+
+def test_a_word_about_what_was_assumed(run, tmp_path, capsys):
+    video = tmp_path / "one.avi"
+    write_video(video, coloured("red", fps=1))
+    cli.run(predict.main, predict.PredictOptions, [str(run), str(video)])
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"{video}: 1 frame, ")
+    note = "holds one frame, and so no motion to tell actions by"
+    assert printed.err == f"note: {video}: {note}\n"
+    (line,) = predicted(capsys, run, video, "--json")
+    assert json.loads(line)["notes"] == [note]
 
 
 def test_what_is_drawn_is_no_folder(run, videos, tmp_path, capsys):

@@ -13,8 +13,11 @@ def cache_folder() -> Path:
     return Path(base) / "fstcn-keras"
 
 
-def store_folder(collection: str, root: Path, *, short_side: int, encoding: str) -> Path:
+def store_folder(
+    collection: str, root: Path, *, short_side: int, encoding: str, fps: float | None = None
+) -> Path:
     """Returns the folder for the frames of a collection, by its name and its videos' folder."""
     digest = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:10]
-    name = f"{collection}-{short_side}-{encoding}-{digest}-format{FORMAT}"
+    rate = "" if fps is None else f"-{fps:g}fps"
+    name = f"{collection}-{short_side}{rate}-{encoding}-{digest}-format{FORMAT}"
     return cache_folder() / "stores" / name

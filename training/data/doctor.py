@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from training.data.collections import Dataset
 from training.data.lookalikes import clusters, near_duplicates
-from training.data.store import FrameStore
+from training.data.store import MAX_DAMAGED, FrameStore
 
 OUTLIER = 3.0  # times the median, or a third of it
+SAME_RATE = 0.05  # relative difference that makes no other rate: 24 and 25 frames a second
 SHOWN = 5
 LINE = 200  # characters of an example
 
@@ -79,6 +80,7 @@ def examine(dataset: Dataset, store: FrameStore) -> Report:
         *_duplicates(dataset, store),
         *_classes(counts),
         *_outliers(store),
+        _rates(store),
     ]
     found = [finding for finding in findings if finding.examples]
     return Report(counts, tuple(sorted(found, key=lambda finding: finding.severity)))
@@ -87,10 +89,12 @@ def examine(dataset: Dataset, store: FrameStore) -> Report:
 def _absent(dataset: Dataset, store: FrameStore) -> list[Finding]:
     sides = {video.path: video.side for video in dataset.videos}
     rejected = defaultdict(list)
-    partial = []
+    partial, damaged = [], []
     for path, stored in store.videos.items():
         if stored.num_frames == 0:
             rejected[sides[path]].append(f"{path!r}: {stored.reason}")
+        elif sides[path] == "train" and not stored.is_trainable:
+            damaged.append(f"{path!r}: {stored.reason}")
         elif stored.reason:
             partial.append(f"{path!r}: {stored.reason}")
     missing = defaultdict(list)
@@ -102,7 +106,12 @@ def _absent(dataset: Dataset, store: FrameStore) -> list[Finding]:
         _finding("error", "listed test videos are missing", missing["test"]),
         _finding("warning", "training videos cannot be decoded", rejected["train"]),
         _finding("warning", "listed training videos are missing", missing["train"]),
-        _finding("warning", "videos decode only in part", partial),
+        _finding(
+            "warning",
+            f"training videos are left out: over {MAX_DAMAGED:.0%} of their frames are damaged",
+            damaged,
+        ),
+        _finding("warning", "videos decode only in part, or to damaged frames", partial),
         Finding("warning", "video files that no list names", unlisted),
         _finding("warning", "files of other kinds, loose or in nested folders", dataset.left_out),
     ]
@@ -179,6 +188,23 @@ def _outliers(store: FrameStore) -> list[Finding]:
         ]
         findings.append(_finding("warning", f"videos of unusual {name}", odd))
     return findings
+
+
+def _rates(store: FrameStore) -> Finding:
+    """Finds videos whose frames span another time than most: `--fps` makes them alike."""
+    rates = {path: stored.fps for path, stored in store.videos.items() if stored.fps}
+    common = statistics.mode(round(rate, 2) for rate in rates.values()) if rates else 0
+    others = [
+        f"{path}: {rate:g}"
+        for path, rate in rates.items()
+        if abs(rate - common) > SAME_RATE * common
+    ]
+    return _finding(
+        "warning",
+        f"videos are not of {common:g} frames a second, as most are: actions are faster or slower "
+        f"in them; --fps {common:g} reads all by time",
+        others,
+    )
 
 
 def _finding(severity: str, text: str, examples: Sequence[str]) -> Finding:

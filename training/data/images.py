@@ -186,7 +186,7 @@ def write_frames(store: FrameStore, videos: Iterable[Video], folder: Path, *, st
 
     Args:
         store: holds the frames.
-        videos: whose frames to write; those that could not be decoded are passed over.
+        videos: whose frames to write; those that are not to train on are passed over.
         folder: empty, or not there yet; it gets all frames or none.
         step: frames between two that are written. The first is number `step // 2`, or of a
             shorter video the middle one.
@@ -205,7 +205,7 @@ def write_frames(store: FrameStore, videos: Iterable[Video], folder: Path, *, st
     try:
         partial.mkdir(parents=True)
         for video in videos:
-            if store.videos[video.path].num_frames:
+            if store.videos[video.path].is_trainable:
                 written += _write_video_frames(video.path, store, partial, step)
         partial.replace(folder)
     finally:

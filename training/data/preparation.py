@@ -18,6 +18,7 @@ from PIL import Image
 
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.video import VideoError, VideoReader
+from fstcn_keras.video.resampling import ResampledFrames
 from training.data.lookalikes import HASH_STEP, frame_hash, video_hash
 from training.data.store import (
     JPEG_QUALITY,
@@ -34,11 +35,35 @@ from training.errors import UserError
 from training.locks import locked
 from training.parallel import map_processes
 
-FORMAT = 4  # of the store; another format is another folder of the cache
+FORMAT = 5  # of the store; another format is another folder of the cache
+
+
+@dataclass(frozen=True)
+class _Job:
+    folder: Path
+    root: Path
+    short_side: int
+    encoding: str
+    fps: float | None
+    path: str
+
+    @property
+    def source(self) -> Path:
+        return self.root / self.path
+
+    @property
+    def record(self) -> Path:
+        return record_file(self.folder, self.path)
 
 
 def prepare_store(
-    folder: Path, root: Path, paths: Iterable[str], *, short_side: int, encoding: str = "jpeg"
+    folder: Path,
+    root: Path,
+    paths: Iterable[str],
+    *,
+    short_side: int,
+    encoding: str = "jpeg",
+    fps: float | None = None,
 ) -> FrameStore:
     """Decodes what the store does not hold yet, on all cores, and opens it.
 
@@ -53,6 +78,7 @@ def prepare_store(
         paths: the videos.
         short_side: short side of the stored frames, pixels.
         encoding: how frames are kept, one of `store.ENCODINGS`.
+        fps: frames per second at which videos are read by time; `None` takes all frames.
 
     Raises:
         UserError: if the folder cannot be written, or holds a store of other videos or with
@@ -65,31 +91,30 @@ def prepare_store(
         "short_side": short_side,
         "frames": f"jpeg, quality {JPEG_QUALITY}" if encoding == "jpeg" else encoding,
     }
+    if fps is not None:
+        settings["fps"] = fps
+    make_job = functools.partial(_Job, folder, root, short_side, encoding, fps)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder, "prepares"):
             _check_settings(folder, settings)
-            videos = _prepare_missing(folder, root, paths, short_side, encoding)
+            videos = _prepare_missing([make_job(path) for path in paths])
             write_rejected(folder / "rejected.csv", videos.values())
     except (OSError, StoreError) as error:
         raise UserError(f"the frame store {folder} cannot be written: {error}") from error
     return FrameStore(folder, videos, encoding=encoding)
 
 
-def _prepare_missing(
-    folder: Path, root: Path, paths: list[str], short_side: int, encoding: str
-) -> dict[str, StoredVideo]:
-    found = {path: read_facts(folder, path) for path in paths}
-    videos = {
-        path: stored
-        for path, stored in found.items()
-        if stored is not None and _is_current(stored, root / path, record_file(folder, path))
-    }
-    waiting = [
-        _Job(folder, root, path, short_side, encoding) for path in paths if path not in videos
-    ]
+def _prepare_missing(jobs: list[_Job]) -> dict[str, StoredVideo]:
+    videos = {}
+    for job in jobs:
+        stored = read_facts(job.folder, job.path)
+        if stored is not None and _is_current(stored, job.source, job.record):
+            videos[job.path] = stored
+    waiting = [job for job in jobs if job.path not in videos]
     if waiting:
-        print(f"decoding {len(waiting)} of {len(paths)} videos into {folder}", flush=True)
+        folder = waiting[0].folder
+        print(f"decoding {len(waiting)} of {len(jobs)} videos into {folder}", flush=True)
         _remove_leftovers(folder)  # of a process that was killed
         try:
             for stored in map_processes(
@@ -98,7 +123,7 @@ def _prepare_missing(
                 videos[stored.path] = stored
         finally:
             _remove_leftovers(folder)
-    return {path: videos[path] for path in paths}
+    return {job.path: videos[job.path] for job in jobs}
 
 
 def _check_settings(folder: Path, settings: dict):
@@ -135,23 +160,14 @@ def _is_current(stored: StoredVideo, source: Path, record: Path) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class _Job:
-    folder: Path
-    root: Path
-    path: str
-    short_side: int
-    encoding: str
-
-
 def _prepare_video(job: _Job, *, killed: bool = False) -> StoredVideo:
     """Stores a video, or that the process that tried to was killed."""
-    target = record_file(job.folder, job.path)
+    target = job.record
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(target)
     stored = StoredVideo(job.path, 0, 0)
     try:
-        stored = _source_facts(job.path, job.root / job.path)
+        stored = _source_facts(job.path, job.source)
         if killed:
             raise VideoError(
                 "the decoder's process was killed, by a crash or for want of memory; remove "
@@ -180,29 +196,45 @@ def _source_facts(path: str, source: Path) -> StoredVideo:
 
 
 def _write_records(partial: Path, job: _Job, stored: StoredVideo) -> StoredVideo:
-    reader = VideoReader(job.root / job.path, short_side=job.short_side)
-    height = width = 0
+    reader = VideoReader(job.source, short_side=job.short_side)
+    frames, found = iter(reader), {}
+    if job.fps is not None:
+        resampled = ResampledFrames(reader, job.fps)
+        frames = resampled.select(range(resampled.count()))
+        found = _found(reader)  # now, as the second reading may stop before the end
+        share = reader.damaged_frames / reader.decoded_frames
+        found |= {"fps": job.fps, "damaged_frames": round(share * resampled.count())}
+    count = height = width = 0
     hashes = []
     with _record_writer(partial) as writer:
         with _frame_writer(job, writer) as write_frame:
-            for index, frame in enumerate(reader):
+            for index, frame in enumerate(frames):
                 image = Image.fromarray(frame)
                 write_frame(image)
                 if index % HASH_STEP == 0:
                     hashes.append(frame_hash(image))
                 height, width = frame.shape[:2]
+                count = index + 1
         stored = dataclasses.replace(
             stored,
-            num_frames=reader.decoded_frames,
-            expected_frames=reader.expected_frames,
+            num_frames=count,
             height=height,
             width=width,
-            fps=reader.fps,
             perceptual_hash=video_hash(hashes),
-            reason=reader.incomplete,
+            **(found or _found(reader)),
         )
         writer.write(stored.to_json())
     return stored
+
+
+def _found(reader: VideoReader) -> dict:
+    """Returns what a reading to the end told, as `StoredVideo` names it."""
+    return {
+        "expected_frames": reader.expected_frames,
+        "damaged_frames": reader.damaged_frames,
+        "fps": reader.fps,
+        "reason": reader.incomplete,
+    }
 
 
 @contextlib.contextmanager
@@ -263,10 +295,11 @@ def write_rejected(file: Path, videos: Iterable[StoredVideo]):
     """Lists the videos that could not be decoded, or not wholly, as CSV."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["path", "reason", "frames_decoded", "frames_expected"])
+    facts = ("path", "reason", "num_frames", "expected_frames", "damaged_frames")
+    writer.writerow(["path", "reason", "frames_decoded", "frames_expected", "frames_damaged"])
     for stored in videos:
         if stored.reason:
-            writer.writerow([stored.path, stored.reason, stored.num_frames, stored.expected_frames])
+            writer.writerow([getattr(stored, name) for name in facts])
     atomic_write_text(file, text.getvalue())
 
 

@@ -12,7 +12,7 @@ from training.data.folds import draw_fold
 from training.data.groups import check_held_out, held_out_paths
 from training.data.lookalikes import clusters
 from training.data.preparation import prepare_store
-from training.data.store import FrameStore
+from training.data.store import MAX_DAMAGED, FrameStore
 from training.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,11 +38,20 @@ def open_data(
     dataset = load_dataset(options, split)
     if folder is None:
         folder = store_folder(
-            dataset.name, dataset.root, short_side=short_side, encoding=options.frames
+            dataset.name,
+            dataset.root,
+            short_side=short_side,
+            encoding=options.frames,
+            fps=options.fps,
         )
     paths = [video.path for video in dataset.videos if video.side != "unused"]
     store = prepare_store(
-        folder, dataset.root, paths, short_side=short_side, encoding=options.frames
+        folder,
+        dataset.root,
+        paths,
+        short_side=short_side,
+        encoding=options.frames,
+        fps=options.fps,
     )
     if options.dataset == "folder" and options.splits_dir is None:
         dataset = dataset if options.groups else tied(dataset, store.look_alikes())
@@ -90,6 +99,18 @@ def tied(dataset: Dataset, look_alikes: Mapping[str, str]) -> Dataset:
     return dataclasses.replace(dataset, videos=tuple(videos))
 
 
+def damaged_text(dataset: Dataset, store: FrameStore) -> str:
+    """Says in one line which training videos are too damaged to train on; nothing if none is."""
+    facts = [store.videos[video.path] for video in dataset.side("train")]
+    damaged = [stored for stored in facts if stored.num_frames and not stored.is_trainable]
+    if not damaged:
+        return ""
+    return (
+        f"{len(damaged)} training videos are left out, more than {MAX_DAMAGED:.0%} of whose frames "
+        f"are damaged, e.g. {damaged[0].path}: {damaged[0].reason}"
+    )
+
+
 def split_training(
     dataset: Dataset, store: FrameStore, *, val_fraction: float, seed: int
 ) -> tuple[list[Video], list[Video]]:
@@ -104,7 +125,9 @@ def split_training(
     Raises:
         UserError: if nothing is left to train on, or nothing held out.
     """
-    usable = [v for v in dataset.side("train") if store.videos[v.path].num_frames]
+    usable = [v for v in dataset.side("train") if store.videos[v.path].is_trainable]
+    if text := damaged_text(dataset, store):
+        print(text)
     items = [(v.path, dataset.classes[v.label], v.group) for v in usable]
     held = held_out_paths(items, fraction=val_fraction, salt=f"validation {seed}")
     train = [video for video in usable if video.path not in held]

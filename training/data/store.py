@@ -34,6 +34,7 @@ from training.errors import UserError
 ENCODINGS = ("jpeg", "raw")
 JPEG_QUALITY = 92
 CHECKSUM_BYTES = 8
+MAX_DAMAGED = 0.1  # share of a video's frames; beyond it no network is trained on it
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"  # random access
 
 
@@ -52,6 +53,7 @@ class StoredVideo:
         source_sha256: its hash, hexadecimal; empty if it could not be read.
         num_frames: frames stored; 0 if the video was rejected.
         expected_frames: frames the container claims, or 0.
+        damaged_frames: frames stored that the decoder marks as damaged.
         height: of the stored frames, pixels.
         width: of the stored frames, pixels.
         fps: frames per second that the container claims, or 0.
@@ -70,6 +72,12 @@ class StoredVideo:
     fps: float = 0.0
     perceptual_hash: str = ""
     reason: str = ""
+    damaged_frames: int = 0
+
+    @property
+    def is_trainable(self) -> bool:
+        """Returns whether it has frames, and no more than `MAX_DAMAGED` of them are damaged."""
+        return self.num_frames > 0 and self.damaged_frames / self.num_frames <= MAX_DAMAGED
 
     def to_json(self) -> bytes:
         """Returns the last record of the video's file."""
@@ -155,7 +163,10 @@ class StoredFrames:
     Attributes:
         fps: frames per second that the container claims, or 0.
         incomplete: what could not be decoded, in one line; empty if all could.
+        notes: empty: the store does not keep them.
     """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, store: FrameStore, path: str):
         self._store = store
@@ -166,6 +177,10 @@ class StoredFrames:
     def count(self) -> int:
         """Returns the number of frames."""
         return self._store.videos[self._path].num_frames
+
+    def times(self) -> np.ndarray:
+        """Returns nothing: the store does not keep them."""
+        return np.empty(0)
 
     def select(self, numbers: Iterable[int]) -> Iterator[np.ndarray]:
         """Gives the frames with these numbers, `(height, width, 3)` uint8.

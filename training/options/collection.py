@@ -37,11 +37,17 @@ class CollectionOptions:
     fold: int | Literal["all"] | None = option(
         None, "the fold whose videos are tested, from 1 (default: all, one after another)"
     )
+    fps: float | None = option(
+        None,
+        "frames per second at which videos are read by time, in training and in every prediction, "
+        "so that actions are as fast in all of them (default: frames as the files hold them)",
+    )
     frames: Literal[ENCODINGS] = option(
         "jpeg", "how the store keeps frames: raw is faster to read and some ten times larger"
     )
 
     def __post_init__(self):
+        check(self, ["fps"], lambda fps: 0 < fps <= 1000, "lie in (0, 1000]")
         check(self, ["folds"], lambda folds: folds > 1, "be 2 or more")
         if self.folds is None and self.fold is not None:
             raise UserError(f"--fold {self.fold} of how many? Give --folds as well")

@@ -1,6 +1,7 @@
 """Requests to resized frames, as the decoding processes make them; no server runs."""
 
 import base64
+import dataclasses
 
 import pytest
 
@@ -13,7 +14,7 @@ from fstcn_keras import clips
 from fstcn_keras.serving.decoding import ImageFrames, decode_request
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
 from fstcn_keras.serving.requests import EncodedFrames, Tensor, V1Request
-from fstcn_keras.video.frames import open_frames, read_resized
+from fstcn_keras.video.frames import open_frames, read_resized, view_frames
 from tests.fstcn_keras.serving.conftest import PLAN
 from tests.videos import encoded, noise, write_video
 
@@ -95,3 +96,16 @@ def test_base64_must_be_exact():
     for text in (data[:-1], data + " ", "é" + data):
         with pytest.raises(BadRequest, match="element 0: is not base64"):
             decode_request(Tensor("frames", "BYTES", [1], [text]), PLAN, LIMITS)
+
+
+def test_a_plan_with_a_rate_reads_videos_by_time(tmp_path):
+    path = write_video(tmp_path / "noise.avi", noise(50), fps=50)
+    request = V1Request(path.read_bytes(), "video/x-msvideo")
+    plan = dataclasses.replace(PLAN, fps=25)
+    (video,) = decode_request(request, plan, LIMITS).videos
+    assert video.count() == 25
+    expected = list(read_resized(open_frames(path), [2 * n for n in video.numbers], 68))
+    np.testing.assert_array_equal(list(video.select(video.numbers)), expected)
+    again = view_frames(video, plan)  # as the classifier does with what was decoded
+    assert again.num_frames == 25
+    assert tuple(again.numbers) == video.numbers

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from keras import ops
+from PIL import Image
 
 from fstcn_keras.video.frames import open_frames, read_resized
 from fstcn_keras.video.reader import VideoError, VideoReader, VideoTooLarge
@@ -166,3 +167,28 @@ def test_a_file_cannot_make_the_reader_listen_to_the_network(kind, tmp_path):
     source = io.BytesIO(text.encode()) if kind == "memory" else tmp_path / "session.sdp"
     with pytest.raises(VideoError, match="cannot be opened as a video"):
         VideoReader(source).count()
+
+
+@pytest.mark.parametrize("name", ["https://example.org/a.mp4", "rtsp:/example.org/live"])
+def test_an_address_is_refused_as_one(name):
+    address = name if "//" in name else name.replace(":/", "://")
+    for source in (name, Path(name)):  # which drops a slash
+        with pytest.raises(VideoError, match=f"^is the address {address}, no file: download it"):
+            VideoReader(source).count()
+
+
+@pytest.mark.parametrize("kind", ["path", "memory"])
+def test_an_empty_file_is_called_so(tmp_path, kind):
+    (tmp_path / "empty.mp4").touch()
+    source = tmp_path / "empty.mp4" if kind == "path" else io.BytesIO()
+    with pytest.raises(VideoError, match=r"^is empty$"):
+        VideoReader(source).count()
+
+
+def test_an_animated_webp_is_not_called_damaged(tmp_path):
+    images = [Image.fromarray(frame) for frame in FRAMES[:3]]
+    images[0].save(tmp_path / "still.webp")
+    images[0].save(tmp_path / "moving.webp", save_all=True, append_images=images[1:])
+    assert VideoReader(tmp_path / "still.webp").count() == 1
+    with pytest.raises(VideoError, match=r"^is an animated WebP picture, which FFmpeg cannot"):
+        VideoReader(tmp_path / "moving.webp").count()

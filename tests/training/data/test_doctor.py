@@ -81,3 +81,14 @@ def test_one_of_everything(collection, capsys):
             assert found.startswith(example)
     assert findings == {}
     assert "verdict: not fit for an honest figure (5 errors, 5 warnings)" in capsys.readouterr().out
+
+
+def test_other_frame_rates_are_named_with_the_remedy(collection):
+    root = collection / "data" / "videos"
+    write_video(root / "b" / "3.avi", pattern(13), fps=15)
+    write_video(root / "b" / "2.avi", pattern(12), fps=24)  # near enough
+    _, findings = check(collection, code=0)
+    (text,) = findings
+    assert text.startswith("1 videos are not of 25 frames a second, as most are")
+    assert "--fps 25 reads all by time" in text
+    assert findings[text]["examples"] == ["b/3.avi: 15"]

@@ -155,3 +155,20 @@ def test_a_store_that_cannot_be_written(tmp_path):
     (tmp_path / "store").touch()
     with pytest.raises(UserError, match="cannot be written"):
         prepare_store(tmp_path / "store", tmp_path, [], short_side=24)
+
+
+def test_videos_are_stored_at_another_rate(tmp_path):
+    for name, fps in (("slow", 10), ("fast", 50)):
+        write_video(tmp_path / "c" / f"{name}.avi", grey_ramp(20), fps=fps)
+    truncated(tmp_path / "c" / "cut.avi")
+    paths = ["c/slow.avi", "c/fast.avi", "c/cut.avi"]
+    store = prepare_store(tmp_path / "store", tmp_path, paths, short_side=48, fps=25)
+    facts = [store.videos[path] for path in paths]
+    assert [stored.num_frames for stored in facts[:2]] == [50, 10]
+    assert {stored.fps for stored in facts} == {25}
+    assert [stored.reason for stored in facts[:2]] == ["", ""]
+    assert facts[2].reason.startswith("incomplete: ")
+    levels = store.read_frames("c/fast.avi", range(10)).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(levels, 10 + 8 * np.arange(10), atol=2.5)
+    with pytest.raises(UserError, match="other settings"):
+        prepare_store(tmp_path / "store", tmp_path, paths, short_side=48)

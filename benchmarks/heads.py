@@ -1,0 +1,193 @@
+"""FSTCN's head beside others on the same frozen features: python -m benchmarks.heads [as fit]
+
+The encoders, as --scl-weights has them, encode the same views of every video once
+(`--encoded-views`); on the views of the training videos of each split or fold these learn, with
+several seeds: FSTCN's head of both paths and of each alone, by the recipe; a linear support vector
+machine and a softmax layer with dropout on mean features of the frame, of the differences and of
+both; a block of R(2+1)D. All answer for the same views of the test videos. Runs go to --out; the
+same command goes on where an interrupted one stopped.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks import peers
+from benchmarks.report import print_table, write_csv
+from fstcn_keras.config import PATHS
+from fstcn_keras.fusion import LABELS
+from fstcn_keras.runs import RUNS
+from training import cli, evaluation
+from training.cli import UserError, option
+from training.data.collections import Video
+from training.data.encoded_views import EncodedViews, encode_views
+from training.data.splits import open_data
+from training.data.store import FrameStore
+from training.fitting import fit_runs
+from training.options import FitOptions
+from training.parts import part, replaced
+from training.scores import read_scores
+from training.statistics import paired_difference, share_of
+
+FEATURES = {"frame": ("frame",), "differences": ("differences",), "both": ("frame", "differences")}
+NETWORKS = {"both": PATHS, "spatial": ("spatial",), "temporal": ("temporal",)}
+Answers = tuple[np.ndarray, np.ndarray]  # whether each is right, and the source of its video
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadsOptions:
+    """Which videos, which encoders, and how FSTCN's head is trained."""
+
+    fit: FitOptions = part(FitOptions, out="folder of the runs (default: runs/heads-NAME)")
+    seeds: int = option(3, "of each head, from --seed on")
+    name: str = option("heads", "of the table in benchmarks/results")
+
+    def resolved(self) -> "HeadsOptions":
+        """Returns the same with what preset and recipe decide filled in.
+
+        Raises:
+            UserError: if it is not heads alone that are trained.
+        """
+        fit = self.fit.resolved()
+        stages = fit.stages
+        if stages.epochs or not (stages.head_epochs and stages.encoded_views):
+            raise UserError(
+                "heads alone are compared: give --epochs 0 --head-epochs N --encoded-views N"
+            )
+        out = fit.run.out or RUNS / f"heads-{self.name}"
+        return HeadsOptions(fit=replaced(fit, out=out), seeds=self.seeds, name=self.name)
+
+    def runs(self, network: str, seed: int) -> list[FitOptions]:
+        """Returns the runs of FSTCN by the name of its paths, one of each split or fold."""
+        folder = self.fit.run.out / f"{network}-seed{seed}"
+        return replaced(self.fit, paths=NETWORKS[network], seed=seed, out=folder).each_split()
+
+    def all_seeds(self) -> range:
+        """Returns the seeds."""
+        return range(self.fit.run.seed, self.fit.run.seed + self.seeds)
+
+
+def main(options: HeadsOptions):
+    """Prints and writes the table."""
+    stages, scales = options.fit.stages, options.fit.optimization.scales
+    judge = functools.partial(
+        evaluation.evaluate_encoded, num_views=stages.encoded_views, scales=scales
+    )
+    seeds = options.all_seeds()
+    fit_runs([r for s in seeds for n in NETWORKS for r in options.runs(n, s)], judge=judge)
+    answers = {
+        f"FSTCN, {name}, {LABELS[fusion]}": [
+            _joined(read_scores(r.run_folder()).answers(fusion) for r in options.runs(name, seed))
+            for seed in seeds
+        ]
+        for name in NETWORKS
+        for fusion in ("sci", "average")
+    }
+    for name, found in peer_answers(options).items():
+        answers[name] = found
+    rows = table(answers)
+    print_table(rows)
+    write_csv(options.name, rows)
+
+
+def table(answers: dict[str, list[Answers]]) -> list[dict]:
+    """Returns a row of each head: accuracy and its interval, and FSTCN less the head.
+
+    Args:
+        answers: of each head, with each seed; FSTCN with both paths first.
+    """
+    rows, first = [], _joined(next(iter(answers.values())))
+    for name, seeds in answers.items():
+        right, sources = _joined(seeds)
+        shares = [np.mean(of_seed) for of_seed, _ in seeds]
+        interval = share_of(right, sources)
+        less = paired_difference(right, first[0], sources, seed=0)
+        rows.append(
+            {
+                "head": name,
+                "videos": len(right) // len(seeds),
+                "sources": len({*sources}),
+                "seeds": len(seeds),
+                "top-1": f"{100 * np.mean(shares):.1f}",
+                "over seeds": f"{100 * np.min(shares):.1f} to {100 * np.max(shares):.1f}",
+                "interval": f"{100 * interval.low:.1f} to {100 * interval.high:.1f}",
+                "FSTCN less it": f"{100 * less.difference:+.1f}",
+                "its interval": f"{100 * less.low:+.1f} to {100 * less.high:+.1f}",
+            }
+        )
+    return rows
+
+
+def peer_answers(options: HeadsOptions) -> dict[str, list[Answers]]:
+    """Trains the other heads on every split or fold; their answers by name, with each seed."""
+    seeds, found = options.all_seeds(), {}
+    for run in options.runs("both", options.fit.run.seed):
+        dataset, store = open_data(
+            run.collection, run.split, run.store, short_side=run.config().short_side
+        )
+        model = evaluation.load_classifier(run.run_folder()).model
+        sides = [
+            [v for v in dataset.side(side) if store.videos[v.path].num_frames]
+            for side in ("train", "test")
+        ]
+        views = encode_views(
+            model,
+            store,
+            [*sides[0], *sides[1]],
+            num_views=run.stages.encoded_views,
+            scales=run.optimization.scales,
+        )
+        for name, seed, labels in judged(sides[0], sides[1], store, views, seeds):
+            right = labels == np.array([video.label for video in sides[1]])
+            groups = np.array([video.group for video in sides[1]])
+            order = np.argsort([video.path for video in sides[1]])  # as RunScores.answers
+            by_seed = found.setdefault(name, [[] for _ in seeds])
+            by_seed[seed - seeds[0]].append((right[order], groups[order]))
+    return {name: [_joined(parts) for parts in by_seed] for name, by_seed in found.items()}
+
+
+def judged(
+    train: Sequence[Video],
+    test: Sequence[Video],
+    store: FrameStore,
+    views: EncodedViews,
+    seeds: Sequence[int],
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Yields the name of each other head, the seed, and its labels of the test videos."""
+    labels = np.array([video.label for video in train])
+    groups = np.array([video.group for video in train])
+    maps, test_maps = (_maps(videos, store, views) for videos in (train, test))
+    maps = {name: values[:, :-1] for name, values in maps.items()}  # without the centre
+    for kind, names in FEATURES.items():
+        features, unseen = peers.pooled(maps, names), peers.pooled(test_maps, names)
+        answer = peers.svm(features, labels, groups, unseen)
+        for seed in seeds:
+            yield f"linear SVM, {kind}", seed, answer
+            found = peers.softmax(features, labels, groups, unseen, seed=seed)
+            yield f"softmax with dropout, {kind}", seed, found
+    for seed in seeds:
+        yield "R(2+1)D block, both", seed, peers.space_time(maps, labels, test_maps, seed=seed)
+
+
+def _maps(videos: Sequence[Video], store: FrameStore, views: EncodedViews) -> dict[str, np.ndarray]:
+    """Returns the maps of all views of the videos, the centre last, by name."""
+    rows = [
+        list(views.read(store.videos[video.path], view))
+        for video in videos
+        for view in range(views.num_views + 1)
+    ]
+    return {
+        name: np.stack(parts).reshape(len(videos), views.num_views + 1, *shape)
+        for (name, shape), parts in zip(views.shapes.items(), zip(*rows, strict=True), strict=True)
+    }
+
+
+def _joined(parts) -> Answers:
+    right, sources = zip(*parts, strict=True)
+    return np.concatenate(right), np.concatenate(sources)
+
+
+if __name__ == "__main__":
+    cli.run(main, HeadsOptions)
