@@ -8,7 +8,7 @@ views and the encoders' weights alone, so that all folds, seeds and settings of 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -96,37 +96,36 @@ class EncodedViews:
     """The encoded views of some videos.
 
     Attributes:
-        folder: of the files, one a video: float16 `(num_views + 1, numbers)`, the centre last.
-        shapes: of the maps by name, in the order in which their numbers follow each other.
+        folders: of the files of each encoder, by the name of its maps; one file a video, float16
+            `(num_views + 1, ...)`, the centre last.
+        shapes: of the maps by name.
         num_views: drawn views of a video.
     """
 
-    folder: Path
+    folders: dict[str, Path]
     shapes: dict[str, tuple[int, ...]]
     num_views: int
 
-    def file(self, stored: StoredVideo) -> Path:
-        """Returns the file of a video."""
-        name = _name(f"{stored.path}/{stored.source_sha256}").hexdigest()
-        return self.folder / name[:2] / f"{name}.npy"
+    def file(self, stored: StoredVideo, name: str) -> Path:
+        """Returns the file of a video's maps of this name."""
+        digest = _name(f"{stored.path}/{stored.source_sha256}").hexdigest()
+        return self.folders[name] / digest[:2] / f"{digest}.npy"
 
     def read(self, stored: StoredVideo, view: int) -> Iterator[np.ndarray]:
         """Yields the maps of one view, float16, in the order of `shapes`.
 
         Raises:
-            UserError: if the file is gone or damaged.
+            UserError: if a file is gone or damaged.
         """
-        file = self.file(stored)
-        try:
-            numbers = np.load(file, mmap_mode="r", allow_pickle=False)[view]
-            for shape in self.shapes.values():
-                part, numbers = np.split(numbers, [np.prod(shape)])
-                yield part.reshape(shape)
-        except (OSError, ValueError, IndexError) as error:
-            raise UserError(
-                f"the encoded views in {file} cannot be read ({error}): remove the file and give "
-                "the same command again"
-            ) from error
+        for name, shape in self.shapes.items():
+            file = self.file(stored, name)
+            try:
+                yield np.load(file, mmap_mode="r", allow_pickle=False)[view].reshape(shape)
+            except (OSError, ValueError, IndexError, EOFError) as error:
+                raise UserError(
+                    f"the encoded views in {file} cannot be read ({error}): remove the file and "
+                    "give the same command again"
+                ) from error
 
 
 @dataclass(frozen=True)
@@ -217,6 +216,7 @@ def encode_views(
         OSError: if the disk is full.
     """
     network = _encoding_network(model)
+    shapes = {name: tuple(maps.shape[1:]) for name, maps in network.output.items()}
     facts = {
         "format": FORMAT,
         "views": num_views,
@@ -225,25 +225,25 @@ def encode_views(
         "config": [model.config.short_side, model.config.crop_size, model.config.timing()],
         "dtype": model.dtype_policy.name,
     }
-    folder = cache_folder() / "encoded-views" / _digest(network, facts)
-    shapes = {name: tuple(maps.shape[1:]) for name, maps in network.output.items()}
-    views = EncodedViews(folder, shapes, num_views)
-    lacking = [video for video in videos if not views.file(store.videos[video.path]).exists()]
-    if not lacking:
-        return views
-    size = sum(map(np.prod, shapes.values())) * 2 * (num_views + 1) * len(lacking)
-    print(f"encoding {num_views} views of {len(lacking)} videos; {size / 1e6:.0f} MB in {folder}")
-    sampler = FixedViews(
-        store, lacking, ClipPairs(model.config), num_views=num_views, scales=scales
-    )
-    rows, videos_left = [], iter(lacking)
-    with reading_errors_unwrapped():
-        for row in tqdm(_encoded(network, sampler), "views", total=len(sampler), disable=None):
-            rows.append(row)
-            if len(rows) == num_views + 1:
-                stored = store.videos[next(videos_left).path]
-                _write(views.file(stored), np.stack(rows), stored.path)
-                rows.clear()
+    encoders = {"frame": model.frame_encoder, "differences": model.difference_encoder}
+    folder = cache_folder() / "encoded-views"
+    folders = {name: folder / f"{name}-{_digest(encoders[name], facts)}" for name in shapes}
+    views = EncodedViews(folders, shapes, num_views)
+
+    def is_lacking(video: Video) -> bool:
+        stored = store.videos[video.path]
+        return not all(views.file(stored, name).exists() for name in shapes)
+
+    lacking = [video for video in videos if is_lacking(video)]
+    if lacking:
+        size = sum(map(np.prod, shapes.values())) * 2 * (num_views + 1) * len(lacking)
+        print(
+            f"encoding {num_views} views of {len(lacking)} videos; {size / 1e6:.0f} MB in {folder}"
+        )
+        sampler = FixedViews(
+            store, lacking, ClipPairs(model.config), num_views=num_views, scales=scales
+        )
+        _encode(network, sampler, lacking, views)
     return views
 
 
@@ -262,9 +262,9 @@ def _encoding_network(model: FSTCN) -> keras.Model:
     return keras.Model(inputs, parts.pooling(model.head)(maps))
 
 
-def _digest(network: keras.Model, facts: Mapping) -> str:
+def _digest(encoder: keras.Model, facts: Mapping) -> str:
     digest = _name(json.dumps(facts))
-    for weight in network.get_weights():
+    for weight in encoder.get_weights():
         digest.update(np.ascontiguousarray(weight))
     return digest.hexdigest()[:20]
 
@@ -273,8 +273,26 @@ def _name(text: str) -> "hashlib._Hash":
     return hashlib.sha256(text.encode("utf-8", "surrogateescape"))
 
 
-def _encoded(network: keras.Model, sampler: FixedViews) -> Iterator[np.ndarray]:
-    """Yields the numbers of every view of the sampler."""
+def _encode(
+    network: keras.Model, sampler: FixedViews, videos: Iterable[Video], views: EncodedViews
+):
+    """Writes the files of the videos that the sampler samples."""
+    rows: list[dict[str, np.ndarray]] = []
+    left = iter(videos)
+    with reading_errors_unwrapped():
+        for row in tqdm(_maps(network, sampler), "views", total=len(sampler), disable=None):
+            rows.append(row)
+            if len(rows) < sampler.num_views + 1:
+                continue
+            stored = sampler.store.videos[next(left).path]
+            for name in views.shapes:
+                maps = np.stack([row[name] for row in rows])
+                _write(views.file(stored, name), maps, stored.path)
+            rows.clear()
+
+
+def _maps(network: keras.Model, sampler: FixedViews) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the maps of every view of the sampler by name."""
     first = range(0, len(sampler), BATCH)
     for start, (inputs, _, weights) in zip(
         first, finite_batches(sampler, batch_size=BATCH), strict=True
@@ -285,15 +303,15 @@ def _encoded(network: keras.Model, sampler: FixedViews) -> Iterator[np.ndarray]:
             "differences": inputs["clip_diff"].numpy(),
         }
         maps = network.predict_on_batch({name: images[name] for name in network.input})
-        rows = np.concatenate([maps[n].reshape(BATCH, -1) for n in network.output], axis=1)
-        yield from rows[: int(sum(weights.numpy()))]
+        for number in range(int(sum(weights.numpy()))):
+            yield {name: part[number] for name, part in maps.items()}
 
 
-def _write(file: Path, rows: np.ndarray, path: str):
-    numbers = rows.astype(np.float16)
+def _write(file: Path, maps: np.ndarray, path: str):
+    numbers = maps.astype(np.float16)
     if not np.isfinite(numbers).all():
         raise UserError(
-            f"{path}: its features do not fit 16 bits, the largest is {np.abs(rows).max():.3g}; "
+            f"{path}: its features do not fit 16 bits, the largest is {np.abs(maps).max():.3g}; "
             "train without encoded views: --encoded-views 0"
         )
     file.parent.mkdir(parents=True, exist_ok=True)
