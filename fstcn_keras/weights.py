@@ -1,10 +1,9 @@
 """Loads weights from another network or a file, by name, and reports on every tensor."""
 
-import contextlib
 import dataclasses
 import importlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import h5py
 import keras
 import numpy as np
 
+from fstcn_keras import hdf5_weights
 from fstcn_keras.backbones import BACKBONE_NAMES, get_backbone
 from fstcn_keras.parts import LOGITS, all_layers
 
@@ -89,7 +89,7 @@ def load_weights(model: keras.Model, path: str | Path) -> WeightsReport:
     Raises:
         ValueError: if the file is none of these formats, or nothing in it fits.
     """
-    tensors, notes = _read_file(path)
+    tensors, notes = _read_file(path, model)
     report = dataclasses.replace(_set(model, tensors), notes=notes)
     if not report.loaded:
         raise ValueError(
@@ -185,7 +185,7 @@ def source_videos(path: str | Path) -> list[str]:
     """
     if Path(path).suffix in _READERS:
         return []
-    with _opened(path) as file:
+    with hdf5_weights.opened(path) as file:
         return json.loads(file[VIDEOS][()]) if VIDEOS in file else []
 
 
@@ -241,11 +241,13 @@ def _set(model: keras.Model, tensors: dict[tuple[str, int], np.ndarray]) -> Weig
     return WeightsReport(tuple(layers), tuple(loaded), tuple(missing), tuple(unused))
 
 
-def _read_file(path: str | Path) -> tuple[dict[tuple[str, int], np.ndarray], tuple[str, ...]]:
+def _read_file(
+    path: str | Path, model: keras.Model
+) -> tuple[dict[tuple[str, int], np.ndarray], tuple[str, ...]]:
     """Returns tensors by layer and position, and notes, by the reader of the file's suffix."""
     path = Path(path)
     if path.suffix not in _READERS:
-        return _read_hdf5(path), ()
+        return _read_hdf5(path, model), ()
     if not path.is_file():
         raise ValueError(f"{path} is not a file")
     reader = importlib.import_module(_READERS[path.suffix])
@@ -261,27 +263,16 @@ def _read_file(path: str | Path) -> tuple[dict[tuple[str, int], np.ndarray], tup
     return tensors, stored.notes
 
 
-def _read_hdf5(path: Path) -> dict[tuple[str, int], np.ndarray]:
-    with _opened(path) as file:
-        root = file.get("model_weights", file)
-        tensors = {}
-        for layer in root.attrs["layer_names"]:
-            layer = layer.decode() if isinstance(layer, bytes) else layer
-            group = root[layer]
-            for position, name in enumerate(group.attrs["weight_names"]):
-                tensors[_spelling(layer), position] = group[name][()]
-        return tensors
-
-
-@contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[h5py.File]:
-    if not Path(path).is_file():
-        raise ValueError(f"{path} is not a file")
-    try:
-        with h5py.File(path) as file:
-            yield file
-    except (OSError, KeyError) as error:
-        raise ValueError(f"{path} is no HDF5 file of Keras weights ({error})") from error
+def _read_hdf5(path: Path, model: keras.Model) -> dict[tuple[str, int], np.ndarray]:
+    shapes = {
+        (_spelling(name), position): tuple(variable.shape)
+        for name, layer in named_layers(model).items()
+        for position, variable in enumerate(layer.weights)
+    }
+    tensors = hdf5_weights.read_tensors(
+        path, lambda layer, position: shapes.get((_spelling(layer), position))
+    )
+    return {(_spelling(layer), position): tensor for (layer, position), tensor in tensors.items()}
 
 
 def _spelling(layer_name: str) -> str:
