@@ -8,9 +8,11 @@ both; a block of R(2+1)D. All answer for the same views of the test videos. Runs
 same command goes on where an interrupted one stopped.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -41,6 +43,9 @@ class HeadsOptions:
     """Which videos, which encoders, and how FSTCN's head is trained."""
 
     fit: FitOptions = part(FitOptions, out="folder of the runs (default: runs/heads-NAME)")
+    networks: tuple[Literal[tuple(NETWORKS)], ...] = option(
+        tuple(NETWORKS), "paths of FSTCN; both is what the others are compared with"
+    )
     seeds: int = option(3, "of each head, from --seed on")
     name: str = option("heads", "of the table in benchmarks/results")
 
@@ -56,8 +61,10 @@ class HeadsOptions:
             raise UserError(
                 "heads alone are compared: give --epochs 0 --head-epochs N --encoded-views N"
             )
+        if "both" not in self.networks:
+            raise UserError(f"--networks must name both, got {' '.join(self.networks)}")
         out = fit.run.out or RUNS / f"heads-{self.name}"
-        return HeadsOptions(fit=replaced(fit, out=out), seeds=self.seeds, name=self.name)
+        return dataclasses.replace(self, fit=replaced(fit, out=out))
 
     def runs(self, network: str, seed: int) -> list[FitOptions]:
         """Returns the runs of FSTCN by the name of its paths, one of each split or fold."""
@@ -75,14 +82,14 @@ def main(options: HeadsOptions):
     judge = functools.partial(
         evaluation.evaluate_encoded, num_views=stages.encoded_views, scales=scales
     )
-    seeds = options.all_seeds()
-    fit_runs([r for s in seeds for n in NETWORKS for r in options.runs(n, s)], judge=judge)
+    seeds, networks = options.all_seeds(), sorted(options.networks)  # both first
+    fit_runs([r for s in seeds for n in networks for r in options.runs(n, s)], judge=judge)
     answers = {
         f"FSTCN, {name}, {LABELS[fusion]}": [
             _joined(read_scores(r.run_folder()).answers(fusion) for r in options.runs(name, seed))
             for seed in seeds
         ]
-        for name in NETWORKS
+        for name in networks
         for fusion in ("sci", "average")
     }
     for name, found in peer_answers(options).items():
@@ -163,10 +170,10 @@ def judged(
     for kind, names in FEATURES.items():
         features, unseen = peers.pooled(maps, names), peers.pooled(test_maps, names)
         answer = peers.svm(features, labels, groups, unseen)
-        for seed in seeds:
+        found = peers.softmax(features, labels, groups, unseen, seeds=seeds)
+        for seed, of_seed in zip(seeds, found, strict=True):
             yield f"linear SVM, {kind}", seed, answer
-            found = peers.softmax(features, labels, groups, unseen, seed=seed)
-            yield f"softmax with dropout, {kind}", seed, found
+            yield f"softmax with dropout, {kind}", seed, of_seed
     for seed in seeds:
         yield "R(2+1)D block, both", seed, peers.space_time(maps, labels, test_maps, seed=seed)
 

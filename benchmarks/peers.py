@@ -57,8 +57,13 @@ def svm(train: np.ndarray, labels: np.ndarray, groups: np.ndarray, test: np.ndar
 
 
 def softmax(
-    train: np.ndarray, labels: np.ndarray, groups: np.ndarray, test: np.ndarray, *, seed: int
-) -> np.ndarray:
+    train: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    test: np.ndarray,
+    *,
+    seeds: Sequence[int],
+) -> list[np.ndarray]:
     """Returns the labels that a softmax layer with dropout, trained on single views, gives.
 
     On frames alone it is the network of temporal segments (Wang et al. 2016) with one frame a
@@ -69,26 +74,25 @@ def softmax(
         labels: of the training videos.
         groups: their sources.
         test: features of the test videos.
-        seed: of the layer and its training.
+        seeds: of the layers and their training, an answer for each; the first chooses the dropout.
     """
 
-    def fitted(part: np.ndarray, dropout: float) -> keras.Model:
+    def answers(part: np.ndarray, dropout: float, unseen: np.ndarray, seed: int) -> np.ndarray:
         keras.utils.set_random_seed(seed)
         inputs = keras.Input(train.shape[2:])
         logits = layers.Dense(int(labels.max()) + 1)(layers.Dropout(dropout)(inputs))
-        return _trained(keras.Model(inputs, logits), train[part], labels[part])
+        model = _trained(keras.Model(inputs, logits), train[part], labels[part])
+        return _answers(model, unseen)
 
     def right(dropout: float) -> float:
         folds = GroupKFold(min(FOLDS, len({*groups}))).split(train, labels, groups)
-        return np.mean(
-            [
-                np.mean(_answers(fitted(part, dropout), train[rest]) == labels[rest])
-                for part, rest in folds
-            ]
+        return sum(
+            np.sum(answers(part, dropout, train[rest], seeds[0]) == labels[rest])
+            for part, rest in folds
         )
 
-    everything = np.arange(len(train))
-    return _answers(fitted(everything, max(DROPOUTS, key=right)), test)
+    best = max(DROPOUTS, key=right)
+    return [answers(np.arange(len(train)), best, test, seed) for seed in seeds]
 
 
 def space_time(train: Maps, labels: np.ndarray, test: Maps, *, seed: int) -> np.ndarray:

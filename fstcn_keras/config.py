@@ -133,6 +133,7 @@ PRESETS = {
     "lite": FSTCNConfig(
         crop_size=192,
         short_side=204,
+        distance=4,
         backbone="efficientnet_lite0",
         scl_filters=(1280, 1280),
         tcl_filters=8,

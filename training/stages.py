@@ -134,9 +134,9 @@ def clip_stage(
     """Builds a stage of the whole network.
 
     In stage "head" loaded layers are fixed: new ones, random at first, would spoil them
-    (Kumar et al. 2022, fine-tuning can distort pretrained features). With `--encoded-views` so are
-    both encoders, and what they make of the views comes from the cache. In stage "global"
-    pre-trained layers move at `--scl-rate`.
+    (Kumar et al. 2022, fine-tuning can distort pretrained features). With `--encoded-views` both
+    encoders are, whose maps of the views come from the cache, and of the rest what
+    `--scl-weights` loaded. In stage "global" pre-trained layers move at `--scl-rate`.
 
     Args:
         name: `"head"` or `"global"`.
@@ -153,7 +153,9 @@ def clip_stage(
     stages = options.stages
     if name == "head":
         epochs, learning_rate = stages.head_epochs, stages.head_rate
-        fixed = [*start.layers, *(_encoder_layers(model) if stages.encoded_views else ())]
+        fixed = start.layers
+        if stages.encoded_views:
+            fixed = (*start.pretrained, *_encoder_layers(model))
         rates = dict.fromkeys(fixed, 0.0)
     else:
         epochs, learning_rate = stages.epochs, stages.learning_rate
@@ -173,7 +175,8 @@ def clip_stage(
     )
     begun = Checkpoints(run.checkpoints, name).exist()
     note = ""
-    if options.network.start_from is not None and name == "global" and not begun:
+    last = configured_stages(options)[-1]
+    if options.network.start_from is not None and name == last and not begun:
         note = _optimizer_note(options, stage, whole=start.whole and before is None)
     print(f"{describe(stage, rates)}{note}", flush=True)
     return stage

@@ -55,7 +55,7 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
 def test_a_run_keeps_the_precision_that_auto_meant(tmp_path):
     auto = build(FitOptions, out=tmp_path)
     assert with_precision(auto).run.precision == fast_precision()
-    lite = with_precision(build(FitOptions, out=tmp_path, preset="lite"))
+    lite = with_precision(build(FitOptions, out=tmp_path, preset="lite", scl_weights="imagenet"))
     assert lite.run.precision == "float32" or tf.config.list_physical_devices("GPU")
     other = replaced(auto, precision="mixed_float16")
     assert with_precision(other) == other

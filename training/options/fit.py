@@ -64,6 +64,8 @@ class FitOptions:
         given = {name: value for name, value in flat(started).items() if value is not None}
         if "epochs" in given:
             defaults["min_steps"] = 0
+        if not {"scl_weights", "start_from"} & given.keys():
+            defaults["head_epochs"] = 0  # nothing is there to be fixed
         options = compose(type(self), flat(started) | defaults | given)
         options.check_together()
         return options
@@ -88,7 +90,11 @@ class FitOptions:
                 "--start-from takes over the layers that --scl-weights would load: give one of them"
             )
         if not (stages.epochs or stages.head_epochs):
-            raise UserError("--epochs 0 leaves nothing to train: give --head-epochs")
+            raise UserError(
+                "there is no stage to train: give --epochs, or --head-epochs with --scl-weights or "
+                "--start-from. Recipe modern of preset lite trains a head on weights alone: "
+                "--scl-weights imagenet"
+            )
         if stages.head_epochs and weights is None and start is None:
             raise UserError(
                 "--head-epochs fixes what --scl-weights or --start-from loads: "
