@@ -185,7 +185,7 @@ class FSTCN(_ImageNetwork):
         Example:
             >>> rest = FSTCN(num_classes=5, preset="small", paths=["spatial"]).after_pooling()
             >>> rest.input["frame"].shape, rest.output.shape
-            ((None, 6, 6, 256), (None, 5))
+            ((None, 3, 3, 256), (None, 5))
 
         Returns:
             A model from the outputs of `parts.pooling(head)` to those of this network.

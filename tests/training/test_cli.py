@@ -105,7 +105,7 @@ def test_run_folder_that_cannot_be_written(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["{ not yaml", "preset: huge", "epochs: many", "stride: 5", "run: {seed: 3}"]
+    "content", ["{ not yaml", "preset: huge", "epochs: many", "strides: 5", "run: {seed: 3}"]
 )
 def test_a_damaged_config_of_a_run(capsys, tmp_path, content):
     (tmp_path / "config.yaml").write_text(content)
