@@ -113,7 +113,9 @@ def test_a_class_of_one_group_has_no_training_video_in_its_fold(capsys):
     videos = [(f"{label}/{group}", label, group) for label in range(2) for group in "xy"]
     videos += [("2/x", 2, "x"), ("2/more", 2, "x")]
     first, second = all_folds(videos, 2)
-    store = SimpleNamespace(videos={path: SimpleNamespace(is_trainable=True) for path, *_ in videos})
+    store = SimpleNamespace(
+        videos={path: SimpleNamespace(num_frames=9, is_trainable=True) for path, *_ in videos}
+    )
     train, _ = split_training(first, store, val_fraction=0.0, seed=0)
     assert {video.label for video in train} == {0, 1}
     assert capsys.readouterr().out == "1 classes have no video to train on, e.g. c\n"
