@@ -112,8 +112,8 @@ def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 # paper's dropout of 0.5 in four layers one after another they do not leave chance by then. The
 # crops of the last two see nearly whole frames; the corners of larger ones miss the action.
 # The SCLs of `lite` are as wide as the convolution of EfficientNet-Lite that they start as; its T-P
-# operator starts by taking every second feature. Of every tenth (`tp_filters` 128) too little is
-# left: a linear classifier of differences falls from 49 to 40 %, of every second to 48 %.
+# operator starts by taking every second feature: of every tenth, as of the paper's 128, a linear
+# classifier of differences makes much less.
 PRESETS = {
     "paper": FSTCNConfig(),
     "small": FSTCNConfig(
