@@ -76,7 +76,9 @@ def check_test_videos(dataset: Dataset, store: FrameStore, run: RunFolder) -> li
     if not listed and not dataset.missing:
         raise UserError(
             f"{dataset.root}: {dataset.part} has no test video: either its lists name none, "
-            "or all videos of each class look alike or are of one source"
+            "or all videos of each class look alike or are of one source. Name the test videos "
+            "yourself with --splits-dir, the sources with --groups, or let look-alikes be on "
+            "both sides with --ignore-look-alikes"
         )
     check_leakage(run, listed, file_hashes(store))
     videos = [video for video in listed if store.videos[video.path].num_frames]

@@ -18,7 +18,7 @@ from PIL import Image
 
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.video import VideoError, VideoReader
-from training.data.lookalikes import HASH_STEP, frame_hash, video_hash
+from training.data.lookalikes import LOOK_STEP, shrunk, signature
 from training.data.store import (
     JPEG_QUALITY,
     FrameStore,
@@ -34,7 +34,7 @@ from training.errors import UserError
 from training.locks import locked
 from training.parallel import map_processes
 
-FORMAT = 4  # of the store; another format is another folder of the cache
+FORMAT = 6  # of the store; another format is another folder of the cache
 
 
 def prepare_store(
@@ -182,14 +182,14 @@ def _source_facts(path: str, source: Path) -> StoredVideo:
 def _write_records(partial: Path, job: _Job, stored: StoredVideo) -> StoredVideo:
     reader = VideoReader(job.root / job.path, short_side=job.short_side)
     height = width = 0
-    hashes = []
+    small = []
     with _record_writer(partial) as writer:
         with _frame_writer(job, writer) as write_frame:
             for index, frame in enumerate(reader):
                 image = Image.fromarray(frame)
                 write_frame(image)
-                if index % HASH_STEP == 0:
-                    hashes.append(frame_hash(image))
+                if index % LOOK_STEP == 0:
+                    small.append(shrunk(image))
                 height, width = frame.shape[:2]
         stored = dataclasses.replace(
             stored,
@@ -198,7 +198,7 @@ def _write_records(partial: Path, job: _Job, stored: StoredVideo) -> StoredVideo
             height=height,
             width=width,
             fps=reader.fps,
-            perceptual_hash=video_hash(hashes),
+            signature=signature(small, reader.decoded_frames),
             reason=reader.incomplete,
         )
         writer.write(stored.to_json())

@@ -14,6 +14,7 @@ checks it on reading; a raw frame is its bytes `(height, width, 3)` and their XX
 """
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -28,7 +29,7 @@ import xxhash
 from array_record.python.array_record_module import ArrayRecordReader
 from PIL import Image
 
-from training.data.lookalikes import clusters, near_duplicates
+from training.data.lookalikes import copies
 from training.errors import UserError
 
 ENCODINGS = ("jpeg", "raw")
@@ -55,7 +56,7 @@ class StoredVideo:
         height: of the stored frames, pixels.
         width: of the stored frames, pixels.
         fps: frames per second that the container claims, or 0.
-        perceptual_hash: see `lookalikes.video_hash`; empty if the video was rejected.
+        signature: see `lookalikes.signature`; empty if the video was rejected.
         reason: why the video was rejected or is incomplete; empty if all is well.
     """
 
@@ -68,7 +69,7 @@ class StoredVideo:
     height: int = 0
     width: int = 0
     fps: float = 0.0
-    perceptual_hash: str = ""
+    signature: str = ""
     reason: str = ""
 
     def to_json(self) -> bytes:
@@ -136,13 +137,14 @@ class FrameStore:
         except OSError as error:
             raise _damaged(path, file, error.strerror) from error
 
+    @functools.cached_property
     def look_alikes(self) -> dict[str, str]:
-        """Returns the name of each video's cluster of near-duplicates, by path.
+        """The name of each video's cluster of copies, by path.
 
         A video that could not be decoded is alone.
         """
-        hashes = {v.path: v.perceptual_hash for v in self.videos.values() if v.num_frames}
-        return clusters(list(self.videos), near_duplicates(hashes))
+        signatures = {v.path: v.signature for v in self.videos.values() if v.num_frames}
+        return {path: path for path in self.videos} | copies(signatures)
 
 
 class StoredFrames:
