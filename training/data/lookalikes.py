@@ -17,7 +17,7 @@ from PIL import Image
 TIMES, SIDE = 6, 16  # images of a signature, and their pixels in a row
 LOOK_STEP = 2  # only every second frame is looked at, because shrinking takes time
 MAX_DISTANCE = 44  # bits of 192 between the hashes of a pair that is proposed
-MIN_PLACE, MIN_MOTION = 0.93, 0.8  # correlations of a pair that is confirmed
+MIN_PLACE, MIN_MOTION = 0.88, 0.75  # correlations of a pair that is confirmed
 NOISE = 1.0  # grey levels that an encoder may change in a signature's pixel
 CUTS = (0.0, 0.05, 0.1)  # shares of width or height that one edge may lose
 REFINEMENTS = (0.03, 0.015, 0.0075)  # steps in which the edges of a proposed cut are moved
