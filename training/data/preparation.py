@@ -19,6 +19,7 @@ from PIL import Image
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.video import VideoError, VideoReader
 from training.data.lookalikes import LOOK_STEP, shrunk, signature
+from training.data.reuse import stored_elsewhere, take, write_hashes
 from training.data.store import (
     JPEG_QUALITY,
     FrameStore,
@@ -44,8 +45,9 @@ def prepare_store(
 
     Each video's file is written atomically, so it is whole or not there: stopped at any time,
     the next call goes on with the videos that lack. A video whose source has another
-    size, or another time of change and other bytes, is decoded again. A second process on the
-    same store waits for the first.
+    size, or another time of change and other bytes, is decoded again. Frames of a file with the
+    same bytes that this store, or one beside it with the same settings, holds under another path
+    are taken over. A second process on the same store waits for the first.
 
     Args:
         folder: the store; made if it is not there.
@@ -55,13 +57,11 @@ def prepare_store(
         encoding: how frames are kept, one of `store.ENCODINGS`.
 
     Raises:
-        UserError: if the folder cannot be written, or holds a store of other videos or with
-            other settings.
+        UserError: if the folder cannot be written, or holds a store with other settings.
     """
     paths = sorted(set(paths))
     settings = {
         "format": FORMAT,
-        "videos": str(root.resolve()),
         "short_side": short_side,
         "frames": f"jpeg, quality {JPEG_QUALITY}" if encoding == "jpeg" else encoding,
     }
@@ -71,6 +71,7 @@ def prepare_store(
             _check_settings(folder, settings)
             videos = _prepare_missing(folder, root, paths, short_side, encoding)
             write_rejected(folder / "rejected.csv", videos.values())
+            write_hashes(folder, videos.values())
     except (OSError, StoreError) as error:
         raise UserError(f"the frame store {folder} cannot be written: {error}") from error
     return FrameStore(folder, videos, encoding=encoding)
@@ -89,6 +90,10 @@ def _prepare_missing(
         _Job(folder, root, path, short_side, encoding) for path in paths if path not in videos
     ]
     if waiting:
+        taken = _take_stored(folder, waiting)
+        videos |= taken
+        waiting = [job for job in waiting if job.path not in taken]
+    if waiting:
         print(f"decoding {len(waiting)} of {len(paths)} videos into {folder}", flush=True)
         _remove_leftovers(folder)  # of a process that was killed
         try:
@@ -101,6 +106,22 @@ def _prepare_missing(
     return {path: videos[path] for path in paths}
 
 
+def _take_stored(folder: Path, jobs: list["_Job"]) -> dict[str, StoredVideo]:
+    """Takes what this store or one beside it holds of files with the same bytes."""
+    elsewhere, taken = stored_elsewhere(folder), {}
+    for job in jobs if elsewhere else ():
+        source = job.root / job.path
+        with contextlib.suppress(VideoError):
+            digest = _source_facts(job.path, source).source_sha256
+            where = elsewhere.get(digest)
+            found = where and take(where, digest, folder=folder, path=job.path, source=source)
+            if found:
+                taken[job.path] = found
+    if taken:
+        print(f"taking the frames of {len(taken)} videos that were decoded before", flush=True)
+    return taken
+
+
 def _check_settings(folder: Path, settings: dict):
     file = folder / "settings.json"
     if not file.exists():
@@ -111,7 +132,7 @@ def _check_settings(folder: Path, settings: dict):
         found = "something unreadable"
     if found != settings:
         raise UserError(
-            f"the frame store {folder} was made from other videos or with other settings: "
+            f"the frame store {folder} was made with other settings: "
             f"{found}; wanted {settings}. Name another folder"
         )
 
@@ -127,7 +148,7 @@ def _is_current(stored: StoredVideo, source: Path, record: Path) -> bool:
             return False
         if status.st_mtime_ns in (stored.source_mtime_ns, record.stat().st_mtime_ns):
             return True
-        if stored.source_sha256 != _sha256(source):
+        if stored.source_sha256 != sha256(source):
             return False
         os.utime(record, ns=(status.st_mtime_ns, status.st_mtime_ns))
         return True
@@ -174,7 +195,7 @@ def _source_facts(path: str, source: Path) -> StoredVideo:
         status = source.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
             raise VideoError("cannot be read: it is not a regular file")
-        return StoredVideo(path, status.st_size, status.st_mtime_ns, _sha256(source))
+        return StoredVideo(path, status.st_size, status.st_mtime_ns, sha256(source))
     except OSError as error:
         raise VideoError(f"cannot be read: {error.strerror}") from error
 
@@ -270,6 +291,7 @@ def write_rejected(file: Path, videos: Iterable[StoredVideo]):
     atomic_write_text(file, text.getvalue())
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Path) -> str:
+    """Returns the hash of a file, hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

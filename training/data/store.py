@@ -3,6 +3,7 @@
 ```
 STORE/
   settings.json      what the store was made with; another short side is another store
+  hashes.json        paths of the videos by the hashes of their files
   rejected.csv       videos that could not be decoded, or not wholly, with the reason
   videos/ab/<sha256 of the path>.array_record    one JPEG a frame, then one record of facts (JSON)
   videos/ab/<sha256 of the path>.raw             raw frames; the .array_record then has facts alone
@@ -184,7 +185,8 @@ def read_facts(folder: Path, path: str) -> StoredVideo | None:
     if not file.exists():
         return None
     try:
-        return StoredVideo(**json.loads(read_records(file, [-1], path)[0]))
+        facts = json.loads(read_records(file, [-1], path)[0])
+        return StoredVideo(**facts | {"path": path})  # a linked file bears another one
     except (StoreError, ValueError, TypeError):  # decoded anew, which mends it
         return None
 
