@@ -41,7 +41,7 @@ def main(options: EvaluateOptions):
     run = RunFolder(chosen_run(options.run))
     fit_options = replaced(read_config(run.config), out=run.path)  # it may have been moved
     if options.data_dir is not None:
-        fit_options = replaced(fit_options, **_moved(fit_options.collection, options.data_dir))
+        fit_options = replaced(fit_options, **moved(fit_options.collection, options.data_dir))
     if options.store is not None:
         fit_options = replaced(fit_options, store=options.store)
     for run_options in fit_options.each_split():
@@ -50,7 +50,7 @@ def main(options: EvaluateOptions):
         split_summary.summarise(fit_options)
 
 
-def _moved(collection: CollectionOptions, data_dir: Path) -> dict[str, Path]:
+def moved(collection: CollectionOptions, data_dir: Path) -> dict[str, Path]:
     """Returns the folder and files of a collection that lies in another folder now."""
     if collection.data_dir is None:
         raise UserError(f"--data-dir is not for a run of {collection.dataset}, which needs none")

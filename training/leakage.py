@@ -106,6 +106,7 @@ def changes_since(run: RunFolder, dataset: Dataset) -> str:
     known = dict.fromkeys(path for side in SIDES for path in recorded[side])
     known |= recorded["sha256"] | recorded["others"]
     files = {v.path: dataset.root / v.path for v in dataset.videos if v.side != "unused"}
+    files = {path: file for path, file in files.items() if file.is_file()}
     replaced = [p for p in files.keys() & known.keys() if known[p] not in (None, sha256(files[p]))]
     found = {
         "added": files.keys() - known.keys(),

@@ -42,7 +42,7 @@ def whole(collection, tmp_path_factory):
 
 
 def start(collection: Path, store: Path, **process_options) -> subprocess.Popen:
-    options = ["--dataset", "folder", "--data-dir", str(collection), "--out", str(store)]
+    options = ["--dataset", "folder", "--data-dir", str(collection), "--store", str(store)]
     command = [sys.executable, "-m", "training.prepare", *options]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes, **process_options)

@@ -66,7 +66,7 @@ class CollectionOptions:
             is_fold = self.fold == "all" or 1 <= self.fold <= self.folds
             check(self, ["fold"], lambda _: is_fold, f"be 1 to {self.folds}, or all")
         if self.groups is not None and self.groups.endswith(".csv"):
-            object.__setattr__(self, "groups", str(Path(self.groups).resolve()))
+            object.__setattr__(self, "groups", str(Path(self.groups).expanduser().resolve()))
 
     def checked_split(self, split: int | str | None) -> int | str | None:
         """Returns the split, 1 if none is given; `None` where folds are of all videos.
