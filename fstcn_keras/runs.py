@@ -161,7 +161,7 @@ def chosen_run(run: Path | None) -> Path:
 
 
 def run_and_files(arguments: Sequence[Path]) -> tuple[Path, list[Path]]:
-    """Tells a command's `[RUN] FILE...` apart: a folder that comes first is the run.
+    """Tells a command's `[RUN] FILE...` apart: a folder or a network that comes first is the run.
 
     Example:
         >>> import tempfile
@@ -174,6 +174,8 @@ def run_and_files(arguments: Sequence[Path]) -> tuple[Path, list[Path]]:
         FileNotFoundError: see `newest_run`; or the first does not exist, and has no suffix as files
             have: a run whose name is mistyped, in whose place no other one is taken.
     """
+    if arguments and arguments[0].name == RunFolder(Path()).model.name:
+        arguments = [arguments[0].parent, *arguments[1:]]
     if arguments and arguments[0].is_dir():
         return arguments[0], list(arguments[1:])
     is_address = bool(arguments) and ":/" in str(arguments[0])  # which the reader refuses as one

@@ -8,14 +8,16 @@ import numpy as np
 from PIL import Image
 
 
-def write_video(path: Path, frames: np.ndarray, *, codec: str = "ffv1", fps: int = 25) -> Path:
+def write_video(
+    path: Path, frames: np.ndarray, *, codec: str = "ffv1", fps: int = 25, bit_rate: int = 8_000_000
+) -> Path:
     """Encodes `(frames, height, width, 3)` uint8 RGB; "ffv1" loses nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(path, "w") as container:
         stream = container.add_stream(codec, rate=fps)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
-        stream.bit_rate = 8_000_000
+        stream.bit_rate = bit_rate
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())

@@ -1,7 +1,9 @@
 """Command lines from typed dataclasses, and the exit codes of every command."""
 
 import dataclasses
+import difflib
 import io
+import os
 import signal
 import sys
 import textwrap
@@ -72,11 +74,30 @@ def parse_values(
         values = parser.parse_args(argv).as_dict()
     except jsonargparse.ArgumentError as error:
         # of a --config that is none the message holds all of the file
-        raise UserError(textwrap.shorten(str(error), MAX_MESSAGE)) from error
-    return {
-        leaf.name: tuple(value) if isinstance(value := values[leaf.name], list) else value
-        for leaf in options
-    }
+        raise UserError(
+            _with_nearest(textwrap.shorten(str(error), MAX_MESSAGE), options)
+        ) from error
+    return {leaf.name: _plain(values[leaf.name]) for leaf in options}
+
+
+def _plain(value):
+    """Returns a value as options have it: lists as tuples, `~` of paths filled in."""
+    if isinstance(value, list):
+        return tuple(map(_plain, value))
+    if isinstance(value, Path):
+        return Path(os.path.expanduser(value))
+    return value
+
+
+def _with_nearest(message: str, options: Sequence[Leaf]) -> str:
+    """Adds the options that are meant to the message that some are unknown."""
+    unknown = [word.split("=")[0] for word in message.split() if word.startswith("--")]
+    flags = [flag(leaf.name) for leaf in options if not leaf.positional]
+    near = {word: difflib.get_close_matches(word, flags, n=1) for word in unknown}
+    found = [f"{matches[0]} for {word}" for word, matches in near.items() if matches]
+    if not message.startswith("unrecognized arguments") or not found:
+        return message
+    return f"{message}: did you mean {', '.join(found)}?"
 
 
 def _add_argument(parser, leaf: Leaf):

@@ -12,8 +12,9 @@ from typing import Literal
 from fstcn_keras.runs import RunFolder, chosen_run
 from fstcn_keras.views.plan import SCORING_MODES
 from training import cli, split_summary
+from training.errors import UserError
 from training.evaluation import evaluate_again
-from training.options import read_config
+from training.options import CollectionOptions, read_config
 from training.parts import option, positional, replaced
 
 VIEWS_HELP = "shared cuts a video's crops from feature maps of whole frames: faster, not the same"
@@ -26,6 +27,12 @@ class EvaluateOptions:
     run: Path | None = positional(
         "folder of a training run (default: the newest finished one under runs/)", default=None
     )
+    data_dir: Path | None = option(
+        None, "folder of the videos, if it has moved since (default: that of the run)"
+    )
+    store: Path | None = option(
+        None, "folder of the decoded frames (default: that of the run, or in the cache folder)"
+    )
     views: Literal[SCORING_MODES] = option("exact", VIEWS_HELP)
 
 
@@ -33,10 +40,26 @@ def main(options: EvaluateOptions):
     """Repeats the evaluation of a run, or of those of each split or fold."""
     run = RunFolder(chosen_run(options.run))
     fit_options = replaced(read_config(run.config), out=run.path)  # it may have been moved
+    if options.data_dir is not None:
+        fit_options = replaced(fit_options, **moved(fit_options.collection, options.data_dir))
+    if options.store is not None:
+        fit_options = replaced(fit_options, store=options.store)
     for run_options in fit_options.each_split():
         evaluate_again(run_options, options.views)
     if fit_options.is_series:
         split_summary.summarise(fit_options)
+
+
+def moved(collection: CollectionOptions, data_dir: Path) -> dict[str, Path]:
+    """Returns the folder and files of a collection that lies in another folder now."""
+    if collection.data_dir is None:
+        raise UserError(f"--data-dir is not for a run of {collection.dataset}, which needs none")
+    moved = {"data_dir": data_dir}
+    for name in ("splits_dir", "labels"):
+        file = getattr(collection, name)
+        if file is not None and file.is_relative_to(collection.data_dir):
+            moved[name] = data_dir / file.relative_to(collection.data_dir)
+    return moved
 
 
 if __name__ == "__main__":

@@ -77,7 +77,9 @@ def check_test_videos(dataset: Dataset, store: FrameStore, run: RunFolder) -> li
     if not listed and not dataset.missing:
         raise UserError(
             f"{dataset.root}: {dataset.part} has no test video: either its lists name none, "
-            "or all videos of each class look alike or are of one source"
+            "or all videos of each class look alike or are of one source. Name the test videos "
+            "yourself with --splits-dir, the sources with --groups, or let look-alikes be on "
+            "both sides with --ignore-look-alikes"
         )
     check_leakage(run, listed, file_hashes(store))
     videos = [video for video in listed if store.videos[video.path].num_frames]
@@ -248,6 +250,9 @@ def print_metrics(run: RunFolder):
             f"{'':34}top-1   top-5   mean class",
         ]
         measures = ["top1", "top5", "mean_class"]
+        if protocol["num_classes"] < 6:  # the best five of which are all, or nearly so
+            measures.remove("top5")
+            lines[-1] = lines[-1].replace("top-5   ", "")
         if protocol["rejected"] and "top1_all" in metrics["clip"]:  # older runs do not tell
             measures.append("top1_all")
             lines[-1] += f"   top-1 of all {protocol['videos'] + protocol['rejected']}"

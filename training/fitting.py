@@ -1,5 +1,6 @@
 """Runs of `training.fit`: data, stages, evaluation, one split or fold after another."""
 
+import contextlib
 import gc
 from collections.abc import Callable, Sequence
 
@@ -20,8 +21,10 @@ from training.distribution import (
     sum_over_workers,
     with_precision,
 )
+from training.errors import UserError
 from training.leakage import (
     LearnedVideos,
+    changes_since,
     check_learned,
     file_hashes,
     learned_videos,
@@ -71,8 +74,23 @@ def fit_run(options: FitOptions, strategy: tf.distribute.Strategy, *, judge: Jud
             _fit_run(with_precision(options), run, strategy, judge)
             return
         check_options(options, run)
-    print(f"{run} is finished already:")
+    if changes := _changes_since(options, run):
+        print(
+            f"{run} is finished, but its videos have changed since: {changes}. Its accuracies are "
+            "of those that it had; train anew with another --out for those of today:"
+        )
+    else:
+        print(f"{run} is finished already:")
     evaluation.print_metrics(run)
+
+
+def _changes_since(options: FitOptions, run: RunFolder) -> str:
+    """Says how the videos differ from the finished run's; nothing if they are no longer there."""
+    if options.collection.dataset == "demo":
+        return ""
+    with contextlib.suppress(UserError, OSError):
+        return changes_since(run, load_dataset(options.collection, options.split))
+    return ""
 
 
 def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strategy, judge: Judge):

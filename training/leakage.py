@@ -13,6 +13,7 @@ from pathlib import Path
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder
 from training.data.collections import Dataset, Video
+from training.data.preparation import sha256
 from training.data.store import FrameStore
 from training.errors import UserError
 from training.options import FitOptions
@@ -78,12 +79,43 @@ def record_training_videos(
             f"changed sides, e.g. {changed[0]}: restore them, or start anew with another --out"
         )
     hashes, before = hashes or {}, before or LearnedVideos()
+    own = {path for side in SIDES for path in videos[side]}
     record = {
         **videos,
-        "sha256": {p: hashes[p] for side in SIDES for p in videos[side] if p in hashes},
+        "sha256": {p: h for p, h in hashes.items() if p in own},
+        "others": {p: h for p, h in hashes.items() if p not in own},
         "before": {"sha256": sorted(before.sha256), "paths": sorted(before.paths)},
     }
     atomic_write_text(run.training_videos, json.dumps(record, indent=1))
+
+
+def changes_since(run: RunFolder, dataset: Dataset) -> str:
+    """Says in one line how a collection differs from what it was when the run was trained.
+
+    Args:
+        run: finished.
+        dataset: as it is listed now.
+
+    Returns:
+        Numbers of videos that were added, removed and replaced, each with an example; nothing if
+        none was, or the run is of a version that does not tell.
+    """
+    recorded = _recorded_videos(run)
+    if "others" not in recorded:
+        return ""
+    known = dict.fromkeys(path for side in SIDES for path in recorded[side])
+    known |= recorded["sha256"] | recorded["others"]
+    files = {v.path: dataset.root / v.path for v in dataset.videos if v.side != "unused"}
+    files = {path: file for path, file in files.items() if file.is_file()}
+    replaced = [p for p in files.keys() & known.keys() if known[p] not in (None, sha256(files[p]))]
+    found = {
+        "added": files.keys() - known.keys(),
+        "removed": known.keys() - files.keys(),
+        "replaced": replaced,
+    }
+    return ", ".join(
+        f"{len(paths)} {how} (e.g. {min(paths)})" for how, paths in found.items() if paths
+    )
 
 
 def check_leakage(run: RunFolder, videos: Iterable[Video], hashes: Mapping[str, str] | None = None):

@@ -13,6 +13,7 @@ from fstcn_keras.runs import RunFolder, run_and_files
 from fstcn_keras.video import VideoError
 from fstcn_keras.views.plan import SCORING_MODES
 from training import annotation, cli, figures
+from training.data.collections.lists import is_video
 from training.errors import UserError
 from training.evaluate import VIEWS_HELP
 from training.evaluation import load_classifier
@@ -28,8 +29,8 @@ class PredictOptions:
     """What to predict, and by which run."""
 
     paths: tuple[Path, ...] = positional(
-        "video files, together: before all options or after '--'; a folder before them is that "
-        "of the training run (default: the newest finished one under runs/)"
+        "video files, or folders of them, together: before all options or after '--'; a folder "
+        "before them is that of the training run (default: the newest finished one under runs/)"
     )
     top_k: int = option(5, "number of classes to give")
     views: Literal[SCORING_MODES] = option("exact", VIEWS_HELP)
@@ -57,6 +58,7 @@ class PredictOptions:
 def main(options: PredictOptions):
     """Prints the best classes of each video, and draws those of every second if asked to."""
     run, videos = run_and_files(options.paths)
+    videos = [video for path in videos for video in _videos_of(path)]
     if not videos:
         raise UserError(f"name a video after the run {run}")
     is_drawn = options.annotate or options.timeline
@@ -83,6 +85,20 @@ def main(options: PredictOptions):
         sys.exit(2)
     if is_drawn:
         draw(classifier, videos[0], options, answer=result.prediction.classes[0])
+
+
+def _videos_of(path: Path) -> list[Path]:
+    """Returns the file, or of a folder the videos in it and below it.
+
+    Raises:
+        UserError: if a folder has none.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if is_video(file) and file.is_file())
+    if not found:
+        raise UserError(f"{path} is a folder without videos: name video files, or a folder of them")
+    return found
 
 
 def table(video: Path, prediction: Prediction, top_k: int) -> str:

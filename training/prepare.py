@@ -1,9 +1,9 @@
-"""Decode a collection once: python -m training.prepare [--dataset NAME --data-dir DIR] --out STORE
+"""Decode a collection once: python -m training.prepare [--dataset NAME --data-dir DIR]
 
-Writes the frame store that `fit --store STORE` reads; `fit` calls the same code, so this command
-is for doing it beforehand. It runs on all cores. Stopped at any time,
-the same command goes on where it was; a source file that has changed is decoded again, and only
-that. What could not be decoded is listed in the store's rejected.csv.
+Writes the frame store that `fit` reads, with the same `--store` or without; `fit` calls the same
+code, so this command is for doing it beforehand. It runs on all cores. Stopped at any time, the
+same command goes on where it was; a source file that has changed is decoded again, and only that.
+What could not be decoded is listed in the store's rejected.csv.
 
 `--images DIR` writes frames of the split's training videos as an image folder, for
 `python -m training.pretrain --images DIR`.
@@ -33,7 +33,7 @@ class PrepareOptions:
 
     collection: CollectionOptions = part(CollectionOptions)
     split: Literal[SPLITS] | None = option(None, SPLIT_HELP)
-    out: Path | None = option(
+    store: Path | None = option(
         None, "folder of the store (default: the one in the user's cache folder that fit reads)"
     )
     check: bool = option(
@@ -69,7 +69,7 @@ def main(options: PrepareOptions):
         check_empty(options.images)
     short_side = PRESETS[options.preset].short_side
     dataset, store = open_data(
-        options.collection, options.split, options.out, short_side=short_side
+        options.collection, options.split, options.store, short_side=short_side
     )
     videos = store.videos.values()
     rejected = [stored for stored in videos if stored.num_frames == 0]

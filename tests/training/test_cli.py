@@ -8,9 +8,9 @@ import pytest
 from tests.processes import run_command, start_python
 from training import cli, evaluate, fit, predict
 from training.claims import claim_run, open_run
-from training.cli import UserError
+from training.cli import UserError, parse
 from training.locks import locked
-from training.options import FitOptions, read_config, write_config
+from training.options import CollectionOptions, FitOptions, read_config, write_config
 from training.parts import build
 
 
@@ -62,7 +62,7 @@ def test_wrong_layout(capsys, tmp_path, dataset):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "loose.avi").touch()
     error = fit_error(capsys, tmp_path, "--dataset", dataset, "--data-dir", tmp_path / "data")
-    assert "split files" in error or "expected folders named after the classes" in error
+    assert "split files" in error or "1 .avi files lie in the folder itself" in error
 
 
 def test_a_warm_up_is_half_of_a_stage_at_most():
@@ -153,7 +153,7 @@ def test_files_stand_together(capsys, stray):
 
 def test_an_unknown_option_is_no_file(capsys):
     error = error_of(capsys, predict.main, predict.PredictOptions, "a.avi", "--jsn")
-    assert error == "error: unrecognized arguments: --jsn"
+    assert error == "error: unrecognized arguments: --jsn: did you mean --json for --jsn?"
 
 
 def test_names_of_files_may_be_of_any_bytes():
@@ -196,3 +196,35 @@ def test_a_small_collection_gets_more_passes():
     given = build(FitOptions, preset="squeeze", epochs=15).stages
     assert given.passes(15, steps_per_epoch=7) == 15
     assert build(FitOptions, epochs=2, min_steps=9).stages.passes(2, steps_per_epoch=4) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("--epoch 3", "--epochs for --epoch"), ("--batchsize=4", "--batch-size for --batchsize")],
+)
+def test_an_unknown_option_points_at_the_nearest_one(capsys, tmp_path, given, meant):
+    error = fit_error(capsys, tmp_path, *given.split())
+    assert f"unrecognized arguments: {given}: did you mean {meant}?" in error
+    assert "did you mean" not in fit_error(capsys, tmp_path, "--qqqqq")
+
+
+def test_the_home_folder_is_filled_in(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    arguments = ["--dataset", "folder", "--data-dir=~/videos", "--groups", "~/groups.csv"]
+    options = parse(FitOptions, arguments)
+    assert options.collection.data_dir == tmp_path / "videos"
+    assert options.collection.groups == str(tmp_path / "groups.csv")
+    assert parse(predict.PredictOptions, ["~/a.mp4", "~no one/b.mp4"]).paths == (
+        tmp_path / "a.mp4",
+        Path("~no one/b.mp4"),
+    )
+
+
+def test_the_files_of_a_collection_that_moved(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    inside = CollectionOptions(dataset="folder", data_dir=old, labels=old / "labels.csv")
+    assert evaluate.moved(inside, new) == {"data_dir": new, "labels": new / "labels.csv"}
+    outside = CollectionOptions(dataset="folder", data_dir=old, splits_dir=tmp_path / "lists")
+    assert evaluate.moved(outside, new) == {"data_dir": new}
+    with pytest.raises(UserError, match="--data-dir is not for a run of demo"):
+        evaluate.moved(CollectionOptions(), new)

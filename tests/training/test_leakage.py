@@ -1,11 +1,14 @@
 """A run goes on with the videos that it was trained on, and is not judged by them."""
 
+import hashlib
+
 import pytest
 
 from fstcn_keras.runs import RunFolder
-from training.data.collections import Video
+from tests.training.data.test_collections import touch
+from training.data.collections import Video, read_folder
 from training.errors import UserError
-from training.leakage import check_leakage, record_training_videos
+from training.leakage import changes_since, check_leakage, record_training_videos
 
 
 def videos(*paths: str) -> list[Video]:
@@ -40,3 +43,21 @@ def test_a_trained_run_whose_list_of_videos_is_damaged_or_gone_says_so(tmp_path)
     (tmp_path / "training_videos.json").write_text("{")
     with pytest.raises(UserError, match=r"training_videos\.json is damaged .* train anew"):
         check_leakage(RunFolder(tmp_path), videos("a"))
+
+
+def test_videos_that_come_go_or_are_replaced_after_training(tmp_path):
+    data, run = tmp_path / "data", RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    touch(data, "a/1.avi", "a/2.avi", "b/3.avi", "b/4.avi")
+    hashes = {v.path: hashlib.sha256(b"").hexdigest() for v in read_folder(data).videos}
+    record_training_videos(
+        run, train=videos("a/1.avi", "b/3.avi"), held_out=videos("a/2.avi"), hashes=hashes
+    )
+    run.model.touch()
+    assert changes_since(run, read_folder(data)) == ""
+    touch(data, "b/5.avi", "b/6.avi")
+    (data / "a" / "2.avi").unlink()
+    (data / "b" / "4.avi").write_text("another")
+    assert changes_since(run, read_folder(data)) == (
+        "2 added (e.g. b/5.avi), 1 removed (e.g. a/2.avi), 1 replaced (e.g. b/4.avi)"
+    )

@@ -208,3 +208,20 @@ def test_without_a_run_the_newest_is_taken(run, videos, tmp_path, monkeypatch, c
     (tmp_path / "runs" / "mine" / "metrics.json").touch()
     monkeypatch.chdir(tmp_path)
     assert "red" in predicted(capsys, videos / "red.avi")[1]
+
+
+def test_the_network_of_a_run_and_folders_of_videos_are_what_they_seem(run, tmp_path, capsys):
+    for name, colour in {"b.avi": "red", "deep/a.avi": "blue", "c.avi": "green"}.items():
+        write_video(tmp_path / "videos" / name, coloured(colour))
+    (tmp_path / "videos" / "notes.txt").touch()
+    arguments = [str(run / "model.keras"), str(tmp_path / "videos"), "--json"]
+    cli.run(predict.main, predict.PredictOptions, arguments)
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(Path(answer["video"]).name, answer["classes"][0]) for answer in answers] == [
+        ("b.avi", "red"),
+        ("c.avi", "green"),
+        ("a.avi", "blue"),
+    ]
+    (tmp_path / "empty").mkdir()
+    error = error_of(capsys, predict.main, predict.PredictOptions, run, tmp_path / "empty")
+    assert "empty is a folder without videos: name video files, or a folder of them" in error

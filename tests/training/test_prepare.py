@@ -42,7 +42,7 @@ def whole(collection, tmp_path_factory):
 
 
 def start(collection: Path, store: Path, **process_options) -> subprocess.Popen:
-    options = ["--dataset", "folder", "--data-dir", str(collection), "--out", str(store)]
+    options = ["--dataset", "folder", "--data-dir", str(collection), "--store", str(store)]
     command = [sys.executable, "-m", "training.prepare", *options]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes, **process_options)
@@ -123,7 +123,7 @@ def test_a_crash_of_the_decoder_costs_its_video_alone(collection, whole, tmp_pat
     expected = digests(whole)
     found = digests(tmp_path / "store")
     assert found.keys() == expected.keys()
-    names = {record_file(Path(), "class1/1.avi").as_posix(), "rejected.csv"}
+    names = {record_file(Path(), "class1/1.avi").as_posix(), "rejected.csv", "hashes.json"}
     assert {name for name in found if found[name] != expected[name]} == names
     monkeypatch.setattr(preparation, "_prepare_video", None)  # nothing is decoded again
     again = prepare_store(tmp_path / "store", collection, paths, short_side=120)
@@ -133,7 +133,7 @@ def test_a_crash_of_the_decoder_costs_its_video_alone(collection, whole, tmp_pat
 def test_a_file_that_cannot_grow_ends_in_one_line_and_goes_on_later(tmp_path):
     for number, num_frames in enumerate((2, 2, 2, 2, 40)):
         write_video(tmp_path / "videos" / "a" / f"{number}.avi", noise(num_frames), codec="mpeg4")
-    whole, store = tmp_path / "whole", tmp_path / "store"
+    whole, store = tmp_path / "other" / "whole", tmp_path / "store"  # not beside each other
     finish(start(tmp_path / "videos", whole))
 
     def limit():

@@ -113,7 +113,7 @@ def test_weights_that_leak_test_videos(run, videos, tmp_path, capsys):
     assert source_videos(run / "weights.h5") == []  # its images are no frames of videos
     frames = tmp_path / "frames"
     options = ["--dataset", "folder", "--data-dir", str(videos)]
-    store = ("--out", str(store_of(videos)))
+    store = ("--store", str(store_of(videos)))
     cli.run(prepare.main, PrepareOptions, [*options, *store, "--images", str(frames)])
     weights = tmp_path / "stage1" / "weights.h5"
     cli.run(pretrain.main, PretrainOptions, arguments(frames, weights.parent, "--epochs", "1"))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from training.data.collections import Dataset
-from training.data.lookalikes import clusters, near_duplicates
 from training.data.store import MAX_DAMAGED, FrameStore
 
 OUTLIER = 3.0  # times the median, or a third of it
@@ -49,8 +48,8 @@ class Report:
         return all(finding.severity != "error" for finding in self.findings)
 
     def __str__(self) -> str:
-        sides = ("train", "test", "unused")
-        lines = [f"{'class':32}{'train':>8}{'test':>8}{'unused':>8}"]
+        sides = ("train", "val", "test", "unused")
+        lines = [f"{'class':32}" + "".join(f"{side:>8}" for side in sides)]
         for name, counts in self.counts.items():
             lines.append(f"{name:32}" + "".join(f"{counts.get(side, 0):8}" for side in sides))
         for finding in self.findings:
@@ -104,7 +103,9 @@ def _absent(dataset: Dataset, store: FrameStore) -> list[Finding]:
     return [
         _finding("error", "test videos cannot be decoded", rejected["test"]),
         _finding("error", "listed test videos are missing", missing["test"]),
-        _finding("warning", "training videos cannot be decoded", rejected["train"]),
+        _finding(
+            "warning", "training videos cannot be decoded", rejected["train"] + rejected["val"]
+        ),
         _finding("warning", "listed training videos are missing", missing["train"]),
         _finding(
             "warning",
@@ -119,12 +120,10 @@ def _absent(dataset: Dataset, store: FrameStore) -> list[Finding]:
 
 def _duplicates(dataset: Dataset, store: FrameStore) -> list[Finding]:
     usable = {path: stored for path, stored in store.videos.items() if stored.num_frames}
-    hashes = {path: stored.perceptual_hash for path, stored in usable.items()}
-    first_alike = clusters(list(usable), near_duplicates(hashes))
     same, alike = defaultdict(list), defaultdict(list)
     for path, stored in usable.items():
         same[stored.source_sha256].append(path)
-        alike[first_alike[path]].append(path)
+        alike[store.look_alikes[path]].append(path)
     identical = [paths for paths in same.values() if len(paths) > 1]
     near = [paths for paths in alike.values() if len({usable[p].source_sha256 for p in paths}) > 1]
     sides = {video.path: video.side for video in dataset.videos}

@@ -28,14 +28,14 @@ def source_group(path: str) -> str:
     """
     folder, _, name = path.rpartition("/")
     stem = name.rsplit(".", 1)[0]
-    prefix = f"{folder}/" if folder else ""
+    class_name = folder.rpartition("/")[2]
     if match := _UCF_GROUP.match(stem):
-        return prefix + match[1]
+        return f"{class_name}/{match[1]}".removeprefix("/")
     if match := _HMDB_CLIP.match(stem):
-        return re.sub(r"(?<=.)_\d+$", "", match[1].removesuffix(f"_{folder}"))
-    if match := re.match(rf"^(.*\d)_{re.escape(folder)}_\d+$", stem):
+        return re.sub(r"(?<=.)_\d+$", "", match[1].removesuffix(f"_{class_name}"))
+    if match := re.match(rf"^(.*\d)_{re.escape(class_name)}_\d+$", stem):
         return match[1]
-    return prefix + stem
+    return f"{folder}/{stem}".removeprefix("/")
 
 
 def named_groups(groups: str, paths: Iterable[str]) -> dict[str, str]:

@@ -1,77 +1,225 @@
-"""Videos that look alike: a perceptual hash of three frames, compared without comparing all."""
+"""Videos that look alike: re-encoded, cropped or mirrored copies, found without comparing all.
 
+A video's signature is `TIMES` small grey images of it. Their mean shows the place, what they differ
+from it by shows what moves. Copies agree in both; different people before one background agree in
+the first alone. A search takes two steps: difference hashes, of all cuts and mirror images of one
+video against those of the other as it is, propose pairs; correlation confirms them.
+"""
+
+import base64
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
-FRAMES_HASHED = 3
-HASH_STEP = 4  # only every fourth frame is considered, because hashing takes time
-HASH_BITS = 64 * FRAMES_HASHED
-MAX_DISTANCE = 11  # bits; with one band more than that, two near hashes share a band
+TIMES, SIDE = 6, 16  # images of a signature, and their pixels in a row
+LOOK_STEP = 2  # only every second frame is looked at, because shrinking takes time
+MAX_DISTANCE = 44  # bits of 192 between the hashes of a pair that is proposed
+MIN_PLACE, MIN_MOTION = 0.88, 0.75  # correlations of a pair that is confirmed
+NOISE = 1.0  # grey levels that an encoder may change in a signature's pixel
+CUTS = (0.0, 0.05, 0.1)  # shares of width or height that one edge may lose
+REFINEMENTS = (0.03, 0.015, 0.0075)  # steps in which the edges of a proposed cut are moved
+CHUNK = 4096  # pairs compared at once
+CROWD, CROWD_SHARE = 8, 0.5  # videos of a cluster that is too large for copies: both at least
 
 
-def frame_hash(image: Image.Image) -> str:
-    """Returns the difference hash of one frame: 64 bits as 16 hexadecimal digits.
-
-    The frame is shrunk to 9x8 grey pixels; each bit tells whether a pixel is brighter than its
-    right neighbour.
-    """
-    small = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX))
-    return np.packbits(small[:, :-1] > small[:, 1:]).tobytes().hex()
+def shrunk(image: Image.Image) -> np.ndarray:
+    """Returns a frame as a signature has it: uint8 `(SIDE, SIDE)`, means of grey levels."""
+    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-def video_hash(frame_hashes: Sequence[str]) -> str:
-    """Joins the hashes of the frames at a quarter, a half and three quarters of the video."""
-    count = len(frame_hashes)
-    return "".join(frame_hashes[count * part // 4] for part in (1, 2, 3))
-
-
-def near_duplicates(hashes: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Returns pairs of videos that tie all near-duplicates together.
-
-    Two videos are near-duplicates if their hashes differ in at most `MAX_DISTANCE` of 192 bits.
-    Hashes are cut into 12 bands of 16 bits; two that differ in 11 bits share at least one band,
-    so only those that share a band are compared, and none is missed.
+def signature(images: Sequence[np.ndarray], num_frames: int) -> str:
+    """Returns what is compared of a video, as text.
 
     Args:
-        hashes: `video_hash` of each video, by path.
+        images: every `LOOK_STEP`-th frame of it, as `shrunk` returns them.
+        num_frames: number of all its frames.
 
     Returns:
-        Fewer pairs than videos: whatever near-duplicates lead from one video to another, the
-        pairs do so, too.
+        Base 64 of uint8 `(TIMES, SIDE, SIDE)`: the video at the middles of equal parts of its
+        time, between two frames in proportion, so that the rate of frames makes no difference.
     """
-    alike = defaultdict(list)
-    for path in sorted(hashes):
-        alike[hashes[path]].append(path)
-    pairs = [pair for paths in alike.values() for pair in itertools.pairwise(paths)]
-    firsts = [paths[0] for paths in alike.values()]
-    bits = np.frombuffer(bytes.fromhex("".join(alike)), np.uint8).reshape(-1, HASH_BITS // 8)
-    label = np.arange(len(bits))  # equal for those that are tied
-    words = bits.view(np.uint64)
-    for one, other in _sharing_a_band(bits):
-        apart = np.bitwise_count(words[one] ^ words[other]).sum(axis=1)
-        new = (apart <= MAX_DISTANCE) & (label[one] != label[other])
-        for a, b in zip(one[new], other[new], strict=True):
+    frames = ((np.arange(TIMES) + 0.5) / TIMES * num_frames - 0.5) / LOOK_STEP
+    frames = np.clip(frames, 0, len(images) - 1)
+    before = np.floor(frames).astype(int)
+    after = np.minimum(before + 1, len(images) - 1)
+    share = (frames - before)[:, None, None]
+    stack = np.asarray(images, np.float32)
+    mixed = (1 - share) * stack[before] + share * stack[after]
+    return base64.b64encode(np.rint(mixed).astype(np.uint8).tobytes()).decode()
+
+
+def copies(signatures: Mapping[str, str]) -> dict[str, str]:
+    """Returns the name of each video's cluster of copies: the first path of them.
+
+    One that spans most of the collection is of one place where little moves rather than of copies:
+    of its videos only those of equal signatures are kept together, and a line says so.
+
+    Args:
+        signatures: of each video, by path.
+    """
+    paths = list(signatures)
+    pairs = near_duplicates(signatures)
+    found = clusters(paths, pairs)
+    name, size = max(Counter(found.values()).items(), key=lambda item: item[1], default=("", 0))
+    if size < CROWD or size <= CROWD_SHARE * len(paths):
+        return found
+    print(
+        f"{size} of {len(paths)} videos look alike, e.g. {name}: too many for copies, so that they "
+        "are not kept on one side; name their sources with --groups if they have any"
+    )
+    return clusters(
+        paths,
+        [(a, b) for a, b in pairs if found[a] != name or signatures[a] == signatures[b]],
+    )
+
+
+def near_duplicates(signatures: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Returns pairs of videos that tie all copies together.
+
+    Args:
+        signatures: of each video, by path.
+
+    Returns:
+        Fewer pairs than videos: whatever copies lead from one video to another, the pairs do so,
+        too.
+    """
+    same = defaultdict(list)
+    for path in sorted(signatures):
+        same[signatures[path]].append(path)
+    pairs = [pair for paths in same.values() for pair in itertools.pairwise(paths)]
+    firsts = [paths[0] for paths in same.values()]
+    if len(firsts) < 2:
+        return pairs
+    videos = np.frombuffer(b"".join(map(base64.b64decode, same)), np.uint8)
+    videos = videos.reshape(-1, TIMES, SIDE, SIDE)
+    label = np.arange(len(videos))  # equal for those that are tied
+    one, other, cuts = _proposed(videos)
+    for start in range(0, len(one), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        for a, b in _confirmed(videos, one[chunk], other[chunk], cuts[chunk]):
             if label[a] != label[b]:
                 label[label == label[b]] = label[a]
                 pairs.append((firsts[a], firsts[b]))
     return pairs
 
 
-def _sharing_a_band(bits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields all pairs of rows of `(n, 24)` uint8 that share a band, as arrays of indices."""
-    for band in bits.view(np.uint16).T:
-        order = np.argsort(band, kind="stable")
-        start = np.arange(len(order))
-        for apart in range(1, len(order)):
-            start = start[start < len(order) - apart]
-            start = start[band[order[start]] == band[order[start + apart]]]
-            if not len(start):
-                break
-            yield order[start], order[start + apart]
+def _cuts() -> np.ndarray:
+    """All ways to cut and mirror: left, right, top and bottom edge, shares of width or height.
+
+    A mirrored one has its left edge right of its right one. The first is the whole image.
+    """
+    whole = [(x0, 1 - x1, y0, 1 - y1) for x0, x1, y0, y1 in itertools.product(CUTS, repeat=4)]
+    return np.array(whole + [(x1, x0, y0, y1) for x0, x1, y0, y1 in whole])
+
+
+def _resampling(start: np.ndarray, stop: np.ndarray, size: int) -> np.ndarray:
+    """Matrices `(..., size, SIDE)` that average what lies between two edges, in `size` parts."""
+    edges = start[..., None] + (stop - start)[..., None] * np.arange(size + 1) / size
+    low = SIDE * np.minimum(edges[..., 1:], edges[..., :-1])[..., None]
+    high = SIDE * np.maximum(edges[..., 1:], edges[..., :-1])[..., None]
+    pixel = np.arange(SIDE)
+    covered = np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0, None)
+    return (covered / covered.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def _hashes(thirds: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    """Difference hashes of a cut of `(n, 3, SIDE, SIDE)`: uint8 `(n, 24)`.
+
+    Each bit tells whether one of 9x8 pixels is brighter than its right neighbour.
+    """
+    x0, x1, y0, y1 = cut
+    small = _resampling(y0, y1, 8) @ thirds @ _resampling(x0, x1, 9).T  # (n, 3, 8, 9)
+    return np.packbits((small[..., :-1] > small[..., 1:]).reshape(len(thirds), -1), axis=1)
+
+
+def _proposed(videos: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Proposes pairs of videos, and the cut of the first that is most like the second.
+
+    Returns:
+        Indices of the two videos, and the edges of the cut, `(pairs, 4)`.
+    """
+    thirds = videos.reshape(len(videos), 3, -1, SIDE, SIDE).mean(axis=2, dtype=np.float32)
+    cuts = _cuts()
+    plain = _hashes(thirds, cuts[0])
+    found = [np.empty((0, 4), np.int64)]  # of one, other, distance, cut
+    for number, cut in enumerate(cuts):
+        hashes = _hashes(thirds, cut)
+        for one, other in _sharing_a_band(hashes, plain):
+            apart = np.bitwise_count(hashes[one] ^ plain[other]).sum(axis=1)
+            near = (apart <= MAX_DISTANCE) & (one != other)
+            columns = (one[near], other[near], apart[near], np.full(near.sum(), number))
+            found.append(np.stack(columns, axis=1).astype(np.int64))
+    rows = np.concatenate(found)
+    rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
+    first = np.ones(len(rows), bool)  # of those of one pair: the nearest
+    first[1:] = (rows[1:, :2] != rows[:-1, :2]).any(axis=1)
+    one, other, _, number = rows[first].T
+    return one, other, cuts[number]
+
+
+def _sharing_a_band(hashes: np.ndarray, plain: np.ndarray) -> Iterator[tuple]:
+    """Yields pairs of rows of two `(n, 24)` uint8 that share a band of 16 bits, as indices."""
+    for ours, theirs in zip(hashes.view(np.uint16).T, plain.view(np.uint16).T, strict=True):
+        order = np.argsort(theirs, kind="stable")
+        theirs = theirs[order]
+        first = np.searchsorted(theirs, ours, "left")
+        count = np.searchsorted(theirs, ours, "right") - first
+        one = np.repeat(np.arange(len(ours)), count)
+        within = np.arange(len(one)) - np.repeat(np.cumsum(count) - count, count)
+        yield one, order[first[one] + within]
+
+
+def _confirmed(
+    videos: np.ndarray, one: np.ndarray, other: np.ndarray, cuts: np.ndarray
+) -> Iterator[tuple[int, int]]:
+    """Yields those of the proposed pairs whose place and motion agree, after moving the cuts."""
+    place, motion = _agreement(videos[one], videos[other], cuts)
+    worth = (place > MIN_PLACE - 0.2) & (motion > MIN_MOTION - 0.5)
+    one, other, cuts = one[worth], other[worth], cuts[worth]
+    a, b, best = videos[one], videos[other], (place + motion)[worth]
+    place, motion = place[worth], motion[worth]
+    for step, edge, sign in itertools.product(REFINEMENTS, range(4), (-1, 1)):
+        moved = cuts.copy()
+        moved[:, edge] = np.clip(moved[:, edge] + sign * step, 0, 1)
+        new_place, new_motion = _agreement(a, b, moved)
+        better = new_place + new_motion > best
+        best = np.where(better, new_place + new_motion, best)
+        place, motion = np.where(better, new_place, place), np.where(better, new_motion, motion)
+        cuts = np.where(better[:, None], moved, cuts)
+    alike = (place >= MIN_PLACE) & (motion >= MIN_MOTION)
+    yield from zip(one[alike].tolist(), other[alike].tolist(), strict=True)
+
+
+def _agreement(a: np.ndarray, b: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Correlations of a cut of each first video with the second: of the place, and of what moves.
+
+    Args:
+        a: uint8 `(pairs, TIMES, SIDE, SIDE)`.
+        b: the same of the others.
+        cuts: of the first ones, `(pairs, 4)`.
+
+    Returns:
+        Two arrays `(pairs,)`. Brightness makes no difference. Where nothing moves in either video,
+        their motions agree.
+    """
+    x0, x1, y0, y1 = cuts.T
+    rows = _resampling(y0, y1, SIDE)[:, None]
+    columns = _resampling(x0, x1, SIDE)[:, None].swapaxes(-1, -2)
+    a, b = rows @ a.astype(np.float32) @ columns, b.astype(np.float32)
+    a, b = (frames - frames.mean(axis=(2, 3), keepdims=True) for frames in (a, b))
+    mean_a, mean_b = a.mean(axis=1, keepdims=True), b.mean(axis=1, keepdims=True)
+    return _correlation(mean_a, mean_b), _correlation(a - mean_a, b - mean_b)
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Correlation of `(pairs, ...)` with zero mean, to both of which noise in common is added."""
+    noise = NOISE**2 * a[0].size if len(a) else 0.0
+    axes = (1, 2, 3)
+    both, own_a, own_b = (a * b).sum(axes), (a * a).sum(axes), (b * b).sum(axes)
+    return (both + noise) / np.sqrt((own_a + noise) * (own_b + noise))
 
 
 def clusters(paths: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict[str, str]:

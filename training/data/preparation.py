@@ -19,7 +19,8 @@ from PIL import Image
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.video import VideoError, VideoReader
 from fstcn_keras.video.resampling import ResampledFrames
-from training.data.lookalikes import HASH_STEP, frame_hash, video_hash
+from training.data.lookalikes import LOOK_STEP, shrunk, signature
+from training.data.reuse import stored_elsewhere, take, write_hashes
 from training.data.store import (
     JPEG_QUALITY,
     FrameStore,
@@ -35,7 +36,7 @@ from training.errors import UserError
 from training.locks import locked
 from training.parallel import map_processes
 
-FORMAT = 5  # of the store; another format is another folder of the cache
+FORMAT = 6  # of the store; another format is another folder of the cache
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,9 @@ def prepare_store(
 
     Each video's file is written atomically, so it is whole or not there: stopped at any time,
     the next call goes on with the videos that lack. A video whose source has another
-    size, or another time of change and other bytes, is decoded again. A second process on the
-    same store waits for the first.
+    size, or another time of change and other bytes, is decoded again. Frames of a file with the
+    same bytes that this store, or one beside it with the same settings, holds under another path
+    are taken over. A second process on the same store waits for the first.
 
     Args:
         folder: the store; made if it is not there.
@@ -81,13 +83,11 @@ def prepare_store(
         fps: frames per second at which videos are read by time; `None` takes all frames.
 
     Raises:
-        UserError: if the folder cannot be written, or holds a store of other videos or with
-            other settings.
+        UserError: if the folder cannot be written, or holds a store with other settings.
     """
     paths = sorted(set(paths))
     settings = {
         "format": FORMAT,
-        "videos": str(root.resolve()),
         "short_side": short_side,
         "frames": f"jpeg, quality {JPEG_QUALITY}" if encoding == "jpeg" else encoding,
     }
@@ -100,6 +100,7 @@ def prepare_store(
             _check_settings(folder, settings)
             videos = _prepare_missing([make_job(path) for path in paths])
             write_rejected(folder / "rejected.csv", videos.values())
+            write_hashes(folder, videos.values())
     except (OSError, StoreError) as error:
         raise UserError(f"the frame store {folder} cannot be written: {error}") from error
     return FrameStore(folder, videos, encoding=encoding)
@@ -112,6 +113,10 @@ def _prepare_missing(jobs: list[_Job]) -> dict[str, StoredVideo]:
         if stored is not None and _is_current(stored, job.source, job.record):
             videos[job.path] = stored
     waiting = [job for job in jobs if job.path not in videos]
+    if waiting:
+        taken = _take_stored(waiting)
+        videos |= taken
+        waiting = [job for job in waiting if job.path not in taken]
     if waiting:
         folder = waiting[0].folder
         print(f"decoding {len(waiting)} of {len(jobs)} videos into {folder}", flush=True)
@@ -126,6 +131,22 @@ def _prepare_missing(jobs: list[_Job]) -> dict[str, StoredVideo]:
     return {job.path: videos[job.path] for job in jobs}
 
 
+def _take_stored(jobs: list[_Job]) -> dict[str, StoredVideo]:
+    """Takes what the store or one beside it holds of files with the same bytes."""
+    folder = jobs[0].folder
+    elsewhere, taken = stored_elsewhere(folder), {}
+    for job in jobs if elsewhere else ():
+        with contextlib.suppress(VideoError):
+            digest = _source_facts(job.path, job.source).source_sha256
+            where = elsewhere.get(digest)
+            found = where and take(where, digest, folder=folder, path=job.path, source=job.source)
+            if found:
+                taken[job.path] = found
+    if taken:
+        print(f"taking the frames of {len(taken)} videos that were decoded before", flush=True)
+    return taken
+
+
 def _check_settings(folder: Path, settings: dict):
     file = folder / "settings.json"
     if not file.exists():
@@ -136,7 +157,7 @@ def _check_settings(folder: Path, settings: dict):
         found = "something unreadable"
     if found != settings:
         raise UserError(
-            f"the frame store {folder} was made from other videos or with other settings: "
+            f"the frame store {folder} was made with other settings: "
             f"{found}; wanted {settings}. Name another folder"
         )
 
@@ -152,7 +173,7 @@ def _is_current(stored: StoredVideo, source: Path, record: Path) -> bool:
             return False
         if status.st_mtime_ns in (stored.source_mtime_ns, record.stat().st_mtime_ns):
             return True
-        if stored.source_sha256 != _sha256(source):
+        if stored.source_sha256 != sha256(source):
             return False
         os.utime(record, ns=(status.st_mtime_ns, status.st_mtime_ns))
         return True
@@ -190,7 +211,7 @@ def _source_facts(path: str, source: Path) -> StoredVideo:
         status = source.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
             raise VideoError("cannot be read: it is not a regular file")
-        return StoredVideo(path, status.st_size, status.st_mtime_ns, _sha256(source))
+        return StoredVideo(path, status.st_size, status.st_mtime_ns, sha256(source))
     except OSError as error:
         raise VideoError(f"cannot be read: {error.strerror}") from error
 
@@ -205,14 +226,14 @@ def _write_records(partial: Path, job: _Job, stored: StoredVideo) -> StoredVideo
         share = reader.damaged_frames / reader.decoded_frames
         found |= {"fps": job.fps, "damaged_frames": round(share * resampled.count())}
     count = height = width = 0
-    hashes = []
+    small = []
     with _record_writer(partial) as writer:
         with _frame_writer(job, writer) as write_frame:
             for index, frame in enumerate(frames):
                 image = Image.fromarray(frame)
                 write_frame(image)
-                if index % HASH_STEP == 0:
-                    hashes.append(frame_hash(image))
+                if index % LOOK_STEP == 0:
+                    small.append(shrunk(image))
                 height, width = frame.shape[:2]
                 count = index + 1
         stored = dataclasses.replace(
@@ -220,7 +241,7 @@ def _write_records(partial: Path, job: _Job, stored: StoredVideo) -> StoredVideo
             num_frames=count,
             height=height,
             width=width,
-            perceptual_hash=video_hash(hashes),
+            signature=signature(small, count),
             **(found or _found(reader)),
         )
         writer.write(stored.to_json())
@@ -303,6 +324,7 @@ def write_rejected(file: Path, videos: Iterable[StoredVideo]):
     atomic_write_text(file, text.getvalue())
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Path) -> str:
+    """Returns the hash of a file, hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

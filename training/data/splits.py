@@ -53,8 +53,10 @@ def open_data(
         encoding=options.frames,
         fps=options.fps,
     )
-    if options.dataset == "folder" and options.splits_dir is None:
-        dataset = dataset if options.groups else tied(dataset, store.look_alikes())
+    has_split = any(video.side == "test" for video in dataset.videos + dataset.missing)
+    if options.dataset == "folder" and options.splits_dir is None and not has_split:
+        alike = {} if options.ignore_look_alikes else store.look_alikes
+        dataset = dataset if options.groups else tied(dataset, alike)
         dataset = dataset if split is None else draw_test_videos(dataset)
     if dataset.folds is not None:
         usable = {path for path, stored in store.videos.items() if stored.num_frames}
@@ -130,8 +132,14 @@ def split_training(
         print(text)
     items = [(v.path, dataset.classes[v.label], v.group) for v in usable]
     held = held_out_paths(items, fraction=val_fraction, salt=f"validation {seed}")
-    train = [video for video in usable if video.path not in held]
     check_held_out(val_fraction, len(held))
+    named = [v for v in dataset.side("val") if store.videos[v.path].num_frames]
+    if named and held:
+        raise UserError(
+            f"--val-fraction {val_fraction:g} is not for {dataset.root}, which names the "
+            f"{len(named)} videos that are held out: leave it out"
+        )
+    train = [video for video in usable if video.path not in held]
     trained = {video.label for video in train}
     if untrained := [name for n, name in enumerate(dataset.classes) if n not in trained]:
         print(f"{len(untrained)} classes have no video to train on, e.g. {untrained[0]}")
@@ -140,4 +148,4 @@ def split_training(
             f"{dataset.root}: {len(train)} usable training videos of fewer than two classes; "
             "there is nothing to tell apart"
         )
-    return train, [video for video in usable if video.path in held]
+    return train, named or [video for video in usable if video.path in held]

@@ -3,6 +3,7 @@
 ```
 STORE/
   settings.json      what the store was made with; another short side is another store
+  hashes.json        paths of the videos by the hashes of their files
   rejected.csv       videos that could not be decoded, or not wholly, with the reason
   videos/ab/<sha256 of the path>.array_record    one JPEG a frame, then one record of facts (JSON)
   videos/ab/<sha256 of the path>.raw             raw frames; the .array_record then has facts alone
@@ -14,6 +15,7 @@ checks it on reading; a raw frame is its bytes `(height, width, 3)` and their XX
 """
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -28,7 +30,7 @@ import xxhash
 from array_record.python.array_record_module import ArrayRecordReader
 from PIL import Image
 
-from training.data.lookalikes import clusters, near_duplicates
+from training.data.lookalikes import copies
 from training.errors import UserError
 
 ENCODINGS = ("jpeg", "raw")
@@ -57,7 +59,7 @@ class StoredVideo:
         height: of the stored frames, pixels.
         width: of the stored frames, pixels.
         fps: frames per second that the container claims, or 0.
-        perceptual_hash: see `lookalikes.video_hash`; empty if the video was rejected.
+        signature: see `lookalikes.signature`; empty if the video was rejected.
         reason: why the video was rejected or is incomplete; empty if all is well.
     """
 
@@ -70,7 +72,7 @@ class StoredVideo:
     height: int = 0
     width: int = 0
     fps: float = 0.0
-    perceptual_hash: str = ""
+    signature: str = ""
     reason: str = ""
     damaged_frames: int = 0
 
@@ -144,13 +146,14 @@ class FrameStore:
         except OSError as error:
             raise _damaged(path, file, error.strerror) from error
 
+    @functools.cached_property
     def look_alikes(self) -> dict[str, str]:
-        """Returns the name of each video's cluster of near-duplicates, by path.
+        """The name of each video's cluster of copies, by path.
 
         A video that could not be decoded is alone.
         """
-        hashes = {v.path: v.perceptual_hash for v in self.videos.values() if v.num_frames}
-        return clusters(list(self.videos), near_duplicates(hashes))
+        signatures = {v.path: v.signature for v in self.videos.values() if v.num_frames}
+        return {path: path for path in self.videos} | copies(signatures)
 
 
 class StoredFrames:
@@ -197,7 +200,8 @@ def read_facts(folder: Path, path: str) -> StoredVideo | None:
     if not file.exists():
         return None
     try:
-        return StoredVideo(**json.loads(read_records(file, [-1], path)[0]))
+        facts = json.loads(read_records(file, [-1], path)[0])
+        return StoredVideo(**facts | {"path": path})  # a linked file bears another one
     except (StoreError, ValueError, TypeError):  # decoded anew, which mends it
         return None
 

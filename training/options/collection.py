@@ -21,12 +21,21 @@ class CollectionOptions:
     )
     data_dir: Path | None = option(None, "folder of the videos; not for demo")
     splits_dir: Path | None = option(None, "folder of the split files, if not inside --data-dir")
+    labels: Path | None = option(
+        None,
+        "of folder: a CSV file of path,label[,split][,group] that names the classes, if folders do "
+        "not; paths are relative to --data-dir",
+    )
     groups: str | None = option(
         None,
         "of folder: sources of the videos, no one of which is on both sides: a file *.csv with "
         "the columns path,group, or a regular expression searched for in the path below "
         "--data-dir, whose first group or whole match names the source (default: what the names "
         "of files tell, and look-alikes together)",
+    )
+    ignore_look_alikes: bool = option(
+        False,
+        "of folder: let videos that look alike, as copies do, be on both sides of the split",
     )
     folds: int | None = option(
         None,
@@ -55,11 +64,15 @@ class CollectionOptions:
             object.__setattr__(self, "fold", "all")
         if self.groups is not None and self.dataset != "folder":
             raise UserError(f"--groups is for --dataset folder, not for {self.dataset}")
+        if self.labels is not None and self.dataset != "folder":
+            raise UserError(f"--labels is for --dataset folder, not for {self.dataset}")
+        if self.labels is not None and self.splits_dir is not None:
+            raise UserError("--labels and --splits-dir both name the classes: give one of them")
         if self.folds is not None:
             is_fold = self.fold == "all" or 1 <= self.fold <= self.folds
             check(self, ["fold"], lambda _: is_fold, f"be 1 to {self.folds}, or all")
         if self.groups is not None and self.groups.endswith(".csv"):
-            object.__setattr__(self, "groups", str(Path(self.groups).resolve()))
+            object.__setattr__(self, "groups", str(Path(self.groups).expanduser().resolve()))
 
     def checked_split(self, split: int | str | None) -> int | str | None:
         """Returns the split, 1 if none is given; `None` where folds are of all videos.

@@ -10,7 +10,15 @@ from training.errors import UserError
 from training.options.fit import FitOptions
 from training.parts import Options, flat, leaves
 
-ADDED = {"groups", "folds", "fold", "start_from", "min_steps"}  # older runs are without them
+ADDED = {
+    "groups",
+    "labels",
+    "ignore_look_alikes",
+    "folds",
+    "fold",
+    "start_from",
+    "min_steps",
+}  # older runs are without them
 
 
 def write_config(options, file: Path):

@@ -204,12 +204,12 @@ def test_folder_honours_split_files_of_its_own(tmp_path, contents):
 
 
 def test_folder_counts_what_it_leaves_out(tmp_path):
-    touch(tmp_path, "a/1.avi", "b/2.MP4", "b/new.flv", "b/new\nname.txt", "b/part/3.avi")
+    touch(tmp_path, "a/1.avi", "b/2.MP4", "b/new.gif", "b/new\nname.txt", "b/part/3.avi")
     touch(tmp_path, "b/part/deep/4.txt", "only_nested/more/5.mkv", "loose.avi")
     touch(tmp_path, ".cache/6.txt", "a/.DS_Store", "lists/a_test_split1.txt")
     (tmp_path / "lists" / "a_test_split1.txt").write_text("1.avi 1\n")
     left_out = [
-        *("b/new\nname.txt", "b/new.flv", "b/part/3.avi", "b/part/deep/4.txt"),
+        *("b/new\nname.txt", "b/new.gif", "b/part/3.avi", "b/part/deep/4.txt"),
         *("loose.avi", "only_nested/more/5.mkv"),
     ]
     dataset = collections.read_folder(tmp_path, splits_dir=tmp_path / "lists")
@@ -268,8 +268,10 @@ def test_folder_with_links_in_a_circle_comes_to_an_end(tmp_path):
 
 
 def test_folder_without_videos_says_what_was_expected(tmp_path):
-    touch(tmp_path, "loose.avi", "notes/readme.txt")
-    with pytest.raises(UserError, match="expected folders named after the classes"):
+    touch(tmp_path, "notes/readme.txt")
+    with pytest.raises(
+        UserError, match=r"expected folders named after the classes.* 1 \.txt files"
+    ):
         collections.read_folder(tmp_path)
 
 
@@ -302,3 +304,155 @@ def test_hold_out_never_empties_a_class():
     assert held_out_paths(items, fraction=0.9, salt="s") <= {"b/1", "b/2"}
     assert len(held_out_paths(items, fraction=0.9, salt="s")) == 1
     assert held_out_paths(items, fraction=0.0, salt="s") == set()
+
+
+def sides_of(dataset) -> dict[str, str]:
+    return {video.path: video.side for video in dataset.videos}
+
+
+def test_folders_of_sides_are_a_split(tmp_path):
+    touch(tmp_path, "Train/a/1.avi", "Train/b/2.avi", "Train/a/v_a_g01_c01.avi", "valid/a/3.avi")
+    touch(tmp_path, "test/a/v_a_g01_c02.avi", "test/b/4.avi", "test/notes.txt")
+    dataset = collections.read_folder(tmp_path)
+    assert dataset.classes == ("a", "b")
+    assert dataset.left_out == ("test/notes.txt",)
+    assert sides_of(dataset) == {
+        "Train/a/1.avi": "train",
+        "Train/a/v_a_g01_c01.avi": "train",
+        "Train/b/2.avi": "train",
+        "valid/a/3.avi": "val",
+        "test/a/v_a_g01_c02.avi": "test",
+        "test/b/4.avi": "test",
+    }
+    text = str(dataset)
+    assert "2 classes, 3 training and 2 test videos, 1 held out" in text
+    assert "; 1 test videos share their source with a training video" in text
+    with pytest.raises(UserError, match="has one split of its own: there is no --split 2"):
+        collections.read_folder(tmp_path, split=2)
+    of_folds = collections.read_folder(tmp_path, split=None)
+    assert set(sides_of(of_folds).values()) == {"train"}
+
+
+def test_a_folder_of_validation_videos_without_test_videos_is_of_test_videos(tmp_path):
+    touch(tmp_path, "train/a/1.avi", "train/b/2.avi", "val/a/3.avi", "val/b/4.avi")
+    assert Counter(sides_of(collections.read_folder(tmp_path)).values()) == {"train": 2, "test": 2}
+
+
+def test_sides_are_not_classes(tmp_path):
+    touch(tmp_path, "train/1.avi", "test/2.avi", "val/3.avi")
+    with pytest.raises(UserError, match=r"test, train, val are sides of a split, not classes"):
+        collections.read_folder(tmp_path)
+    touch(tmp_path, "run/4.avi")  # a class, so that the others are as well
+    assert collections.read_folder(tmp_path).classes == ("run", "test", "train", "val")
+
+
+@pytest.mark.parametrize(
+    ("form", "is_person_first"),
+    [("{person}/{name}/{n}.avi", True), ("{name}/{person}/{n}.avi", False)],
+)
+def test_folders_of_persons_are_groups(tmp_path, capsys, form, is_person_first):
+    persons = ("person01", "person02", "person03")
+    touch(tmp_path, *(form.format(person=p, name=name, n=n)
+                      for p in persons for name in ("hug", "kick") for n in range(2)))  # fmt: skip
+    dataset = collections.read_folder(tmp_path)
+    assert dataset.classes == ("hug", "kick")
+    for video in dataset.videos:
+        parts = video.path.split("/")
+        assert video.group == parts[not is_person_first]
+        assert dataset.classes[video.label] == parts[is_person_first]
+    assert "3 sources, e.g. 'person01', of classes such as 'hug'" in capsys.readouterr().out
+
+
+def test_nested_folders_whose_names_do_not_recur_are_refused(tmp_path):
+    touch(tmp_path, "a/x/1.avi", "b/y/2.avi")
+    with pytest.raises(UserError, match=r"none of whose names recurs: .* with --labels"):
+        collections.read_folder(tmp_path)
+
+
+def test_other_kinds_of_videos_and_what_was_found(tmp_path):
+    touch(tmp_path, "a/1.m4v", "b/2.WMV", "b/3.ogv", "b/4.xyz")
+    dataset = collections.read_folder(tmp_path)
+    assert [video.path for video in dataset.videos] == ["a/1.m4v", "b/2.WMV", "b/3.ogv"]
+    touch(tmp_path / "flat", *(f"{n}.m4v" for n in range(6)), "7.mp4")
+    with pytest.raises(UserError, match=r"6 \.m4v files, 1 \.mp4 files lie in the folder itself"):
+        collections.read_folder(tmp_path / "flat")
+    touch(tmp_path / "odd", "a/1.xyz", "b/2.xyz", "b/README")
+    with pytest.raises(UserError, match=r"2 \.xyz files, 1 unnamed files found"):
+        collections.read_folder(tmp_path / "odd")
+
+
+def test_a_table_names_classes_sides_and_groups(tmp_path):
+    touch(tmp_path, "1.m4v", "deep/er/2.bin", "3.mp4", "4.mp4", "5.mp4")
+    table = tmp_path / "labels.csv"
+    table.write_bytes(
+        "\ufeffPath, Label,split,group,note\r\n./1.m4v,run,train,p1,x\r\ndeep\\er\\2.bin,run fast,"
+        f"val,p2,\r\n3.mp4,run,test,p3\r\n{tmp_path}/5.mp4,run fast,test,p1\r\ngone.mp4,run,test,p3"
+        .encode()
+    )  # fmt: skip
+    dataset = collections.read_folder(tmp_path, labels=table)
+    assert dataset.classes == ("run", "run fast")
+    assert [(v.path, v.label, v.side, v.group) for v in dataset.videos] == [
+        ("1.m4v", 0, "train", "p1"),
+        ("deep/er/2.bin", 1, "val", "p2"),
+        ("3.mp4", 0, "test", "p3"),
+        ("5.mp4", 1, "test", "p1"),
+    ]
+    assert [video.path for video in dataset.missing] == ["gone.mp4"]
+    assert dataset.unlisted == 1
+    table.write_text("path,label\n1.m4v,a\n3.mp4,b\n")
+    dataset = collections.read_folder(tmp_path, labels=table, split=2)
+    assert sides_of(dataset) == {"1.m4v": "train", "3.mp4": "train"}  # test videos are drawn
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, r"labels\.csv cannot be read: .*No such file"),
+        ("", "has no column path"),
+        ("path,class\n1.avi,a\n", r"no column label: .*path,label\[,split\].*got 'path,class'"),
+        ("path,label\n1.avi,\n", r"row 2: no label in"),
+        ("path,label,split\n1.avi,a,trial\n", r"must be train, val or test, got 'trial'"),
+        ("path,label\n../1.avi,a\n", r"names \.\./1\.avi, which does not lie in --data-dir"),
+        ("path,label\n1.avi,a\n1.avi,b\n", r"name 1 videos more than once, e\.g\. 1\.avi"),
+        ("path,label\n9.avi,a\n", r"no listed video of folder found in .*1 listed, e\.g\. 9\.avi"),
+    ],
+)
+def test_tables_that_name_no_classes(tmp_path, text, message):
+    touch(tmp_path, "1.avi")
+    file = tmp_path / "labels.csv"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(UserError, match=message):
+        collections.read_folder(tmp_path, labels=file)
+
+
+@pytest.mark.parametrize("end", ["", " 1", "\t1", "  1 "])
+def test_ucf101_lists_of_other_systems(tmp_path, end):
+    touch(tmp_path, "a/v 1.avi", "a/2.avi", "b/3.avi")
+    lists = write_lists(
+        tmp_path / "lists",
+        classInd="\ufeff1\ta\r\n2  b\r\n",
+        trainlist01="\ufeffa\\v 1.avi  1\r\n\r\n./b/3.avi\t2\r\n",
+        testlist01=f"./a/2.avi{end}\r\n",
+    )
+    dataset = collections.read_ucf101(tmp_path, splits_dir=lists)
+    assert sides_of(dataset) == {"a/v 1.avi": "train", "b/3.avi": "train", "a/2.avi": "test"}
+    assert dataset.missing == ()
+    (lists / "testlist01.txt").write_text("a/2.avi 2\n")
+    with pytest.raises(UserError, match=r"a/2\.avi bears the number 2, .* a the number 1"):
+        collections.read_ucf101(tmp_path, splits_dir=lists)
+
+
+def test_hmdb51_lists_of_other_systems(tmp_path):
+    touch(tmp_path, "wave/a 1.avi", "wave/b.avi", "wave/c.avi")
+    text = "\ufeffa 1.avi\t1\r\nwave\\b.avi  2\r\n./c.avi 0\r\n"
+    lists = write_lists(tmp_path / "lists", wave_test_split1=text)
+    dataset = collections.read_hmdb51(tmp_path, splits_dir=lists)
+    assert sides_of(dataset) == {
+        "wave/a 1.avi": "train",
+        "wave/b.avi": "test",
+        "wave/c.avi": "unused",
+    }
+    (lists / "wave_test_split1.txt").write_text("clap/b.avi 1\n")
+    with pytest.raises(UserError, match=r"is of class wave, but names a video of clap/b\.avi"):
+        collections.read_hmdb51(tmp_path, splits_dir=lists)

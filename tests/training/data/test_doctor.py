@@ -30,7 +30,7 @@ def collection(tmp_path):
 
 def check(collection, *, code: int) -> tuple[dict, str]:
     options = ["--dataset", "hmdb51", "--data-dir", str(collection / "data"), "--check"]
-    options += ["--out", str(collection / "store"), "--json", str(collection / "report.json")]
+    options += ["--store", str(collection / "store"), "--json", str(collection / "report.json")]
     with pytest.raises(SystemExit) as stopped:
         cli.run(prepare.main, prepare.PrepareOptions, options)
     assert stopped.value.code == code

@@ -177,7 +177,7 @@ def test_frames_of_the_training_videos_as_an_image_folder(tmp_path, capsys, fram
         (lists / f"{name}_test_split1.txt").write_text("1.avi 1\n2.avi 1\n3.avi 2\n")
     (data / "b" / "2.avi").write_text("no video")
     options = ["--dataset", "folder", "--data-dir", data, "--splits-dir", lists, "--frames", frames]
-    options += ["--out", tmp_path / "store", "--images", out]
+    options += ["--store", tmp_path / "store", "--images", out]
     cli.run(prepare.main, prepare.PrepareOptions, list(map(str, options)))
     assert f"{out}: 7 frames of 4 training videos" in capsys.readouterr().out
     written = {path.relative_to(out).as_posix(): path for path in out.rglob("*.jpg")}

@@ -1,56 +1,175 @@
-"""Near-duplicates: the hash by hand, the search against comparing all pairs."""
+"""Copies of videos: found if encoded again, cropped or mirrored; told apart by what moves."""
 
+import base64
 import itertools
+from collections import Counter
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from training.data.lookalikes import clusters, frame_hash, near_duplicates, video_hash
+from tests.training.data.test_collections import touch
+from tests.videos import write_video
+from training.data import collections, splits
+from training.data.lookalikes import (
+    SIDE,
+    TIMES,
+    clusters,
+    copies,
+    near_duplicates,
+    shrunk,
+    signature,
+)
+from training.data.preparation import prepare_store
+
+HEIGHT, WIDTH, LENGTH = 120, 160, 30
 
 
-def test_hash_of_ramps():
-    falling = np.tile(np.linspace(255, 0, 90).astype(np.uint8), (80, 1))
-    assert frame_hash(Image.fromarray(falling)) == "f" * 16
-    assert frame_hash(Image.fromarray(falling[:, ::-1])) == "0" * 16
-    half = np.concatenate([falling[:40], falling[40:, ::-1]])
-    assert frame_hash(Image.fromarray(half)) == "f" * 8 + "0" * 8
+def place(generator: np.random.Generator) -> np.ndarray:
+    """A room: smooth random colours, float32 `(height, width, 3)`."""
+    small = Image.fromarray(generator.integers(40, 220, (8, 10, 3), dtype=np.uint8))
+    return np.asarray(small.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), np.float32)
 
 
-def test_video_hash_takes_a_quarter_a_half_and_three_quarters():
-    hashes = [f"{number:016x}" for number in range(8)]
-    assert video_hash(hashes) == hashes[2] + hashes[4] + hashes[6]
-    assert video_hash(hashes[:1]) == hashes[0] * 3
+def acted(room: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Somebody, a rectangle, who moves in the room, uint8 `(frames, height, width, 3)`."""
+    height, width = generator.integers(25, 50), generator.integers(12, 24)
+    top, left = generator.integers(0, HEIGHT - height), generator.integers(20, WIDTH - width - 20)
+    color, pace = generator.integers(0, 255, 3), generator.uniform(0.2, 0.5)
+    phase, sideways = generator.uniform(0, 6), generator.integers(2)
+    frames = room + generator.normal(0, 3, (LENGTH, HEIGHT, WIDTH, 1))
+    for t, frame in enumerate(frames):
+        swing = 18 * np.sin(pace * t + phase)
+        y = int(np.clip(top + swing * (not sideways), 0, HEIGHT - height))
+        x = int(np.clip(left + swing * sideways, 0, WIDTH - width))
+        frame[y : y + height, x : x + width] = color
+    return np.clip(frames, 0, 255).astype(np.uint8)
 
 
-def test_search_finds_what_comparing_all_pairs_finds():
+def cropped(frames: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Without up to a tenth at each edge."""
+    top, bottom = (generator.uniform(0, 0.1, 2) * HEIGHT).astype(int)
+    left, right = (generator.uniform(0, 0.1, 2) * WIDTH).astype(int)
+    return even(frames[:, top : HEIGHT - bottom, left : WIDTH - right])
+
+
+def even(frames: np.ndarray) -> np.ndarray:
+    return frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
+
+
+COPIES = {
+    "again": lambda frames, generator: even(frames[:, ::2, ::2]),
+    "cropped": cropped,
+    "mirrored": lambda frames, generator: frames[:, :, ::-1],
+    "cropped and mirrored": lambda frames, generator: cropped(frames[:, :, ::-1], generator),
+}
+
+
+def signature_of(frames: np.ndarray) -> str:
+    return signature([shrunk(Image.fromarray(frame)) for frame in frames[::2]], len(frames))
+
+
+def write_copies(root, number: int) -> dict[str, str]:
+    """Videos and one copy of each, encoded again; gives the originals' paths by the copies'."""
     generator = np.random.default_rng(0)
-    hashes = {}
-    for number in range(120):
-        bits = generator.integers(0, 2, 192)
-        for copy, flips in enumerate(generator.integers(0, 20, 3)):
-            changed = bits.copy()
-            changed[generator.choice(192, flips, replace=False)] ^= 1
-            hashes[f"{number}-{copy}"] = np.packbits(changed).tobytes().hex()
-    bits = {path: int(hashed, 16) for path, hashed in hashes.items()}
-    pairs = itertools.combinations(hashes, 2)
-    near = [(a, b) for a, b in pairs if (bits[a] ^ bits[b]).bit_count() <= 11]
-    assert len(near) > 30
-    found = near_duplicates(hashes)
-    assert clusters(list(hashes), found) == clusters(list(hashes), near)
-    assert len(found) == len(hashes) - len(set(clusters(list(hashes), near).values()))
+    originals = {}
+    for n, kind in zip(range(number), itertools.cycle(COPIES), strict=False):
+        frames = acted(place(generator), generator)
+        write_video(root / "a" / f"{n}.avi", frames)
+        changed = np.ascontiguousarray(COPIES[kind](frames, generator))
+        write_video(root / "b" / f"{n} {kind}.mp4", changed, codec="mpeg4", bit_rate=400_000)
+        originals[f"b/{n} {kind}.mp4"] = f"a/{n}.avi"
+    return originals
 
 
-def test_equal_hashes_are_near():
-    hashes = {"b": "0" * 48, "a": "0" * 48, "c": "f" * 48, "d": "0" * 48}
-    assert near_duplicates(hashes) == [("a", "b"), ("b", "d")]
+def test_copies_are_found(tmp_path):
+    originals = write_copies(tmp_path, 4)
+    paths = [*originals, *originals.values()]
+    store = prepare_store(tmp_path / "store", tmp_path, paths, short_side=60)
+    found = clusters(paths, near_duplicates({p: store.videos[p].signature for p in paths}))
+    assert found == {path: originals.get(path, path) for path in paths}
+
+
+@pytest.mark.slow
+def test_95_of_100_copies_are_found_and_no_others(tmp_path):
+    originals = write_copies(tmp_path, 100)
+    paths = [*originals, *originals.values()]
+    store = prepare_store(tmp_path / "store", tmp_path, paths, short_side=60)
+    found = clusters(paths, near_duplicates({p: store.videos[p].signature for p in paths}))
+    tied = {path for path in originals if found[path] == originals[path]}
+    assert len(tied) >= 95, sorted(set(originals) - tied)
+    assert all(found[path] == path for path in originals.values())
+
+
+def test_people_before_one_background_are_told_apart():
+    generator = np.random.default_rng(0)
+    room = place(generator)
+    videos = {f"{n}": signature_of(acted(room, generator)) for n in range(15)}
+    assert near_duplicates(videos) == []  # of 105 pairs
+
+
+def test_a_fixed_camera_is_split_like_any_other(tmp_path, capsys):
+    """Two classes in one room, all eight videos of a class with the same timing."""
+    generator = np.random.default_rng(0)
+    room, signatures = place(generator), {}
+    for n in range(16):
+        top, left, color = *generator.integers(15, 60, 2), generator.integers(0, 255, 3)
+        frames = room + generator.normal(0, 3, (LENGTH, HEIGHT, WIDTH, 1))
+        for t, frame in enumerate(frames):
+            y = top - (n % 2) * int(12 * abs(np.sin(t / 4)))
+            x = left + (1 - n % 2) * int(15 * np.sin(t / 4))
+            frame[max(y, 0) : y + 30, max(x, 0) : x + 12] = color
+        path = f"{('wave', 'jump')[n % 2]}/{n}.mp4"
+        touch(tmp_path, path)
+        signatures[path] = signature_of(np.clip(frames, 0, 255).astype(np.uint8))
+    dataset = splits.tied(collections.read_folder(tmp_path), copies(signatures))
+    counts = Counter((v.label, v.side) for v in splits.draw_test_videos(dataset).videos)
+    assert capsys.readouterr().out == ""
+    assert counts == {(0, "train"): 6, (0, "test"): 2, (1, "train"): 6, (1, "test"): 2}
+
+
+def test_a_room_in_which_nothing_moves_is_one_place():
+    generator = np.random.default_rng(0)
+    room = place(generator)
+    still = [room + generator.normal(0, 3, (LENGTH, HEIGHT, WIDTH, 1)) for _ in range(2)]
+    videos = {name: signature_of(np.clip(v, 0, 255).astype(np.uint8))
+              for name, v in zip("ab", still, strict=True)}  # fmt: skip
+    videos["c"] = signature_of(acted(room, generator))
+    videos["d"] = signature_of(np.repeat(place(generator)[None], 30, axis=0).astype(np.uint8))
+    assert near_duplicates(videos) == [("a", "b")]
+
+
+def test_a_signature_is_of_times_not_of_frames():
+    ramp = np.broadcast_to(4.0 * np.arange(60)[:, None, None], (60, SIDE, SIDE))
+    decoded = np.frombuffer(base64.b64decode(signature(list(ramp[::2]), 60)), np.uint8)
+    levels = decoded.reshape(TIMES, -1)
+    np.testing.assert_array_equal(levels.mean(axis=1), [18, 58, 98, 138, 178, 218])
+    assert signature(list(ramp[::4]), 30) == signature(list(ramp[1::4] - 4), 30)
+    assert len(base64.b64decode(signature([np.zeros((SIDE, SIDE))], 1))) == TIMES * SIDE**2
+
+
+def test_equal_signatures_are_copies():
+    one, other = (base64.b64encode(bytes([level]) * TIMES * SIDE**2).decode() for level in (0, 9))
+    noise = base64.b64encode(np.random.default_rng(0).bytes(TIMES * SIDE**2)).decode()
+    videos = {"b": one, "a": one, "c": noise, "d": one}
+    assert near_duplicates(videos) == [("a", "b"), ("b", "d")]
+    assert near_duplicates(videos | {"e": other}) == [("a", "b"), ("b", "d"), ("a", "e")]
     assert near_duplicates({}) == []
+    assert near_duplicates({"a": one}) == []
 
 
-def test_many_equal_and_many_dark_videos():
+def test_a_cluster_of_most_of_the_collection_is_not_of_copies(capsys):
     generator = np.random.default_rng(0)
-    hashes = {f"equal-{number}": "0" * 48 for number in range(20_000)}
-    hashes |= {f"dark-{number}": "f" * 32 + generator.bytes(8).hex() for number in range(1_000)}
-    assert near_duplicates(hashes) == list(itertools.pairwise(sorted(hashes)[1_000:]))
+    room = place(generator)
+    noise = [generator.normal(0, 3, (LENGTH, HEIGHT, WIDTH, 1)) for _ in range(9)]
+    still = [np.clip(room + noise[n % 9], 0, 255).astype(np.uint8) for n in range(10)]
+    videos = {f"{n}": signature_of(frames) for n, frames in enumerate(still)}
+    others = [signature_of(acted(place(generator), generator)) for _ in range(10)]
+    assert copies(videos) == {str(n): str(n % 9) for n in range(10)}  # 0 and 9 are the same
+    assert "10 of 10 videos look alike, e.g. 0: too many for copies" in capsys.readouterr().out
+    videos |= {f"other {n}": other for n, other in enumerate(others)}
+    assert set(copies(videos).values()) == {"0", *(f"other {n}" for n in range(10))}
+    assert capsys.readouterr().out == ""
 
 
 def test_clusters_join_chains():

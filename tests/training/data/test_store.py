@@ -1,6 +1,7 @@
 """The frame store, on videos that the tests make."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -134,11 +135,11 @@ def test_a_touched_source_with_the_same_bytes_is_read_once_and_not_decoded(tmp_p
     before = file.stat().st_ino
     read = []
 
-    def counted(path, hash_of=preparation._sha256):
+    def counted(path, hash_of=preparation.sha256):
         read.append(path)
         return hash_of(path)
 
-    monkeypatch.setattr(preparation, "_sha256", counted)
+    monkeypatch.setattr(preparation, "sha256", counted)
     for times in (1, 2):
         os.utime(source)
         for _ in range(3):
@@ -149,6 +150,40 @@ def test_a_touched_source_with_the_same_bytes_is_read_once_and_not_decoded(tmp_p
     source.write_bytes(source.read_bytes()[:-1] + b"x")
     prepare_store(tmp_path / "store", tmp_path, ["c/a.avi"], short_side=24)
     assert file.stat().st_ino != before
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "raw"])
+def test_the_same_videos_elsewhere_are_not_decoded_again(tmp_path, monkeypatch, encoding):
+    """A collection that moved, one with other names, and another store beside the first."""
+
+    def prepared(root, store, *paths):
+        return prepare_store(tmp_path / store, tmp_path / root, paths, short_side=24,
+                             encoding=encoding)  # fmt: skip
+
+    write_video(tmp_path / "old" / "c" / "a.avi", grey_ramp(6))
+    frames = prepared("old", "store", "c/a.avi").read_frames("c/a.avi", range(6))
+    for copy in ("new/c/a.avi", "new/d/renamed.avi"):
+        (tmp_path / copy).parent.mkdir(parents=True)
+        shutil.copyfile(tmp_path / "old" / "c" / "a.avi", tmp_path / copy)
+    write_video(tmp_path / "new" / "d" / "other.avi", grey_ramp(9))
+    shutil.rmtree(tmp_path / "old")
+    decoded = []
+
+    def counted(job, prepare=preparation._prepare_video):
+        decoded.append(job.path)
+        return prepare(job)
+
+    monkeypatch.setattr(preparation, "_prepare_video", counted)
+    monkeypatch.setattr(preparation, "map_processes", lambda f, jobs, **_: map(f, jobs))
+    new = ["c/a.avi", "d/other.avi", "d/renamed.avi"]
+    for store in ("store", "another"):
+        for _ in range(2):
+            found = prepared("new", store, *new)
+            assert [found.videos[path].num_frames for path in new] == [6, 9, 6]
+            assert [video.path for video in found.videos.values()] == new
+            for path in ("c/a.avi", "d/renamed.avi"):
+                np.testing.assert_array_equal(found.read_frames(path, range(6)), frames)
+    assert decoded == ["d/other.avi"]
 
 
 def test_a_store_that_cannot_be_written(tmp_path):

@@ -14,7 +14,7 @@ class Video:
     Attributes:
         path: relative to the data set's root, with forward slashes; the video's identity.
         label: index of its class.
-        side: `"train"`, `"test"` or `"unused"`.
+        side: `"train"`, `"val"` (held out from training), `"test"` or `"unused"`.
         group: source that it was cut from, whatever its class; no group is on both sides of a
             split that is drawn.
     """
@@ -71,6 +71,8 @@ class Dataset:
             f"{self.name} {self.part}: {len(self.classes)} classes, "
             f"{counts['train']} training and {counts['test']} test videos"
         )
+        if counts["val"]:
+            text += f", {counts['val']} held out"
         if counts["unused"]:
             text += f", {counts['unused']} in neither"
         if self.absent_classes:

@@ -3,7 +3,12 @@
 from pathlib import Path
 
 from training.data.collections.dataset import Dataset
-from training.data.collections.lists import listed_dataset, split_lines, splits_folder
+from training.data.collections.lists import (
+    listed_dataset,
+    path_and_number,
+    split_lines,
+    splits_folder,
+)
 from training.errors import UserError
 
 SIDES = {"0": "unused", "1": "train", "2": "test"}  # by flag
@@ -21,9 +26,12 @@ def read_hmdb51(data_dir: Path, *, splits_dir: Path | None = None, split: int = 
     for file in sorted(lists.glob(f"*{ending}")):
         class_name = file.name.removesuffix(ending)
         for line in split_lines(file):
-            name, _, flag = line.rpartition(" ")
+            path, flag = path_and_number(line)
+            folder, _, name = path.rpartition("/")
             if flag not in SIDES:
                 raise UserError(f"{file}: expected 'NAME FLAG', FLAG 0, 1 or 2; got {line!r}")
+            if folder not in ("", class_name):
+                raise UserError(f"{file} is of class {class_name}, but names a video of {path}")
             listed.append((f"{class_name}/{name}", class_name, SIDES[flag]))
     classes = sorted({class_name for _, class_name, _ in listed})
     return listed_dataset("hmdb51", split, data_dir, ("hmdb51_org", "videos"), classes, listed)

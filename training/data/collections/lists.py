@@ -1,14 +1,57 @@
 """Split lists held against the files that are there."""
 
+import re
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from training.data.collections.dataset import Dataset, Video
 from training.data.groups import source_group
 from training.errors import UserError
 
-VIDEO_SUFFIXES = {".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg"}
+VIDEO_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        "3g2",
+        "3gp",
+        "amv",
+        "asf",
+        "avi",
+        "divx",
+        "dv",
+        "f4v",
+        "flv",
+        "h264",
+        "h265",
+        "hevc",
+        "ivf",
+        "m1v",
+        "m2ts",
+        "m2v",
+        "m4v",
+        "mjpeg",
+        "mjpg",
+        "mkv",
+        "mov",
+        "mp4",
+        "mpe",
+        "mpeg",
+        "mpg",
+        "mts",
+        "mxf",
+        "nut",
+        "ogm",
+        "ogv",
+        "qt",
+        "rm",
+        "rmvb",
+        "ts",
+        "vob",
+        "webm",
+        "wmv",
+        "y4m",
+    )
+)
 
 
 def listed_dataset(
@@ -18,6 +61,9 @@ def listed_dataset(
     subfolders: Sequence[str],
     classes: Sequence[str],
     listed: Sequence[tuple[str, str, str]],
+    *,
+    files: set[str] | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Holds the lists against the files; classes without any file are left out.
 
@@ -28,6 +74,8 @@ def listed_dataset(
         subfolders: of it, the first of which that is there is the root of the videos.
         classes: names in the order of the labels.
         listed: path, class name and side of each video.
+        files: paths of the videos that are there; `None` for those of `CLASS/*`.
+        groups: sources by path; of others the name of the file tells.
 
     Raises:
         UserError: if a video is listed twice, a class cannot be named, or there is no video.
@@ -39,7 +87,7 @@ def listed_dataset(
             f"e.g. {twice[0]}: name each once, for training or for testing"
         )
     root = next((data_dir / sub for sub in subfolders if (data_dir / sub).is_dir()), data_dir)
-    files = video_files(root)
+    files = video_files(root) if files is None else files
     present = {name for path, name, side in listed if path in files and side != "unused"}
     absent = tuple(name for name in classes if name not in present)
     classes = tuple(name for name in classes if name in present)
@@ -50,27 +98,50 @@ def listed_dataset(
             raise UserError(f"{root}: folder {class_name!r} has a name of two lines: rename it")
     if not classes:
         raise UserError(
-            f"no video of {name} found in {root}: expected folders named after the classes with "
-            f"{'/'.join(sorted(VIDEO_SUFFIXES))} files; {len(listed)} listed, {len(files)} found"
+            f"no listed video of {name} found in {root}: {len(listed)} listed"
+            + (f", e.g. {listed[0][0]}" if listed else "")
+            + f"; {len(files)} files found"
+            + (f", e.g. {min(files)}" if files else "")
+            + ": the lists' paths must be those of the files below that folder"
         )
     videos, missing = [], []
     for path, class_name, side in listed:
         if class_name in present:
-            video = Video(path, classes.index(class_name), side, source_group(path))
+            video = Video(
+                path,
+                classes.index(class_name),
+                side,
+                (groups or {}).get(path) or source_group(path),
+            )
             (videos if path in files else missing).append(video)
     unlisted = len(files - {path for path, _, _ in listed})
     return Dataset(name, split, root, classes, absent, tuple(videos), tuple(missing), unlisted)
 
 
-def video_files(root: Path) -> set[str]:
-    """Returns the paths of the videos in the root's sub-folders, hidden ones left out."""
-    return {
-        path.relative_to(root).as_posix()
-        for path in root.glob("*/*")
-        if path.suffix.lower() in VIDEO_SUFFIXES
-        and not path.parent.name.startswith(".")
-        and not path.name.startswith(".")
-    }
+def is_video(path: str | Path) -> bool:
+    """Returns whether the path's suffix is one of videos."""
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def video_files(root: Path, *, depth: int = 2) -> set[str]:
+    """Returns the paths of the videos in folders of the root, hidden ones left out.
+
+    Args:
+        root: the folder.
+        depth: number of a path's parts: 2 for `CLASS/*`.
+    """
+    found = (path.relative_to(root) for path in root.glob("/".join("*" * depth)) if is_video(path))
+    return {path.as_posix() for path in found if not any(part[0] == "." for part in path.parts)}
+
+
+def clean_path(text: str) -> str:
+    """Returns a path as lists of all systems may have it, with forward slashes, without `./`.
+
+    Example:
+        >>> clean_path("./wave\\\\a.avi")
+        'wave/a.avi'
+    """
+    return str(PurePosixPath(text.replace("\\", "/")))
 
 
 def splits_folder(data_dir: Path, splits_dir: Path | None, name: str, pattern: str) -> Path:
@@ -96,7 +167,20 @@ def split_lines(path: Path) -> list[str]:
         UserError: if it cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"split file {path} cannot be read: {error}") from error
     return [line.strip() for line in lines if line.strip()]
+
+
+def path_and_number(line: str) -> tuple[str, str]:
+    """Takes a line of a list apart: the path, cleaned, and the number behind it, if one is there.
+
+    Example:
+        >>> path_and_number("./wave/b 2.avi \\t1")
+        ('wave/b 2.avi', '1')
+        >>> path_and_number("wave/b 2.avi")
+        ('wave/b 2.avi', '')
+    """
+    match = re.fullmatch(r"(.*\S)\s+(\d+)", line)
+    return (clean_path(match[1]), match[2]) if match else (clean_path(line), "")

@@ -33,8 +33,10 @@ def load_dataset(options: "CollectionOptions", split: int | None) -> Dataset:
     for folder in (options.data_dir, options.splits_dir):
         if folder is not None and not folder.is_dir():
             raise UserError(f"{folder} is not a folder")
-    read = READERS[options.dataset]
-    dataset = read(options.data_dir, splits_dir=options.splits_dir, split=split)
+    lists = {"splits_dir": options.splits_dir, "split": split}
+    if options.labels is not None:
+        lists["labels"] = options.labels
+    dataset = READERS[options.dataset](options.data_dir, **lists)
     if options.groups is not None:
         groups = named_groups(options.groups, (video.path for video in dataset.videos))
         videos = (dataclasses.replace(v, group=groups[v.path]) for v in dataset.videos)
