@@ -29,8 +29,8 @@ class PredictOptions:
     """What to predict, and by which run."""
 
     paths: tuple[Path, ...] = positional(
-        "video files, or folders of them, together: before all options or after '--'; a folder before them is that "
-        "of the training run (default: the newest finished one under runs/)"
+        "video files, or folders of them, together: before all options or after '--'; a folder "
+        "before them is that of the training run (default: the newest finished one under runs/)"
     )
     top_k: int = option(5, "number of classes to give")
     views: Literal[SCORING_MODES] = option("exact", VIEWS_HELP)

@@ -1,4 +1,4 @@
-"""Decode a collection once: python -m training.prepare [--dataset NAME --data-dir DIR] --store STORE
+"""Decode a collection: python -m training.prepare [--dataset NAME --data-dir DIR] --store STORE
 
 Writes the frame store that `fit --store STORE` reads; `fit` calls the same code, so this command
 is for doing it beforehand. It runs on all cores. Stopped at any time,
