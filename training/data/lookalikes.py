@@ -17,10 +17,11 @@ from PIL import Image
 TIMES, SIDE = 6, 16  # images of a signature, and their pixels in a row
 LOOK_STEP = 2  # only every second frame is looked at, because shrinking takes time
 MAX_DISTANCE = 44  # bits of 192 between the hashes of a pair that is proposed
-MIN_PLACE, MIN_MOTION = 0.88, 0.8  # correlations of a pair that is confirmed
+MIN_PLACE, MIN_MOTION = 0.88, 0.75  # correlations of a pair that is confirmed
 NOISE = 1.0  # grey levels that an encoder may change in a signature's pixel
 CUTS = (0.0, 0.05, 0.1)  # shares of width or height that one edge may lose
 REFINEMENTS = (0.03, 0.015, 0.0075)  # steps in which the edges of a proposed cut are moved
+ALIGNED_MOTION, STEEPNESS = 0.9, 6.0  # where places agree wholly, motions must agree as much
 MOTION_WEIGHT = 0.1  # of motion beside place when edges are moved: small, as others move likewise
 CHUNK = 4096  # pairs compared at once
 CROWD, CROWD_SHARE = 8, 0.5  # videos of a cluster that is too large for copies: both at least
@@ -191,7 +192,8 @@ def _confirmed(
         best = np.where(better, score, best)
         place, motion = np.where(better, new_place, place), np.where(better, new_motion, motion)
         cuts = np.where(better[:, None], moved, cuts)
-    alike = (place >= MIN_PLACE) & (motion >= MIN_MOTION)
+    needed = np.maximum(MIN_MOTION, ALIGNED_MOTION - STEEPNESS * (1 - place))
+    alike = (place >= MIN_PLACE) & (motion >= needed)
     yield from zip(one[alike].tolist(), other[alike].tolist(), strict=True)
 
 
