@@ -21,6 +21,8 @@ MIN_PLACE, MIN_MOTION = 0.88, 0.75  # correlations of a pair that is confirmed
 NOISE = 1.0  # grey levels that an encoder may change in a signature's pixel
 CUTS = (0.0, 0.05, 0.1)  # shares of width or height that one edge may lose
 REFINEMENTS = (0.03, 0.015, 0.0075)  # steps in which the edges of a proposed cut are moved
+ALIGNED_MOTION, STEEPNESS = 0.9, 6.0  # where places agree wholly, motions must agree as much
+MOTION_WEIGHT = 0.1  # of motion beside place when edges are moved: small, as others move likewise
 CHUNK = 4096  # pairs compared at once
 CROWD, CROWD_SHARE = 8, 0.5  # videos of a cluster that is too large for copies: both at least
 
@@ -179,17 +181,19 @@ def _confirmed(
     place, motion = _agreement(videos[one], videos[other], cuts)
     worth = (place > MIN_PLACE - 0.2) & (motion > MIN_MOTION - 0.5)
     one, other, cuts = one[worth], other[worth], cuts[worth]
-    a, b, best = videos[one], videos[other], (place + motion)[worth]
-    place, motion = place[worth], motion[worth]
+    a, b, place, motion = videos[one], videos[other], place[worth], motion[worth]
+    best = place + MOTION_WEIGHT * motion
     for step, edge, sign in itertools.product(REFINEMENTS, range(4), (-1, 1)):
         moved = cuts.copy()
         moved[:, edge] = np.clip(moved[:, edge] + sign * step, 0, 1)
         new_place, new_motion = _agreement(a, b, moved)
-        better = new_place + new_motion > best
-        best = np.where(better, new_place + new_motion, best)
+        score = new_place + MOTION_WEIGHT * new_motion
+        better = score > best
+        best = np.where(better, score, best)
         place, motion = np.where(better, new_place, place), np.where(better, new_motion, motion)
         cuts = np.where(better[:, None], moved, cuts)
-    alike = (place >= MIN_PLACE) & (motion >= MIN_MOTION)
+    needed = np.maximum(MIN_MOTION, ALIGNED_MOTION - STEEPNESS * (1 - place))
+    alike = (place >= MIN_PLACE) & (motion >= needed)
     yield from zip(one[alike].tolist(), other[alike].tolist(), strict=True)
 
 

@@ -161,7 +161,7 @@ def test_equal_signatures_are_copies():
 def test_a_cluster_of_most_of_the_collection_is_not_of_copies(capsys):
     generator = np.random.default_rng(0)
     room = place(generator)
-    noise = [generator.normal(0, 3, (LENGTH, HEIGHT, WIDTH, 1)) for _ in range(9)]
+    noise = [generator.normal(0, 1, (LENGTH, HEIGHT, WIDTH, 1)) for _ in range(9)]
     still = [np.clip(room + noise[n % 9], 0, 255).astype(np.uint8) for n in range(10)]
     videos = {f"{n}": signature_of(frames) for n, frames in enumerate(still)}
     others = [signature_of(acted(place(generator), generator)) for _ in range(10)]
