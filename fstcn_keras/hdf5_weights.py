@@ -100,7 +100,7 @@ def _item(group: h5py.Group, name: str, path: str | Path) -> h5py.Group | h5py.D
     return group
 
 
-def _check(tensor: h5py.Group | h5py.Dataset, name: str):
+def _check(tensor: h5py.Group | h5py.Dataset, name: str) -> None:
     if not isinstance(tensor, h5py.Dataset):
         raise ValueError(f"{name} is a group where a tensor belongs")
     if tensor.external or tensor.is_virtual:

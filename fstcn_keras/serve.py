@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run, model_name, saved_model_version
-from fstcn_keras.serving.limits import Limits
+from fstcn_keras.serving.limits import DECODER_MEMORY_MIB, Limits
 
 if TYPE_CHECKING:
     from fstcn_keras.serving.kserve_model import ClassifierModel
@@ -68,7 +68,7 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
     from fstcn_keras.serving.kserve_model import ClassifierDataPlane, ClassifierModel
     from fstcn_keras.serving.workers import Workers
 
-    workers = Workers(limits, decoders=options.decoders)
+    workers = Workers(limits, decoders=options.decoders, decoder_memory=options.decoder_memory)
     try:
         model = ClassifierModel(options.name or model_name(folder), workers)
         plane = ClassifierDataPlane(model)
@@ -163,6 +163,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add(parser, "--http-port", 8080, "for HTTP; 0 takes a free one")
     add(parser, "--grpc-port", 8081, "for gRPC; 0 takes a free one")
     add(parser, "--decoders", os.cpu_count() or 1, "processes that decode")
+    meaning = (
+        "MiB that each of them may take beyond the 100 of its own code; a request that needs more "
+        "gets 413. The server takes this for each of --decoders, thrice --max-request-bytes for "
+        "each of --max-waiting, and what the network itself takes"
+    )
+    add(parser, "--decoder-memory", DECODER_MEMORY_MIB, meaning)
     limits = parser.add_argument_group("limits of every request")
     for field in dataclasses.fields(Limits):
         flag = "--max-" + field.name.replace("_", "-")
