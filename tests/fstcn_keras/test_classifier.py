@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import weakref
 from pathlib import Path
 
@@ -102,12 +103,33 @@ def test_load_names_the_runs_in_a_folder_of_several(tmp_path):
         ActionClassifier.load(tmp_path)
 
 
+def views(**changes) -> str:
+    """The content of `views.json` with some values changed."""
+    return json.dumps(PLAN.settings() | changes)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("views.json", "{", "is damaged: Expecting"),
         ("views.json", '{"num_clips": 3}', "is damaged: .* missing"),
         ("views.json", '{"views": "exact"}', "is damaged: .* 'views'"),  # of an earlier version
+        ("views.json", "[3]", "is damaged: expected an object of settings, found list"),
+        ("views.json", "[" * 10**5, "is damaged: "),
+        ("views.json", " " * 2**25, "is damaged: expected at most 16777216 bytes, found 33554432"),
+        ("views.json", views(num_clips=True), "is damaged: `num_clips` must .* Received: True"),
+        ("views.json", views(num_clips=10**9), "is damaged: `num_clips` must .* at most 1000"),
+        ("views.json", views(crop_size=8), "is damaged: `crop_size` must be at most `short_side`"),
+        ("views.json", views(fps="x"), "is damaged: `fps` must be positive, .* Received: 'x'"),
+        ("views.json", views(fps=1e9), "is damaged: `fps` must be positive, at most 1000"),
+        (
+            "views.json",
+            views(clip_length=3),
+            r"does not .* expected views \(2, 4, 4, 3\), found \(3,",
+        ),
+        ("classes.txt", "run\nsit\n", "does not fit the network: expected 3 classes, found 2"),
+        ("classes.txt", "run\n\nsit\n", "is damaged: expected a class name in line 2"),
+        ("classes.txt", "run\nsit\nrun\n", "is damaged: expected each class once, found 'run'"),
         ("model.keras", "PK", "is damaged: it is no whole zip archive"),
     ],
 )
