@@ -78,8 +78,7 @@ class Workers:
         Raises:
             Overloaded: if all are taken.
         """
-        if self._in_work >= self.limits.waiting:
-            raise Overloaded(f"{self._in_work} requests are in work already: try again later")
+        self.check_place()
         self._in_work += 1
         IN_WORK.set(self._in_work)
         try:
@@ -87,6 +86,15 @@ class Workers:
         finally:
             self._in_work -= 1
             IN_WORK.set(self._in_work)
+
+    def check_place(self) -> None:
+        """Makes sure that one of the places is free.
+
+        Raises:
+            Overloaded: if none is.
+        """
+        if self._in_work >= self.limits.waiting:
+            raise Overloaded(f"{self._in_work} requests are in work already: try again later")
 
     async def within_time(self, work: Awaitable[T]) -> T:
         """Returns the result of the work.

@@ -4,8 +4,10 @@ import dataclasses
 import io
 import json
 import weakref
+import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -317,3 +319,36 @@ def test_a_plan_with_a_rate_shows_videos_of_other_rates_alike(tmp_path):
     array = list(classifier.timeline(grey_ramp(40)[::2], fps=10))
     for one, other in zip(seconds[1], array, strict=True):
         np.testing.assert_array_equal(one.scores, other.scores)
+
+
+def reach_out(file: h5py.File, kind: str, other: Path):
+    """Makes the first tensor of the file one that lies in another file."""
+    name = file.visititems(lambda name, item: name if isinstance(item, h5py.Dataset) else None)
+    shape, dtype = file[name].shape, file[name].dtype
+    del file[name]
+    if kind == "external link":
+        file[name] = h5py.ExternalLink(str(other), "secret")
+    elif kind == "external storage":
+        external = [(str(other), 0, h5py.h5f.UNLIMITED)]
+        file.create_dataset(name, shape, dtype, external=external)
+    else:
+        layout = h5py.VirtualLayout(shape, dtype)
+        layout[...] = h5py.VirtualSource(str(other), "secret", shape)
+        file.create_virtual_dataset(name, layout)
+
+
+@pytest.mark.parametrize("kind", ["external link", "external storage", "virtual tensor"])
+def test_the_network_of_a_run_takes_no_weights_from_another_file(tmp_path, kind):
+    linear_classifier().save(tmp_path)
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = tmp_path / "weights.h5"
+    weights.write_bytes(members["model.weights.h5"])
+    with h5py.File(tmp_path / "other.h5", "w") as other, h5py.File(weights, "r+") as file:
+        other["secret"] = np.ones((999,), "float32")
+        reach_out(file, kind, tmp_path / "other.h5")
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        for name, content in (members | {"model.weights.h5": weights.read_bytes()}).items():
+            archive.writestr(name, content)
+    with pytest.raises(ValueError, match="Not allowed: H5 file with"):
+        ActionClassifier.load(tmp_path)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 import struct
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 pytest.importorskip("kserve")
 
+from fstcn_keras.serving.connections import max_connections
 from fstcn_keras.serving.decoding import decode_request
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
 from fstcn_keras.serving.requests import Request, V1Request, V2Request
@@ -129,3 +131,59 @@ def test_memory_beyond_the_limit_is_refused_and_the_next_request_answered(pool):
 def test_a_decoder_holds_four_bodies_at_least():
     with pytest.raises(ValueError, match="at least 128 MiB, 4 times"):
         Workers(LIMITS, decoders=1, decoder_memory=99)
+
+
+def connected(server, stack: contextlib.ExitStack) -> socket.socket:
+    host, port = server.url.removeprefix("http://").split(":")
+    return stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+
+
+def is_closed(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def test_unfinished_headers_leave_room_for_health(server):
+    with contextlib.ExitStack() as stack, server.client() as client:
+        connections = []
+        for _ in range(max_connections() + 20):
+            connections.append(connected(server, stack))
+            connections[-1].sendall(b"GET / HTTP/1.1\r\nX: ")
+        assert client.get("/v2/health/live").json() == {"live": True}
+        closed = [is_closed(connection) for connection in connections]
+        assert closed.count(False) <= max_connections() // 2  # one client's part
+        assert all(closed[:20])  # the oldest
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"GET / HTTP/1.1\r\n",
+        b"GET / HTTP/1.1\r\nX: ",
+        b"POST /v1/models/x:predict HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n",
+    ],
+    ids=["headers", "one header", "trailers"],
+)
+def test_headers_without_end_are_cut(server, begin):
+    more = b"x" * 10_000 if begin.endswith(b": ") else b"A: " + b"x" * 1000 + b"\r\n"
+    with contextlib.ExitStack() as stack:
+        connection = connected(server, stack)
+        connection.sendall(begin)
+        with pytest.raises(ConnectionError):  # noqa: PT012
+            for _ in range(20_000_000 // len(more)):
+                connection.sendall(more)
+        assert server.process.poll() is None
+
+
+@pytest.mark.slow
+def test_a_header_that_does_not_come(server):
+    with contextlib.ExitStack() as stack:
+        connection = connected(server, stack)
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert connection.recv(1) == b""
