@@ -22,6 +22,8 @@ from fstcn_keras.video.times import uniform_times
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
 
+MAX_DESCRIPTION_BYTES = 2**24  # of `classes.txt` and of `views.json`
+
 
 class ActionClassifier:
     """Names the actions in videos, by a network, its class names and its view plan.
@@ -78,6 +80,7 @@ class ActionClassifier:
         if not zipfile.is_zipfile(file):
             raise ValueError(f"{file} is damaged: it is no whole zip archive")
         model = keras.saving.load_model(file, compile=False)
+        _check_fit(folder, model, classes, plan)
         return cls(accelerate(model), classes=classes, plan=plan)
 
     def save(self, folder: str | Path) -> None:
@@ -251,6 +254,25 @@ class ActionClassifier:
         )
 
 
+def _check_fit(folder: Path, model: keras.Model, classes: list[str], plan: ViewPlan) -> None:
+    """Makes sure that the network of a run takes what its plan cuts, and has its classes."""
+    if model.output_shape[-1] != len(classes):
+        raise ValueError(
+            f"{folder / 'classes.txt'} does not fit the network: expected "
+            f"{model.output_shape[-1]} classes, found {len(classes)}"
+        )
+    expected = (plan.clip_length, plan.crop_size, plan.crop_size, 3)
+    for view in model.inputs:
+        shape = view.shape[1:]
+        if len(shape) != len(expected) or any(
+            side not in (None, found) for side, found in zip(shape, expected, strict=True)
+        ):
+            raise ValueError(
+                f"{folder / 'views.json'} does not fit the network: expected views "
+                f"{tuple(shape)}, found {expected}"
+            )
+
+
 def load_description(folder: Path) -> tuple[list[str], ViewPlan]:
     """Reads the class names and the view plan that `save_description` wrote.
 
@@ -272,11 +294,37 @@ def load_description(folder: Path) -> tuple[list[str], ViewPlan]:
     """
     file = _existing(folder / "views.json")
     try:
-        plan = ViewPlan(**json.loads(file.read_text()))
-    except (ValueError, TypeError) as error:
+        settings = json.loads(_text(file))
+        if not isinstance(settings, dict):
+            raise ValueError(f"expected an object of settings, found {type(settings).__name__}")
+        plan = ViewPlan(**settings)
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
-    names = _existing(folder / "classes.txt").read_text(encoding="utf-8")
-    return names.removesuffix("\n").split("\n"), plan
+    return _classes(_existing(folder / "classes.txt")), plan
+
+
+def _classes(file: Path) -> list[str]:
+    names = _text(file).removesuffix("\n").split("\n")
+    for number, name in enumerate(names, 1):
+        if not name.strip():
+            raise ValueError(
+                f"{file} is damaged: expected a class name in line {number}, found none"
+            )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{file} is damaged: expected each class once, found {twice!r} again")
+    return names
+
+
+def _text(file: Path) -> str:
+    if (size := file.stat().st_size) > MAX_DESCRIPTION_BYTES:
+        raise ValueError(
+            f"{file} is damaged: expected at most {MAX_DESCRIPTION_BYTES} bytes, found {size}"
+        )
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is damaged: expected UTF-8, found {error.reason}") from error
 
 
 def _existing(file: Path) -> Path:

@@ -9,32 +9,41 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import re
 import signal
 import socket
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run, model_name, saved_model_version
-from fstcn_keras.serving.limits import Limits
+from fstcn_keras.serving.limits import DECODER_MEMORY_MIB, Limits
 
 if TYPE_CHECKING:
     from fstcn_keras.serving.kserve_model import ClassifierModel
 
-DRAIN_S = 30  # for requests in work when the server is told to stop
+DRAIN_S = 30  # for requests in work when the server is told to stop; it ends 5 s later at most
+ARRIVING_CALLS = 500  # over gRPC, but for inference, whose message has not come yet
+MAX_PORT = 65535
+NAME = re.compile(r"[^/?#%:\x00-\x1f\x7f]+")  # what a path of an address can hold as it is
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Serves until SIGTERM or Ctrl-C; requests in work are answered first.
+    """Serves until SIGTERM or Ctrl-C; requests in work are answered first, within `DRAIN_S`.
 
     Exit codes: 143 after SIGTERM, 130 after Ctrl-C; 2 if the network cannot be loaded or a port
     is taken, with one line on stderr.
     """
     options = _parse(argv)
+    for flag, port in (("--http-port", options.http_port), ("--grpc-port", options.grpc_port)):
+        if not 0 <= port <= MAX_PORT:
+            _refuse(f"{flag} must be from 0 to {MAX_PORT}. Received: {port}")
+    if options.name is not None and not NAME.fullmatch(options.name):
+        _refuse(f"--name must hold none of /?#%: nor control characters. Got {options.name!r}")
     sys.argv = sys.argv[:1]  # KServe parses the command line when it is imported
     set_up_process()
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -56,6 +65,11 @@ def main(argv: list[str] | None = None) -> None:
     sys.exit(exit_code)
 
 
+def _refuse(reason: str) -> NoReturn:
+    print(f"error: {reason}", file=sys.stderr)
+    sys.exit(2)
+
+
 async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> int:
     """Serves until a signal comes, and returns its exit code."""
     stopped = _signal_exit_code()
@@ -63,19 +77,25 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
         family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
         listener = socket.create_server((options.host, options.http_port), family=family)
 
+    from fstcn_keras.serving.arrivals import Arrivals
     from fstcn_keras.serving.grpc import grpc_server  # heavy: not before the port is known free
     from fstcn_keras.serving.http import build_app, http_server
     from fstcn_keras.serving.kserve_model import ClassifierDataPlane, ClassifierModel
     from fstcn_keras.serving.workers import Workers
 
-    workers = Workers(limits, decoders=options.decoders)
+    workers = Workers(limits, decoders=options.decoders, decoder_memory=options.decoder_memory)
     try:
         model = ClassifierModel(options.name or model_name(folder), workers)
         plane = ClassifierDataPlane(model)
-        grpc = grpc_server(plane, workers)
+        arrivals = [
+            Arrivals(limits),
+            Arrivals(limits, number=limits.waiting, grace_s=limits.seconds),
+            Arrivals(limits, number=ARRIVING_CALLS),
+        ]
+        grpc = grpc_server(plane, workers, arrivals[1:])
         with _listening(options.host, options.grpc_port, "--grpc-port"):
             grpc_port = grpc.add_insecure_port(_address(options.host, options.grpc_port))
-        http = http_server(build_app(model.name, plane, workers), drain_s=DRAIN_S)
+        http = http_server(build_app(model.name, plane, workers, arrivals[0]), drain_s=DRAIN_S)
         serving = asyncio.create_task(http.serve(sockets=[listener]))
         await grpc.start()
         try:
@@ -84,6 +104,8 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
             return await stopped
         finally:
             http.should_exit = True
+            for arriving in arrivals:
+                arriving.end()
             await asyncio.gather(serving, grpc.stop(DRAIN_S))
     finally:
         workers.close()
@@ -163,6 +185,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add(parser, "--http-port", 8080, "for HTTP; 0 takes a free one")
     add(parser, "--grpc-port", 8081, "for gRPC; 0 takes a free one")
     add(parser, "--decoders", os.cpu_count() or 1, "processes that decode")
+    meaning = (
+        "MiB that each of them may take beyond the 100 of its own code; what needs more gets 413. "
+        "The server takes this for each of --decoders, four times --max-request-bytes for each of "
+        "--max-waiting, and what the network itself takes"
+    )
+    add(parser, "--decoder-memory", DECODER_MEMORY_MIB, meaning)
     limits = parser.add_argument_group("limits of every request")
     for field in dataclasses.fields(Limits):
         flag = "--max-" + field.name.replace("_", "-")

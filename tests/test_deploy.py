@@ -60,3 +60,8 @@ def test_the_probes_ask_what_the_server_answers():
     assert {probe["port"] for probe in probes.values()} == ports == {8080}
     assert probes["livenessProbe"]["path"] == "/v2/health/live"
     assert probes["readinessProbe"]["path"] == "/v2/health/ready"
+
+
+def test_kubernetes_waits_until_the_server_has_ended():
+    grace_s = SERVICE["spec"]["predictor"]["terminationGracePeriodSeconds"]
+    assert grace_s > serve.DRAIN_S + 5

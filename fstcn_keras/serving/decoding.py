@@ -16,7 +16,6 @@ from fstcn_keras.video import VideoError, VideoReader, VideoTooLarge
 from fstcn_keras.video.frames import ArrayFrames, FrameReader, view_frames
 from fstcn_keras.views.plan import ViewPlan
 
-CONTAINERS = ("asf", "avi", "flv", "matroska", "webm", "mov", "mp4", "mpeg", "mpegts", "ogg")
 _SIXTEEN_BITS = ("I;16", "I")  # Pillow's modes of grey PNGs of such depth
 
 
@@ -111,12 +110,8 @@ def _decode(video: Video, plan: ViewPlan, limits: Limits) -> DecodedFrames:
 
 def _reader(video: Video, limits: Limits) -> FrameReader:
     if isinstance(video, EncodedVideo):
-        return VideoReader(
-            io.BytesIO(video.data),
-            max_pixels=limits.pixels,
-            max_frames=limits.frames,
-            containers=CONTAINERS,
-        )
+        file = io.BytesIO(video.data)
+        return VideoReader(file, max_pixels=limits.pixels, max_frames=limits.frames)
     return ImageFrames(video, limits) if isinstance(video, EncodedFrames) else ArrayFrames(video)
 
 

@@ -1,9 +1,8 @@
 """Answers over gRPC by KServe's inference service (V2)."""
 
-import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -19,11 +18,13 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
 from kserve.protocol.grpc.servicer import InferenceServicer
 
+from fstcn_keras.serving.arrivals import Arrivals
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
 from fstcn_keras.serving.limits import BadRequest, Overloaded
 from fstcn_keras.serving.requests import V2_FORM, Tensor
 from fstcn_keras.serving.workers import Workers
 
+MAX_CALLS = 1000  # at a time; those whose message has not come are bounded further
 _STATUS = {  # of each error, and what is said instead of its own text
     BadRequest: (StatusCode.INVALID_ARGUMENT, None),
     DecodeError: (StatusCode.INVALID_ARGUMENT, "not a message of this protocol"),
@@ -35,16 +36,22 @@ _STATUS = {  # of each error, and what is said instead of its own text
 }
 
 
-def grpc_server(plane: ClassifierDataPlane, workers: Workers) -> aio.Server:
-    """Makes the service, without a port yet; messages may be as long as bodies over HTTP."""
+def grpc_server(
+    plane: ClassifierDataPlane, workers: Workers, arrivals: Sequence[Arrivals]
+) -> aio.Server:
+    """Makes the service, without a port yet; messages may be as long as bodies over HTTP.
+
+    Args:
+        plane: what answers.
+        workers: whose limits are observed.
+        arrivals: what bounds the messages of inference calls, and those of all others.
+    """
     limits = workers.limits
     options = [("grpc.max_receive_message_length", limits.request_bytes), ("grpc.so_reuseport", 0)]
     server = aio.server(
-        interceptors=[_Calls(workers)],
+        interceptors=[_Calls(workers, *arrivals)],
         options=options,
-        # more than the requests in work, among them inference calls whose message has not come,
-        # so that health can be asked for meanwhile
-        maximum_concurrent_rpcs=2 * limits.waiting,
+        maximum_concurrent_rpcs=MAX_CALLS,
     )
     service.add_GRPCInferenceServiceServicer_to_server(_Servicer(plane), server)
     return server
@@ -83,12 +90,13 @@ class _Calls(aio.ServerInterceptor):
 
     gRPC itself would wait for the message of a unary call without end, so the calls are answered
     as streams of one message; clients cannot tell the difference. Inference takes its place among
-    the requests in work before its message is read. The text of an error never repeats what was
+    the requests in work once its message is there. The text of an error never repeats what was
     sent.
     """
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, inference: Arrivals, other: Arrivals) -> None:
         self._workers = workers
+        self._inference, self._other = inference, other
 
     async def intercept_service(
         self,
@@ -101,11 +109,18 @@ class _Calls(aio.ServerInterceptor):
 
         is_inference = handler_call_details.method.endswith("/ModelInfer")
         place = self._workers.admitted if is_inference else contextlib.nullcontext
+        arrivals = self._inference if is_inference else self._other
 
         async def answer(_: Any, context: aio.ServicerContext) -> Any:
             try:
+                if is_inference:
+                    self._workers.check_place()
+                async with arrivals.arriving():
+                    message = await context.read()
+                if message is aio.EOF:
+                    raise BadRequest("the call ended without a message")
                 with place():
-                    request = await self._request(handler.request_deserializer, context)
+                    request = handler.request_deserializer(message)
                     return await handler.unary_unary(request, context)
             except Exception as error:
                 status, text = next(v for kind, v in _STATUS.items() if isinstance(error, kind))
@@ -116,10 +131,3 @@ class _Calls(aio.ServerInterceptor):
         return stream_unary_rpc_method_handler(
             answer, response_serializer=handler.response_serializer
         )
-
-    async def _request(self, deserialize: Callable, context: aio.ServicerContext) -> Any:
-        async with asyncio.timeout(self._workers.limits.seconds):
-            message = await context.read()
-        if message is aio.EOF:
-            raise BadRequest("the call ended without a message")
-        return deserialize(message)

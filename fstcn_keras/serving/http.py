@@ -17,6 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fstcn_keras.serving.arrivals import Arrivals
+from fstcn_keras.serving.compression import UnknownEncoding, decompressed
+from fstcn_keras.serving.connections import BoundedProtocol, max_connections
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
 from fstcn_keras.serving.limits import BadRequest, Overloaded, TooLarge
 from fstcn_keras.serving.requests import V2Request
@@ -28,11 +31,14 @@ _CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'un
 _CONTENT_POLICY += "connect-src 'self'; media-src blob:; img-src data:"
 
 
-def build_app(name: str, plane: ClassifierDataPlane, workers: Workers) -> FastAPI:
+def build_app(
+    name: str, plane: ClassifierDataPlane, workers: Workers, arrivals: Arrivals
+) -> FastAPI:
     """Builds the application with all its routes, for the model of this name.
 
     Every answer that is no success is JSON, `{"error": what was wrong}`: 400 for a bad request,
-    404 for an unknown model, 408 for a body that does not come, 413 beyond the limits of size,
+    404 for an unknown model, 408 for a body that does not come, 413 beyond the limits of size, 415
+    for a body compressed otherwise than by gzip or deflate,
     503 with `Retry-After` when busy or not ready. None repeats what was sent, and no trace of
     the program shows.
     """
@@ -49,6 +55,10 @@ def build_app(name: str, plane: ClassifierDataPlane, workers: Workers) -> FastAP
     async def infer_version() -> None:
         raise NotImplementedError
 
+    @app.get("/v1/models/{model_name}:predict")
+    async def refuse_get() -> None:  # KServe would take `:predict` for part of the name
+        raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
+
     @app.post("/v2/models/{model_name}/infer")
     async def infer_v2(model_name: str, request: Request) -> JSONResponse:
         json_length = request.headers.get("inference-header-content-length")
@@ -61,7 +71,7 @@ def build_app(name: str, plane: ClassifierDataPlane, workers: Workers) -> FastAP
     register_v2_endpoints(app, plane, repository)
     app.add_api_route("/metrics", metrics_handler)
     _handle_errors(app, name)
-    app.add_middleware(Admission, workers=workers)
+    app.add_middleware(Admission, workers=workers, arrivals=arrivals)
     return app
 
 
@@ -94,24 +104,28 @@ def http_server(app: FastAPI, *, drain_s: int) -> uvicorn.Server:
         access_log=False,
         timeout_graceful_shutdown=drain_s,
         timeout_keep_alive=KEEP_ALIVE_S,
+        http=BoundedProtocol,
+        backlog=min(128, max_connections()),
+        ws="none",
     )
     return Server(config)
 
 
 class Admission:
-    """Admits requests with a body, and reads it within bounds of length and time.
+    """Reads the body of a request within bounds, and admits it once it is whole.
 
-    Those that are refused, since too many are in work, are not read: memory is bounded by
-    `limits.waiting` bodies of `limits.request_bytes`.
+    Those that come while too many are in work are not read.
 
     Args:
         app: the application behind it.
         workers: whose limits are observed.
+        arrivals: what bounds the reading.
     """
 
-    def __init__(self, app: ASGIApp, *, workers: Workers) -> None:
+    def __init__(self, app: ASGIApp, *, workers: Workers, arrivals: Arrivals) -> None:
         self._app = app
         self._workers = workers
+        self._arrivals = arrivals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, as ASGI has it."""
@@ -119,35 +133,46 @@ class Admission:
             await self._app(scope, receive, send)
             return
         try:
+            self._workers.check_place()
+            body = await self._read(dict(scope["headers"]), receive)
             with self._workers.admitted():
-                body = await self._read(dict(scope["headers"]), receive)
                 await self._app(scope, _replay(body, receive), send)
         except Overloaded as error:
             await _error(503, str(error))(scope, receive, send)
         except TooLarge as error:
             await _error(413, str(error))(scope, receive, send)
+        except UnknownEncoding as error:
+            await _error(415, str(error))(scope, receive, send)
+        except BadRequest as error:
+            await _error(400, str(error))(scope, receive, send)
         except TimeoutError:
-            await _error(408, "the body did not arrive in time")(scope, receive, send)
+            closed = {"Connection": "close"}
+            await _error(408, "the body did not arrive in time", closed)(scope, receive, send)
         except ClientDisconnect:
             pass
 
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        limits = self._workers.limits
-        too_large = TooLarge(f"the body is longer than {limits.request_bytes} bytes")
-        if int(headers.get(b"content-length", b"0")) > limits.request_bytes:
+        most = self._workers.limits.request_bytes
+        too_large = TooLarge(f"the body is longer than {most} bytes")
+        if int(headers.get(b"content-length", b"0")) > most:
             raise too_large
         body = bytearray()
         more = True
-        async with asyncio.timeout(limits.seconds):
+        async with self._arrivals.arriving() as arrival:
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
-                body += message.get("body", b"")
+                part = message.get("body", b"")
+                arrival.grow(len(part))
+                body += part
                 more = message.get("more_body", False)
-                if len(body) > limits.request_bytes:
+                if len(body) > most:
                     raise too_large
-        return bytes(body)
+        encoding = headers.get(b"content-encoding", b"").decode("latin-1")
+        if encoding.strip().lower() in ("", "identity"):
+            return bytes(body)
+        return await asyncio.to_thread(decompressed, bytes(body), encoding, most)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

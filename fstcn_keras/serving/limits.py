@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+DECODER_MEMORY_MIB = 1536  # by default: a tensor of 64 MB of JSON takes 1100
 _INT_MAX = 2**31 - 1  # gRPC's options are C's ints
 
 

@@ -5,6 +5,7 @@ Only the decoding processes look into a body: whatever one does to its reader, i
 
 import base64
 import binascii
+import itertools
 import math
 import struct
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from python_multipart.multipart import File, create_form_parser
+from python_multipart.multipart import File, create_form_parser, parse_options_header
 
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
 
@@ -20,6 +21,8 @@ V1_FORM = (
     '{"instances": [{"frames": [{"b64": JPEG or PNG}, ...]} or {"video": {"b64": FILE}}, ...]}'
 )
 V2_FORM = "one input: `frames` BYTES [T], `frames` UINT8 [T, H, W, 3] or `video` BYTES [1]"
+MAX_LISTS = 2_000_000  # of a JSON body: nested pixels, three numbers each
+OTHER_PARTS = 100  # of a form, beside its videos; and of a JSON body, beside its frames
 
 
 @dataclass(frozen=True)
@@ -118,18 +121,18 @@ def read_request(request: Request, limits: Limits) -> tuple[list[Video], str]:
     if isinstance(request, Tensor):
         return [_tensor_video(request, limits)], ""
     if isinstance(request, V2Request):
-        tensor, request_id = _v2_tensor(request)
+        tensor, request_id = _v2_tensor(request, limits)
         return [_tensor_video(tensor, limits)], request_id
-    videos = _v1_videos(request)
+    videos = _v1_videos(request, limits)
     if len(videos) > limits.videos:
         raise TooLarge(f"{len(videos)} videos in a request; at most {limits.videos} are taken")
     return videos, ""
 
 
-def _v1_videos(request: V1Request) -> list[Video]:
+def _v1_videos(request: V1Request, limits: Limits) -> list[Video]:
     kind = request.content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        return _form_files(request)
+        return _form_files(request, limits)
     if kind.startswith("video/"):
         return [EncodedVideo(request.body)]
     if kind not in ("", "application/json"):
@@ -137,16 +140,19 @@ def _v1_videos(request: V1Request) -> list[Video]:
             "the content type must be application/json, multipart/form-data with a file "
             "`video`, or that of a video"
         )
-    match _json(request.body):
+    match _json(request.body, limits):
         case {"instances": [_, *_] as instances}:
             return [_instance(instance, f"instance {n}") for n, instance in enumerate(instances)]
     raise BadRequest(f"expected {V1_FORM}")
 
 
-def _form_files(request: V1Request) -> list[Video]:
+def _form_files(request: V1Request, limits: Limits) -> list[Video]:
     files: list[File] = []
     headers = {"Content-Type": request.content_type.encode("latin-1", "replace")}
     in_memory = {"MAX_MEMORY_FILE_SIZE": math.inf}
+    boundary = b"--" + parse_options_header(request.content_type)[1].get(b"boundary", b"")
+    if request.body.count(boundary) > limits.videos + OTHER_PARTS:
+        raise TooLarge(f"the form has more than {limits.videos + OTHER_PARTS} parts")
     try:
         parser = create_form_parser(headers, lambda field: None, files.append, in_memory)
         parser.write(request.body)
@@ -186,7 +192,7 @@ def _from_base64(text: str, where: str) -> bytes:
         raise BadRequest(f"{where}: is not base64") from error
 
 
-def _v2_tensor(request: V2Request) -> tuple[Tensor, str]:
+def _v2_tensor(request: V2Request, limits: Limits) -> tuple[Tensor, str]:
     length = len(request.body)
     if request.json_length is not None:
         digits = request.json_length.lstrip("0") or "0"
@@ -195,7 +201,7 @@ def _v2_tensor(request: V2Request) -> tuple[Tensor, str]:
         if not is_short or int(digits) > length:
             raise BadRequest("Inference-Header-Content-Length is no length within the body")
         length = int(digits)
-    match _json(request.body[:length]):
+    match _json(request.body[:length], limits):
         case {
             "inputs": [{"name": str(name), "datatype": str(kind), "shape": [*shape]} as given],
             **rest,
@@ -230,23 +236,29 @@ def _pixels(tensor: Tensor, limits: Limits) -> np.ndarray:
             f"{num_frames} frames of {width}x{height} pixels; at most {limits.frames} of "
             f"{limits.pixels} are taken"
         )
-    if isinstance(tensor.data, bytes):
-        pixels = np.frombuffer(tensor.data, np.uint8)
-    else:
-        pixels = _whole_numbers(tensor.data)
-    if pixels.size != num_frames * height * width * channels:
-        raise BadRequest(f"shape {tensor.shape}, but {pixels.size} numbers")
-    return pixels.reshape(tensor.shape)
+    data = tensor.data
+    flat = data if isinstance(data, bytes) else _flat(data, tensor.shape)
+    if len(flat) != num_frames * height * width * channels:
+        raise BadRequest(f"shape {tensor.shape}, but {len(flat)} numbers")
+    if isinstance(flat, list):
+        if not set(map(type, flat)) <= {int}:
+            raise BadRequest("the data of UINT8 must be whole numbers from 0 to 255")
+        try:
+            flat = bytes(flat)
+        except ValueError as error:
+            raise BadRequest("the data of UINT8 must be whole numbers from 0 to 255") from error
+    return np.frombuffer(flat, np.uint8).reshape(tensor.shape)
 
 
-def _whole_numbers(data: list) -> np.ndarray:
-    try:
-        numbers = np.asarray(data)
-    except ValueError as error:
-        raise BadRequest("the data is ragged") from error
-    if numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() > 255:
-        raise BadRequest("the data of UINT8 must be whole numbers from 0 to 255")
-    return numbers.astype(np.uint8)
+def _flat(data: list, shape: list[int]) -> list:
+    """Returns the numbers of data that are flat, or nested as the shape has it."""
+    if data and isinstance(data[0], list):
+        data = [data]
+        for length in shape:
+            if not all(isinstance(inner, list) and len(inner) == length for inner in data):
+                raise BadRequest(f"the data is ragged, or nested in another way than {shape}")
+            data = list(itertools.chain.from_iterable(data))
+    return data
 
 
 def _elements(data: bytes | list) -> list[bytes]:
@@ -270,8 +282,20 @@ def _elements(data: bytes | list) -> list[bytes]:
     ]
 
 
-def _json(text: bytes) -> Any:
+def _json(text: bytes, limits: Limits) -> Any:
+    """Parses a body, if its items, which take far more memory than their text, are few enough."""
+    frames = limits.videos * limits.frames + OTHER_PARTS
+    for sign, most, what in (
+        (b"{", frames, "objects"),
+        (b"[", MAX_LISTS, "lists"),
+        (b'"', 4 * frames, "strings"),  # a key and its value, of two quotes each
+        (b",", limits.request_bytes // 2, "values"),
+    ):
+        if text.count(sign) > most:
+            raise TooLarge(f"the JSON holds too many {what}")
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
+        if error.msg.startswith("Not enough memory"):
+            raise MemoryError from error
         raise BadRequest("the body is not JSON") from error

@@ -3,20 +3,33 @@
 import asyncio
 import atexit
 import contextlib
+import importlib
 import logging
+import math
 import multiprocessing
+import os
+import resource
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TypeVar
 
 from prometheus_client import Gauge
 
-from fstcn_keras.serving.limits import BadRequest, Limits, Overloaded
+from fstcn_keras.serving.limits import (
+    DECODER_MEMORY_MIB,
+    BadRequest,
+    Limits,
+    Overloaded,
+    TooLarge,
+)
 
 IN_WORK = Gauge("fstcn_requests_in_work", "Requests that are decoded, scored or wait for it")
-
+BODIES_IN_MEMORY = 4  # what a decoder must hold: a body, twice while it comes, and what is in it
+_DECODING = "fstcn_keras.serving.decoding"  # what a process imports before its memory is bounded
 
 T = TypeVar("T")
 
@@ -30,20 +43,30 @@ class Workers:
     Args:
         limits: bounds on requests.
         decoders: number of processes that decode.
+        decoder_memory: MiB that each of them may take beyond its own code (on Linux).
 
     Raises:
-        ValueError: if that is not positive.
+        ValueError: if `decoders` is not positive, or the memory not four bodies' at least.
     """
 
-    def __init__(self, limits: Limits, *, decoders: int) -> None:
+    def __init__(
+        self, limits: Limits, *, decoders: int, decoder_memory: int = DECODER_MEMORY_MIB
+    ) -> None:
         if decoders < 1:
             raise ValueError(f"`decoders` must be positive. Received: {decoders}")
+        least = math.ceil(BODIES_IN_MEMORY * limits.request_bytes / 2**20)
+        if decoder_memory < least:
+            raise ValueError(
+                f"`decoder_memory` must be at least {least} MiB, {BODIES_IN_MEMORY} times "
+                f"`request_bytes`. Received: {decoder_memory}"
+            )
         self.limits = limits
+        self._decoder_memory = decoder_memory
         self._in_work = 0
         self._closed = False
         self._scorer = ThreadPoolExecutor(1, thread_name_prefix="scorer")
         self._callers = ThreadPoolExecutor(decoders, thread_name_prefix="decoder")
-        self._decoders = {_Decoder() for _ in range(decoders)}
+        self._decoders = {_Decoder(decoder_memory) for _ in range(decoders)}
         self._idle: asyncio.Queue[_Decoder] = asyncio.Queue()
         for decoder in self._decoders:
             self._idle.put_nowait(decoder)
@@ -55,8 +78,7 @@ class Workers:
         Raises:
             Overloaded: if all are taken.
         """
-        if self._in_work >= self.limits.waiting:
-            raise Overloaded(f"{self._in_work} requests are in work already: try again later")
+        self.check_place()
         self._in_work += 1
         IN_WORK.set(self._in_work)
         try:
@@ -64,6 +86,15 @@ class Workers:
         finally:
             self._in_work -= 1
             IN_WORK.set(self._in_work)
+
+    def check_place(self) -> None:
+        """Makes sure that one of the places is free.
+
+        Raises:
+            Overloaded: if none is.
+        """
+        if self._in_work >= self.limits.waiting:
+            raise Overloaded(f"{self._in_work} requests are in work already: try again later")
 
     async def within_time(self, work: Awaitable[T]) -> T:
         """Returns the result of the work.
@@ -84,6 +115,8 @@ class Workers:
 
         Raises:
             BadRequest: if the function does, or the process died of it.
+            TooLarge: if it needs more memory than a decoder may take.
+            Overloaded: if the process was killed from outside, as for want of memory.
             RuntimeError: if the function raises anything else, or no process takes the call.
         """
         decoder = await self._idle.get()
@@ -97,6 +130,9 @@ class Workers:
                 decoder.kill()
             raise RuntimeError("two processes in a row died before they took the call")
         except (EOFError, OSError) as error:
+            if decoder.was_killed():
+                logging.getLogger(__name__).warning("a decoder was killed from outside")
+                raise Overloaded("the decoder was killed from outside: try again later") from error
             decoder.kill()
             raise BadRequest("the decoder crashed on what was sent") from error
         except asyncio.CancelledError:
@@ -123,7 +159,7 @@ class Workers:
             return decoder
         decoder.kill()  # it is dead: this takes it off the list of what is to be ended
         self._decoders.remove(decoder)
-        fresh = _Decoder()
+        fresh = _Decoder(self._decoder_memory)
         self._decoders.add(fresh)
         return fresh
 
@@ -133,12 +169,16 @@ class _NotTaken(Exception):
 
 
 class _Decoder:
-    """Runs what it is sent in a process, one call at a time; it ends with this one."""
+    """Runs what it is sent in a process, one call at a time; it ends with this one.
 
-    def __init__(self) -> None:
+    Args:
+        memory: see `Workers`.
+    """
+
+    def __init__(self, memory: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, pipe = context.Pipe()
-        self._process = context.Process(target=_run_calls, args=(pipe,), daemon=True)
+        self._process = context.Process(target=_run_calls, args=(pipe, memory), daemon=True)
         self._process.start()
         pipe.close()
         atexit.register(self.kill)  # comes before multiprocessing's, whose SIGTERM is ignored
@@ -146,6 +186,11 @@ class _Decoder:
     def is_alive(self) -> bool:
         """Tells whether it can take a call."""
         return self._process.is_alive()
+
+    def was_killed(self) -> bool:
+        """Tells whether a signal that cannot be caught has ended it, of a process at its end."""
+        self._process.join(1)
+        return self._process.exitcode == -signal.SIGKILL
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Returns the function's result, or raises its error; blocks.
@@ -172,12 +217,16 @@ class _Decoder:
         atexit.unregister(self.kill)
 
 
-def _run_calls(pipe: Connection) -> None:
+def _run_calls(pipe: Connection, memory: int) -> None:
     # Ctrl-C, systemd and `timeout` send them to all processes: they are the server's to answer
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     logging.disable()  # libraries log pieces of what they read
-    while True:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    importlib.import_module(_DECODING)
+    _limit_memory(memory)
+    has_memory = True
+    while has_memory:
         try:
             function, arguments = pipe.recv()
         except EOFError:
@@ -188,6 +237,26 @@ def _run_calls(pipe: Connection) -> None:
             outcome = function(*arguments), None
         except BadRequest as error:
             outcome = None, type(error)(str(error))  # without what it came from
+        except MemoryError:
+            outcome = None, TooLarge(f"to decode it takes more than {memory} MiB of memory")
+            has_memory = False  # what is left may be in pieces: a fresh process takes its place
         except Exception as error:
             outcome = None, RuntimeError(f"decoding failed: {type(error).__name__}")
         pipe.send(outcome)
+
+
+def _limit_memory(memory: int) -> None:
+    """Lets this process take so many MiB more addresses than it has, where Linux tells."""
+    statistics = Path("/proc/self/statm")
+    if statistics.exists():
+        taken = int(statistics.read_text().split()[0]) * resource.getpagesize()
+        most = taken + memory * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def _end_with_parent() -> None:
+    """Ends this process, whatever it does, when the server has been killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

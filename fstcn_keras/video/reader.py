@@ -26,13 +26,23 @@ from fstcn_keras.video.streams import (
 )
 from fstcn_keras.video.times import Clock
 
+# FFmpeg's names of the formats that are read. None of them opens another file, as lists (HLS,
+# DASH, concat) and scripts do.
+CONTAINERS = (
+    "asf,avi,flv,matroska,webm,mov,mp4,mpeg,mpegts,mxf,nut,ogg,rm,dv,ivf,gif,apng,webp_pipe,mjpeg,"
+    "mpegvideo,m4v,h261,h263,h264,hevc,vvc,obu,vc1,yuv4mpegpipe"
+)
+LIST = re.compile(
+    rb"(\xef\xbb\xbf)?\s*(#EXTM3U|ffconcat|<\?xml|<MPD|\[playlist\]|v=0\s)", re.IGNORECASE
+)
 MAX_PIXELS = 8192 * 8192
 MAX_SIDE = 16384
 MAX_ASPECT = 8  # of a pixel, width to height or the reverse; beyond it the ratio is damaged
 SQUARE = 0.01  # pixels that are less oblong are taken as square
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)")  # `Path` merges its slashes
-ANIMATED_WEBP_BYTES = 21
+START_BYTES = 64
 NO_TICK = -(2**63)
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 VideoFile: TypeAlias = str | os.PathLike[str] | BinaryIO
 
 
@@ -50,7 +60,7 @@ class VideoReader:
     The frames are those of FFmpeg's best video stream, never of an attached picture, turned and
     mirrored as the file asks for. Where its pixels are not square, the frames are made wider or
     narrower so that they are. It can be iterated more than once, each time from the first frame.
-    Neither a name nor what is in a file makes it read from the network.
+    Neither a name nor what is in a file makes it read from the network, or from another file.
 
     Example:
         >>> import io
@@ -70,8 +80,6 @@ class VideoReader:
             colours of the file, pixels; `None` keeps their size.
         max_pixels: a video with larger frames is refused.
         max_frames: a video with more frames is refused; `None` takes any number.
-        containers: FFmpeg's names of the formats that are taken; empty takes all, among them
-            lists of other files to open.
 
     Attributes:
         fps: frames per second: once it is read to the end their mean, before it what the
@@ -94,7 +102,6 @@ class VideoReader:
         short_side: int | None = None,
         max_pixels: int = MAX_PIXELS,
         max_frames: int | None = None,
-        containers: Sequence[str] = (),
     ) -> None:
         self.short_side = short_side
         self.fps = 0.0
@@ -105,9 +112,6 @@ class VideoReader:
         self._source = source
         self._max_pixels = max_pixels
         self._max_frames = max_frames
-        self._options = {"protocol_whitelist": "file"}
-        if containers:
-            self._options["format_whitelist"] = ",".join(containers)
         self._stream_index: int | None = None  # not yet chosen
         self._stream_note = ""
         self._pixel_aspect = Fraction(1)  # width to height
@@ -225,21 +229,26 @@ class VideoReader:
             source.seek(0)
         try:
             # metadata that is not UTF-8 must not stop a video that is otherwise fine
-            return av.open(source, "r", metadata_errors="ignore", options=self._options)
+            return av.open(source, "r", metadata_errors="ignore", options=_OPTIONS)
         except (av.FFmpegError, OSError, ValueError) as error:
             start = self._start()
             if not start:
                 raise VideoError("is empty") from error
-            raise VideoError(f"cannot be opened as a video: {_reason(error)}") from error
+            reason = _reason(error)
+            if LIST.match(start):
+                reason = "it is a list of other files, which are not opened"
+            elif isinstance(error, av.ArgumentError):  # so FFmpeg says it of the whitelist
+                reason = f"it is damaged, or of a format that is not read ({reason})"
+            raise VideoError(f"cannot be opened as a video: {reason}") from error
 
     def _start(self) -> bytes:
         """Returns the first bytes of the file, something if it cannot be read."""
         if not isinstance(self._source, str | os.PathLike):
             self._source.seek(0)
-            return self._source.read(ANIMATED_WEBP_BYTES)
+            return self._source.read(START_BYTES)
         try:
             with open(self._source, "rb") as file:
-                return file.read(ANIMATED_WEBP_BYTES)
+                return file.read(START_BYTES)
         except OSError:
             return b"?"
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -11,6 +11,15 @@ from fstcn_keras.config import FSTCNConfig
 from fstcn_keras.views.arrays import Array, Length
 
 SCORING_MODES = ("exact", "shared")
+MAX_FPS = 1000
+MOST = {  # beyond it a video would take all memory
+    "num_clips": 1000,
+    "short_side": 16384,
+    "crop_size": 16384,
+    "clip_length": 1000,
+    "stride": 100_000,
+    "distance": 100_000,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +43,8 @@ class ViewPlan:
             takes the frames as they are.
 
     Raises:
-        ValueError: if `mode` is unknown, `fps` not positive, or another value no positive integer.
+        ValueError: if `mode` is unknown, `fps` not positive or above `MAX_FPS`, another value no
+            positive integer or above `MOST`, or the crop larger than the frame.
     """
 
     num_clips: int
@@ -49,11 +59,21 @@ class ViewPlan:
     def __post_init__(self) -> None:
         if self.mode not in SCORING_MODES:
             raise ValueError(f"`mode` must be one of {SCORING_MODES}. Received: {self.mode!r}")
-        if self.fps is not None and not 0 < self.fps < float("inf"):
-            raise ValueError(f"`fps` must be positive. Received: {self.fps!r}")
-        for name, value in dataclasses.asdict(self).items():
-            if name not in ("mode", "fps") and not (isinstance(value, Integral) and int(value) > 0):
-                raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}")
+        is_rate = isinstance(self.fps, Real) and not isinstance(self.fps, bool)
+        if self.fps is not None and not (is_rate and 0 < self.fps <= MAX_FPS):
+            raise ValueError(f"`fps` must be positive, at most {MAX_FPS}. Received: {self.fps!r}")
+        for name, most in MOST.items():
+            value = getattr(self, name)
+            is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if not (is_whole and 0 < value <= most):
+                raise ValueError(
+                    f"`{name}` must be a positive integer, at most {most}. Received: {value!r}"
+                )
+        if self.crop_size > self.short_side:
+            raise ValueError(
+                "`crop_size` must be at most `short_side`. "
+                f"Received: crop_size={self.crop_size}, short_side={self.short_side}"
+            )
 
     @classmethod
     def from_config(

@@ -2,9 +2,12 @@
 
 import dataclasses
 import io
+import json
 import weakref
+import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -102,12 +105,33 @@ def test_load_names_the_runs_in_a_folder_of_several(tmp_path):
         ActionClassifier.load(tmp_path)
 
 
+def views(**changes) -> str:
+    """The content of `views.json` with some values changed."""
+    return json.dumps(PLAN.settings() | changes)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("views.json", "{", "is damaged: Expecting"),
         ("views.json", '{"num_clips": 3}', "is damaged: .* missing"),
         ("views.json", '{"views": "exact"}', "is damaged: .* 'views'"),  # of an earlier version
+        ("views.json", "[3]", "is damaged: expected an object of settings, found list"),
+        ("views.json", "[" * 10**5, "is damaged: "),
+        ("views.json", " " * 2**25, "is damaged: expected at most 16777216 bytes, found 33554432"),
+        ("views.json", views(num_clips=True), "is damaged: `num_clips` must .* Received: True"),
+        ("views.json", views(num_clips=10**9), "is damaged: `num_clips` must .* at most 1000"),
+        ("views.json", views(crop_size=8), "is damaged: `crop_size` must be at most `short_side`"),
+        ("views.json", views(fps="x"), "is damaged: `fps` must be positive, .* Received: 'x'"),
+        ("views.json", views(fps=1e9), "is damaged: `fps` must be positive, at most 1000"),
+        (
+            "views.json",
+            views(clip_length=3),
+            r"does not .* expected views \(2, 4, 4, 3\), found \(3,",
+        ),
+        ("classes.txt", "run\nsit\n", "does not fit the network: expected 3 classes, found 2"),
+        ("classes.txt", "run\n\nsit\n", "is damaged: expected a class name in line 2"),
+        ("classes.txt", "run\nsit\nrun\n", "is damaged: expected each class once, found 'run'"),
         ("model.keras", "PK", "is damaged: it is no whole zip archive"),
     ],
 )
@@ -295,3 +319,36 @@ def test_a_plan_with_a_rate_shows_videos_of_other_rates_alike(tmp_path):
     array = list(classifier.timeline(grey_ramp(40)[::2], fps=10))
     for one, other in zip(seconds[1], array, strict=True):
         np.testing.assert_array_equal(one.scores, other.scores)
+
+
+def reach_out(file: h5py.File, kind: str, other: Path):
+    """Makes the first tensor of the file one that lies in another file."""
+    name = file.visititems(lambda name, item: name if isinstance(item, h5py.Dataset) else None)
+    shape, dtype = file[name].shape, file[name].dtype
+    del file[name]
+    if kind == "external link":
+        file[name] = h5py.ExternalLink(str(other), "secret")
+    elif kind == "external storage":
+        external = [(str(other), 0, h5py.h5f.UNLIMITED)]
+        file.create_dataset(name, shape, dtype, external=external)
+    else:
+        layout = h5py.VirtualLayout(shape, dtype)
+        layout[...] = h5py.VirtualSource(str(other), "secret", shape)
+        file.create_virtual_dataset(name, layout)
+
+
+@pytest.mark.parametrize("kind", ["external link", "external storage", "virtual tensor"])
+def test_the_network_of_a_run_takes_no_weights_from_another_file(tmp_path, kind):
+    linear_classifier().save(tmp_path)
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = tmp_path / "weights.h5"
+    weights.write_bytes(members["model.weights.h5"])
+    with h5py.File(tmp_path / "other.h5", "w") as other, h5py.File(weights, "r+") as file:
+        other["secret"] = np.ones((999,), "float32")
+        reach_out(file, kind, tmp_path / "other.h5")
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        for name, content in (members | {"model.weights.h5": weights.read_bytes()}).items():
+            archive.writestr(name, content)
+    with pytest.raises(ValueError, match="Not allowed: H5 file with"):
+        ActionClassifier.load(tmp_path)

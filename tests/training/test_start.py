@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from keras import ops
 
 from fstcn_keras.runs import RunFolder
@@ -21,6 +22,7 @@ from training.evaluation import load_classifier
 from training.fitting import check_starts
 from training.leakage import LearnedVideos, check_leakage, learned_videos, record_training_videos
 from training.options import FitOptions, read_config
+from training.options.start import run_values
 from training.parts import build, replaced
 from training.tables import training_text
 
@@ -373,3 +375,28 @@ def test_each_fold_starts_from_its_own(run, data, tmp_path):
     check_starts(each)
     with pytest.raises(UserError, match=r"has learned from 2 of the test videos of fold 1 of 3"):
         check_starts([replaced(one, start_from=starts[1]) for one in each])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("dropout", "much", "config.yaml: .*"),
+        ("short_side", "-1", "config.yaml: `short_side` must be at least `crop_size`"),
+        ("preset", "large", "config.yaml: `preset` must be one of"),
+    ],
+)
+def test_options_of_the_run_are_checked(tmp_path, option, value, reason):
+    values = {"preset": "small", "scl": "vgg_m", "initialization": "he", "paths": ["spatial"]}
+    values |= {"temporal_kernels": [3], "short_side": 120, "dropout": 0.2, "optimizer": "sgd"}
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(values))
+    assert run_values(tmp_path)["short_side"] == 120
+    file.write_text(yaml.safe_dump(values | {option: yaml.safe_load(value)}))
+    with pytest.raises(UserError, match=f"is not the folder of a training run: {reason}"):
+        run_values(tmp_path)
+
+
+def test_options_of_a_run_nested_without_end(tmp_path):
+    (tmp_path / "config.yaml").write_text("a: &x [*x]")
+    with pytest.raises(UserError, match=r"config\.yaml does not hold the options of a run"):
+        read_config(tmp_path / "config.yaml")

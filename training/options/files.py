@@ -37,7 +37,7 @@ def read_config(file: Path, options_class: type[Options] = FitOptions) -> Option
     try:
         options = parse(options_class, ["--config", str(file)])
         written = yaml.safe_load(file.read_text())
-    except (UserError, UnicodeDecodeError) as error:
+    except (UserError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{file} does not hold the options of a run: {error}") from error
     lacking = sorted({leaf.name for leaf in leaves(options_class)} - set(written) - ADDED)
     if lacking:  # today's defaults may be others than those it was trained by

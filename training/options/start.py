@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from fstcn_keras.config import preset_config
 from fstcn_keras.runs import PART_FOLDER, RunFolder
 from training.errors import UserError
 from training.parts import flag
@@ -34,11 +35,19 @@ def run_values(run: Path) -> dict:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
         found = {name: values[name] for name in (*_REQUIRED, "optimizer")}
         found |= {name: values[name] for name in INHERITED if name in values}
-    except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError) as error:
-        raise UserError(
-            f"--start-from {run} is not the folder of a training run: {error}"
-        ) from error
+        network = {name: found[name] for name in INHERITED if name in found}
+        network["backbone"] = network.pop("scl")
+        preset_config(**network)  # for its checks
+    except KeyError as error:
+        raise _not_a_run(file, f"lacks {error.args[0]}") from error
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+        raise _not_a_run(file, error) from error
     return {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
+
+
+def _not_a_run(file: Path, reason: object) -> UserError:
+    text = f"--start-from {file.parent} is not the folder of a training run"
+    return UserError(f"{text}: {file.name}: {reason}")
 
 
 def check_alike(run: Path, values: Mapping, given: Mapping):

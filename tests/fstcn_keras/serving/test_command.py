@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("kserve")
 pytest.importorskip("tensorflow")
 
+from fstcn_keras import serve
 from tests.processes import ROOT, run_command
 from tests.servers import own_lines
 
@@ -49,6 +50,20 @@ def test_a_port_that_is_taken(run, side):
         line = fails(str(run), f"--{side}-port", str(port))
     expected = f"127.0.0.1:{port} cannot be listened to: choose another --host or --{side}-port"
     assert line == f"error: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ("--grpc-port=99999", "--grpc-port must be from 0 to 65535. Received: 99999"),
+        ("--http-port=-1", "--http-port must be from 0 to 65535. Received: -1"),
+        ("--name=a/b", "--name must hold none of /?#%: nor control characters. Got 'a/b'"),
+    ],
+)
+def test_options_that_make_no_address(capsys, option, error):
+    with pytest.raises(SystemExit, match="2"):
+        serve.main([option])
+    assert capsys.readouterr().err == f"error: {error}\n"
 
 
 def test_a_warm_up_that_fails(classifier, tmp_path):

@@ -1,7 +1,9 @@
 """The real server, asked over every protocol: its answers are those of `predict_video`."""
 
 import base64
+import gzip
 import json
+import zlib
 
 import pytest
 
@@ -229,7 +231,7 @@ BAD = {
     "many frames": (v1({"frames": [{"b64": PNG}] * 91}), 413, "91 frames; at most 90"),
     "many videos": ({"url": V1, "json": THREE_VIDEOS}, 413, "3 videos in a request; at most 2"),
     "no video": (v1({"video": {"b64": base64_of(b"text" * 99)}}), 400, "cannot be opened"),
-    "empty video": (v1({"video": {"b64": ""}}), 400, "cannot be opened"),
+    "empty video": (v1({"video": {"b64": ""}}), 400, "is empty"),
     "long": (raw(V1, b" " * 4_000_001), 413, "longer than 4000000 bytes"),
     "long chunks": (raw(V1, (b" " * 10**6 for _ in range(5))), 413, "longer than"),
     "text": (raw(V1, "x", **{"Content-Type": "text/plain"}), 400, "type"),
@@ -246,8 +248,8 @@ BAD = {
     "short data": (v2("frames", "UINT8", [1, 2, 2, 3], data=[0]), 400, "but 1 numbers"),
     "300": (v2("frames", "UINT8", [1, 1, 1, 3], data=[0, 0, 300]), 400, "from 0 to 255"),
     "1.5": (v2("frames", "UINT8", [1, 1, 1, 3], data=[0, 0, 1.5]), 400, "from 0 to 255"),
-    "ragged": (v2("frames", "UINT8", [1, 1, 1, 3], data=[0, [0, 1]]), 400, "ragged"),
-    "empty data": (v2("frames", "UINT8", [1, 1, 1, 3], data=[]), 400, "from 0 to 255"),
+    "ragged": (v2("frames", "UINT8", [1, 1, 1, 3], data=[[0, [0, 1]]]), 400, "ragged"),
+    "empty data": (v2("frames", "UINT8", [1, 1, 1, 3], data=[]), 400, "but 0 numbers"),
     "strings": (v2("frames", "UINT8", [1, 1, 1, 3], data=["0"] * 3), 400, "from 0 to 255"),
     "large shape": (v2("frames", "UINT8", [1, 10**9, 10**9, 3], data=[0]), 413, "at most"),
     "two videos": (v2("video", "BYTES", [2], data=[PNG] * 2), 400, "another name, datatype or"),
@@ -296,6 +298,35 @@ def test_bad_grpc_requests(stub, model, data, status, reason):
     with pytest.raises(grpc.RpcError, match=reason) as raised:
         stub.ModelInfer(request)
     assert raised.value.code() == status
+
+
+def test_get_does_not_predict(client):
+    response = client.get(V1)
+    assert (response.status_code, response.json()) == (405, {"error": "Method Not Allowed"})
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_bodies_may_be_compressed(client, video, expected, encoding):
+    compress = {"gzip": gzip.compress, "deflate": zlib.compress}[encoding]
+    headers = {"Content-Type": "video/x-msvideo", "Content-Encoding": encoding}
+    response = client.post(V1, content=compress(video), headers=headers)
+    assert is_expected(from_v1(response), expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "status", "reason"),
+    [
+        (gzip.compress(bytes(4_000_001)), "gzip", 413, "longer than 4000000 bytes once"),
+        (gzip.compress(b"{}")[:-9], "gzip", 400, "is cut"),
+        (b"{}", "gzip", 400, "is damaged"),
+        (b"{}", "br", 415, "gzip or deflate"),
+    ],
+    ids=["long", "cut", "damaged", "brotli"],
+)
+def test_compressed_bodies_that_are_refused(client, content, encoding, status, reason):
+    response = client.post(V1, content=content, headers={"Content-Encoding": encoding})
+    assert response.status_code == status
+    assert reason in response.json()["error"]
 
 
 def test_grpc_takes_no_orders(stub):

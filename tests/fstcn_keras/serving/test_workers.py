@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 pytest.importorskip("prometheus_client", reason="the server's packages are not installed")
 
 from fstcn_keras.serving import workers
-from fstcn_keras.serving.limits import BadRequest, Limits
+from fstcn_keras.serving.limits import BadRequest, Limits, Overloaded
 
 
 @pytest.fixture
@@ -47,6 +48,31 @@ def test_a_call_that_kills_its_decoder_is_not_tried_again(pool, tmp_path):
     assert run(pool, (abs, -3)) == [3]
 
 
+def test_a_decoder_killed_from_outside_is_not_the_clients_fault(pool, caplog):
+    with pytest.raises(Overloaded, match="killed from outside"):
+        run(pool, (kill_oneself,))
+    assert caplog.messages == ["a decoder was killed from outside"]
+    assert run(pool, (abs, -3)) == [3]
+
+
+def test_a_decoder_at_work_ends_with_its_killed_server():
+    code = "import asyncio, time\n"
+    code += "from fstcn_keras.serving.limits import Limits\n"
+    code += "from fstcn_keras.serving.workers import Workers\n"
+    code += "pool = Workers(Limits(), decoders=1)\n"
+    code += "(decoder,) = pool._decoders\n"
+    code += "asyncio.run(pool.decode(abs, -3))\n"
+    code += "print(decoder._process.pid, flush=True)\n"
+    code += "asyncio.run(pool.decode(time.sleep, 600))\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    ) as server:
+        decoder = psutil.Process(int(server.stdout.readline()))
+        server.kill()
+    psutil.wait_procs([decoder], timeout=20)
+    assert not decoder.is_running()
+
+
 def test_sigterm_to_the_whole_group_stops_no_decoder(pool):
     (decoder,) = pool._decoders
     assert run(pool, (terminate_oneself,), (abs, -3)) == ["went on", 3]
@@ -62,7 +88,7 @@ def test_no_decoder_is_started_after_the_end(pool):
         return await asyncio.gather(call, return_exceptions=True)
 
     (error,) = asyncio.run(end_in_the_middle())
-    assert isinstance(error, BadRequest | RuntimeError)
+    assert isinstance(error, BadRequest | Overloaded | RuntimeError)
     assert [decoder.is_alive() for decoder in pool._decoders] == [False]
 
 
@@ -81,6 +107,10 @@ def test_the_interpreter_ends_though_nothing_closed_the_decoders():
 def terminate_oneself() -> str:
     os.kill(os.getpid(), signal.SIGTERM)
     return "went on"
+
+
+def kill_oneself():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die(file):

@@ -192,3 +192,29 @@ def test_an_animated_webp_is_not_called_damaged(tmp_path):
     assert VideoReader(tmp_path / "still.webp").count() == 1
     with pytest.raises(VideoError, match=r"^is an animated WebP picture, which FFmpeg cannot"):
         VideoReader(tmp_path / "moving.webp").count()
+
+
+@pytest.mark.parametrize("name", ["list.m3u8", "list.avi", "list.mp4"])
+@pytest.mark.parametrize("kind", ["HLS", "ffconcat", "DASH", "SDP", "AviSynth"])
+def test_lists_of_other_files_are_not_followed(tmp_path, name, kind):
+    other = write_video(tmp_path / "other.avi", noise(5))
+    text = {
+        "HLS": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{other}\n#EXT-X-ENDLIST\n",
+        "ffconcat": f"ffconcat version 1.0\nfile '{other}'\n",
+        "DASH": f'<?xml version="1.0"?>\n<MPD><BaseURL>{other}</BaseURL></MPD>\n',
+        "SDP": "v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        "AviSynth": f'AviSource("{other}")\n',
+    }[kind]
+    path = tmp_path / name
+    path.write_text(text)
+    reason = "" if kind == "AviSynth" else "it is a list of other files, which are not opened"
+    for source in (path, io.BytesIO(text.encode())):
+        with pytest.raises(VideoError, match=f"cannot be opened as a video: {reason}"):
+            VideoReader(source).count()
+
+
+def test_a_picture_named_by_a_pattern_opens_no_other_file(tmp_path):
+    for number in range(3):
+        Image.fromarray(noise(1)[0]).save(tmp_path / f"{number}.png")
+    with pytest.raises(VideoError):
+        VideoReader(tmp_path / "%d.png").count()

@@ -1,0 +1,102 @@
+"""Bounds requests while they arrive: they hold no place in work before they are whole."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fstcn_keras.serving.limits import Limits, Overloaded
+
+GRACE_S = 5.0
+BYTES_PER_S = 4096  # of a body, on average
+
+
+class Arrivals:
+    """Holds the requests that are not whole yet, in bounds of time, number and bytes in all.
+
+    Example:
+        >>> async def receive(arrivals):
+        ...     async with arrivals.arriving() as arrival:
+        ...         arrival.grow(1000)
+        ...     return arrivals.held_bytes
+        >>> asyncio.run(receive(Arrivals(Limits())))
+        0
+
+    Args:
+        limits: of each of them; in all they may take `waiting` times `request_bytes`.
+        number: at a time; beyond it the oldest is given up. `None`: any number.
+        grace_s: seconds that each may take before the least rate, `BYTES_PER_S`, counts.
+    """
+
+    def __init__(
+        self, limits: Limits, *, number: int | None = None, grace_s: float = GRACE_S
+    ) -> None:
+        self.held_bytes = 0
+        self._limits = limits
+        self._number = number
+        self._grace_s = grace_s
+        self._arriving: dict[Arrival, None] = {}
+        self._ended = False
+
+    @contextlib.asynccontextmanager
+    async def arriving(self) -> AsyncIterator["Arrival"]:
+        """Gives the time and memory within which a request must arrive.
+
+        Raises:
+            TimeoutError: if it does not come in time.
+            Overloaded: if all of them hold too many bytes, or the server ends.
+        """
+        if self._ended:
+            raise Overloaded("the server is ending")
+        if self._number is not None and len(self._arriving) >= self._number:
+            next(iter(self._arriving)).give_up()
+        arrival = Arrival(self, self._limits, self._grace_s)
+        self._arriving[arrival] = None
+        try:
+            async with arrival.timeout:
+                yield arrival
+        except TimeoutError as error:
+            if self._ended:
+                raise Overloaded("the server is ending") from error
+            raise
+        finally:
+            self._arriving.pop(arrival, None)
+            self.held_bytes -= arrival.bytes
+
+    def end(self) -> None:
+        """Gives all of them up, and those to come."""
+        self._ended = True
+        for arrival in list(self._arriving):
+            arrival.give_up()
+
+
+class Arrival:
+    """Holds what a request that is not whole yet has taken."""
+
+    def __init__(self, arrivals: Arrivals, limits: Limits, grace_s: float) -> None:
+        self.bytes = 0
+        self._grace_s = grace_s
+        self._arrivals = arrivals
+        self._limits = limits
+        self._begin = asyncio.get_running_loop().time()
+        self.timeout = asyncio.timeout_at(self._deadline())
+
+    def grow(self, number: int) -> None:
+        """Counts so many more bytes, which buy time.
+
+        Raises:
+            Overloaded: if there are too many in all.
+        """
+        self.bytes += number
+        self._arrivals.held_bytes += number
+        most = self._limits.waiting * self._limits.request_bytes
+        if self._arrivals.held_bytes > most:
+            raise Overloaded("requests of too many bytes are arriving: try again later")
+        self.timeout.reschedule(self._deadline())
+
+    def give_up(self) -> None:
+        """Ends its time."""
+        self._arrivals._arriving.pop(self, None)
+        self.timeout.reschedule(0)
+
+    def _deadline(self) -> float:
+        return self._begin + min(self._limits.seconds, self._grace_s + self.bytes / BYTES_PER_S)

@@ -1,0 +1,108 @@
+"""Bounds what a connection over HTTP may hold, and for how long, before its request is there.
+
+Beyond the number of connections the one that is oldest among those without a request in work is
+closed, so that a new one, as of a health check, always gets its turn.
+"""
+
+import asyncio
+import resource
+from collections.abc import Iterable
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEADER_BYTES = 64 * 2**10
+HEADER_S = 10.0
+MAX_CONNECTIONS = 512  # fewer where the process may have few files open: a quarter of them
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
+
+
+def max_connections() -> int:
+    """Returns the number of connections at a time, which leaves files for all else.
+
+    Example:
+        >>> 0 < max_connections() <= MAX_CONNECTIONS
+        True
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(MAX_CONNECTIONS, files // 4)) if files > 0 else MAX_CONNECTIONS
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Reads requests as uvicorn does, within the bounds of this module."""
+
+    _header_bytes = 0
+    _header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Takes a connection; one that has no request in work makes room for it, if need be.
+
+        One client's may be half of all.
+        """
+        super().connection_made(transport)
+        opened = vars(self.server_state).setdefault("opened", {})  # in the order of their coming
+        most, host = max_connections(), self.client and self.client[0]
+        if len(opened) >= most:
+            _close_idle(opened)
+        same = [other for other in opened if other.client and other.client[0] == host]
+        if len(same) >= max(1, most // 2):
+            _close_idle(same)
+        opened[self] = None
+        self._wait_for_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forgets the connection."""
+        vars(self.server_state)["opened"].pop(self, None)
+        self._cancel_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Reads on, and closes the connection if its header is too long."""
+        if self._header_timer is None and not self.is_in_work() and not self._has_body_to_come():
+            self._wait_for_header()
+        in_header = self._header_timer is not None
+        super().data_received(data)
+        if in_header and self._header_timer is not None:
+            self._count(len(data))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Takes a header, or the trailer of a body in chunks."""
+        super().on_header(name, value)
+        if self._header_timer is None:
+            self._count(len(name) + len(value))
+
+    def on_headers_complete(self) -> None:
+        """Ends the time for them."""
+        self._cancel_timer()
+        super().on_headers_complete()
+
+    def is_in_work(self) -> bool:
+        """Tells whether it has a whole request that is not answered."""
+        cycle = self.cycle
+        return cycle is not None and not cycle.response_complete and not cycle.more_body
+
+    def _has_body_to_come(self) -> bool:
+        return self.cycle is not None and self.cycle.more_body
+
+    def _count(self, number: int) -> None:
+        self._header_bytes += number
+        if self._header_bytes > HEADER_BYTES and not self.transport.is_closing():
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    def _wait_for_header(self) -> None:
+        self._header_bytes = 0
+        self._header_timer = self.loop.call_later(HEADER_S, self.transport.abort)
+
+    def _cancel_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+
+def _close_idle(connections: Iterable[BoundedProtocol]) -> None:
+    """Closes the first connection without a request in work that is not closed already."""
+    for connection in connections:
+        if not connection.transport.is_closing() and not connection.is_in_work():
+            connection.transport.abort()
+            return
