@@ -131,7 +131,7 @@ def test_a_fixed_camera_is_split_like_any_other(tmp_path, capsys):
 def test_a_room_in_which_nothing_moves_is_one_place():
     generator = np.random.default_rng(0)
     room = place(generator)
-    still = [room + generator.normal(0, 3, (LENGTH, HEIGHT, WIDTH, 1)) for _ in range(2)]
+    still = [room + generator.normal(0, 1, (LENGTH, HEIGHT, WIDTH, 1)) for _ in range(2)]
     videos = {name: signature_of(np.clip(v, 0, 255).astype(np.uint8))
               for name, v in zip("ab", still, strict=True)}  # fmt: skip
     videos["c"] = signature_of(acted(room, generator))
