@@ -26,6 +26,8 @@ WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them ca
     "fstcn_keras.export.saved_model.write_saved_model": "takes 15 s",
     "fstcn_keras.process": "changes the settings of the whole process",
     "fstcn_keras.serve": "is a server",
+    "fstcn_keras.serving.arrivals.Arrival": "is what an example of Arrivals shows",
+    "fstcn_keras.serving.connections.BoundedProtocol": "is part of a server",
     "fstcn_keras.serving.grpc": "is part of a server",
     "fstcn_keras.serving.http": "is part of a server",
     "fstcn_keras.serving.kserve_model": "is part of a server",

@@ -71,7 +71,7 @@ def read_tensors(file: Path) -> dict[str, np.ndarray]:
 def test_the_run_folder_is_complete_and_the_colours_are_learnt(run):
     assert (run / "classes.txt").read_text().split() == ["blue", "green", "red"]
     rejected = (run / "rejected.csv").read_text().splitlines()[1:]
-    assert rejected == ["red/text.jpg,no JPEG or PNG,0,0"]
+    assert rejected == ["red/text.jpg,no JPEG or PNG,0,0,0"]
     assert not list(run.rglob("*partial*"))
     with (run / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
