@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import keras
@@ -24,6 +23,7 @@ from training.data.collections import Video
 from training.data.pipeline import finite_batches, reading_errors_unwrapped
 from training.data.samplers import (
     ClipPairs,
+    EpochOrder,
     Sample,
     center_sample,
     drawn_scales,
@@ -162,17 +162,12 @@ class EncodedSampler:
         self.store = store
         self.views = views
         self._videos = videos
-        self._seed = seed
-        self._order = lru_cache(maxsize=2)(self._epoch_order)
-
-    def _epoch_order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([*self._seed, epoch]).permutation(len(self._videos))
+        self._order = EpochOrder(len(videos), seed)
 
     def __getitem__(self, position: int) -> EncodedSample:
-        epoch, number = divmod(position, len(self._videos))
-        generator = np.random.default_rng([*self._seed, epoch, number])
+        number, generator = self._order[position]
         view = int(generator.integers(self.views.num_views))
-        return EncodedSample(self._videos[self._order(epoch)[number]], view)
+        return EncodedSample(self._videos[number], view)
 
 
 class EncodedCenters:

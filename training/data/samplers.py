@@ -135,6 +135,29 @@ def center_sample(video: Video, store: FrameStore, layout: ClipPairs | Frames) -
     return Sample(video, frame_indices, top, left, size, mirrored=False)
 
 
+class EpochOrder:
+    """Orders items anew in every epoch: a pure function of (seed, position).
+
+    Args:
+        count: of the items.
+        seed: numbers not below 0.
+    """
+
+    def __init__(self, count: int, seed: Sequence[int]):
+        self._count = count
+        self._seed = seed
+        self._order = lru_cache(maxsize=2)(self._permutation)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([*self._seed, epoch]).permutation(self._count)
+
+    def __getitem__(self, position: int) -> tuple[int, np.random.Generator]:
+        """Returns which item is at a position, and what draws its sample there."""
+        epoch, number = divmod(position, self._count)
+        generator = np.random.default_rng([*self._seed, epoch, number])
+        return int(self._order(epoch)[number]), generator
+
+
 class TrainingSampler:
     """Samples training videos: an endless sequence, a pure function of (seed, position).
 
@@ -164,19 +187,17 @@ class TrainingSampler:
         self.layout = layout
         self.encoding = store.encoding
         self._videos = videos
-        self._seed = seed
         self._scales = drawn_scales(scales, layout)
-        self._order = lru_cache(maxsize=2)(self._epoch_order)
-
-    def _epoch_order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([*self._seed, epoch]).permutation(len(self._videos))
+        self._order = EpochOrder(len(videos), seed)
 
     def __getitem__(self, position: int) -> Sample:
-        epoch, number = divmod(position, len(self._videos))
-        video = self._videos[self._order(epoch)[number]]
-        generator = np.random.default_rng([*self._seed, epoch, number])
+        number, generator = self._order[position]
         return random_sample(
-            video, self.store, self.layout, generator=generator, scales=self._scales
+            self._videos[number],
+            self.store,
+            self.layout,
+            generator=generator,
+            scales=self._scales,
         )
 
 
