@@ -33,6 +33,12 @@ class CollectionOptions:
         "--data-dir, whose first group or whole match names the source (default: what the names "
         "of files tell, and look-alikes together)",
     )
+    classes: str | None = option(
+        None, "train and test on these alone, separated by commas (default: all that have videos)"
+    )
+    exclude: Path | None = option(
+        None, "leave out the videos that this file names, one path below --data-dir a line"
+    )
     ignore_look_alikes: bool = option(
         False,
         "of folder: let videos that look alike, as copies do, be on both sides of the split",

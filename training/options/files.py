@@ -13,6 +13,8 @@ from training.parts import Options, flat, leaves
 ADDED = {
     "groups",
     "labels",
+    "classes",
+    "exclude",
     "ignore_look_alikes",
     "folds",
     "fold",
