@@ -39,7 +39,7 @@ def map_processes(
         unit: what a job is about, for the progress.
     """
     results = _results(function, jobs, killed)
-    return _with_progress(results, total=len(jobs), description=description, unit=unit)
+    return with_progress(results, total=len(jobs), description=description, unit=unit)
 
 
 def _results(function: Callable, jobs: Sequence, killed: Callable) -> Iterator:
@@ -106,7 +106,7 @@ def _end_with(lives: Connection):
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _with_progress(results: Iterable, *, total: int, description: str, unit: str) -> Iterator:
+def with_progress(results: Iterable, *, total: int, description: str, unit: str) -> Iterator:
     """Yields the same results; shows a bar on a terminal, elsewhere a line every ten seconds."""
     form = {} if sys.stderr.isatty() else LINES
     yield from tqdm(results, description, total, unit=unit, leave=False, **form)

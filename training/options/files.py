@@ -20,6 +20,7 @@ ADDED = {
     "fold",
     "start_from",
     "min_steps",
+    "class_weights",
 }  # older runs are without them
 
 
