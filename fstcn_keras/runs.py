@@ -43,6 +43,7 @@ class RunFolder:
     curves = _file("curves.png", "The history, drawn.")
     partial_scores = _file("partial-scores.npz", "Scores of an evaluation that was stopped.")
     class_measures = _file("classes.csv", "Precision, recall and F1 of each class.")
+    baseline = _file("baseline.json", "What a linear classifier of the features answers.")
     roc = _file("roc.png", "Of two classes: the ROC curve of the test videos.")
     confusion = _file("confusion.png", "The confusion matrix of the test videos.")
     checkpoints = _file("checkpoints", "Folder of the states that training goes on from.")

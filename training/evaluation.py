@@ -206,6 +206,7 @@ def _write_results(
         sources=groups,
         trained=np.bincount(trained, minlength=len(dataset.classes)),
         training=judgement.last_training(run.history),
+        baseline=judgement.baseline_answers(run.baseline, paths.tolist()),
     )
     judgement.write_classes(judged, dataset.classes, run.class_measures)
     if judged["auc"] is not None:

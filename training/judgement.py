@@ -3,8 +3,10 @@
 The numbers are of SCI fusion over all views of a video.
 """
 
+import contextlib
 import csv
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import numpy as np
 
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write_text
-from training.statistics import share_of
+from training.statistics import paired_difference, share_of
 
 LISTED = 12  # classes whose measures are printed, at most
 CONFUSIONS = 3
@@ -27,6 +29,7 @@ def judge(
     sources: Sequence[str],
     trained: Sequence[int],
     training: dict,
+    baseline: np.ndarray | None = None,
 ) -> dict:
     """Returns what is printed beside an accuracy, as `metrics.json` holds it.
 
@@ -36,6 +39,7 @@ def judge(
         sources: that each test video was cut from, `V` names.
         trained: training videos of each class, N numbers.
         training: of `last_training`, may be empty.
+        baseline: labels that the linear baseline gives the test videos, int `(V,)`.
 
     Returns:
         `"chance"`, 1 / N; `"commonest"`, the label of most training videos and the share of test
@@ -43,7 +47,8 @@ def judge(
         `"per_class"`, precision, recall, F1 and support of each class, in the order of the labels
         (0 where there is nothing to divide by); `"confusions"`, true label, answer and number of
         videos of the most frequent; `"auc"` of the second of two classes, else `None`; `"trained"`
-        and `"training"` as given.
+        and `"training"` as given; `"baseline"`, its accuracy, the network's less it as
+        `"difference"`, and the paired interval of that, or `None`.
     """
     from sklearn.metrics import precision_recall_fscore_support, roc_auc_score  # takes a second
 
@@ -69,6 +74,19 @@ def judge(
         "auc": float(roc_auc_score(labels, second_class(fused))) if both_seen else None,
         "trained": [int(number) for number in trained],
         "training": training,
+        "baseline": None if baseline is None else _beside(baseline, answers, labels, sources),
+    }
+
+
+def _beside(
+    baseline: np.ndarray, answers: np.ndarray, labels: np.ndarray, sources: Sequence[str]
+) -> dict:
+    """Compares the answers with those of the baseline."""
+    found = paired_difference(baseline == labels, answers == labels, sources, seed=0)
+    return {
+        "top1": float(np.mean(baseline == labels)),
+        "difference": found.difference,
+        "interval": [found.low, found.high],
     }
 
 
@@ -101,6 +119,22 @@ def last_training(history: Path) -> dict:
         return {}
 
 
+def baseline_answers(file: Path, paths: Sequence[str]) -> np.ndarray | None:
+    """Returns the linear baseline's labels of videos, int `(V,)`.
+
+    Args:
+        file: `baseline.json` of `baseline.write_baseline`.
+        paths: of the videos.
+
+    Returns:
+        `None` where there is no baseline, or it has not answered for all of them.
+    """
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        answers = json.loads(file.read_text())["answers"]
+        return np.array([answers[path] for path in paths], int)
+    return None
+
+
 def describe(judgement: dict, classes: Sequence[str], *, accuracy: float) -> list[str]:
     """Returns the lines that are printed below the accuracies.
 
@@ -115,6 +149,12 @@ def describe(judgement: dict, classes: Sequence[str], *, accuracy: float) -> lis
         f"{judgement['sources']} sources; chance {judgement['chance']:.1%}; always "
         f"{classes[commonest['label']]}, most frequent in training, {commonest['share']:.1%}"
     ]
+    if beside := judgement["baseline"]:
+        low, high = (f"{100 * value:+.1f}" for value in beside["interval"])
+        lines.append(
+            f"linear classifier of the pre-trained features {beside['top1']:.1%}: the network less "
+            f"it {100 * beside['difference']:+.1f} points, 95 % interval {low} to {high}"
+        )
     if judgement["auc"] is not None:
         lines.append(f"area under the ROC curve (of {classes[1]}): {judgement['auc']:.3f}")
     if training := judgement["training"]:
@@ -157,6 +197,11 @@ def advice(judgement: dict, classes: Sequence[str], *, accuracy: float) -> list[
             f"training samples are right to {learned:.0%}, test videos to {accuracy:.0%}: the "
             "network knows its training videos by heart; more videos from more sources help most, "
             "and where it began without them the weights of --preset lite --scl-weights imagenet"
+        )
+    if judgement["baseline"] and judgement["baseline"]["difference"] < 0:
+        found.append(
+            "the linear classifier of the features is better than the network: train its head "
+            "alone first, with --head-epochs and --encoded-views, as preset lite does"
         )
     counts = [number for number in judgement["trained"] if number]
     if counts and max(counts) >= UNEQUAL * min(counts):

@@ -151,3 +151,16 @@ def test_all_classes_go_to_a_table_and_of_many_the_worst_are_printed(tmp_path):
     assert [line.split()[0] for line in text[start + 1 : start + 7]] == [
         "c15", "c16", "c17", "c18", "c19", "c00",
     ]  # fmt: skip
+
+
+def test_the_network_stands_beside_the_baseline():
+    labels = [0, 1, 2, 0, 1]
+    found = judged(labels, [0, 1, 2, 0, 0], baseline=np.array([0, 1, 0, 0, 1]))
+    assert found["baseline"]["top1"] == 0.8
+    assert found["baseline"]["difference"] == 0
+    low, high = found["baseline"]["interval"]
+    assert low < 0 < high
+    better = judged(labels, [0, 1, 2, 1, 0], baseline=np.array(labels))
+    lines = judgement.describe(better, CLASSES, accuracy=0.6)
+    assert "features 100.0%: the network less it -40.0 points" in lines[1]
+    assert any("classifier of the features is better" in line for line in lines)

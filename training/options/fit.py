@@ -35,6 +35,11 @@ class FitOptions:
     optimization: OptimizationOptions = part(OptimizationOptions)
     stages: StageOptions = part(StageOptions)
     num_clips: int = option(5, "M, clips of a test video; each is scored in 18 crops")
+    no_baseline: bool = option(
+        False,
+        "leave out the linear classifier of the features of --scl-weights, which the accuracy is "
+        "compared with",
+    )
     run: RunOptions = part(RunOptions)
 
     def __post_init__(self):
