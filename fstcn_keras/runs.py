@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RUNS = Path("runs")  # where `python -m training.fit` makes them
-SPLITS = (1, 2, 3)  # the official ones of every collection
+SPLITS = (1, 2, 3)  # the official ones of UCF-101 and HMDB-51, and those of the demo
 PART_FOLDER = re.compile(r"(split|fold)\d+")
 
 

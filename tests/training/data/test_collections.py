@@ -512,3 +512,18 @@ def test_lists_of_excluded_videos_that_cannot_be_meant(three_classes, tmp_path, 
     (tmp_path / "bad.txt").write_text(lines)
     with pytest.raises(UserError, match=message):
         chosen(three_classes, exclude=tmp_path / "bad.txt")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "names"),
+    [
+        ("folder", {"wave_test_split1": "", "clap_test_split1": "", "wave_test_split5": ""}),
+        ("ucf101", {"classInd": "", "trainlist01": "", "testlist01": "", "testlist05": ""}),
+    ],
+)
+def test_there_are_as_many_splits_as_lists(tmp_path, dataset, names):
+    lists = write_lists(tmp_path / "lists", **names)
+    options = CollectionOptions(dataset=dataset, data_dir=tmp_path, splits_dir=lists)
+    assert options.split_numbers() == (1, 5)
+    with pytest.raises(UserError, match=r"no split 2 of \w+: its lists are of splits 1, 5"):
+        collections.load_dataset(options, 2)

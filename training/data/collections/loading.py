@@ -31,6 +31,13 @@ def load_dataset(options: "CollectionOptions", split: int | None) -> Dataset:
         UserError: if the folder is missing, not asked for, or not laid out as expected, or what is
             chosen is not there.
     """
+    numbers = options.split_numbers()
+    is_drawn = options.dataset == "folder" and options.splits_dir is None
+    if not (split is None or is_drawn or split in numbers):
+        raise UserError(
+            f"there is no split {split} of {options.dataset}: its lists are of splits "
+            f"{', '.join(map(str, numbers))}"
+        )
     dataset = _load_demo(options, split) if options.dataset == "demo" else _load(options, split)
     if options.exclude is not None:
         dataset = without_videos(dataset, options.exclude)
