@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import hashlib
 import json
 import math
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
-from fstcn_keras import segments
+from fstcn_keras import live, segments
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.prediction import Prediction, VideoResult
 from fstcn_keras.runs import RunFolder, run_and_files
 from fstcn_keras.video import VideoError
+from fstcn_keras.video.live import LiveSource
 from fstcn_keras.views.plan import SCORING_MODES
 from training import annotation, cli, figures, prediction_table
 from training.data.collections.lists import is_video
@@ -61,6 +63,11 @@ class PredictOptions:
     segments: Path | None = option(
         None, "table, .csv, or captions, .vtt, of what is seen from when to when in the one video"
     )
+    stream: str | None = option(
+        None,
+        "instead of videos, what happens now: the number of a camera, an address such as "
+        "rtsp://..., or - for standard input; prints one JSON object a line for each second",
+    )
     min_segment: float = option(1.0, "minimal length of a segment, seconds")
 
     def __post_init__(self):
@@ -84,6 +91,17 @@ class PredictOptions:
             if self.is_over_time:
                 raise UserError("--out is a table of videos: draw one with a command of its own")
             prediction_table.check_format(self.out)
+        if self.stream is not None:
+            self._check_stream()
+
+    def _check_stream(self):
+        others = [name for name in (*SUFFIXES, "json") if getattr(self, name)]
+        if others:
+            raise UserError(f"--stream prints JSON lines, and goes without --{others[0]}")
+        try:
+            LiveSource.parse(self.stream)
+        except ValueError as error:
+            raise UserError(f"--stream {error}") from error
 
     @property
     def is_over_time(self) -> bool:
@@ -94,6 +112,11 @@ class PredictOptions:
 def main(options: PredictOptions):
     """Prints the best classes of each video, and draws those of every second if asked to."""
     run, videos = run_and_files(options.paths)
+    if options.stream is not None:
+        if videos:
+            raise UserError(f"--stream takes the run alone, got {videos[0]} too")
+        watch(load_classifier(RunFolder(run), mode=options.views), options)
+        return
     videos = [video for path in videos for video in _videos_of(path)]
     if not videos:
         raise UserError(f"name a video after the run {run}")
@@ -186,6 +209,47 @@ def json_line(video: Path, prediction: Prediction, top_k: int) -> str:
             "sci": prediction.sci.tolist(),
             "frames_used": prediction.pairs.tolist(),
             "protocol": prediction.protocol,
+        }
+    )
+
+
+def watch(classifier: "ActionClassifier", options: PredictOptions):
+    """Prints what is seen in every second of live video, until it ends or Ctrl-C."""
+
+    def lost(reason: str):
+        print(f"warning: {reason}", file=sys.stderr, flush=True)
+
+    found = None
+    try:
+        for found in live.watch(classifier, LiveSource.parse(options.stream), lost=lost):
+            print(live_line(found, options.top_k), flush=True)
+    except VideoError as error:
+        raise UserError(str(error)) from error
+    except KeyboardInterrupt:  # which is how a stream ends; there is nothing to go on from
+        sys.exit(130)
+    finally:
+        if found is not None:
+            print(
+                f"watched until {found.moment.end_s:.1f} s: {found.dropped_frames} late frames "
+                f"dropped, {found.reconnections} times reconnected",
+                file=sys.stderr,
+            )
+
+
+def live_line(found: live.LiveMoment, top_k: int) -> str:
+    """Formats what is seen in a second, for programs."""
+    moment = found.moment
+    over = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=found.delay_s)
+    return json.dumps(
+        {
+            "start_s": round(moment.start_s, 3),
+            "end_s": round(moment.end_s, 3),
+            "end_time": over.isoformat(timespec="milliseconds"),
+            "classes": moment.classes[:top_k],
+            "scores": moment.scores[:top_k].tolist(),
+            "delay_s": round(found.delay_s, 3),
+            "dropped_frames": found.dropped_frames,
+            "reconnections": found.reconnections,
         }
     )
 

@@ -1,6 +1,8 @@
 """The predict command, with a network that names what it can see: red, green or blue."""
 
+import datetime
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -8,7 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from fstcn_keras import ActionClassifier
+from fstcn_keras import ActionClassifier, live
+from fstcn_keras.prediction import Moment
 from fstcn_keras.video import VideoReader
 from tests.bad_videos import encoded, truncated
 from tests.training.colours import COLOURS, PLAN, coloured
@@ -184,6 +187,43 @@ def test_segments_as_captions_and_as_a_table(colour_run, tmp_path, capsys):
     ]
 
 
+def test_a_stream_on_standard_input(colour_run, tmp_path, capsys):
+    frames = coloured("red", "red", "blue", fps=25)[:, :, :64]
+    video = write_video(tmp_path / "v.ts", frames, codec="mpeg2video")
+    expected = list(ActionClassifier.load(colour_run).timeline(video))
+    saved = os.dup(0)
+    try:
+        with video.open("rb") as file:
+            os.dup2(file.fileno(), 0)
+            lines = predicted(capsys, colour_run, "--stream", "-", "--top-k", 2)
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+    answers = [json.loads(line) for line in lines]
+    assert [answer["start_s"] for answer in answers] == [0, 1, 2]
+    assert [answer["classes"][0] for answer in answers] == ["red", "red", "blue"]
+    for answer, moment in zip(answers, expected, strict=True):
+        assert answer["scores"] == moment.scores[:2].tolist()
+        assert answer["dropped_frames"] == answer["reconnections"] == 0
+        assert datetime.datetime.fromisoformat(answer["end_time"]).tzinfo is not None
+
+
+def test_ctrl_c_ends_a_stream(colour_run, capsys, monkeypatch):
+    moment = Moment.from_probabilities(np.array([[0.5, 0.5]]), ["a", "b"], start_s=0, end_s=1)
+
+    def watch(*arguments, **keywords):
+        yield live.LiveMoment(moment=moment, delay_s=0.25, dropped_frames=7, reconnections=2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(live, "watch", watch)
+    with pytest.raises(SystemExit) as stopped:
+        predicted(capsys, colour_run, "--stream", "rtsp://camera.local/stream")
+    assert stopped.value.code == 130
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["delay_s"] == 0.25
+    assert printed.err == "watched until 1.0 s: 7 late frames dropped, 2 times reconnected\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -196,6 +236,11 @@ def test_segments_as_captions_and_as_a_table(colour_run, tmp_path, capsys):
         (["red.avi", "--out", "t.csv", "--annotate", "a.mp4"], "--out is a table of videos"),
         (["red.avi", "blue.avi", "--annotate", "a.mp4"], "take one video, got 2"),
         (["red.avi", "--segments", "s.srt"], "--segments must end in .csv or .vtt, got s.srt"),
+        (["--stream", "red.avi"], "--stream must be '-' for standard input, the number of a"),
+        (["--stream", "file:///red.avi"], "an address that begins with rtsp://, "),
+        (["--stream", "0", "red.avi"], "--stream takes the run alone, got red.avi too"),
+        (["--stream", "-", "--json"], "--stream prints JSON lines, and goes without --json"),
+        (["--stream", "987"], "camera 987 cannot be opened: there is no /dev/video987"),
         (["red.avi", "--min-segment", "0"], "--min-segment must be a positive number"),
         ([], "name a video"),
     ],
