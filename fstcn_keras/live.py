@@ -84,58 +84,78 @@ def cut_seconds(frames: Iterable[LiveFrame], plan: ViewPlan) -> Iterator[Second]
         frames: in order of time, the first at 0.
         plan: the views.
     """
-    span = clips.span(**plan.timing())
-    held: collections.deque[LiveFrame] = collections.deque()
-    starts: collections.deque[int] = collections.deque()  # of the seconds that lack frames
-    second = num_frames = counted = 0  # the next second to be cut, frames so far, those before it
-    last = None
+    cutter = _Cutter(plan)
+    for frame in frames if plan.fps is None else _at_rate(frames, plan.fps):
+        yield from cutter.add(frame)
+    yield from cutter.end()
 
-    def cut(end_s: float) -> Second:
-        nonlocal second, counted
-        assert last is not None
-        pair = clips.pair_indices(starts.popleft(), num_frames, **plan.timing())
+
+class _Cutter:
+    """Holds the frames from which the next seconds are cut."""
+
+    def __init__(self, plan: ViewPlan) -> None:
+        self._timing = plan.timing()
+        self._span = clips.span(**self._timing)
+        self._held: collections.deque[LiveFrame] = collections.deque()
+        self._num_frames = 0  # those that were let go of among them
+        self._starts: collections.deque[int] = collections.deque()  # of seconds not yet cut
+        self._second = 0  # the next one to be cut
+        self._counted = 0  # frames that had come when the one before was cut
+        self._period_s = 1 / float(ASSUMED_RATE)
+
+    def add(self, frame: LiveFrame) -> Iterator[Second]:
+        """Takes a frame; gives the seconds whose clips are now there."""
+        if self._held:
+            self._period_s = frame.time_s - self._held[-1].time_s
+            while self._middle_s <= frame.time_s:
+                self._begin(frame.time_s)
+        self._held.append(frame)
+        self._num_frames += 1
+        while self._starts and self._starts[0] + self._span <= self._num_frames:
+            yield self._cut(math.inf)
+        needed = min([self._num_frames - self._span, *itertools.islice(self._starts, 1)])
+        while self._num_frames - len(self._held) < needed:
+            self._held.popleft()
+
+    def end(self) -> Iterator[Second]:
+        """Gives the seconds that are left; their clips end with the video."""
+        if not self._held:
+            return
+        end_s = self._held[-1].time_s + self._period_s
+        while self._second + len(self._starts) < math.ceil(round(end_s, 6)):
+            self._begin(end_s)
+        latest = clips.last_start(self._num_frames, **self._timing)
+        self._starts = collections.deque(min(start, latest) for start in self._starts)
+        while self._starts:
+            yield self._cut(end_s)
+
+    @property
+    def _middle_s(self) -> float:
+        """Returns the middle of the next second whose clip has no start yet."""
+        return self._second + len(self._starts) + 0.5
+
+    def _begin(self, next_s: float) -> None:
+        """Finds where this clip starts; its middle lies between the last frame and `next_s`."""
+        last_s = self._held[-1].time_s
+        part = min((self._middle_s - last_s) / (next_s - last_s), 1)
+        middle = round(self._num_frames - 1 + part, 6)  # in frames, so that halves are exact
+        self._starts.append(max(0, math.floor(middle - self._span / 2 + 0.5)))
+
+    def _cut(self, end_s: float) -> Second:
+        pair = clips.pair_indices(self._starts.popleft(), self._num_frames, **self._timing)
         numbers, positions = np.unique(pair, return_inverse=True)
-        first = num_frames - len(held)
-        end_s = min(second + 1, end_s)
+        first, last = self._num_frames - len(self._held), self._held[-1]
+        end_s = min(self._second + 1, end_s)
         found = Second(
-            start_s=second,
+            start_s=self._second,
             end_s=end_s,
-            frames=[held[number - first] for number in numbers.tolist()],
+            frames=[self._held[number - first] for number in numbers.tolist()],
             positions=positions.reshape(pair.shape),
-            num_frames=num_frames - counted,
+            num_frames=self._num_frames - self._counted,
             over_s=last.arrived_s - (last.time_s - end_s),
         )
-        second, counted = second + 1, num_frames
+        self._second, self._counted = self._second + 1, self._num_frames
         return found
-
-    def start(number: int, before: float, after: float) -> int:
-        """Returns where the clip begins of the next second, with its middle behind this frame."""
-        part = min((second + len(starts) + 0.5 - before) / (after - before), 1)
-        return max(0, math.floor(round(number + part, 6) - span / 2 + 0.5))
-
-    period = 1 / float(ASSUMED_RATE)
-    for frame in frames if plan.fps is None else _at_rate(frames, plan.fps):
-        held.append(frame)
-        num_frames += 1
-        if last is not None:
-            period = frame.time_s - last.time_s
-            while second + len(starts) + 0.5 <= frame.time_s:
-                starts.append(start(num_frames - 2, last.time_s, frame.time_s))
-        last = frame
-        while starts and starts[0] + span <= num_frames:
-            yield cut(math.inf)
-        keep = min([num_frames - span - 1, *itertools.islice(starts, 1)])
-        while num_frames - len(held) < keep:
-            held.popleft()
-    if last is None:
-        return
-    end_s = last.time_s + period
-    while second + len(starts) < math.ceil(round(end_s, 6)):
-        starts.append(start(num_frames - 1, last.time_s, end_s))
-    latest = clips.last_start(num_frames, **plan.timing())
-    starts = collections.deque(min(first, latest) for first in starts)
-    while starts:
-        yield cut(end_s)
 
 
 def _at_rate(frames: Iterable[LiveFrame], fps: float) -> Iterator[LiveFrame]:

@@ -140,7 +140,7 @@ def _add_argument(parser, leaf: Leaf):
         parser.add_argument(flag(leaf.name), action="store_true", help=leaf.help)
     elif leaf.positional:
         if leaf.default is not dataclasses.MISSING:
-            keywords |= {"nargs": "?", "default": leaf.default}
+            keywords |= {"nargs": "?" if several is None else "*", "default": leaf.default}
         parser.add_argument(leaf.name, **keywords)
     else:
         default = list(leaf.default) if isinstance(leaf.default, tuple) else leaf.default

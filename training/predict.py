@@ -25,6 +25,7 @@ from training.data.collections.lists import is_video
 from training.errors import UserError
 from training.evaluate import VIEWS_HELP
 from training.evaluation import load_classifier, weights_sha256
+from training.parallel import with_progress
 from training.parts import option, positional
 from training.scores import views_text
 
@@ -46,7 +47,8 @@ class PredictOptions:
 
     paths: tuple[Path, ...] = positional(
         "video files, or folders of them; a folder before them is that of the training run "
-        "(default: the newest finished one under runs/)"
+        "(default: the newest finished one under runs/)",
+        default=(),
     )
     top_k: int = option(5, "number of classes to give")
     views: Literal[SCORING_MODES] = option("exact", VIEWS_HELP)
@@ -151,7 +153,11 @@ def _results(
     if kept := len({*videos}) - len(missing):
         print(f"going on with {kept} of {len({*videos})} videos in {rows.partial}", file=sys.stderr)
     with contextlib.closing(rows):
-        for result in classifier.predict_videos(missing):
+        results = classifier.predict_videos(missing)  # with a bar on a terminal
+        if not sys.stderr.isatty():
+            names = {"description": "predicting", "unit": "video"}
+            results = with_progress(results, total=len(missing), **names)
+        for result in results:
             rows.add(result)
             yield result
     rows.finish()

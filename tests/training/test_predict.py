@@ -254,6 +254,9 @@ def test_without_a_run_the_newest_is_taken(colour_run, videos, tmp_path, monkeyp
     (tmp_path / "runs" / "mine" / "metrics.json").touch()
     monkeypatch.chdir(tmp_path)
     assert "red" in predicted(capsys, videos / "red.avi")[1]
+    with pytest.raises(SystemExit):
+        predicted(capsys)
+    assert "error: name a video after the run runs/mine" in capsys.readouterr().err
 
 
 def test_the_network_of_a_run_and_folders_of_videos_are_what_they_seem(
