@@ -1,7 +1,6 @@
 """Names the actions in videos by a trained network."""
 
 import dataclasses
-import json
 import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +12,8 @@ import numpy as np
 
 from fstcn_keras.acceleration import accelerate
 from fstcn_keras.acceleration.plain_export import plain_copy
-from fstcn_keras.files import atomic_write, atomic_write_text
+from fstcn_keras.description import existing_file, load_description, save_description
+from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.video import VideoError
 from fstcn_keras.video.frames import VideoSource, ViewFrames, open_frames, read_resized, view_frames
@@ -21,8 +21,6 @@ from fstcn_keras.video.resampling import ResampledFrames
 from fstcn_keras.video.times import uniform_times
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
-
-MAX_DESCRIPTION_BYTES = 2**24  # of `classes.txt` and of `views.json`
 
 
 class ActionClassifier:
@@ -76,7 +74,7 @@ class ActionClassifier:
         folder = Path(folder)
         classes, plan = load_description(folder)
         plan = dataclasses.replace(plan, mode=mode or plan.mode)
-        file = _existing(folder / "model.keras")
+        file = existing_file(folder / "model.keras")
         if not zipfile.is_zipfile(file):
             raise ValueError(f"{file} is damaged: it is no whole zip archive")
         model = keras.saving.load_model(file, compile=False)
@@ -97,9 +95,7 @@ class ActionClassifier:
 
     def save_description(self, folder: Path) -> None:
         """Writes `classes.txt` and `views.json`, and the folder if need be."""
-        folder.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(folder / "classes.txt", "".join(f"{name}\n" for name in self.classes))
-        atomic_write_text(folder / "views.json", json.dumps(self.plan.settings(), indent=1))
+        save_description(folder, self.classes, self.plan)
 
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Returns the class probabilities of every view of one video.
@@ -271,67 +267,3 @@ def _check_fit(folder: Path, model: keras.Model, classes: list[str], plan: ViewP
                 f"{folder / 'views.json'} does not fit the network: expected views "
                 f"{tuple(shape)}, found {expected}"
             )
-
-
-def load_description(folder: Path) -> tuple[list[str], ViewPlan]:
-    """Reads the class names and the view plan that `save_description` wrote.
-
-    Example:
-        >>> import tempfile
-        >>> from fstcn_keras.config import FSTCNConfig
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-        >>> plan = ViewPlan.from_config(FSTCNConfig())
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     classifier = ActionClassifier(model, classes=["jump", "run"], plan=plan)
-        ...     classifier.save_description(Path(folder))
-        ...     classes, loaded = load_description(Path(folder))
-        >>> classes, loaded == plan
-        (['jump', 'run'], True)
-
-    Raises:
-        FileNotFoundError: if the folder lacks one of the files.
-        ValueError: if one is damaged.
-    """
-    file = _existing(folder / "views.json")
-    try:
-        settings = json.loads(_text(file))
-        if not isinstance(settings, dict):
-            raise ValueError(f"expected an object of settings, found {type(settings).__name__}")
-        plan = ViewPlan(**settings)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{file} is damaged: {error}") from error
-    return _classes(_existing(folder / "classes.txt")), plan
-
-
-def _classes(file: Path) -> list[str]:
-    names = _text(file).removesuffix("\n").split("\n")
-    for number, name in enumerate(names, 1):
-        if not name.strip():
-            raise ValueError(
-                f"{file} is damaged: expected a class name in line {number}, found none"
-            )
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{file} is damaged: expected each class once, found {twice!r} again")
-    return names
-
-
-def _text(file: Path) -> str:
-    if (size := file.stat().st_size) > MAX_DESCRIPTION_BYTES:
-        raise ValueError(
-            f"{file} is damaged: expected at most {MAX_DESCRIPTION_BYTES} bytes, found {size}"
-        )
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is damaged: expected UTF-8, found {error.reason}") from error
-
-
-def _existing(file: Path) -> Path:
-    if file.is_file():
-        return file
-    if not file.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {file.parent}")
-    inner = sorted(str(other.parent) for other in file.parent.glob(f"*/{file.name}"))
-    hint = f"; name one of the folders in it: {', '.join(inner)}" if inner else ""
-    raise FileNotFoundError(f"{file.parent} lacks {file.name}{hint}")

@@ -44,7 +44,17 @@ FILE = re.compile(r"`((?:analysis|benchmarks|deploy|docs|fstcn_keras|tests|train
 NAME = re.compile(r"`((?:analysis|benchmarks|fstcn_keras|training)(?:\.\w+)+)[`(]")
 
 ENDS = ("&&", "||", ";", "|")
-PROGRAMS = {"pip", "pytest", "ruff", "mypy", ".", "docker", "kubectl", "curl"}  # of others
+PROGRAMS = {
+    "pip",
+    "pytest",
+    "ruff",
+    "mypy",
+    ".",
+    "docker",
+    "kubectl",
+    "curl",
+    "ffmpeg",
+}  # of others
 OTHER_MODULES = {"pytest", "venv"}
 SERVER = "http://127.0.0.1:8080"
 TIMEOUT_S = 900

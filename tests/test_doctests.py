@@ -24,6 +24,9 @@ WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them ca
     "fstcn_keras.export.saved_model.load_saved_model": "takes what `write_saved_model` writes",
     "fstcn_keras.export.saved_model.saved_model_archive": "is of use only once it is written",
     "fstcn_keras.export.saved_model.write_saved_model": "takes 15 s",
+    "fstcn_keras.live.LiveMoment": "is what `watch` gives",
+    "fstcn_keras.live.Second": "is what an example of `cut_seconds` shows",
+    "fstcn_keras.live.watch": "takes live video",
     "fstcn_keras.process": "changes the settings of the whole process",
     "fstcn_keras.serve": "is a server",
     "fstcn_keras.serving.arrivals.Arrival": "is what an example of Arrivals shows",
@@ -33,6 +36,8 @@ WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them ca
     "fstcn_keras.serving.kserve_model": "is part of a server",
     "fstcn_keras.serving.loading": "takes a run",
     "fstcn_keras.serving.workers": "starts processes and is part of a server",
+    "fstcn_keras.video.live.LiveFrame": "is what an example of `cut_seconds` shows",
+    "fstcn_keras.video.live.LiveReader": "takes live video",
     "fstcn_keras.video.streams": "takes an open file of several streams",
     "fstcn_keras.weights.load_imagenet_weights": "downloads",
 }

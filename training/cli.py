@@ -1,5 +1,6 @@
 """Command lines from typed dataclasses, and the exit codes of every command."""
 
+import collections
 import dataclasses
 import difflib
 import io
@@ -71,13 +72,39 @@ def parse_values(
     for leaf in options:
         _add_argument(parser, leaf)
     try:
-        values = parser.parse_args(argv).as_dict()
+        argv = sys.argv[1:] if argv is None else argv
+        values = parser.parse_args(_files_last(argv, options)).as_dict()
     except jsonargparse.ArgumentError as error:
         # of a --config that is none the message holds all of the file
         raise UserError(
             _with_nearest(textwrap.shorten(str(error), MAX_MESSAGE), options)
         ) from error
     return {leaf.name: _plain(values[leaf.name]) for leaf in options}
+
+
+def _files_last(argv: Sequence[str], options: Sequence[Leaf]) -> list[str]:
+    """Moves what is given by position behind the options, if a command takes several of it.
+
+    The parser takes several from one place only.
+    """
+    if not any(leaf.positional and _is_tuple(leaf.hint) for leaf in options):
+        return list(argv)
+    hints = {flag(leaf.name): leaf.hint for leaf in options if not leaf.positional}
+    hints["--config"] = Path
+    words = collections.deque(argv)
+    kept, moved = [], []
+    while words:
+        word = words.popleft()
+        if word == "--":
+            moved += words
+            break
+        if not word.startswith("-") or word == "-":
+            moved.append(word)
+            continue
+        kept.append(word)
+        if word in hints and hints[word] is not bool and words:
+            kept.append(words.popleft())
+    return [*kept, "--", *moved] if moved else kept
 
 
 def _plain(value):
@@ -113,7 +140,7 @@ def _add_argument(parser, leaf: Leaf):
         parser.add_argument(flag(leaf.name), action="store_true", help=leaf.help)
     elif leaf.positional:
         if leaf.default is not dataclasses.MISSING:
-            keywords |= {"nargs": "?", "default": leaf.default}
+            keywords |= {"nargs": "?" if several is None else "*", "default": leaf.default}
         parser.add_argument(leaf.name, **keywords)
     else:
         default = list(leaf.default) if isinstance(leaf.default, tuple) else leaf.default

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fstcn_keras import fusion
+from fstcn_keras.description import existing_file, load_description
 from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video.frames import view_frames
@@ -47,9 +48,11 @@ def load_classifier(run: RunFolder, *, mode: str | None = None) -> "ActionClassi
     Raises:
         UserError: if the run has none.
     """
-    from fstcn_keras import ActionClassifier  # imports Keras
-
     try:
+        existing_file(run.model)
+        load_description(run.path)
+        from fstcn_keras import ActionClassifier  # imports Keras: not for a run that lacks a file
+
         return ActionClassifier.load(run.path, mode=mode)
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{run} holds no trained network: {error}") from error

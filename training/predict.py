@@ -1,22 +1,31 @@
 """Name the action in videos: python -m training.predict [RUN] VIDEO..."""
 
+import contextlib
 import dataclasses
+import datetime
+import hashlib
 import json
+import math
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
-from fstcn_keras.prediction import Prediction
+from fstcn_keras import live, segments
+from fstcn_keras.files import atomic_write_text
+from fstcn_keras.prediction import Prediction, VideoResult
 from fstcn_keras.runs import RunFolder, run_and_files
 from fstcn_keras.video import VideoError
+from fstcn_keras.video.live import LiveSource
 from fstcn_keras.views.plan import SCORING_MODES
-from training import annotation, cli, figures
+from training import annotation, cli, figures, prediction_table
 from training.data.collections.lists import is_video
 from training.errors import UserError
 from training.evaluate import VIEWS_HELP
-from training.evaluation import load_classifier
+from training.evaluation import load_classifier, weights_sha256
+from training.parallel import with_progress
 from training.parts import option, positional
 from training.scores import views_text
 
@@ -24,28 +33,53 @@ if TYPE_CHECKING:
     from fstcn_keras import ActionClassifier
 
 
+SUFFIXES = {
+    "out": prediction_table.SUFFIXES,
+    "annotate": (".mp4",),
+    "timeline": (".png", ".svg"),
+    "segments": (".csv", ".vtt"),
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictOptions:
     """What to predict, and by which run."""
 
     paths: tuple[Path, ...] = positional(
-        "video files, or folders of them, together: before all options or after '--'; a folder "
-        "before them is that of the training run (default: the newest finished one under runs/)"
+        "video files, or folders of them; a folder before them is that of the training run "
+        "(default: the newest finished one under runs/)",
+        default=(),
     )
     top_k: int = option(5, "number of classes to give")
     views: Literal[SCORING_MODES] = option("exact", VIEWS_HELP)
     json: bool = option(False, "print one JSON object a line for each video")
+    out: Path | None = option(
+        None, "table to write, .csv or .parquet, with a row for each video, instead of printing"
+    )
     annotate: Path | None = option(
         None, "copy of the one video to write, .mp4, that names the best classes of every second"
     )
     timeline: Path | None = option(
         None, "figure to write, .png or .svg, of the one video's scores over time"
     )
+    segments: Path | None = option(
+        None, "table, .csv, or captions, .vtt, of what is seen from when to when in the one video"
+    )
+    stream: str | None = option(
+        None,
+        "instead of videos, what happens now: the number of a camera, an address such as "
+        "rtsp://..., or - for standard input; prints one JSON object a line for each second",
+    )
+    min_segment: float = option(1.0, "minimal length of a segment, seconds")
 
     def __post_init__(self):
         if self.top_k < 1:
             raise UserError(f"--top-k must be positive, got {self.top_k}")
-        for name, suffixes in {"annotate": (".mp4",), "timeline": (".png", ".svg")}.items():
+        if not 0 < self.min_segment < math.inf:
+            raise UserError(
+                f"--min-segment must be a positive number of seconds, got {self.min_segment}"
+            )
+        for name, suffixes in SUFFIXES.items():
             file = getattr(self, name)
             if file is not None and file.suffix.lower() not in suffixes:
                 raise UserError(f"--{name} must end in {' or '.join(suffixes)}, got {file}")
@@ -53,38 +87,95 @@ class PredictOptions:
                 raise UserError(f"--{name}: {file.parent} is not a folder")
             if file is not None and file.is_dir():
                 raise UserError(f"--{name} must name a file, got the folder {file}")
+        if self.out is not None:
+            if self.json:
+                raise UserError("--out writes what --json prints: give one of them")
+            if self.is_over_time:
+                raise UserError("--out is a table of videos: draw one with a command of its own")
+            prediction_table.check_format(self.out)
+        if self.stream is not None:
+            self._check_stream()
+
+    def _check_stream(self):
+        others = [name for name in (*SUFFIXES, "json") if getattr(self, name)]
+        if others:
+            raise UserError(f"--stream prints JSON lines, and goes without --{others[0]}")
+        try:
+            LiveSource.parse(self.stream)
+        except ValueError as error:
+            raise UserError(f"--stream {error}") from error
+
+    @property
+    def is_over_time(self) -> bool:
+        """Returns whether something is to be made of the seconds of one video."""
+        return bool(self.annotate or self.timeline or self.segments)
 
 
 def main(options: PredictOptions):
     """Prints the best classes of each video, and draws those of every second if asked to."""
     run, videos = run_and_files(options.paths)
+    if options.stream is not None:
+        if videos:
+            raise UserError(f"--stream takes the run alone, got {videos[0]} too")
+        watch(load_classifier(RunFolder(run), mode=options.views), options)
+        return
     videos = [video for path in videos for video in _videos_of(path)]
     if not videos:
         raise UserError(f"name a video after the run {run}")
-    is_drawn = options.annotate or options.timeline
-    if is_drawn and len(videos) > 1:
-        raise UserError(f"--annotate and --timeline take one video, got {len(videos)}")
+    if options.is_over_time and len(videos) > 1:
+        raise UserError(f"--annotate, --timeline and --segments take one video, got {len(videos)}")
     copy = options.annotate
     if copy is not None and copy.exists() and copy.samefile(videos[0]):
         raise UserError(f"--annotate would replace {videos[0]} itself: name another file")
     classifier = load_classifier(RunFolder(run), mode=options.views)
-    describe = json_line if options.json else table
     bad = 0
-    for result in classifier.predict_videos(videos):
-        if result.reason:
-            bad += 1
-            tqdm.write(f"error: {result.source}: {result.reason}", file=sys.stderr)
-        else:
-            if result.prediction.incomplete:
-                warning = f"warning: {result.source}: {result.prediction.incomplete}"
-                tqdm.write(warning, file=sys.stderr)
-            for note in result.prediction.notes:
-                tqdm.write(f"note: {result.source}: {note}", file=sys.stderr)
-            tqdm.write(describe(result.source, result.prediction, options.top_k))
+    for result in _results(classifier, videos, options):
+        bad += not _report(result, options)
+    if options.out:
+        print(f"wrote {options.out}", file=sys.stderr)
     if bad:
         sys.exit(2)
-    if is_drawn:
-        draw(classifier, videos[0], options, answer=result.prediction.classes[0])
+    if options.is_over_time:
+        write_over_time(classifier, videos[0], options, answer=result.prediction.classes[0])
+
+
+def _results(
+    classifier: "ActionClassifier", videos: Sequence[Path], options: PredictOptions
+) -> Iterator[VideoResult]:
+    """Yields what is said about each video, once it stands in the table if there is one."""
+    if options.out is None:
+        yield from classifier.predict_videos(videos)
+        return
+    network = f"{weights_sha256(classifier)} {classifier.plan} {classifier.classes}"
+    key = hashlib.sha256(network.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    rows = prediction_table.PredictionTable(options.out, classes=classifier.classes, key=key)
+    missing = rows.begin(videos)
+    if kept := len({*videos}) - len(missing):
+        print(f"going on with {kept} of {len({*videos})} videos in {rows.partial}", file=sys.stderr)
+    with contextlib.closing(rows):
+        results = classifier.predict_videos(missing)  # with a bar on a terminal
+        if not sys.stderr.isatty():
+            names = {"description": "predicting", "unit": "video"}
+            results = with_progress(results, total=len(missing), **names)
+        for result in results:
+            rows.add(result)
+            yield result
+    rows.finish()
+
+
+def _report(result: VideoResult, options: PredictOptions) -> bool:
+    """Prints what is said about a video; returns whether it could be read."""
+    if result.reason:
+        tqdm.write(f"error: {result.source}: {result.reason}", file=sys.stderr)
+        return False
+    if result.prediction.incomplete:
+        tqdm.write(f"warning: {result.source}: {result.prediction.incomplete}", file=sys.stderr)
+    for note in result.prediction.notes:
+        tqdm.write(f"note: {result.source}: {note}", file=sys.stderr)
+    if options.out is None:
+        describe = json_line if options.json else table
+        tqdm.write(describe(result.source, result.prediction, options.top_k))
+    return True
 
 
 def _videos_of(path: Path) -> list[Path]:
@@ -128,8 +219,51 @@ def json_line(video: Path, prediction: Prediction, top_k: int) -> str:
     )
 
 
-def draw(classifier: "ActionClassifier", video: Path, options: PredictOptions, *, answer: str):
-    """Writes the annotated video and the figure over time; `answer` is that of the whole video."""
+def watch(classifier: "ActionClassifier", options: PredictOptions):
+    """Prints what is seen in every second of live video, until it ends or Ctrl-C."""
+
+    def lost(reason: str):
+        print(f"warning: {reason}", file=sys.stderr, flush=True)
+
+    found = None
+    try:
+        for found in live.watch(classifier, LiveSource.parse(options.stream), lost=lost):
+            print(live_line(found, options.top_k), flush=True)
+    except VideoError as error:
+        raise UserError(str(error)) from error
+    except KeyboardInterrupt:  # which is how a stream ends; there is nothing to go on from
+        sys.exit(130)
+    finally:
+        if found is not None:
+            print(
+                f"watched until {found.moment.end_s:.1f} s: {found.dropped_frames} late frames "
+                f"dropped, {found.reconnections} times reconnected",
+                file=sys.stderr,
+            )
+
+
+def live_line(found: live.LiveMoment, top_k: int) -> str:
+    """Formats what is seen in a second, for programs."""
+    moment = found.moment
+    over = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=found.delay_s)
+    return json.dumps(
+        {
+            "start_s": round(moment.start_s, 3),
+            "end_s": round(moment.end_s, 3),
+            "end_time": over.isoformat(timespec="milliseconds"),
+            "classes": moment.classes[:top_k],
+            "scores": moment.scores[:top_k].tolist(),
+            "delay_s": round(found.delay_s, 3),
+            "dropped_frames": found.dropped_frames,
+            "reconnections": found.reconnections,
+        }
+    )
+
+
+def write_over_time(
+    classifier: "ActionClassifier", video: Path, options: PredictOptions, *, answer: str
+):
+    """Writes what is asked for of the video's seconds; `answer` is that of the whole video."""
     try:
         seconds = list(classifier.timeline(video))
         if options.annotate:
@@ -140,6 +274,12 @@ def draw(classifier: "ActionClassifier", video: Path, options: PredictOptions, *
             figure = figures.draw_timeline(seconds, title=title, top_k=options.top_k)
             figures.save_figure(figure, options.timeline)
             print(f"wrote {options.timeline}", file=sys.stderr)
+        if options.segments:
+            cuts = segments.segments(seconds, min_s=options.min_segment)
+            is_table = options.segments.suffix.lower() == ".csv"
+            text = segments.to_csv(cuts) if is_table else segments.to_webvtt(cuts)
+            atomic_write_text(options.segments, text)
+            print(f"wrote {options.segments}", file=sys.stderr)
     except (VideoError, ValueError) as error:
         raise UserError(f"{video}: {error}") from error
 

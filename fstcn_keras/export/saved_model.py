@@ -29,7 +29,8 @@ import tensorflow as tf
 
 from fstcn_keras import clips, fusion
 from fstcn_keras.acceleration.plain_export import plain_copy
-from fstcn_keras.classifier import ActionClassifier, load_description
+from fstcn_keras.classifier import ActionClassifier
+from fstcn_keras.description import load_description
 from fstcn_keras.model import FSTCN
 from fstcn_keras.parts import FEATURES
 from fstcn_keras.runs import saved_model_version

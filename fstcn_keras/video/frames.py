@@ -1,7 +1,7 @@
 """Reads frames of a video, wherever they come from, at the size that views are cut from."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -134,8 +134,6 @@ def read_resized(
 ) -> Iterator[np.ndarray]:
     """Gives the frames with these numbers, resized by `resizing.resize`.
 
-    Frames that have the short side are passed on as they are.
-
     Example:
         >>> reader = ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8))
         >>> [frame.shape for frame in read_resized(reader, [0, 9], short_side=24)]
@@ -152,8 +150,27 @@ def read_resized(
     Raises:
         VideoError: if the frames cannot be read or are too long and narrow.
     """
+    return resized(reader.select(numbers), short_side)
+
+
+def resized(frames: Iterable[np.ndarray], short_side: int) -> Iterator[np.ndarray]:
+    """Gives the frames of a video resized by `resizing.resize`.
+
+    Frames that have the short side are passed on as they are.
+
+    Example:
+        >>> [frame.shape for frame in resized(np.zeros((2, 48, 64, 3), np.uint8), short_side=24)]
+        [(24, 32, 3), (24, 32, 3)]
+
+    Args:
+        frames: uint8 `(height, width, 3)`, all of one size.
+        short_side: short side of the resized frames, pixels.
+
+    Raises:
+        VideoError: if they are too long and narrow.
+    """
     weights = None
-    for frame in reader.select(numbers):
+    for frame in frames:
         height, width = frame.shape[:2]
         longer = clips.resized_length(max(height, width), min(height, width), short_side)
         if longer > MAX_SIDE:

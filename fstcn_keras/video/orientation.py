@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 from av.filter import Graph
+from av.sidedata.sidedata import SideDataContainer
 
 TIME_BASE = Fraction(1, 1000)  # of no matter for one frame; the last ones of a file have none
 
@@ -80,7 +81,9 @@ class Orientation:
     @classmethod
     def of(cls, frame: av.VideoFrame) -> "Orientation":
         """Returns how a decoded frame is to be shown."""
-        data: Any = frame.side_data.get("DISPLAYMATRIX")
+        # `frame.side_data` would hold the frame, and the frame it, until a garbage collection
+        container: Any = SideDataContainer
+        data = container(frame).get("DISPLAYMATRIX")
         return UPRIGHT if data is None else _from_bytes(bytes(data))
 
     def turn(self, frame: av.VideoFrame) -> av.VideoFrame:

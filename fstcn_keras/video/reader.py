@@ -234,7 +234,7 @@ class VideoReader:
             start = self._start()
             if not start:
                 raise VideoError("is empty") from error
-            reason = _reason(error)
+            reason = reason_of(error)
             if LIST.match(start):
                 reason = "it is a list of other files, which are not opened"
             elif isinstance(error, av.ArgumentError):  # so FFmpeg says it of the whitelist
@@ -331,7 +331,7 @@ class VideoReader:
                 .to_ndarray()
             )
         except (av.FFmpegError, ValueError) as error:
-            raise VideoError(f"frames cannot be converted to RGB: {_reason(error)}") from error
+            raise VideoError(f"frames cannot be converted to RGB: {reason_of(error)}") from error
         return orientation.show(image)
 
 
@@ -343,5 +343,11 @@ def _counted(number: int, name: str, *, before: str = "") -> str:
     return f"{number}{before} {name}{'' if number == 1 and not before else 's'}"
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Returns in one line what is wrong, as FFmpeg or the system says it.
+
+    Example:
+        >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.mp4"))
+        'No such file or directory'
+    """
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,98 @@
+"""Reads and writes what stands beside a network: its class names and its view plan."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from fstcn_keras.files import atomic_write_text
+from fstcn_keras.views.plan import ViewPlan
+
+MAX_DESCRIPTION_BYTES = 2**24  # of `classes.txt` and of `views.json`
+
+
+def save_description(folder: Path, classes: Sequence[str], plan: ViewPlan) -> None:
+    """Writes `classes.txt` and `views.json`, and the folder if need be.
+
+    Example:
+        >>> import tempfile
+        >>> from fstcn_keras.config import FSTCNConfig
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_description(Path(folder), ["jump", "run"], ViewPlan.from_config(FSTCNConfig()))
+        ...     (Path(folder) / "classes.txt").read_text().split()
+        ['jump', 'run']
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write_text(folder / "classes.txt", "".join(f"{name}\n" for name in classes))
+    atomic_write_text(folder / "views.json", json.dumps(plan.settings(), indent=1))
+
+
+def load_description(folder: Path) -> tuple[list[str], ViewPlan]:
+    """Reads the class names and the view plan that `save_description` wrote.
+
+    Example:
+        >>> import tempfile
+        >>> from fstcn_keras.config import FSTCNConfig
+        >>> plan = ViewPlan.from_config(FSTCNConfig())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_description(Path(folder), ["jump", "run"], plan)
+        ...     classes, loaded = load_description(Path(folder))
+        >>> classes, loaded == plan
+        (['jump', 'run'], True)
+
+    Raises:
+        FileNotFoundError: if the folder lacks one of the files.
+        ValueError: if one is damaged.
+    """
+    file = existing_file(folder / "views.json")
+    try:
+        settings = json.loads(_text(file))
+        if not isinstance(settings, dict):
+            raise ValueError(f"expected an object of settings, found {type(settings).__name__}")
+        plan = ViewPlan(**settings)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
+    return _classes(existing_file(folder / "classes.txt")), plan
+
+
+def _classes(file: Path) -> list[str]:
+    names = _text(file).removesuffix("\n").split("\n")
+    for number, name in enumerate(names, 1):
+        if not name.strip():
+            raise ValueError(
+                f"{file} is damaged: expected a class name in line {number}, found none"
+            )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{file} is damaged: expected each class once, found {twice!r} again")
+    return names
+
+
+def _text(file: Path) -> str:
+    if (size := file.stat().st_size) > MAX_DESCRIPTION_BYTES:
+        raise ValueError(
+            f"{file} is damaged: expected at most {MAX_DESCRIPTION_BYTES} bytes, found {size}"
+        )
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is damaged: expected UTF-8, found {error.reason}") from error
+
+
+def existing_file(file: Path) -> Path:
+    """Returns a file that a run's folder must hold.
+
+    Example:
+        >>> existing_file(Path("no-such-run/model.keras"))
+        Traceback (most recent call last):
+        FileNotFoundError: there is no folder no-such-run
+
+    Raises:
+        FileNotFoundError: if it is not there; names the folders inside that hold it.
+    """
+    if file.is_file():
+        return file
+    if not file.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {file.parent}")
+    inner = sorted(str(other.parent) for other in file.parent.glob(f"*/{file.name}"))
+    hint = f"; name one of the folders in it: {', '.join(inner)}" if inner else ""
+    raise FileNotFoundError(f"{file.parent} lacks {file.name}{hint}")

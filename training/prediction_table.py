@@ -1,0 +1,136 @@
+"""A table of what is said about many videos: a row a video, written as it is said."""
+
+import contextlib
+import csv
+import importlib.util
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from fstcn_keras.files import atomic_write
+from fstcn_keras.prediction import VideoResult
+from training.errors import UserError
+
+SUFFIXES = (".csv", ".parquet")
+TEXTS = ("video", "class", "problem")
+DECIMALS = 6
+
+
+def check_format(file: Path):
+    """Makes sure that a table of this name can be written.
+
+    Raises:
+        UserError: if it is to be a Parquet file and pyarrow is not installed.
+    """
+    if file.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise UserError(
+            f"{file} needs pyarrow: pip install 'fstcn-keras[parquet]', or name a .csv file"
+        )
+
+
+class PredictionTable:
+    """Writes the table of many videos, which is there under its name when it is whole.
+
+    Until then the rows are in a CSV file beside it, whose name holds the key. It stays when the
+    process is stopped, and the next table of the same name and key goes on from there.
+
+    Args:
+        file: `.csv` or `.parquet`.
+        classes: class names, in the order of their columns.
+        key: tells the network and its views; what another has said is of no use.
+
+    Attributes:
+        partial: the file of the rows that are done.
+    """
+
+    def __init__(self, file: Path, *, classes: Sequence[str], key: str):
+        self.partial = file.with_name(f"partial-{key}-{file.name}").with_suffix(".csv")
+        self._file = file
+        self._classes = tuple(classes)
+        self._columns = ["video", "class", "score", "problem", *(f"score_{c}" for c in classes)]
+        self._stream: IO[str] | None = None
+
+    def begin(self, videos: Sequence[Path]) -> list[Path]:
+        """Opens the table; returns the videos that it lacks and those that could not be read.
+
+        Args:
+            videos: all that it is of; each comes once.
+        """
+        by_name = {_name(video): video for video in videos}
+        done = {}
+        with atomic_write(self.partial) as again, _csv(again, "w") as stream:
+            rows = csv.writer(stream, lineterminator="\n")
+            rows.writerow(self._columns)
+            for row in self._whole_rows():
+                name, answer = row[:2]
+                if name in by_name and name not in done and answer:
+                    done[name] = True
+                    rows.writerow(row)
+        self._stream = _csv(self.partial, "a")
+        return [video for name, video in by_name.items() if name not in done]
+
+    def add(self, result: VideoResult):
+        """Writes the row of a video."""
+        row = [_name(result.source)]
+        if (prediction := result.prediction) is None:
+            row += ["", "", result.reason, *([""] * len(self._classes))]
+        else:
+            scores = dict(zip(prediction.classes, prediction.scores, strict=True))
+            row += [prediction.classes[0], _number(prediction.scores[0]), prediction.incomplete]
+            row += [_number(scores[name]) for name in self._classes]
+        csv.writer(self._stream, lineterminator="\n").writerow(row)
+        self._stream.flush()
+
+    def finish(self):
+        """Puts the whole table under its name."""
+        self.close()
+        if self._file.suffix.lower() == ".parquet":
+            self._write_parquet()
+            self.partial.unlink()
+        else:
+            self.partial.replace(self._file)
+
+    def close(self):
+        """Closes the file of the rows, which stays."""
+        self._stream.close()
+
+    def _whole_rows(self) -> Iterator[list[str]]:
+        """Reads the rows that a stopped process has left, without one that it began."""
+        with contextlib.suppress(FileNotFoundError), _csv(self.partial, "r") as stream:
+            rows = csv.reader(line for line in stream if line.endswith("\n"))
+            if next(rows, None) == self._columns:
+                yield from (row for row in rows if len(row) == len(self._columns))
+
+    def _write_parquet(self):
+        import pyarrow
+        from pyarrow import csv as arrow_csv
+        from pyarrow import parquet
+
+        types = {
+            name: pyarrow.string() if name in TEXTS else pyarrow.float64() for name in self._columns
+        }
+        convert = arrow_csv.ConvertOptions(
+            column_types=types, null_values=[""], strings_can_be_null=True
+        )
+        parse = arrow_csv.ParseOptions(newlines_in_values=True)
+        with (
+            arrow_csv.open_csv(self.partial, parse_options=parse, convert_options=convert) as rows,
+            atomic_write(self._file) as whole,
+            parquet.ParquetWriter(whole, rows.schema) as writer,
+        ):
+            for batch in rows:
+                writer.write_batch(batch)
+
+
+def _name(video: Path) -> str:
+    """Returns the path as text; bytes that are no UTF-8 become escapes."""
+    return os.fsencode(video).decode("utf-8", errors="backslashreplace")
+
+
+def _number(score: float) -> str:
+    return f"{score:.{DECIMALS}f}"
+
+
+def _csv(file: Path, mode: str) -> IO[str]:
+    return file.open(mode, encoding="utf-8", newline="")
