@@ -95,7 +95,7 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
         grpc = grpc_server(plane, workers, arrivals[1:])
         with _listening(options.host, options.grpc_port, "--grpc-port"):
             grpc_port = grpc.add_insecure_port(_address(options.host, options.grpc_port))
-        http = http_server(build_app(model.name, plane, workers, arrivals[0]), drain_s=DRAIN_S)
+        http = http_server(build_app(plane, arrivals[0], folder), drain_s=DRAIN_S)
         serving = asyncio.create_task(http.serve(sockets=[listener]))
         await grpc.start()
         try:

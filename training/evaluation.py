@@ -19,6 +19,7 @@ from training.data.preparation import write_rejected
 from training.data.splits import open_data
 from training.data.store import FrameStore
 from training.errors import UserError
+from training.examples import write_examples
 from training.leakage import check_leakage, file_hashes
 from training.locks import locked
 from training.options import FitOptions
@@ -123,6 +124,7 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str |
     print(f"scoring {len(videos)} test videos{_instead(run, classifier.plan)}", flush=True)
     listed = tqdm(videos, "scoring test videos", unit="video", leave=False, disable=None)
     scores = np.stack([score_video(classifier, store, v.path) for v in listed])  # (V, M, C, N)
+    write_examples(run, dataset, videos, fusion.fuse(scores))
     _write_results(run, dataset, videos, scores, _protocol(classifier, dataset, scores))
 
 

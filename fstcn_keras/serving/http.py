@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping
-from importlib import resources
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from kserve.errors import ModelNotFound, ModelNotReady, ServerNotReady
 from kserve.protocol.rest.server import metrics_handler
 from kserve.protocol.rest.v1_endpoints import register_v1_endpoints
@@ -22,19 +21,16 @@ from fstcn_keras.serving.compression import UnknownEncoding, decompressed
 from fstcn_keras.serving.connections import BoundedProtocol, max_connections
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
 from fstcn_keras.serving.limits import BadRequest, Overloaded, TooLarge
+from fstcn_keras.serving.page_routes import add_page
 from fstcn_keras.serving.requests import V2Request
 from fstcn_keras.serving.workers import Workers
 
 RETRY_AFTER_S = 1
 KEEP_ALIVE_S = 65  # as KServe has it: longer than clients and proxies keep idle connections
-_CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-_CONTENT_POLICY += "connect-src 'self'; media-src blob:; img-src data:"
 
 
-def build_app(
-    name: str, plane: ClassifierDataPlane, workers: Workers, arrivals: Arrivals
-) -> FastAPI:
-    """Builds the application with all its routes, for the model of this name.
+def build_app(plane: ClassifierDataPlane, arrivals: Arrivals, folder: Path) -> FastAPI:
+    """Builds the application with all its routes, for the model of the plane, from this folder.
 
     Every answer that is no success is JSON, `{"error": what was wrong}`: 400 for a bad request,
     404 for an unknown model, 408 for a body that does not come, 413 beyond the limits of size, 415
@@ -42,13 +38,9 @@ def build_app(
     503 with `Retry-After` when busy or not ready. None repeats what was sent, and no trace of
     the program shows.
     """
+    model = plane.model
     app = FastAPI(title="fstcn-keras", docs_url=None, redoc_url=None, openapi_url=None)
-    page = resources.files("fstcn_keras.serving").joinpath("page.html").read_text("utf-8")
-    page = page.replace("MODEL_NAME", json.dumps(name).replace("<", "\\u003c"))
-
-    @app.get("/")
-    async def show_page() -> HTMLResponse:
-        return HTMLResponse(page, headers={"Content-Security-Policy": _CONTENT_POLICY})
+    add_page(app, model, folder)
 
     # these come before KServe's, which would parse JSON in this process
     @app.post("/v2/models/{model_name}/versions/{version}/infer")
@@ -70,8 +62,8 @@ def build_app(
     register_v1_endpoints(app, plane, repository)
     register_v2_endpoints(app, plane, repository)
     app.add_api_route("/metrics", metrics_handler)
-    _handle_errors(app, name)
-    app.add_middleware(Admission, workers=workers, arrivals=arrivals)
+    _handle_errors(app, model.name)
+    app.add_middleware(Admission, workers=model.workers, arrivals=arrivals)
     return app
 
 

@@ -36,6 +36,17 @@ class ClassifierModel(Model):
         self.workers = workers
         self._classifier: ActionClassifier | None = None
 
+    @property
+    def classifier(self) -> "ActionClassifier":
+        """Returns what scores.
+
+        Raises:
+            ModelNotReady: as long as it is not loaded.
+        """
+        if self._classifier is None:
+            raise ModelNotReady(self.name)
+        return self._classifier
+
     async def get_ready(self, folder: Path) -> None:
         """Loads a run or SavedModel and scores one grey frame, so that every graph is traced.
 
@@ -69,7 +80,7 @@ class ClassifierModel(Model):
         """
         predictions, request_id = await self.workers.within_time(self._predict(payload))
         if isinstance(payload, V1Request):
-            return {"predictions": [_v1_answer(prediction) for prediction in predictions]}
+            return {"predictions": [v1_answer(prediction) for prediction in predictions]}
         (prediction,) = predictions
         return InferResponse(
             response_id=request_id,
@@ -79,9 +90,7 @@ class ClassifierModel(Model):
         )
 
     async def _predict(self, request: Request) -> tuple[list[Prediction], str]:
-        classifier, workers = self._classifier, self.workers
-        if classifier is None:
-            raise ModelNotReady(self.name)
+        classifier, workers = self.classifier, self.workers
         decoded = await workers.decode(decode_request, request, classifier.plan, workers.limits)
         predictions = [
             await workers.score(classifier.predict_video, video) for video in decoded.videos
@@ -102,9 +111,7 @@ class ClassifierModel(Model):
         Raises:
             ModelNotReady: as long as the classes are not known.
         """
-        if self._classifier is None:
-            raise ModelNotReady(self.name)
-        num_classes, num_clips = len(self._classifier.classes), self._classifier.plan.num_clips
+        num_classes, num_clips = len(self.classifier.classes), self.classifier.plan.num_clips
         return [
             {"name": "classes", "datatype": "BYTES", "shape": [num_classes]},
             {"name": "scores", "datatype": "FP32", "shape": [num_classes]},
@@ -119,11 +126,11 @@ class ClassifierDataPlane(DataPlane):
         repository = ModelRepository()
         repository.update(model)
         super().__init__(model_registry=repository)
-        self._model = model
+        self.model = model
 
     async def ready(self) -> bool:
         """Returns true after the warm-up."""
-        return self._model.ready
+        return self.model.ready
 
     def decode(self, body: bytes, headers: dict[str, str], **_: Any) -> tuple[V1Request, dict]:
         """Returns a body by V1; those by V2 do not come here."""
@@ -164,7 +171,8 @@ class FixedRepository(ModelRepositoryExtension):
     unload = load
 
 
-def _v1_answer(prediction: Prediction) -> dict:
+def v1_answer(prediction: Prediction) -> dict:
+    """Returns the answer by V1, as JSON has it."""
     return {
         "classes": list(prediction.classes),
         "scores": prediction.scores.tolist(),

@@ -23,3 +23,13 @@ def load_classifier(folder: Path) -> "ActionClassifier":
     from fstcn_keras.export.saved_model import load_saved_model
 
     return load_saved_model(folder)
+
+
+def example_files(folder: Path) -> list[Path]:
+    """Returns the example clips of a run, or of a SavedModel, named `NUMBER-CLASS.mp4`.
+
+    Example:
+        >>> example_files(Path("no-such-folder"))
+        []
+    """
+    return sorted((saved_model_version(folder) or folder).glob("examples/*-*.mp4"))

@@ -23,6 +23,9 @@ def classifier() -> ActionClassifier:
 def run(classifier, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tiny run"
     classifier.save(folder)
+    for number, name in enumerate(("run", "sit"), 1):
+        file = folder / "examples" / f"{number}-{name}.mp4"
+        write_video(file, noise(30, seed=number), codec="libx264", bit_rate=200_000)
     return folder
 
 

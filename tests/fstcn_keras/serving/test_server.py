@@ -332,11 +332,3 @@ def test_compressed_bodies_that_are_refused(client, content, encoding, status, r
 def test_grpc_takes_no_orders(stub):
     with pytest.raises(grpc.RpcError, match="not loaded or unloaded"):
         stub.RepositoryModelUnload(messages.RepositoryModelUnloadRequest(model_name="tiny run"))
-
-
-def test_the_page_is_whole_in_itself(client):
-    response = client.get("/")
-    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
-    assert 'const model = "tiny run";' in response.text
-    assert "http://" not in response.text
-    assert "https://" not in response.text

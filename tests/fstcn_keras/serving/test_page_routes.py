@@ -1,0 +1,133 @@
+"""What the page at `/` asks the server for."""
+
+import base64
+import io
+import json
+import re
+
+import pytest
+
+pytest.importorskip("kserve")
+
+import numpy as np
+from PIL import Image
+
+from tests.videos import noise, write_video
+
+RAW = {"Content-Type": "application/octet-stream"}
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with server.client(headers=RAW) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def events(client, video) -> list[dict]:
+    """What is answered to a video of 35 frames at 25 a second."""
+    response = client.post("/page/scores", content=video)
+    assert response.status_code == 200, response.text
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+def test_the_page_is_whole_in_itself(client):
+    page = client.get("/")
+    files = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+    files += re.findall(r'from "\./(.*?)"', client.get("/page/files/page.js").text)
+    for name in files:
+        if name != "data:,":
+            response = client.get("/page/files/" + name.removeprefix("page/files/"))
+            assert response.status_code == 200, name
+            assert not re.search("https?://", response.text)
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"<style|<script>| style=| on\w+=", page.text)
+    assert client.get("/page/files/page_routes.py").status_code == 404
+
+
+def test_the_model_and_its_limits(client, classifier):
+    about = client.get("/page/model").json()
+    assert (about["name"], about["ready"], about["clips"]) == ("tiny run", True, 2)
+    assert tuple(about["classes"]) == classifier.classes
+    limits = {"bytes": 4_000_000, "frames": 90, "pixels": 20_000, "seconds": 30}
+    assert about["limits"] == limits
+    assert about["examples"] == ["run", "sit"]
+    assert client.get("/page/examples/1").headers["Content-Type"] == "video/mp4"
+    assert client.get("/page/examples/2").status_code == 404
+
+
+def test_scores_are_those_of_the_classifier(events, classifier, frames):
+    expected = classifier.predict_video(frames)
+    (answer,) = (event for event in events if "prediction" in event)
+    assert tuple(answer["prediction"]["classes"]) == expected.classes
+    np.testing.assert_allclose(answer["prediction"]["scores"], expected.scores, atol=1e-5)
+    best = [expected.classes[i] for i in expected.clip_scores.argmax(axis=-1)]
+    assert [clip["name"] for clip in answer["clips"]] == best
+    starts = expected.pairs.min(axis=(1, 2)) / 25
+    np.testing.assert_allclose([clip["start_s"] for clip in answer["clips"]], starts, atol=1e-6)
+    assert events[-1] == {"done": True}
+
+
+def test_seconds_are_those_of_the_timeline(events, classifier, frames):
+    seconds = [event["second"] for event in events if "second" in event]
+    moments = list(classifier.timeline(frames, fps=25))
+    assert [(s["start_s"], s["end_s"]) for s in seconds] == [(0, 1), (1, pytest.approx(1.4))]
+    for second, moment in zip(seconds, moments, strict=True):
+        assert tuple(second["classes"]) == moment.classes[:5]
+        np.testing.assert_allclose(second["scores"], moment.scores[:5], atol=1e-5)
+
+
+def test_pictures_are_frames_of_the_video(events, classifier):
+    told = events[0]
+    assert told["video"] == {"num_frames": 35, "length_s": pytest.approx(1.4)}
+    times = [picture["time_s"] for picture in told["pictures"]]
+    assert times == sorted(set(times))
+    for picture in told["pictures"]:
+        image = Image.open(io.BytesIO(base64.b64decode(picture["jpeg"])))
+        assert min(image.size) == classifier.plan.short_side
+
+
+def test_long_videos_are_scored_at_seconds_spread_evenly(monkeypatch, classifier, tmp_path):
+    from fstcn_keras.serving import page_video
+    from fstcn_keras.serving.limits import Limits
+
+    monkeypatch.setattr(page_video, "MAX_SECONDS", 3)
+    data = write_video(tmp_path / "long.avi", noise(5 * 25)).read_bytes()
+    found = page_video.decode_for_page(data, classifier.plan, Limits())
+    assert [second.start_s for second in found.seconds] == [0, 2, 4]
+    monkeypatch.setattr(page_video, "MAX_FRAME_BYTES", 1)
+    (only,) = page_video.decode_for_page(data, classifier.plan, Limits()).seconds
+    assert only.start_s == 0
+
+
+def test_saliency(client, video, classifier, frames):
+    name = classifier.classes[0]
+    answer = client.post("/page/saliency", params={"clip": 1, "name": name}, content=video).json()
+    assert np.shape(answer["drops"]) == (7, 7)
+    pair = classifier.plan.pair_indices(35)[1]
+    from fstcn_keras.video.frames import ArrayFrames, read_resized
+
+    resized = np.stack(list(read_resized(ArrayFrames(frames), range(35), 68)))
+    views = classifier.plan.cut(resized[pair[0]], resized[pair[1]])
+    row = [3, 4, 5]  # of the nine crops, those along the longer side
+    scores = classifier.model.predict_on_batch({n: v[row] for n, v in views.items()})
+    assert answer["score"] == pytest.approx(scores[:, 0].mean(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status", "reason"),
+    [
+        ("scores", b"text" * 99, 400, "cannot be opened"),
+        ("scores", b"", 400, "is empty"),
+        ("scores", b" " * 4_000_001, 413, "longer than"),
+        ("saliency?clip=2&name=run", b"", 400, "none of this model's"),
+        ("saliency?clip=0&name=fly", b"", 400, "none of this model's"),
+        ("saliency?clip=x&name=fly", b"", 422, ""),
+    ],
+)
+def test_what_is_refused(client, path, content, status, reason):
+    response = client.post(f"/page/{path}", content=content)
+    assert response.status_code == status
+    assert reason in response.text
