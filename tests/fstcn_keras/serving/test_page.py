@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow
 AXE = "axe-core@4.14.1"
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 DESK = {"width": 1200, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-FOUND = "!document.querySelector('.result:last-child .scores').hidden"
-DONE = "document.querySelector('.result:last-child .work').hidden"
+FOUND = "document.querySelector('.result:last-child .scores')?.hidden === false"
+DONE = "document.querySelector('.result:last-child .work')?.hidden === true"
 
 
 @pytest.fixture(scope="module")
