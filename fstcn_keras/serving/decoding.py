@@ -11,7 +11,14 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
-from fstcn_keras.serving.requests import EncodedFrames, EncodedVideo, Request, Video, read_request
+from fstcn_keras.serving.requests import (
+    AnswerForm,
+    EncodedFrames,
+    EncodedVideo,
+    Request,
+    Video,
+    read_request,
+)
 from fstcn_keras.video import VideoError, VideoReader, VideoTooLarge
 from fstcn_keras.video.frames import ArrayFrames, FrameReader, view_frames
 from fstcn_keras.views.plan import ViewPlan
@@ -65,15 +72,15 @@ class DecodedFrames:
 
 @dataclass(frozen=True)
 class DecodedRequest:
-    """Holds the videos of a request, and the `id` that its answer repeats.
+    """Holds the videos of a request, and what its answer is to hold.
 
     Example:
-        >>> DecodedRequest(videos=(), id="42").id
+        >>> DecodedRequest(videos=(), form=AnswerForm("42")).form.id
         '42'
     """
 
     videos: tuple[DecodedFrames, ...]
-    id: str
+    form: AnswerForm
 
 
 def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedRequest:
@@ -92,20 +99,33 @@ def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedR
         BadRequest: if it cannot be read, or holds no video.
         TooLarge: beyond the limits.
     """
-    videos, request_id = read_request(request, limits)
-    return DecodedRequest(tuple(_decode(video, plan, limits) for video in videos), request_id)
+    videos, form = read_request(request, limits)
+    decoded, left = [], limits.decoded_bytes
+    for video in videos:
+        decoded.append(_decode(video, plan, limits, left))
+        left -= sum(image.nbytes for image in decoded[-1].images)
+    return DecodedRequest(tuple(decoded), form)
 
 
-def _decode(video: Video, plan: ViewPlan, limits: Limits) -> DecodedFrames:
+def _decode(video: Video, plan: ViewPlan, limits: Limits, most_bytes: int) -> DecodedFrames:
+    """Decodes a video whose resized frames take so many bytes at most."""
+    images: list[np.ndarray] = []
     try:
         found = view_frames(_reader(video, limits), plan)
+        for image in found.frames:
+            images.append(image)
+            most_bytes -= image.nbytes
+            if most_bytes < 0:
+                raise TooLarge(
+                    f"the frames that are scored, resized, take over {limits.decoded_bytes} bytes: "
+                    "the videos are too many, or too wide for their height"
+                )
     except VideoTooLarge as error:
         raise TooLarge(f"the video: {error}") from error
     except VideoError as error:
         raise BadRequest(f"the video: {error}") from error
     numbers = tuple(found.numbers.tolist())
-    images = tuple(found.frames)
-    return DecodedFrames(found.num_frames, numbers, images, found.incomplete, found.notes)
+    return DecodedFrames(found.num_frames, numbers, tuple(images), found.incomplete, found.notes)
 
 
 def _reader(video: Video, limits: Limits) -> FrameReader:
