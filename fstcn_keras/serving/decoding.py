@@ -100,32 +100,29 @@ def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedR
         TooLarge: beyond the limits.
     """
     videos, form = read_request(request, limits)
-    decoded, left = [], limits.decoded_bytes
+    decoded: list[DecodedFrames] = []
+    left = limits.decoded_bytes  # which the process that scores must hold
     for video in videos:
-        decoded.append(_decode(video, plan, limits, left))
+        decoded.append(_decode(video, plan, limits))
         left -= sum(image.nbytes for image in decoded[-1].images)
+        if left < 0:
+            raise TooLarge(
+                f"the frames that are scored, resized, take over {limits.decoded_bytes} bytes: "
+                "the videos are too many, or too wide for their height"
+            )
     return DecodedRequest(tuple(decoded), form)
 
 
-def _decode(video: Video, plan: ViewPlan, limits: Limits, most_bytes: int) -> DecodedFrames:
-    """Decodes a video whose resized frames take so many bytes at most."""
-    images: list[np.ndarray] = []
+def _decode(video: Video, plan: ViewPlan, limits: Limits) -> DecodedFrames:
     try:
         found = view_frames(_reader(video, limits), plan)
-        for image in found.frames:
-            images.append(image)
-            most_bytes -= image.nbytes
-            if most_bytes < 0:
-                raise TooLarge(
-                    f"the frames that are scored, resized, take over {limits.decoded_bytes} bytes: "
-                    "the videos are too many, or too wide for their height"
-                )
     except VideoTooLarge as error:
         raise TooLarge(f"the video: {error}") from error
     except VideoError as error:
         raise BadRequest(f"the video: {error}") from error
     numbers = tuple(found.numbers.tolist())
-    return DecodedFrames(found.num_frames, numbers, tuple(images), found.incomplete, found.notes)
+    images = tuple(found.frames)
+    return DecodedFrames(found.num_frames, numbers, images, found.incomplete, found.notes)
 
 
 def _reader(video: Video, limits: Limits) -> FrameReader:
