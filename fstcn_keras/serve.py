@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from fstcn_keras.serving.kserve_model import ClassifierModel
 
 DRAIN_S = 30  # for requests in work when the server is told to stop; it ends 5 s later at most
-ARRIVING_CALLS = 500  # over gRPC, but for inference, whose message has not come yet
 MAX_PORT = 65535
 NAME = re.compile(r"[^/?#%:\x00-\x1f\x7f]+")  # what a path of an address can hold as it is
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -90,7 +89,7 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
         arrivals = [
             Arrivals(limits),
             Arrivals(limits, number=limits.waiting, grace_s=limits.seconds),
-            Arrivals(limits, number=ARRIVING_CALLS),
+            Arrivals(limits, number=limits.waiting),
         ]
         grpc = grpc_server(plane, workers, arrivals[1:])
         with _listening(options.host, options.grpc_port, "--grpc-port"):

@@ -11,7 +11,14 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
-from fstcn_keras.serving.requests import EncodedFrames, EncodedVideo, Request, Video, read_request
+from fstcn_keras.serving.requests import (
+    AnswerForm,
+    EncodedFrames,
+    EncodedVideo,
+    Request,
+    Video,
+    read_request,
+)
 from fstcn_keras.video import VideoError, VideoReader, VideoTooLarge
 from fstcn_keras.video.frames import ArrayFrames, FrameReader, view_frames
 from fstcn_keras.views.plan import ViewPlan
@@ -65,15 +72,15 @@ class DecodedFrames:
 
 @dataclass(frozen=True)
 class DecodedRequest:
-    """Holds the videos of a request, and the `id` that its answer repeats.
+    """Holds the videos of a request, and what its answer is to hold.
 
     Example:
-        >>> DecodedRequest(videos=(), id="42").id
+        >>> DecodedRequest(videos=(), form=AnswerForm("42")).form.id
         '42'
     """
 
     videos: tuple[DecodedFrames, ...]
-    id: str
+    form: AnswerForm
 
 
 def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedRequest:
@@ -92,8 +99,18 @@ def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedR
         BadRequest: if it cannot be read, or holds no video.
         TooLarge: beyond the limits.
     """
-    videos, request_id = read_request(request, limits)
-    return DecodedRequest(tuple(_decode(video, plan, limits) for video in videos), request_id)
+    videos, form = read_request(request, limits)
+    decoded: list[DecodedFrames] = []
+    left = limits.decoded_bytes  # which the process that scores must hold
+    for video in videos:
+        decoded.append(_decode(video, plan, limits))
+        left -= sum(image.nbytes for image in decoded[-1].images)
+        if left < 0:
+            raise TooLarge(
+                f"the frames that are scored, resized, take over {limits.decoded_bytes} bytes: "
+                "the videos are too many, or too wide for their height"
+            )
+    return DecodedRequest(tuple(decoded), form)
 
 
 def _decode(video: Video, plan: ViewPlan, limits: Limits) -> DecodedFrames:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 DECODER_MEMORY_MIB = 1536  # by default: a tensor of 64 MB of JSON takes 1100
+_LEAST_DECODED = 16 * 2**20  # 50 frames, of 256 pixels on the short side, take 13 MB
 _INT_MAX = 2**31 - 1  # gRPC's options are C's ints
 
 
@@ -14,6 +15,10 @@ class BadRequest(Exception):
 
 class TooLarge(BadRequest):
     """Says which limit of size a request exceeds: HTTP 413."""
+
+
+class UnknownModel(BadRequest):
+    """Says that the model, or the version of it, that is asked for is not here: HTTP 404."""
 
 
 class Overloaded(Exception):
@@ -42,6 +47,11 @@ class Limits:
     pixels: int = _limit(4096 * 2304, "height times width of a frame")
     seconds: float = _limit(30.0, "to receive a request, and again to answer it")
     waiting: int = _limit(16, "requests at a time, waiting ones counted; others are refused")
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Returns how many bytes the resized frames of a request may take."""
+        return max(2 * self.request_bytes, _LEAST_DECODED)
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from fstcn_keras.occlusion import Occlusion, occlude
 from fstcn_keras.prediction import Moment, Prediction
-from fstcn_keras.serving.kserve_model import ClassifierModel, v1_answer
+from fstcn_keras.serving.kserve_model import ClassifierDataPlane, ClassifierModel, v1_answer
 from fstcn_keras.serving.limits import BadRequest
 from fstcn_keras.serving.loading import example_files
 from fstcn_keras.serving.page_video import PageVideo, Second, decode_for_page, jpeg
@@ -35,12 +35,12 @@ _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 T = TypeVar("T")
 
 
-def add_page(app: FastAPI, model: ClassifierModel, folder: Path) -> None:
+def add_page(app: FastAPI, plane: ClassifierDataPlane, folder: Path) -> None:
     """Adds the page and what it asks for to the application.
 
     Args:
         app: the application.
-        model: what scores.
+        plane: whose model scores.
         folder: of the run or SavedModel, whose `examples` the page offers.
     """
     files = {
@@ -49,10 +49,13 @@ def add_page(app: FastAPI, model: ClassifierModel, folder: Path) -> None:
         if Path(file.name).suffix in _TYPES
     }
     examples = example_files(folder)
+    model, vary = plane.model, {"Vary": "Accept"}
 
     @app.get("/")
-    async def show_page() -> Response:
-        return _file("page.html")
+    async def show_page(request: Request) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):  # as of KServe's client
+            return JSONResponse(await plane.live(), headers=vary)
+        return _file("page.html", **vary)
 
     @app.get("/page/files/{name}")
     async def show_file(name: str) -> Response:
@@ -60,8 +63,9 @@ def add_page(app: FastAPI, model: ClassifierModel, folder: Path) -> None:
             raise HTTPException(404, "Not Found")
         return _file(name)
 
-    def _file(name: str) -> Response:
+    def _file(name: str, **more: str) -> Response:
         headers = {
+            **more,
             "Content-Security-Policy": CONTENT_POLICY,
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
@@ -104,6 +108,7 @@ def _about(model: ClassifierModel, examples: list[Path]) -> dict[str, Any]:
     limits = model.workers.limits
     about: dict[str, Any] = {
         "name": model.name,
+        "version": model.version,
         "ready": model.ready,
         "limits": {
             "bytes": limits.request_bytes,

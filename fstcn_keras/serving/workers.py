@@ -31,6 +31,11 @@ IN_WORK = Gauge("fstcn_requests_in_work", "Requests that are decoded, scored or 
 BODIES_IN_MEMORY = 4  # what a decoder must hold: a body, twice while it comes, and what is in it
 _DECODING = "fstcn_keras.serving.decoding"  # what a process imports before its memory is bounded
 
+_CRASHES = {
+    getattr(signal, name)
+    for name in ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGSYS", "SIGTRAP")
+}
+
 T = TypeVar("T")
 
 
@@ -188,9 +193,10 @@ class _Decoder:
         return self._process.is_alive()
 
     def was_killed(self) -> bool:
-        """Tells whether a signal that cannot be caught has ended it, of a process at its end."""
+        """Tells whether a signal that no crash sends has ended it, of a process at its end."""
         self._process.join(1)
-        return self._process.exitcode == -signal.SIGKILL
+        code = self._process.exitcode
+        return code is not None and code < 0 and -code not in _CRASHES
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Returns the function's result, or raises its error; blocks.

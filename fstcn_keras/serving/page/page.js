@@ -44,7 +44,7 @@ function show(about) {
     at("glance").textContent = "is warming up ...";
     return;
   }
-  at("glance").textContent = `knows ${about.classes.length} classes and looks at ${about.clips} clips of a video.`;
+  at("glance").textContent = `(version ${about.version}) knows ${about.classes.length} classes and looks at ${about.clips} clips of a video.`;
   at("classes").querySelector("summary").textContent = `The ${about.classes.length} classes`;
   const list = at("classes").querySelector("ul");
   list.replaceChildren();

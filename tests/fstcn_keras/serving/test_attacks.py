@@ -5,6 +5,7 @@ import contextlib
 import json
 import socket
 import struct
+import time
 from pathlib import Path
 
 import psutil
@@ -12,12 +13,15 @@ import pytest
 
 pytest.importorskip("kserve")
 
+import grpc
+
 from fstcn_keras.serving.connections import max_connections
 from fstcn_keras.serving.decoding import decode_request
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
-from fstcn_keras.serving.requests import Request, V1Request, V2Request
+from fstcn_keras.serving.requests import GrpcRequest, Request, V1Request, V2Request
 from fstcn_keras.serving.workers import Workers
 from tests.fstcn_keras.serving.conftest import PLAN
+from tests.fstcn_keras.serving.test_server import inference
 from tests.videos import noise, write_video
 
 MEMORY_MIB = 256
@@ -110,6 +114,13 @@ def test_json_of_many_items_is_not_parsed(pool, piece, reason):
     assert reason in str(found)
 
 
+@pytest.mark.parametrize("part", [b"*\0", b"*\2*\0", b":\0", b'"\2\n\0'])
+def test_messages_of_many_parts(pool, part):
+    """Parsed, 32 MB of empty inputs would take 1.5 GB."""
+    message = b"\n\1x" + part * (LIMITS.request_bytes // len(part))
+    assert refusal(pool, GrpcRequest(message, "x", "1"))
+
+
 def test_a_form_of_many_parts(pool):
     part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
     found = refusal(
@@ -178,6 +189,38 @@ def test_headers_without_end_are_cut(server, begin):
             for _ in range(20_000_000 // len(more)):
                 connection.sendall(more)
         assert server.process.poll() is None
+
+
+@contextlib.contextmanager
+def stopped_decoders(server):
+    """Lets no request be decoded."""
+    decoders = server.decoders()
+    for decoder in decoders:
+        decoder.suspend()
+    try:
+        yield
+    finally:
+        for decoder in decoders:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                decoder.resume()
+
+
+def test_clients_that_leave_free_their_places(server, video):
+    """Over HTTP and gRPC; the server itself would give them up after 30 s."""
+    with contextlib.ExitStack() as stack, stopped_decoders(server):
+        connection = connected(server, stack)
+        header = f"POST /v1/models/x:predict HTTP/1.1\r\nContent-Length: {len(video)}\r\n\r\n"
+        connection.sendall(header.replace("/x:", "/tiny%20run:").encode() + video)
+        channel = stack.enter_context(grpc.insecure_channel(server.grpc_address))
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        future = call.future(inference("video", [video]).to_grpc().SerializeToString())
+        server.wait_for_requests(2)
+        begin = time.monotonic()
+        connection.close()
+        server.wait_for_requests(1)
+        future.cancel()
+        server.wait_for_requests(0)
+        assert time.monotonic() - begin < 20
 
 
 @pytest.mark.slow

@@ -95,7 +95,8 @@ def test_a_visitor_chooses_a_video_and_sees_what_is_found(browser, server, class
 
 def test_the_model_is_told_at_a_glance(browser, classifier):
     assert browser.text("#model") == "tiny run"
-    assert browser.text("#glance") == "knows 4 classes and looks at 2 clips of a video."
+    expected = "(version 1) knows 4 classes and looks at 2 clips of a video."
+    assert browser.text("#glance") == expected
     chips = browser.value("[...document.querySelectorAll('.chips li')].map(x => x.textContent)")
     assert tuple(chips) == classifier.classes
     assert "3.8 MiB and 90 frames each" in browser.text("#limits")
