@@ -76,25 +76,34 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
         family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
         listener = socket.create_server((options.host, options.http_port), family=family)
 
+    from prometheus_client import REGISTRY
+
     from fstcn_keras.serving.arrivals import Arrivals
     from fstcn_keras.serving.grpc import grpc_server  # heavy: not before the port is known free
     from fstcn_keras.serving.http import build_app, http_server
     from fstcn_keras.serving.kserve_model import ClassifierDataPlane, ClassifierModel
+    from fstcn_keras.serving.metrics import Metrics
+    from fstcn_keras.serving.observation import AccessLog
     from fstcn_keras.serving.workers import Workers
 
-    workers = Workers(limits, decoders=options.decoders, decoder_memory=options.decoder_memory)
+    name = options.name or model_name(folder)
+    metrics = Metrics(limits, model=name)
+    REGISTRY.register(metrics.registry)
+    log = AccessLog(sys.stderr if options.access_log else None)
+    decoders = {"decoders": options.decoders, "decoder_memory": options.decoder_memory}
+    workers = Workers(limits, **decoders, metrics=metrics)
     try:
-        model = ClassifierModel(options.name or model_name(folder), workers)
+        model = ClassifierModel(name, workers)
         plane = ClassifierDataPlane(model)
         arrivals = [
             Arrivals(limits),
             Arrivals(limits, number=limits.waiting, grace_s=limits.seconds),
             Arrivals(limits, number=limits.waiting),
         ]
-        grpc = grpc_server(plane, workers, arrivals[1:])
+        grpc = grpc_server(plane, workers, arrivals[1:], log)
         with _listening(options.host, options.grpc_port, "--grpc-port"):
             grpc_port = grpc.add_insecure_port(_address(options.host, options.grpc_port))
-        http = http_server(build_app(plane, arrivals[0], folder), drain_s=DRAIN_S)
+        http = http_server(build_app(plane, arrivals[0], folder, log), drain_s=DRAIN_S)
         serving = asyncio.create_task(http.serve(sockets=[listener]))
         await grpc.start()
         try:
@@ -190,6 +199,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         "--max-waiting, and what the network itself takes"
     )
     add(parser, "--decoder-memory", DECODER_MEMORY_MIB, meaning)
+    meaning = "write a line of JSON to stderr for each request, with the id that its answer carries"
+    parser.add_argument("--access-log", action="store_true", help=meaning)
     limits = parser.add_argument_group("limits of every request")
     for field in dataclasses.fields(Limits):
         flag = "--max-" + field.name.replace("_", "-")

@@ -49,7 +49,7 @@ class Arrivals:
             Overloaded: if it holds most of too many bytes, or the server ends.
         """
         if self._ended:
-            raise Overloaded("the server is ending")
+            raise Overloaded("the server is ending", reason="ending")
         if self._number is not None and len(self._arriving) >= self._number:
             self._give_up(next(iter(self._arriving)))
         arrival = Arrival(self, self._limits, self._grace_s)
@@ -59,7 +59,7 @@ class Arrivals:
                 yield arrival
         except TimeoutError as error:
             if self._ended:
-                raise Overloaded("the server is ending") from error
+                raise Overloaded("the server is ending", reason="ending") from error
             if arrival is self._too_large:
                 raise Overloaded(
                     "requests of too many bytes are arriving: try again later"

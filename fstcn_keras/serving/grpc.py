@@ -1,5 +1,6 @@
 """Answers over gRPC by KServe's inference service (V2)."""
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -27,6 +28,7 @@ from fstcn_keras.serving.arrivals import Arrivals
 from fstcn_keras.serving.connections import max_connections
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
 from fstcn_keras.serving.limits import BadRequest, Overloaded, TooLarge, UnknownModel
+from fstcn_keras.serving.observation import ID_HEADER, AccessLog, Observation
 from fstcn_keras.serving.requests import GrpcRequest
 from fstcn_keras.serving.workers import Workers
 
@@ -48,7 +50,7 @@ _STATUS = {  # of each error, and what is said instead of its own text
 
 
 def grpc_server(
-    plane: ClassifierDataPlane, workers: Workers, arrivals: Sequence[Arrivals]
+    plane: ClassifierDataPlane, workers: Workers, arrivals: Sequence[Arrivals], log: AccessLog
 ) -> aio.Server:
     """Makes the service, without a port yet; messages may be as long as bodies over HTTP.
 
@@ -56,6 +58,7 @@ def grpc_server(
         plane: what answers.
         workers: whose limits are observed.
         arrivals: what bounds the messages of inference calls, and those of all others.
+        log: where calls are logged.
     """
     limits = workers.limits
     options = [
@@ -66,7 +69,7 @@ def grpc_server(
         ("grpc.max_connection_idle_ms", IDLE_MS),
     ]
     server = aio.server(
-        interceptors=[_Calls(workers, *arrivals)],
+        interceptors=[_Calls(workers, arrivals, log)],
         options=options,
         maximum_concurrent_rpcs=MAX_CALLS,
     )
@@ -109,9 +112,9 @@ class _Calls(aio.ServerInterceptor):
     sent.
     """
 
-    def __init__(self, workers: Workers, inference: Arrivals, other: Arrivals) -> None:
-        self._workers = workers
-        self._inference, self._other = inference, other
+    def __init__(self, workers: Workers, arrivals: Sequence[Arrivals], log: AccessLog) -> None:
+        self._workers, self._log = workers, log
+        self._inference, self._other = arrivals
 
     async def intercept_service(
         self,
@@ -125,26 +128,42 @@ class _Calls(aio.ServerInterceptor):
         is_inference = handler_call_details.method.endswith("/ModelInfer")
         arrivals = self._inference if is_inference else self._other
 
-        async def answer(_: Any, context: aio.ServicerContext) -> Any:
-            try:
-                if is_inference:
-                    self._workers.check_place()
+        async def admit(observed: Observation, context: aio.ServicerContext) -> Any:
+            if is_inference:
+                self._workers.check_place()
+            timed = self._workers.metrics.timed if is_inference else contextlib.nullcontext
+            with timed("read"):
                 async with arrivals.arriving():
                     message = await context.read()
-                if message is aio.EOF:
-                    raise BadRequest("the call ended without a message")
-                if is_inference:
-                    with self._workers.admitted():
-                        return await handler.unary_unary(message, context)
-                if len(message) > MAX_MESSAGE:
-                    raise TooLarge(f"the message is longer than {MAX_MESSAGE} bytes")
-                request = handler.request_deserializer(message)
-                return await handler.unary_unary(request, context)
+            if message is aio.EOF:
+                raise BadRequest("the call ended without a message")
+            observed.received = len(message)
+            if is_inference:
+                with self._workers.admitted():
+                    return await handler.unary_unary(message, context)
+            if len(message) > MAX_MESSAGE:
+                raise TooLarge(f"the message is longer than {MAX_MESSAGE} bytes")
+            return await handler.unary_unary(handler.request_deserializer(message), context)
+
+        async def answer(_: Any, context: aio.ServicerContext) -> Any:
+            observed = Observation("grpc", route=handler_call_details.method)
+            await context.send_initial_metadata(((ID_HEADER.lower(), observed.id),))
+            code, told = StatusCode.CANCELLED, ""  # unless it is known better
+            try:
+                with observed.noting():
+                    response = await admit(observed, context)
+                code = StatusCode.OK
             except Exception as error:
-                status, text = next(v for kind, v in _STATUS.items() if isinstance(error, kind))
-                if status is StatusCode.INTERNAL:
+                code, text = next(v for kind, v in _STATUS.items() if isinstance(error, kind))
+                told = text or str(error)
+                if code is StatusCode.INTERNAL:
                     logging.getLogger(__name__).exception("internal error")
-                await context.abort(status, text or str(error))
+            finally:
+                metrics, client = self._workers.metrics, context.peer()
+                observed.end(code.name, client=client, metrics=metrics, log=self._log)
+            if code is not StatusCode.OK:
+                await context.abort(code, told)
+            return response
 
         return stream_unary_rpc_method_handler(
             answer, response_serializer=handler.response_serializer

@@ -21,6 +21,7 @@ from fstcn_keras.serving.compression import UnknownEncoding, decompressed
 from fstcn_keras.serving.connections import BoundedProtocol, max_connections
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
 from fstcn_keras.serving.limits import BadRequest, Overloaded, TooLarge, UnknownModel
+from fstcn_keras.serving.observation import AccessLog, Observed, observation, refusal_reason
 from fstcn_keras.serving.page_routes import add_page
 from fstcn_keras.serving.requests import V2Request
 from fstcn_keras.serving.workers import Workers
@@ -30,7 +31,9 @@ KEEP_ALIVE_S = 65  # as KServe has it: longer than clients and proxies keep idle
 _JSON_LENGTH = "Inference-Header-Content-Length"
 
 
-def build_app(plane: ClassifierDataPlane, arrivals: Arrivals, folder: Path) -> FastAPI:
+def build_app(
+    plane: ClassifierDataPlane, arrivals: Arrivals, folder: Path, log: AccessLog
+) -> FastAPI:
     """Builds the application with all its routes, for the model of the plane, from this folder.
 
     Every answer that is no success is JSON, `{"error": what was wrong}`: 400 for a bad request,
@@ -78,6 +81,7 @@ def build_app(plane: ClassifierDataPlane, arrivals: Arrivals, folder: Path) -> F
     app.add_api_route("/metrics", metrics_handler)
     _handle_errors(app, model.name)
     app.add_middleware(Admission, workers=model.workers, arrivals=arrivals)
+    app.add_middleware(Observed, metrics=model.workers.metrics, log=log)
     return app
 
 
@@ -140,12 +144,8 @@ class Admission:
             await self._app(scope, receive, send)
             return
         try:
-            self._workers.check_place()
-            headers = dict(scope["headers"])
-            body = await self._read(headers, receive)
-            with self._workers.admitted():
-                body = await self._decompressed(body, headers)
-                await self._answer(scope, body, receive, send)
+            with observation(scope).noting():
+                await self._admit(scope, receive, send)
         except Overloaded as error:
             await _error(503, str(error))(scope, receive, send)
         except TooLarge as error:
@@ -159,6 +159,15 @@ class Admission:
             await _error(408, "the body did not arrive in time", closed)(scope, receive, send)
         except ClientDisconnect:
             pass
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._workers.check_place()
+        headers = dict(scope["headers"])
+        with self._workers.metrics.timed("read"):
+            body = await self._read(headers, receive)
+        with self._workers.admitted():
+            body = await self._decompressed(body, headers)
+            await self._answer(scope, body, receive, send)
 
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         most = self._workers.limits.request_bytes
@@ -226,13 +235,15 @@ def _replay(body: bytes) -> Receive:
 def _answer_with(status: int, text: str | None = None) -> Callable:
     """Returns a handler that answers with the text, or with that of the error."""
 
-    async def handle(_: Request, error: Exception) -> JSONResponse:
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        observation(request.scope).reason = refusal_reason(error)
         return _error(status, str(error) if text is None else text)
 
     return handle
 
 
-async def _answer_http(_: Request, error: HTTPException) -> JSONResponse:
+async def _answer_http(request: Request, error: HTTPException) -> JSONResponse:
+    observation(request.scope).reason = refusal_reason(error)
     return _error(error.status_code, error.detail, error.headers)
 
 

@@ -69,7 +69,8 @@ class ClassifierModel(Model):
         if version is not None:
             self.version = version.name if version.name.isdecimal() else self.version
             self.platform = "tensorflow_savedmodel"
-        self._classifier = await self.workers.score(load_classifier, folder)
+        self.workers.metrics.version = self.version
+        self._classifier = await self.workers.load(load_classifier, folder)
         await self._predict(_WARM_UP)
         self.ready = True
 

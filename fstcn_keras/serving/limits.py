@@ -22,7 +22,16 @@ class UnknownModel(BadRequest):
 
 
 class Overloaded(Exception):
-    """Says that the server cannot answer in time now, but may later: HTTP 503."""
+    """Says that the server cannot answer in time now, but may later: HTTP 503.
+
+    Args:
+        text: what to say.
+        reason: a word for the metrics.
+    """
+
+    def __init__(self, text: str, *, reason: str = "busy") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 def _limit(default: Any, meaning: str) -> Any:

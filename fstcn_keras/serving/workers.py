@@ -11,13 +11,12 @@ import os
 import resource
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
-
-from prometheus_client import Gauge
 
 from fstcn_keras.serving.limits import (
     DECODER_MEMORY_MIB,
@@ -26,8 +25,8 @@ from fstcn_keras.serving.limits import (
     Overloaded,
     TooLarge,
 )
+from fstcn_keras.serving.metrics import Metrics
 
-IN_WORK = Gauge("fstcn_requests_in_work", "Requests that are decoded, scored or wait for it")
 BODIES_IN_MEMORY = 4  # what a decoder must hold: a body, twice while it comes, and what is in it
 _DECODING = "fstcn_keras.serving.decoding"  # what a process imports before its memory is bounded
 
@@ -49,13 +48,19 @@ class Workers:
         limits: bounds on requests.
         decoders: number of processes that decode.
         decoder_memory: MiB that each of them may take beyond its own code (on Linux).
+        metrics: where requests and decoders are counted; by default nobody reads them.
 
     Raises:
         ValueError: if `decoders` is not positive, or the memory not four bodies' at least.
     """
 
     def __init__(
-        self, limits: Limits, *, decoders: int, decoder_memory: int = DECODER_MEMORY_MIB
+        self,
+        limits: Limits,
+        *,
+        decoders: int,
+        decoder_memory: int = DECODER_MEMORY_MIB,
+        metrics: Metrics | None = None,
     ) -> None:
         if decoders < 1:
             raise ValueError(f"`decoders` must be positive. Received: {decoders}")
@@ -66,6 +71,7 @@ class Workers:
                 f"`request_bytes`. Received: {decoder_memory}"
             )
         self.limits = limits
+        self.metrics = metrics or Metrics(limits)
         self._decoder_memory = decoder_memory
         self._in_work = 0
         self._closed = False
@@ -75,6 +81,7 @@ class Workers:
         self._idle: asyncio.Queue[_Decoder] = asyncio.Queue()
         for decoder in self._decoders:
             self._idle.put_nowait(decoder)
+        self.metrics.watch_decoders(lambda: [d.number for d in [*self._decoders]], decoder_memory)
 
     @contextlib.contextmanager
     def admitted(self) -> Iterator[None]:
@@ -85,12 +92,12 @@ class Workers:
         """
         self.check_place()
         self._in_work += 1
-        IN_WORK.set(self._in_work)
+        self.metrics.requests_in_work.set(self._in_work)
         try:
             yield
         finally:
             self._in_work -= 1
-            IN_WORK.set(self._in_work)
+            self.metrics.requests_in_work.set(self._in_work)
 
     def check_place(self) -> None:
         """Makes sure that one of the places is free.
@@ -112,7 +119,8 @@ class Workers:
                 return await work
         except TimeoutError as error:
             raise Overloaded(
-                f"not answered within {self.limits.seconds:g} s: send less, or try again later"
+                f"not answered within {self.limits.seconds:g} s: send less, or try again later",
+                reason="timeout",
             ) from error
 
     async def decode(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -124,20 +132,23 @@ class Workers:
             Overloaded: if the process was killed from outside, as for want of memory.
             RuntimeError: if the function raises anything else, or no process takes the call.
         """
-        decoder = await self._idle.get()
+        with self.metrics.timed("decoder_queue"):
+            decoder = await self._idle.get()
         loop = asyncio.get_running_loop()
         try:
             for _ in range(2):  # an idle decoder may be dying
                 decoder = self._alive(decoder)
                 call = loop.run_in_executor(self._callers, decoder.call, function, *arguments)
-                with contextlib.suppress(_NotTaken):
+                with contextlib.suppress(_NotTaken), self.metrics.timed("decode"):
                     return await call
                 decoder.kill()
             raise RuntimeError("two processes in a row died before they took the call")
         except (EOFError, OSError) as error:
             if decoder.was_killed():
                 logging.getLogger(__name__).warning("a decoder was killed from outside")
-                raise Overloaded("the decoder was killed from outside: try again later") from error
+                raise Overloaded(
+                    "the decoder was killed from outside: try again later", reason="killed"
+                ) from error
             decoder.kill()
             raise BadRequest("the decoder crashed on what was sent") from error
         except asyncio.CancelledError:
@@ -148,6 +159,17 @@ class Workers:
 
     async def score(self, function: Callable[..., T], *arguments: Any) -> T:
         """Runs `function(*arguments)` in the thread that scores."""
+        asked = time.perf_counter()
+
+        def scored() -> T:
+            self.metrics.observe("network_queue", time.perf_counter() - asked)
+            with self.metrics.timed("score"):
+                return function(*arguments)
+
+        return await self.load(scored)
+
+    async def load(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Runs `function(*arguments)` in the same thread, and does not count it as scoring."""
         return await asyncio.get_running_loop().run_in_executor(self._scorer, function, *arguments)
 
     def close(self) -> None:
@@ -164,6 +186,7 @@ class Workers:
             return decoder
         decoder.kill()  # it is dead: this takes it off the list of what is to be ended
         self._decoders.remove(decoder)
+        self.metrics.decoder_restarts.inc()
         fresh = _Decoder(self._decoder_memory)
         self._decoders.add(fresh)
         return fresh
@@ -187,6 +210,11 @@ class _Decoder:
         self._process.start()
         pipe.close()
         atexit.register(self.kill)  # comes before multiprocessing's, whose SIGTERM is ignored
+
+    @property
+    def number(self) -> int:
+        """Returns the number of the process."""
+        return self._process.pid or 0
 
     def is_alive(self) -> bool:
         """Tells whether it can take a call."""

@@ -39,7 +39,7 @@ def server(run, log):
     from tests.servers import ServerProcess
 
     limits = ("--max-request-bytes", "4000000", "--max-frames", "90", "--max-pixels", "20000")
-    with ServerProcess(run, "--max-videos", "2", *limits, log=log) as process:
+    with ServerProcess(run, "--access-log", "--max-videos", "2", *limits, log=log) as process:
         yield process
 
 
