@@ -20,6 +20,10 @@ _CENTRE = 1  # of the three rows and columns of crops
 class Occlusion:
     """Holds how much each place of a clip does for the score of a class.
 
+    Example:
+        >>> Occlusion(score=0.9, drops=np.zeros((GRID, GRID))).drops.shape
+        (7, 7)
+
     Attributes:
         score: probability of the class in the clip as it is, mean over three crops.
         drops: by how much it is lower with the place grey, in all frames, float `(GRID, GRID)`;
@@ -38,6 +42,15 @@ def occlude(
     A place is one cell of a grid over the whole frame, a little larger, in all frames of the clip
     alike, so that it shows no motion. What is scored are the three crops along the longer side,
     which together see nearly all of the frame.
+
+    Example:
+        >>> from fstcn_keras import ActionClassifier, FSTCN, ViewPlan
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> plan = ViewPlan.from_config(model.config)
+        >>> classifier = ActionClassifier(model, classes=["jump", "run"], plan=plan)
+        >>> clip = np.zeros((5, 64, 96, 3), np.uint8)
+        >>> occlude(classifier, clip, clip, label=1).drops.shape
+        (7, 7)
 
     Args:
         classifier: whose network is asked.

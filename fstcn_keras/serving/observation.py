@@ -92,6 +92,11 @@ class AccessLog:
 class Observation:
     """Holds what is known of a request in work.
 
+    Example:
+        >>> observed = Observation("v1")
+        >>> len(observed.id), observed.reason
+        (32, '')
+
     Attributes:
         protocol: see `Metrics`.
         id: made by the server, whatever the client sends.
