@@ -15,6 +15,7 @@ from typing import Any
 import jsonargparse
 
 from fstcn_keras.process import BackendError, set_up_process
+from training.ending import ended_in_time
 from training.errors import UserError
 from training.parts import Leaf, Options, build, flag, leaves, option, positional
 
@@ -27,15 +28,17 @@ def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
     """Sets the process up, parses the command line, calls `main(options)` and exits.
 
     Exit codes: 0 done; 2 the user's input or a file system is at fault, with one line on
-    stderr; 130 after Ctrl-C; 143 after SIGTERM.
+    stderr; 130 after Ctrl-C; 143 after SIGTERM, both within 5 s, but for a training, which
+    finishes its step and saves its state.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be of any bytes
     try:
-        set_up_process(tensorflow=True)
-        main(parse(options_class, argv, description=sys.modules[main.__module__].__doc__))
+        with ended_in_time():
+            set_up_process(tensorflow=True)
+            main(parse(options_class, argv, description=sys.modules[main.__module__].__doc__))
     except (UserError, BackendError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

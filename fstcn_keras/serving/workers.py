@@ -8,17 +8,16 @@ import logging
 import math
 import multiprocessing
 import os
-import resource
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, TypeVar
 
 from prometheus_client import Gauge
 
+from fstcn_keras.process import limit_memory
 from fstcn_keras.serving.limits import (
     DECODER_MEMORY_MIB,
     BadRequest,
@@ -230,7 +229,7 @@ def _run_calls(pipe: Connection, memory: int) -> None:
     logging.disable()  # libraries log pieces of what they read
     threading.Thread(target=_end_with_parent, daemon=True).start()
     importlib.import_module(_DECODING)
-    _limit_memory(memory)
+    limit_memory(memory)
     has_memory = True
     while has_memory:
         try:
@@ -249,15 +248,6 @@ def _run_calls(pipe: Connection, memory: int) -> None:
         except Exception as error:
             outcome = None, RuntimeError(f"decoding failed: {type(error).__name__}")
         pipe.send(outcome)
-
-
-def _limit_memory(memory: int) -> None:
-    """Lets this process take so many MiB more addresses than it has, where Linux tells."""
-    statistics = Path("/proc/self/statm")
-    if statistics.exists():
-        taken = int(statistics.read_text().split()[0]) * resource.getpagesize()
-        most = taken + memory * 2**20
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _end_with_parent() -> None:
