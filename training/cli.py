@@ -67,7 +67,10 @@ def parse_values(
         UserError: for an unknown option, or a value of the wrong type.
     """
     parser = jsonargparse.ArgumentParser(
-        exit_on_error=False, allow_abbrev=False, description=description
+        exit_on_error=False,
+        allow_abbrev=False,
+        description=description,
+        formatter_class=_HelpFormatter,
     )
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
     options = list(leaves(options_class))
@@ -110,7 +113,7 @@ def _add_argument(parser, leaf: Leaf):
         nargs = "+" if several is hint else "*"  # an optional one may be empty
         element = typing.get_args(several)[0]
         # names of files may be of any bytes, which the parser's own type for them does not take
-        keywords |= {"type": (lambda text: Path(text)) if element is Path else element}
+        keywords |= {"type": _path if element is Path else element}
         keywords["nargs"] = nargs
     if hint is bool:
         parser.add_argument(flag(leaf.name), action="store_true", help=leaf.help)
@@ -121,6 +124,18 @@ def _add_argument(parser, leaf: Leaf):
     else:
         default = list(leaf.default) if isinstance(leaf.default, tuple) else leaf.default
         parser.add_argument(flag(leaf.name), default=default, **keywords)
+
+
+def _path(text: str) -> Path:
+    return Path(text)
+
+
+class _HelpFormatter(jsonargparse.DefaultHelpFormatter):
+    """Names the type of positional files as that of options."""
+
+    def _get_type_str(self, action):
+        kind = getattr(action, "_typehint", action.type)
+        return "Path" if kind in (Path, _path) else super()._get_type_str(action)
 
 
 def _is_tuple(hint) -> bool:
