@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run, model_name, saved_model_version
-from fstcn_keras.serving.limits import DECODER_MEMORY_MIB, Limits
+from fstcn_keras.serving.limits import CODE_MIB, DECODER_MEMORY_MIB, Limits, most_memory_mib
 
 if TYPE_CHECKING:
     from fstcn_keras.serving.kserve_model import ClassifierModel
@@ -161,10 +161,20 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _memory_text() -> str:
+    decoders = os.cpu_count() or 1
+    most = most_memory_mib(Limits(), decoders=decoders, decoder_memory=DECODER_MEMORY_MIB)
+    return f"""
+Whatever is sent, the server and its decoders take less than {most} MiB here by default, beside the
+network itself. With R for --max-request-bytes: 4 R for each of --max-waiting; for each of
+--decoders its --decoder-memory, {CODE_MIB} MiB and 6 R; and 2 R.
+"""
+
+
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m fstcn_keras.serve",
-        description=__doc__,
+        description=__doc__ + _memory_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -185,9 +195,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add(parser, "--grpc-port", 8081, "for gRPC; 0 takes a free one")
     add(parser, "--decoders", os.cpu_count() or 1, "processes that decode")
     meaning = (
-        "MiB that each of them may take beyond the 100 of its own code; what needs more gets 413. "
-        "The server takes this for each of --decoders, four times --max-request-bytes for each of "
-        "--max-waiting, and what the network itself takes"
+        f"MiB that each of them may take beyond the {CODE_MIB} of its own code; what needs more "
+        "gets 413"
     )
     add(parser, "--decoder-memory", DECODER_MEMORY_MIB, meaning)
     limits = parser.add_argument_group("limits of every request")

@@ -101,10 +101,11 @@ class ClassifierModel(Model):
         classifier, workers = self._classifier, self.workers
         if classifier is None:
             raise ModelNotReady(self.name)
-        decoded = await workers.decode(decode_request, request, classifier.plan, workers.limits)
-        predictions = [
-            await workers.score(classifier.predict_video, video) for video in decoded.videos
-        ]
+        async with workers.ahead:
+            decoded = await workers.decode(decode_request, request, classifier.plan, workers.limits)
+            predictions = [
+                await workers.score(classifier.predict_video, video) for video in decoded.videos
+            ]
         return predictions, decoded.form
 
     def get_input_types(self) -> list[dict]:

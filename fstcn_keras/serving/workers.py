@@ -65,6 +65,7 @@ class Workers:
                 f"`request_bytes`. Received: {decoder_memory}"
             )
         self.limits = limits
+        self.ahead = asyncio.Semaphore(decoders + 1)  # requests whose frames may be held decoded
         self._decoder_memory = decoder_memory
         self._in_work = 0
         self._closed = False
