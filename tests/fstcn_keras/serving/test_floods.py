@@ -56,9 +56,8 @@ def connections(address: str, number: int, sent: bytes, stack: contextlib.ExitSt
 
 
 @contextlib.contextmanager
-def stalled_calls(server, method: str, number: int, sent: int) -> Iterator[None]:
-    """Calls over gRPC of which so many bytes of the message come, and no more."""
-    frame = (sent).to_bytes(5, "big") if sent else b""
+def calls_without_a_message(server, method: str, number: int) -> Iterator[None]:
+    """So many calls over gRPC, each on a connection of its own."""
     with contextlib.ExitStack() as stack:
         never = threading.Event()
         stack.callback(never.set)
@@ -66,15 +65,8 @@ def stalled_calls(server, method: str, number: int, sent: int) -> Iterator[None]
             channel = stack.enter_context(
                 grpc.insecure_channel(server.grpc_address, [("grpc.use_local_subchannel_pool", 1)])
             )
-            call = channel.stream_unary(method)
-            first = [bytes(sent)] if frame else []
-            call.future(_then_waits(first, never))
+            channel.stream_unary(method).future(iter(never.wait, True))
         yield
-
-
-def _then_waits(first: list[bytes], never: threading.Event) -> Iterator[bytes]:
-    yield from first
-    never.wait()
 
 
 def check_served(server, video: bytes):
@@ -133,7 +125,7 @@ def test_connections_over_grpc(served, video, sent):
 
 @pytest.mark.parametrize("method", [INFER, LIVE])
 def test_calls_without_a_message(served, video, method):
-    with stalled_calls(served, method, 3 * LIMITS.waiting, 0):
+    with calls_without_a_message(served, method, 3 * LIMITS.waiting):
         check_served(served, video)
 
 
@@ -175,18 +167,20 @@ def test_the_memory_stays_below_what_help_states(served, video, tmp_path):
         with contextlib.suppress(httpx.HTTPError), served.client() as client:
             assert client.post(V1, **request).status_code in (400, 413, 503)
 
-    def call():
+    def call(method: str):
         channel = grpc.insecure_channel(served.grpc_address)
         with contextlib.suppress(grpc.RpcError), channel:
-            channel.unary_unary(INFER)(parts, timeout=60)
+            channel.unary_unary(method)(parts, timeout=60)
 
     with contextlib.ExitStack() as stack:
         body = HEAD.format(size).encode() + bytes(size - 1)
         for _ in range(2 * LIMITS.waiting):
             stack.enter_context(_sending(served.url, body))
-        stack.enter_context(stalled_calls(served, LIVE, 2 * LIMITS.waiting, size - 100))
         threads = [threading.Thread(target=attack, args=(one,)) for one in attacks * 4]
-        threads += [threading.Thread(target=call) for _ in range(2 * LIMITS.waiting)]
+        threads += [
+            threading.Thread(target=call, args=(method,))
+            for method in (INFER, LIVE) * LIMITS.waiting
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
