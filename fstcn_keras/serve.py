@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run, model_name, saved_model_version
 from fstcn_keras.serving.limits import CODE_MIB, DECODER_MEMORY_MIB, Limits, most_memory_mib
+from fstcn_keras.views.plan import SCORING_MODES
 
 if TYPE_CHECKING:
     from fstcn_keras.serving.kserve_model import ClassifierModel
@@ -98,7 +99,7 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
         serving = asyncio.create_task(http.serve(sockets=[listener]))
         await grpc.start()
         try:
-            if await _ready(model, folder, stopped):
+            if await _ready(model, folder, options.views, stopped):
                 _announce(model.name, options.host, listener.getsockname()[1], grpc_port)
             return await stopped
         finally:
@@ -124,9 +125,11 @@ def _signal_exit_code() -> asyncio.Future[int]:
     return stopped
 
 
-async def _ready(model: "ClassifierModel", folder: Path, stopped: asyncio.Future) -> bool:
+async def _ready(
+    model: "ClassifierModel", folder: Path, mode: str | None, stopped: asyncio.Future
+) -> bool:
     """Returns true once the model is ready, false if a signal comes before."""
-    ready = asyncio.create_task(model.get_ready(folder))
+    ready = asyncio.create_task(model.get_ready(folder, mode))
     await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
         return False
@@ -190,6 +193,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         "(default: the newest finished run under runs/)",
     )
     parser.add_argument("--name", help="of the model in the URLs (default: that of the folder)")
+    parser.add_argument(
+        "--views", choices=SCORING_MODES, help="how a run scores its views (default: as saved)"
+    )
     add(parser, "--host", "127.0.0.1", "address to listen to; 0.0.0.0 for all")
     add(parser, "--http-port", 8080, "for HTTP; 0 takes a free one")
     add(parser, "--grpc-port", 8081, "for gRPC; 0 takes a free one")

@@ -47,8 +47,12 @@ class ClassifierModel(Model):
         self.platform = "keras"
         self._classifier: ActionClassifier | None = None
 
-    async def get_ready(self, folder: Path) -> None:
+    async def get_ready(self, folder: Path, mode: str | None = None) -> None:
         """Loads a run or SavedModel and scores one grey frame, so that every graph is traced.
+
+        Args:
+            folder: that of the run or SavedModel.
+            mode: how views are scored, see `load_classifier`.
 
         Raises:
             OSError: see `load_classifier`.
@@ -58,7 +62,7 @@ class ClassifierModel(Model):
         if version is not None:
             self.version = version.name if version.name.isdecimal() else self.version
             self.platform = "tensorflow_savedmodel"
-        self._classifier = await self.workers.score(load_classifier, folder)
+        self._classifier = await self.workers.score(load_classifier, folder, mode)
         await self._predict(_WARM_UP)
         self.ready = True
 

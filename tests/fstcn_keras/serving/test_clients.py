@@ -2,6 +2,9 @@
 
 import asyncio
 import base64
+import importlib.util
+import json
+import os
 
 import pytest
 
@@ -12,13 +15,13 @@ from kserve import InferenceGRPCClient, InferenceRESTClient, RESTConfig
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferResponse
 
 from tests.fstcn_keras.serving.test_server import inference, is_expected
-
-http = pytest.importorskip("tritonclient.http", reason="pip install 'tritonclient[http,grpc]'")
-grpc = pytest.importorskip("tritonclient.grpc", reason="pip install 'tritonclient[http,grpc]'")
+from tests.processes import ROOT, run_command
 
 pytestmark = pytest.mark.slow
 NAME = "tiny run"
 OUTPUTS = ("classes", "scores", "sci")
+# this code before others', as `run_command` has it, and whatever else the environment names
+OTHER_PATHS = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
 
 
 @pytest.fixture(scope="module")
@@ -65,21 +68,17 @@ def test_kserves_grpc_client(server, video, expected):
     assert is_expected(arrays(answer), expected)
 
 
-@pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
-@pytest.mark.parametrize("library", [http, grpc], ids=["http", "grpc"])
-def test_tritons_clients(server, frames, expected, library, compression):
-    is_http = library is http
-    address = server.url.removeprefix("http://") if is_http else server.grpc_address
-    with library.InferenceServerClient(address) as client:
-        assert client.is_server_live()
-        assert client.is_server_ready()
-        assert client.is_model_ready(NAME)
-        assert client.is_model_ready(NAME, "1")
-        for metadata in (client.get_model_metadata(NAME), client.get_server_metadata()):
-            assert (metadata["name"] if is_http else metadata.name) in (NAME, "kserve")
-        given = library.InferInput("frames", list(frames.shape), "UINT8")
-        given.set_data_from_numpy(frames)
-        name = "request_compression_algorithm" if is_http else "compression_algorithm"
-        for outputs in (None, [library.InferRequestedOutput(name) for name in OUTPUTS]):
-            answer = client.infer(NAME, [given], outputs=outputs, **{name: compression})
-            assert is_expected(arrays(answer), expected)
+@pytest.mark.skipif(
+    importlib.util.find_spec("tritonclient") is None,
+    reason="pip install 'tritonclient[http,grpc]'",
+)
+@pytest.mark.parametrize("compression", ["", "gzip", "deflate"])
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_tritons_clients(server, frames, expected, tmp_path, protocol, compression):
+    address = {"http": server.url.removeprefix("http://"), "grpc": server.grpc_address}[protocol]
+    np.save(tmp_path / "frames.npy", frames)
+    arguments = (protocol, address, NAME, tmp_path / "frames.npy", compression)
+    done = run_command("tests.fstcn_keras.serving.triton", *arguments, **OTHER_PATHS)
+    assert done.returncode == 0, done.stderr
+    for answer in json.loads(done.stdout):
+        assert is_expected(answer, expected)
