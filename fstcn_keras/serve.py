@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run, model_name, saved_model_version
-from fstcn_keras.serving.limits import DECODER_MEMORY_MIB, Limits
+from fstcn_keras.serving.limits import CODE_MIB, DECODER_MEMORY_MIB, Limits, most_memory_mib
+from fstcn_keras.views.plan import SCORING_MODES
 
 if TYPE_CHECKING:
     from fstcn_keras.serving.kserve_model import ClassifierModel
@@ -107,7 +108,7 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
         serving = asyncio.create_task(http.serve(sockets=[listener]))
         await grpc.start()
         try:
-            if await _ready(model, folder, stopped):
+            if await _ready(model, folder, options.views, stopped):
                 _announce(model.name, options.host, listener.getsockname()[1], grpc_port)
             return await stopped
         finally:
@@ -133,9 +134,11 @@ def _signal_exit_code() -> asyncio.Future[int]:
     return stopped
 
 
-async def _ready(model: "ClassifierModel", folder: Path, stopped: asyncio.Future) -> bool:
+async def _ready(
+    model: "ClassifierModel", folder: Path, mode: str | None, stopped: asyncio.Future
+) -> bool:
     """Returns true once the model is ready, false if a signal comes before."""
-    ready = asyncio.create_task(model.get_ready(folder))
+    ready = asyncio.create_task(model.get_ready(folder, mode))
     await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
         return False
@@ -170,10 +173,20 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _memory_text() -> str:
+    decoders = os.cpu_count() or 1
+    most = most_memory_mib(Limits(), decoders=decoders, decoder_memory=DECODER_MEMORY_MIB)
+    return f"""
+Whatever is sent, the server and its decoders take less than {most} MiB here by default, beside the
+network itself. With R for --max-request-bytes: 4 R for each of --max-waiting; for each of
+--decoders its --decoder-memory, {CODE_MIB} MiB and 6 R; and 2 R.
+"""
+
+
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m fstcn_keras.serve",
-        description=__doc__,
+        description=__doc__ + _memory_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -189,14 +202,16 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         "(default: the newest finished run under runs/)",
     )
     parser.add_argument("--name", help="of the model in the URLs (default: that of the folder)")
+    parser.add_argument(
+        "--views", choices=SCORING_MODES, help="how a run scores its views (default: as saved)"
+    )
     add(parser, "--host", "127.0.0.1", "address to listen to; 0.0.0.0 for all")
     add(parser, "--http-port", 8080, "for HTTP; 0 takes a free one")
     add(parser, "--grpc-port", 8081, "for gRPC; 0 takes a free one")
     add(parser, "--decoders", os.cpu_count() or 1, "processes that decode")
     meaning = (
-        "MiB that each of them may take beyond the 100 of its own code; what needs more gets 413. "
-        "The server takes this for each of --decoders, four times --max-request-bytes for each of "
-        "--max-waiting, and what the network itself takes"
+        f"MiB that each of them may take beyond the {CODE_MIB} of its own code; what needs more "
+        "gets 413"
     )
     add(parser, "--decoder-memory", DECODER_MEMORY_MIB, meaning)
     meaning = "write a line of JSON to stderr for each request, with the id that its answer carries"

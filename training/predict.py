@@ -14,6 +14,7 @@ from fstcn_keras.video import VideoError
 from fstcn_keras.views.plan import SCORING_MODES
 from training import annotation, cli, figures
 from training.data.collections.lists import is_video
+from training.decoding import DecodedVideos
 from training.errors import UserError
 from training.evaluate import VIEWS_HELP
 from training.evaluation import load_classifier
@@ -70,17 +71,17 @@ def main(options: PredictOptions):
     classifier = load_classifier(RunFolder(run), mode=options.views)
     describe = json_line if options.json else table
     bad = 0
-    for result in classifier.predict_videos(videos):
+    for result in classifier.predict_videos(DecodedVideos(videos, classifier.plan)):
+        path = result.source.path
         if result.reason:
             bad += 1
-            tqdm.write(f"error: {result.source}: {result.reason}", file=sys.stderr)
+            tqdm.write(f"error: {path}: {result.reason}", file=sys.stderr)
         else:
             if result.prediction.incomplete:
-                warning = f"warning: {result.source}: {result.prediction.incomplete}"
-                tqdm.write(warning, file=sys.stderr)
+                tqdm.write(f"warning: {path}: {result.prediction.incomplete}", file=sys.stderr)
             for note in result.prediction.notes:
-                tqdm.write(f"note: {result.source}: {note}", file=sys.stderr)
-            tqdm.write(describe(result.source, result.prediction, options.top_k))
+                tqdm.write(f"note: {path}: {note}", file=sys.stderr)
+            tqdm.write(describe(path, result.prediction, options.top_k))
     if bad:
         sys.exit(2)
     if is_drawn:

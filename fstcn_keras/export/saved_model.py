@@ -50,9 +50,14 @@ def write_saved_model(classifier: ActionClassifier, folder: Path) -> None:
     """Writes the SavedModel of a classifier, its class names and view plan in `assets.extra`.
 
     Raises:
+        OSError: if it cannot be written, as when the disk is full.
         RuntimeError: see `saved_model_archive`.
     """
-    saved_model_archive(classifier).write_out(folder, verbose=False)
+    archive = saved_model_archive(classifier)
+    try:
+        archive.write_out(folder, verbose=False)
+    except tf.errors.OpError as error:
+        raise OSError(f"{folder} cannot be written: {error.message}") from error
     classifier.save_description(folder / DESCRIPTION)
 
 
@@ -121,7 +126,6 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
         }
 
     archive = keras.export.ExportArchive()
-    archive.track(network)
     endpoints = {
         serving_default: pair,
         classify_video: [frames],

@@ -58,8 +58,12 @@ class ClassifierModel(Model):
             raise ModelNotReady(self.name)
         return self._classifier
 
-    async def get_ready(self, folder: Path) -> None:
+    async def get_ready(self, folder: Path, mode: str | None = None) -> None:
         """Loads a run or SavedModel and scores one grey frame, so that every graph is traced.
+
+        Args:
+            folder: that of the run or SavedModel.
+            mode: how views are scored, see `load_classifier`.
 
         Raises:
             OSError: see `load_classifier`.
@@ -70,7 +74,7 @@ class ClassifierModel(Model):
             self.version = version.name if version.name.isdecimal() else self.version
             self.platform = "tensorflow_savedmodel"
         self.workers.metrics.version = self.version
-        self._classifier = await self.workers.load(load_classifier, folder)
+        self._classifier = await self.workers.load(load_classifier, folder, mode)
         await self._predict(_WARM_UP)
         self.ready = True
 
@@ -111,10 +115,11 @@ class ClassifierModel(Model):
 
     async def _predict(self, request: Request) -> tuple[list[Prediction], AnswerForm]:
         classifier, workers = self.classifier, self.workers
-        decoded = await workers.decode(decode_request, request, classifier.plan, workers.limits)
-        predictions = [
-            await workers.score(classifier.predict_video, video) for video in decoded.videos
-        ]
+        async with workers.turn():
+            decoded = await workers.decode(decode_request, request, classifier.plan, workers.limits)
+            predictions = [
+                await workers.score(classifier.predict_video, video) for video in decoded.videos
+            ]
         return predictions, decoded.form
 
     def get_input_types(self) -> list[dict]:

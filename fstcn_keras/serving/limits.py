@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+CODE_MIB = 100  # what a decoder takes before its first request
 DECODER_MEMORY_MIB = 1536  # by default: a tensor of 64 MB of JSON takes 1100
 _LEAST_DECODED = 16 * 2**20  # 50 frames, of 256 pixels on the short side, take 13 MB
 _INT_MAX = 2**31 - 1  # gRPC's options are C's ints
@@ -70,3 +71,24 @@ class Limits:
             raise ValueError(
                 f"`request_bytes` must be at most {_INT_MAX}. Received: {self.request_bytes}"
             )
+
+
+def most_memory_mib(limits: Limits, *, decoders: int, decoder_memory: int) -> int:
+    """Returns how much memory the server takes at most, beside the network, whatever is sent.
+
+    Four times `request_bytes` for each of `waiting`: a request in work, one whose body arrives over
+    HTTP, and two whose messages arrive over gRPC. For each decoder its own memory, the body on its
+    way to it, twice, and the frames that come back, twice; and once more frames that wait.
+
+    Example:
+        >>> most_memory_mib(Limits(), decoders=2, decoder_memory=DECODER_MEMORY_MIB)
+        8264
+
+    Args:
+        limits: of the requests.
+        decoders: number of processes that decode.
+        decoder_memory: MiB that each of them may take.
+    """
+    body, frames = limits.request_bytes, limits.decoded_bytes
+    moved = 4 * limits.waiting * body + decoders * 2 * (body + frames) + frames
+    return decoders * (CODE_MIB + decoder_memory) + -(-moved // 2**20)

@@ -12,6 +12,7 @@ from fstcn_keras.serving.limits import Limits
 
 STAGES = {
     "read": "a request's body arrives",
+    "queue": "a request waits for its turn",
     "decoder_queue": "a request waits for a decoding process",
     "decode": "a decoding process parses a request and decodes its videos",
     "network_queue": "a video waits for the network",

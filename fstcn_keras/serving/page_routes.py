@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable
 from importlib import resources
@@ -13,6 +14,7 @@ import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from fstcn_keras.occlusion import Occlusion, occlude
 from fstcn_keras.prediction import Moment, Prediction
@@ -84,24 +86,46 @@ def add_page(app: FastAPI, plane: ClassifierDataPlane, folder: Path) -> None:
         return FileResponse(examples[number], media_type="video/mp4")
 
     @app.post("/page/scores")
-    async def scores(request: Request) -> StreamingResponse:
-        video = await _decoded(model, await request.body())
-        events = _events(model, video)
-        return StreamingResponse(events, media_type="application/x-ndjson")
+    async def scores(request: Request) -> Response:
+        return _Scores(model, await request.body())
 
     @app.post("/page/saliency")
     async def saliency(request: Request, clip: int, name: str) -> JSONResponse:
         classifier = model.classifier
         if name not in classifier.classes or not 0 <= clip < classifier.plan.num_clips:
             raise BadRequest("`clip` or `name` is none of this model's")
-        video = await _decoded(model, await request.body())
-        work = model.workers.score(_explain, classifier, video, clip, name)
-        return JSONResponse(await model.workers.within_time(work))
+        async with contextlib.AsyncExitStack() as held:
+            video = await _decoded(model, await request.body(), held)
+            work = model.workers.score(_explain, classifier, video, clip, name)
+            return JSONResponse(await model.workers.within_time(work))
 
 
-async def _decoded(model: ClassifierModel, body: bytes) -> PageVideo:
+class _Scores(Response):
+    """Answers with what is found of a video, and holds its frames no longer than that takes."""
+
+    def __init__(self, model: ClassifierModel, body: bytes) -> None:
+        self.background = None
+        self._model, self._video = model, body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with contextlib.AsyncExitStack() as held:
+            video = await _decoded(self._model, self._video, held)
+            events = _events(self._model, video)
+            response = StreamingResponse(events, media_type="application/x-ndjson")
+            await response(scope, receive, send)
+
+
+async def _decoded(
+    model: ClassifierModel, body: bytes, held: contextlib.AsyncExitStack
+) -> PageVideo:
+    """Decodes a video in a turn that is held as long as its frames are."""
     plan, workers = model.classifier.plan, model.workers
-    return await workers.within_time(workers.decode(decode_for_page, body, plan, workers.limits))
+
+    async def decode() -> PageVideo:
+        await held.enter_async_context(workers.turn())
+        return await workers.decode(decode_for_page, body, plan, workers.limits)
+
+    return await workers.within_time(decode())
 
 
 def _about(model: ClassifierModel, examples: list[Path]) -> dict[str, Any]:

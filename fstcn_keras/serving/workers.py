@@ -8,16 +8,15 @@ import logging
 import math
 import multiprocessing
 import os
-import resource
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, TypeVar
 
+from fstcn_keras.process import limit_memory
 from fstcn_keras.serving.limits import (
     DECODER_MEMORY_MIB,
     BadRequest,
@@ -72,6 +71,7 @@ class Workers:
             )
         self.limits = limits
         self.metrics = metrics or Metrics(limits)
+        self._ahead = asyncio.Semaphore(decoders + 1)  # requests whose frames may be held decoded
         self._decoder_memory = decoder_memory
         self._in_work = 0
         self._closed = False
@@ -122,6 +122,16 @@ class Workers:
                 f"not answered within {self.limits.seconds:g} s: send less, or try again later",
                 reason="timeout",
             ) from error
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Holds one of the turns in which a request may have its frames decoded and held."""
+        with self.metrics.timed("queue"):
+            await self._ahead.acquire()
+        try:
+            yield
+        finally:
+            self._ahead.release()
 
     async def decode(self, function: Callable[..., T], *arguments: Any) -> T:
         """Runs `function(*arguments)` in a process that decodes; given up, the process is killed.
@@ -258,7 +268,7 @@ def _run_calls(pipe: Connection, memory: int) -> None:
     logging.disable()  # libraries log pieces of what they read
     threading.Thread(target=_end_with_parent, daemon=True).start()
     importlib.import_module(_DECODING)
-    _limit_memory(memory)
+    limit_memory(memory)
     has_memory = True
     while has_memory:
         try:
@@ -277,15 +287,6 @@ def _run_calls(pipe: Connection, memory: int) -> None:
         except Exception as error:
             outcome = None, RuntimeError(f"decoding failed: {type(error).__name__}")
         pipe.send(outcome)
-
-
-def _limit_memory(memory: int) -> None:
-    """Lets this process take so many MiB more addresses than it has, where Linux tells."""
-    statistics = Path("/proc/self/statm")
-    if statistics.exists():
-        taken = int(statistics.read_text().split()[0]) * resource.getpagesize()
-        most = taken + memory * 2**20
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _end_with_parent() -> None:

@@ -87,7 +87,7 @@ def test_frames_that_are_wide_once_they_are_resized():
     wide = encoded(Image.new("RGB", (16384, 68)))
     request = Tensor("frames", "BYTES", [30], [wide] * 30)
     assert len(decode_request(request, PLAN, LIMITS).videos) == 1
-    with pytest.raises(TooLarge, match="take over 16777216 bytes: .* too wide for their height"):
+    with pytest.raises(TooLarge, match=r"take over 16777216 bytes: .* too wide for their height"):
         decode_request(request, PLAN, Limits(request_bytes=2**20))
 
 
