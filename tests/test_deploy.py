@@ -199,7 +199,7 @@ def test_the_steps_of_the_image_make_a_server(tmp_path):
     ActionClassifier(network, classes=CLASSES, plan=PLAN).save(tmp_path / "actions")
     python = replayed(tmp_path)
     size = sum(f.stat().st_size for f in python.parents[1].rglob("*") if f.is_file())
-    assert size < 2.2 * 2**30
+    assert size < 1.7 * 2**30
     entry = yaml.safe_load(steps("ENTRYPOINT")[0])
     arguments = [tmp_path / "actions", "--http-port", "0", "--grpc-port", "0", "--decoders", "1"]
     server = subprocess.Popen(

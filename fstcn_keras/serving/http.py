@@ -7,6 +7,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from kserve.errors import ModelNotFound, ModelNotReady, ServerNotReady
 from kserve.protocol.rest.server import metrics_handler
@@ -92,6 +93,7 @@ def _handle_errors(app: FastAPI, name: str) -> None:
     for kind, (status, text) in {
         ModelNotFound: (404, f"unknown model: this server has {name}"),
         NotImplementedError: (404, "the model has no explainer"),
+        RequestValidationError: (400, "the address holds something else than what is expected"),
         ModelNotReady: (503, "the model is warming up"),
         ServerNotReady: (503, "the model is warming up"),
         Exception: (500, "internal error"),

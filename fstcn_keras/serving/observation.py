@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TextIO
 
+from fastapi.exceptions import RequestValidationError
 from kserve.errors import ModelNotFound, ModelNotReady, ServerNotReady
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -28,6 +29,7 @@ _REASONS = {  # the first that fits
     UnknownEncoding: "encoding",
     UnknownModel: "unknown",
     BadRequest: "bad_request",
+    RequestValidationError: "bad_request",
     TimeoutError: "slow",
     ModelNotReady: "warming_up",
     ServerNotReady: "warming_up",

@@ -14,6 +14,7 @@ import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from fstcn_keras.occlusion import Occlusion, occlude
@@ -112,7 +113,12 @@ class _Scores(Response):
             video = await _decoded(self._model, self._video, held)
             events = _events(self._model, video)
             response = StreamingResponse(events, media_type="application/x-ndjson")
-            await response(scope, receive, send)
+            try:
+                # to score it, and to send what is found
+                async with asyncio.timeout(2 * self._model.workers.limits.seconds):
+                    await response(scope, receive, send)
+            except TimeoutError as error:
+                raise ClientDisconnect from error  # as good as: it does not take its answer
 
 
 async def _decoded(
@@ -153,7 +159,11 @@ async def _events(model: ClassifierModel, video: PageVideo) -> AsyncIterator[byt
     """Gives out what is found of a video as it is found, a line of JSON each."""
     classifier, workers = model.classifier, model.workers
     deadline = asyncio.get_running_loop().time() + workers.limits.seconds
-    yield _line(_told(video))
+    told = {"num_frames": video.frames.num_frames, "length_s": video.length_s}
+    yield _line({"video": told, "seconds": len(video.seconds)})
+    for time_s, picture in video.pictures:  # one by one: no large piece waits for a slow client
+        shown = {"time_s": time_s, "jpeg": base64.b64encode(picture).decode()}
+        yield _line({"picture": shown})
     try:
         work = workers.score(classifier.predict_video, video.frames)
         prediction = await _until(deadline, work)
@@ -170,19 +180,6 @@ async def _events(model: ClassifierModel, video: PageVideo) -> AsyncIterator[byt
 async def _until(deadline: float, work: Awaitable[T]) -> T:
     async with asyncio.timeout_at(deadline):
         return await work
-
-
-def _told(video: PageVideo) -> dict[str, Any]:
-    pictures = [
-        {"time_s": time_s, "jpeg": base64.b64encode(picture).decode()}
-        for time_s, picture in video.pictures
-    ]
-    frames = video.frames
-    return {
-        "video": {"num_frames": frames.num_frames, "length_s": video.length_s},
-        "seconds": len(video.seconds),
-        "pictures": pictures,
-    }
 
 
 def _clips(prediction: Prediction, video: PageVideo) -> list[dict[str, Any]]:

@@ -81,6 +81,7 @@ at("webcam").addEventListener("click", async () => {
     at("refused").textContent = `The webcam cannot be used: ${error.message}.`;
   }
   at("webcam").disabled = false;
+  at("webcam").focus();
 });
 if (!canRecord()) {
   at("webcam").disabled = true;

@@ -25,13 +25,12 @@ export class Player {
     this.image.hidden = this.figure.querySelector(".controls").hidden = true;
   }
 
-  showPictures(pictures, length) {
-    this.pictures = pictures;
+  addPicture(picture, length) {
+    this.pictures.push(picture);
     this.length = length;
-    this.figure.hidden = false;
-    if (!this.video.hidden) return;
-    this.image.hidden = this.figure.querySelector(".controls").hidden = false;
-    this.slider.max = pictures.length - 1;
+    this.slider.max = this.pictures.length - 1;
+    if (this.pictures.length > 1 || !this.video.hidden) return;
+    this.figure.hidden = this.image.hidden = this.figure.querySelector(".controls").hidden = false;
     this.show(0);
   }
 

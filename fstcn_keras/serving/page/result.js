@@ -56,11 +56,12 @@ export class Result {
     if ("sent" in event) {
       if (event.sent < 1) this.working("Sending ...", event.sent);
       else this.working("Decoding ...");
-    } else if (event.pictures) {
+    } else if (event.video) {
       this.video = event.video;
       this.length = event.seconds;
-      this.player.showPictures(event.pictures, event.video.length_s);
       this.working("Scoring the whole video ...");
+    } else if (event.picture) {
+      this.player.addPicture(event.picture, this.video.length_s);
     } else if (event.prediction) {
       this.prediction = event.prediction;
       this.showScores();

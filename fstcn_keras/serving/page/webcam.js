@@ -14,9 +14,15 @@ export async function record() {
   const recorder = new MediaRecorder(stream, { mimeType: type });
   const pieces = [];
   let cancelled = false;
-  const done = new Promise((resolve) => { recorder.onstop = resolve; });
+  const done = new Promise((resolve) => {
+    recorder.onstop = resolve;
+    at("camera-cancel").onclick = () => {
+      cancelled = true;
+      if (recorder.state === "recording") recorder.stop();
+      else resolve();
+    };
+  });
   recorder.ondataavailable = (event) => pieces.push(event.data);
-  at("camera-cancel").onclick = () => { cancelled = true; recorder.stop(); };
   at("camera-picture").srcObject = stream;
   at("camera").hidden = false;
   at("camera-cancel").focus();

@@ -182,6 +182,11 @@ def test_examples_of_the_run(browser):
 
 def test_the_webcam(browser):
     browser.click("#webcam")
+    browser.wait_for("!document.getElementById('camera').hidden")
+    browser.click("#camera-cancel")
+    browser.wait_for("document.getElementById('camera').hidden")
+    assert browser.value("document.querySelector('.result') === null")
+    browser.click("#webcam")
     browser.wait_for("document.getElementById('camera-state').textContent != ''")
     browser.wait_for(f"document.querySelector('.result') && {DONE}")
     assert browser.text(".error") == ""
