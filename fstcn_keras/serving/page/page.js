@@ -75,7 +75,7 @@ at("webcam").addEventListener("click", async () => {
   at("webcam").disabled = true;
   at("refused").textContent = "";
   try {
-    const file = await record();
+    const file = await record(limits);
     if (file) enqueue([file]);
   } catch (error) {
     at("refused").textContent = `The webcam cannot be used: ${error.message}.`;

@@ -8,8 +8,10 @@ const TYPES = ["video/webm", "video/mp4"];
 export const canRecord = () => !!(navigator.mediaDevices?.getUserMedia && window.MediaRecorder);
 
 // Returns a promise of the recording, or of nothing if it was cancelled.
-export async function record() {
-  const stream = await navigator.mediaDevices.getUserMedia({ video: true, audio: false });
+export async function record(limits) {
+  const width = Math.min(640, Math.floor(Math.sqrt(limits.pixels * 4 / 3)));
+  const video = { width: { max: width }, height: { max: Math.floor(width * 3 / 4) } };
+  const stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
   const type = TYPES.find((one) => MediaRecorder.isTypeSupported(one));
   const recorder = new MediaRecorder(stream, { mimeType: type });
   const pieces = [];
