@@ -39,7 +39,9 @@ function show(about) {
   limits = about.limits;
   at("model").textContent = about.name;
   at("limits").textContent = `Up to ${size(limits.bytes)} and ${limits.frames.toLocaleString("en")} frames ` +
-    `each, answered within ${limits.seconds} s. Most formats: avi, mp4, mkv, webm, mov, mpg, gif ...`;
+    `each, answered within ${limits.seconds} s. Most formats: avi, mp4, mkv, webm, mov, mpg, gif ...` +
+    (canRecord() ? "" : " The webcam needs HTTPS, or a server on this machine.");
+  at("webcam").disabled = !canRecord();
   if (!about.ready) {
     at("glance").textContent = "is warming up ...";
     return;
@@ -83,10 +85,6 @@ at("webcam").addEventListener("click", async () => {
   at("webcam").disabled = false;
   at("webcam").focus();
 });
-if (!canRecord()) {
-  at("webcam").disabled = true;
-  at("webcam").title = "Browsers give the webcam to pages over HTTPS, or of this machine, alone";
-}
 
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
