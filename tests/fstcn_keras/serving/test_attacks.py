@@ -17,7 +17,7 @@ import grpc
 
 from fstcn_keras.serving.connections import max_connections
 from fstcn_keras.serving.decoding import decode_request
-from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
+from fstcn_keras.serving.limits import CODE_MIB, BadRequest, Limits, TooLarge
 from fstcn_keras.serving.requests import GrpcRequest, Request, V1Request, V2Request
 from fstcn_keras.serving.workers import Workers
 from tests.fstcn_keras.serving.conftest import PLAN
@@ -51,7 +51,7 @@ def refusal(pool: Workers, request: Request) -> BadRequest:
 
     with pytest.raises(BadRequest) as raised:
         asyncio.run(decode())
-    assert max(peaks) < (100 + MEMORY_MIB) * 2**20
+    assert max(peaks) < (CODE_MIB + MEMORY_MIB) * 2**20
     return raised.value
 
 
