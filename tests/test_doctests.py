@@ -14,6 +14,7 @@ MODULES = [
     if path.stem != "__main__"
 ]
 WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them cannot be run
+    "fstcn_keras.allocation.keep_few_arenas": "changes the memory of the whole process",
     "fstcn_keras.allocation.set_up_allocation": "changes the memory of the whole process",
     "fstcn_keras.backbones.caffe": "takes a file that others publish",
     "fstcn_keras.backbones.cnn_m_2048.spatial_path_weights": "takes a whole network",
@@ -24,6 +25,7 @@ WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them ca
     "fstcn_keras.export.saved_model.load_saved_model": "takes what `write_saved_model` writes",
     "fstcn_keras.export.saved_model.saved_model_archive": "is of use only once it is written",
     "fstcn_keras.export.saved_model.write_saved_model": "takes 15 s",
+    "fstcn_keras.export.shared_views": "takes a SavedModel",
     "fstcn_keras.process": "changes the settings of the whole process",
     "fstcn_keras.serve": "is a server",
     "fstcn_keras.serving.arrivals.Arrival": "is what an example of Arrivals shows",

@@ -12,6 +12,9 @@ signatures and their named inputs and outputs are
   concentration index of each view.
 - `classify_jpegs`: `frames`, string `(T)`: JPEG, PNG, GIF (its first image) or BMP files,
   all of one size. The same outputs.
+- `score_frames`, of shared views alone: some of a video's frames, uint8 `(n, H, W, 3)`, resized to
+  the short side of the views, `numbers`, int32 `(n)`: which they are, increasing, and `num_frames`,
+  int32: how many the video has. Output `probabilities`, float64 `(M, C, N)`.
 - `embed`: `frames` as for `classify_video`. Outputs `spatial_features`, `temporal_features`
   and `spatio_temporal_features`, those of them that the network has, float32 `(F)` each:
   means over the M x C views.
@@ -69,7 +72,7 @@ def load_saved_model(folder: Path) -> ActionClassifier:
 
     Raises:
         FileNotFoundError: if it is neither, or was not written by `write_saved_model`.
-        ValueError: if its views share feature maps: only the SavedModel itself scores those.
+        ValueError: if its views share feature maps: `SharedSavedModel` scores those.
     """
     version = saved_model_version(folder)
     if version is None:
@@ -125,6 +128,12 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
             name: tf.reduce_mean(x, axis=(0, 1)) for name, x in views.items() if name in FEATURES
         }
 
+    def score_frames(frames: tf.Tensor, numbers: tf.Tensor, num_frames: tf.Tensor) -> Outputs:
+        def load(number: tf.Tensor) -> tf.Tensor:
+            return frames[tf.searchsorted(numbers, [number])[0]]
+
+        return {PROBABILITIES: score_views(scorer, plan, load, num_frames)[PROBABILITIES]}
+
     archive = keras.export.ExportArchive()
     endpoints = {
         serving_default: pair,
@@ -132,6 +141,9 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
         classify_jpegs: [jpegs],
         embed: [frames],
     }
+    if plan.mode == "shared":  # those of the mode exact are scored by `serving_default`
+        numbers = tf.TensorSpec((None,), tf.int32, name="numbers")
+        endpoints[score_frames] = [frames, numbers, tf.TensorSpec((), tf.int32, name="num_frames")]
     for function, signature in endpoints.items():
         archive.add_endpoint(function.__name__, function, input_signature=signature)
     return archive

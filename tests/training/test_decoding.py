@@ -13,6 +13,8 @@ from fstcn_keras.video.frames import open_frames, view_frames
 from tests.processes import start_python
 from tests.videos import noise, write_video
 from training.decoding import DecodedVideos
+from training.ending import END_S, ended_in_time
+from training.loop import _stop_signal
 from training.parallel import MEMORY_MIB, TOO_MUCH_MEMORY
 
 PLAN = ViewPlan(num_clips=2, short_side=32, crop_size=24, clip_length=2, stride=2, distance=3)
@@ -63,6 +65,15 @@ def test_the_frames_are_those_of_the_views_and_bad_files_cost_nothing_else(tmp_p
     assert "process was killed" in killed.reason
 
 
+def test_a_training_answers_signals_in_its_own_time():
+    with ended_in_time():
+        watched = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(watched)
+        with _stop_signal():
+            assert signal.set_wakeup_fd(-1) == -1
+        assert signal.set_wakeup_fd(watched) == watched != -1
+
+
 HANGS_HERE = "from tests.training.test_decoding import hang; hang()"
 HANGS_IN_ITS_PROCESS = (
     "from tests.training.test_decoding import DecodedVideos, Hanging, PLAN; "
@@ -96,3 +107,4 @@ if __name__ == "__main__":
         process.kill()
         raise
     assert process.returncode == code
+    assert END_S < 5

@@ -26,6 +26,7 @@ from tensorflow.core.protobuf import saved_model_pb2  # noqa: E402
 
 from fstcn_keras.export import saved_model  # noqa: E402
 from fstcn_keras.export.formats import write_version  # noqa: E402
+from fstcn_keras.serving.loading import load_classifier  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,12 @@ def test_shared_views_equal_the_keras_path(classifier, tmp_path):
         np.testing.assert_allclose(found["scores"], expected.scores, atol=1e-5)
         np.testing.assert_allclose(found["sci"], expected.sci, atol=1e-5)
         assert np.abs(expected.sci - classifier.predict_video(frames).sci).max() > 1e-3
+    shared.save_description(tmp_path / "1" / saved_model.DESCRIPTION)
+    loaded = load_classifier(tmp_path)
+    for frames in (blocks(1, 64, 48), blocks(95, 320, 240)):
+        found, expected = loaded.predict_video(frames), shared.predict_video(frames)
+        assert found.classes == expected.classes
+        np.testing.assert_allclose(found.view_probabilities, expected.view_probabilities, atol=1e-5)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])

@@ -19,12 +19,11 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 from PIL import Image
 
 from fstcn_keras.serving.limits import Limits, most_memory_mib
-from tests.fstcn_keras.serving.test_attacks import claiming_mov
+from tests.fstcn_keras.serving.test_hostile_requests import claiming_mov
 from tests.fstcn_keras.serving.test_server import inference
 from tests.servers import ServerProcess
 from tests.videos import encoded
 
-pytestmark = pytest.mark.slow
 FILES = 256  # that the server may have open
 LIMITS = Limits(request_bytes=8 * 2**20, waiting=16)
 DECODER_MEMORY = 256
