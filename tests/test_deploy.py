@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras import serve
+from fstcn_keras.serving.limits import Limits, most_memory_mib
 from tests.videos import encoded
 
 yaml = pytest.importorskip("yaml")
@@ -87,10 +88,10 @@ def test_the_server_takes_the_arguments(name):
         options = serve._parse([*entry[3:], *arguments])
         assert (str(options.folder), options.host) == ("/mnt/models", "0.0.0.0")
     assert options.name == SERVICES[name]["metadata"]["name"]  # as KServe's addresses have it
-    limits = options.decoders * (options.decoder_memory + 100)
-    limits += 4 * options.waiting * options.request_bytes // 2**20
+    memory = {"decoders": options.decoders, "decoder_memory": options.decoder_memory}
     assert container(name)["resources"]["limits"]["memory"] == "8Gi"
-    assert limits < 8 * 1024 - 1500  # what is left is the network's
+    # what is left is the network's
+    assert most_memory_mib(Limits(waiting=options.waiting), **memory) < 8 * 1024 - 1500
 
 
 @both

@@ -63,11 +63,21 @@ def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedR
         decoded.append(_decode(video, plan, limits))
         left -= sum(image.nbytes for image in decoded[-1].images)
         if left < 0:
-            raise TooLarge(
-                f"the frames that are scored, resized, take over {limits.decoded_bytes} bytes: "
-                "the videos are too many, or too wide for their height"
-            )
+            raise too_much_decoded(limits)
     return DecodedRequest(tuple(decoded), form)
+
+
+def too_much_decoded(limits: Limits) -> TooLarge:
+    """Returns what is said of a request whose frames take more than `limits.decoded_bytes`.
+
+    Example:
+        >>> str(too_much_decoded(Limits()))[:39]
+        'the frames that are scored, resized, ta'
+    """
+    return TooLarge(
+        f"the frames that are scored, resized, take over {limits.decoded_bytes} bytes: "
+        "the videos are too many, or too wide for their height"
+    )
 
 
 def _decode(video: Video, plan: ViewPlan, limits: Limits) -> DecodedFrames:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from fstcn_keras.serving.decoding import DecodedFrames
+from fstcn_keras.serving.decoding import DecodedFrames, too_much_decoded
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
 from fstcn_keras.video import VideoError, VideoReader, VideoTooLarge
 from fstcn_keras.video.frames import FrameReader, read_resized
@@ -17,7 +17,6 @@ from fstcn_keras.video.resampling import ResampledFrames
 from fstcn_keras.views.plan import ViewPlan
 
 MAX_SECONDS = 30  # that are scored one by one; of a longer video as many, spread evenly
-MAX_FRAME_BYTES = 64 * 2**20  # that they hold together
 JPEG_QUALITY = 70
 
 
@@ -97,10 +96,12 @@ def _decode(data: bytes, plan: ViewPlan, limits: Limits) -> PageVideo:
     num_frames = len(times) - 1
     clip_pairs = plan.pair_indices(num_frames)
     second_pairs = plan.pair_indices_by_second(times)
-    chosen = _spread(len(second_pairs), _most_seconds(reader, plan))
+    chosen = _spread(len(second_pairs), _most_seconds(reader, plan, limits))
     second_pairs = second_pairs[chosen]
     numbers = np.unique(np.concatenate([clip_pairs, second_pairs]))
     images = tuple(read_resized(reader, numbers.tolist(), plan.short_side))
+    if sum(image.nbytes for image in images) > limits.decoded_bytes:
+        raise too_much_decoded(limits)
     return PageVideo(
         frames=DecodedFrames(num_frames, tuple(numbers.tolist()), images, incomplete, notes),
         spans=tuple(
@@ -120,10 +121,12 @@ def _decode(data: bytes, plan: ViewPlan, limits: Limits) -> PageVideo:
     )
 
 
-def _most_seconds(reader: FrameReader, plan: ViewPlan) -> int:
-    """Returns how many seconds the memory for their frames allows, at least one."""
+def _most_seconds(reader: FrameReader, plan: ViewPlan, limits: Limits) -> int:
+    """Returns how many seconds the memory for their frames and pictures allows, at least one."""
     (first,) = read_resized(reader, [0], plan.short_side)
-    return int(np.clip(MAX_FRAME_BYTES // (2 * plan.clip_length * first.nbytes), 1, MAX_SECONDS))
+    clip_bytes = 2 * plan.clip_length * first.nbytes
+    left = limits.decoded_bytes - plan.num_clips * clip_bytes
+    return int(np.clip(left // (1.5 * clip_bytes), 1, MAX_SECONDS))
 
 
 def _spread(number: int, most: int) -> np.ndarray:

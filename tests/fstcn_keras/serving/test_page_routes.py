@@ -16,7 +16,7 @@ from PIL import Image
 from starlette.requests import ClientDisconnect
 
 from fstcn_keras.serving import page_routes, page_video
-from fstcn_keras.serving.limits import Limits
+from fstcn_keras.serving.limits import Limits, TooLarge
 from fstcn_keras.serving.workers import Workers
 from fstcn_keras.video.frames import ArrayFrames, read_resized
 from tests.videos import noise, write_video
@@ -104,9 +104,13 @@ def test_long_videos_are_scored_at_seconds_spread_evenly(monkeypatch, classifier
     data = write_video(tmp_path / "long.avi", noise(5 * 25)).read_bytes()
     found = page_video.decode_for_page(data, classifier.plan, Limits())
     assert [second.start_s for second in found.seconds] == [0, 2, 4]
-    monkeypatch.setattr(page_video, "MAX_FRAME_BYTES", 1)
+    # frames of 68 x 91 pixels; 2 clips of 6, and room for one second but not for three
+    monkeypatch.setattr(Limits, "decoded_bytes", 24 * 68 * 91 * 3)
     (only,) = page_video.decode_for_page(data, classifier.plan, Limits()).seconds
     assert only.start_s == 0
+    monkeypatch.setattr(Limits, "decoded_bytes", 11 * 68 * 91 * 3)
+    with pytest.raises(TooLarge, match="too wide for their height"):
+        page_video.decode_for_page(data, classifier.plan, Limits())
 
 
 def test_a_client_that_does_not_take_its_answer_is_given_up(monkeypatch):
