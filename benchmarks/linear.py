@@ -20,20 +20,16 @@ from sklearn.svm import SVC
 from tqdm import tqdm
 
 from benchmarks.report import print_table, write_csv
-from fstcn_keras import AuxiliaryClassifier, ViewPlan, accelerate, clips
-from fstcn_keras.backbones import get_backbone
-from fstcn_keras.video.frames import view_frames
+from fstcn_keras import ViewPlan
 from training import cli
+from training.baseline import PENALTIES, pooled_networks, video_features
 from training.cli import UserError, option
 from training.data.collections import Video
 from training.data.splits import open_data
-from training.data.store import FrameStore
 from training.options import FitOptions
 from training.parts import part
-from training.start import load_scl_weights
 
 KINDS = {"frames": (0,), "differences": (1,), "both": (0, 1)}  # parts of the features
-PENALTIES = (1, 3, 10, 30, 100)
 DROPOUTS = (0.5, 0.8)
 EPOCHS = 60
 FOLDS = 5
@@ -78,41 +74,6 @@ def main(options: LinearOptions):
             rows.append(row | found)
     print_table(rows)
     write_csv(options.name, rows)
-
-
-def pooled_networks(options: FitOptions) -> list[keras.Model]:
-    """Returns what maps frames, and differences, uint8 `(n, h, w, 3)`, to features `(n, f)`."""
-    backbone = get_backbone(options.backbone.scl)
-    classifier = AuxiliaryClassifier(
-        num_classes=2, preset=options.backbone.preset, backbone=options.backbone.scl
-    )
-    loaded = load_scl_weights(classifier, options).layers
-    networks = []
-    for normalization in (backbone.frame_normalization(), backbone.difference_normalization()):
-        image = keras.Input((None, None, 3), dtype="uint8")
-        maps = classifier.backbone(normalization(image))
-        if "parallel_scl" in loaded:  # the temporal path's starts as the same
-            maps = classifier.frame_encoder.get_layer("parallel_scl")(maps)
-        network = keras.Model(image, keras.layers.GlobalAveragePooling2D()(maps))
-        networks.append(accelerate(network))
-    return networks
-
-
-def video_features(
-    video: Video, store: FrameStore, plan: ViewPlan, networks: Sequence[keras.Model]
-) -> np.ndarray:
-    """Features of a video's frames and of its differences, float32 `(2, f)`."""
-    found = view_frames(store.reader(video.path), plan)
-    frames = found.frames
-    pairs = np.unique(found.positions.swapaxes(1, 2).reshape(-1, 2), axis=0)
-    first, later = frames[pairs[:, 0]], frames[pairs[:, 1]]
-    images = frames[np.unique(pairs[:, 0])], clips.absolute_difference(first, later)
-    means = [
-        np.mean(network.predict_on_batch(some), axis=0)
-        for network, some in zip(networks, images, strict=True)
-    ]
-    roots = np.sqrt(np.maximum(means, 0))  # features follow a ReLU
-    return roots / np.maximum(np.linalg.norm(roots, axis=1, keepdims=True), 1e-12)
 
 
 class SoftmaxWithDropout(ClassifierMixin, BaseEstimator):

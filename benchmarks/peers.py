@@ -98,9 +98,9 @@ def softmax(
 def space_time(train: Maps, labels: np.ndarray, test: Maps, *, seed: int) -> np.ndarray:
     """Returns the labels that factorised convolutions over the maps give test videos.
 
-    As a block of R(2+1)D (Tran et al. 2018) on the differences: convolutions of 1 x 3 x 3 and of
-    3 x 1 x 1, each with ReLU, and the mean over space and time; beside it the mean of the frame's
-    maps; then dropout and a softmax layer.
+    As a bottleneck block of R(2+1)D (Tran et al. 2018) on the differences: convolutions of 1 x 1 x
+    1, of 1 x 3 x 3 and of 3 x 1 x 1, each with ReLU, and the mean over space and time; beside it
+    the mean of the frame's maps; then dropout and a softmax layer.
 
     Args:
         train: maps of the training videos.
@@ -112,7 +112,8 @@ def space_time(train: Maps, labels: np.ndarray, test: Maps, *, seed: int) -> np.
     inputs = {
         name: keras.Input(values.shape[2:], name=name) for name, values in sorted(train.items())
     }
-    x = layers.Conv3D(UNITS, (1, 3, 3), padding="same", activation="relu")(inputs["differences"])
+    x = layers.Conv3D(UNITS, 1, activation="relu")(inputs["differences"])
+    x = layers.Conv3D(UNITS, (1, 3, 3), padding="same", activation="relu")(x)
     x = layers.Conv3D(UNITS, (3, 1, 1), padding="same", activation="relu")(x)
     means = [layers.GlobalAveragePooling3D()(x)]
     if "frame" in inputs:

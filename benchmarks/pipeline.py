@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
 
 import av
 import numpy as np
@@ -23,7 +22,6 @@ import numpy as np
 from benchmarks import keras_steps
 from benchmarks.report import alternate, print_table, write_csv
 from fstcn_keras import PRESETS
-from fstcn_keras.runs import SPLITS
 from training import cli
 from training.cli import option
 from training.data import pipeline
@@ -44,7 +42,7 @@ class PipelineOptions:
     """Which videos to read."""
 
     collection: CollectionOptions = part(CollectionOptions)
-    split: Literal[SPLITS] = option(1, SPLIT_HELP)
+    split: int = option(1, SPLIT_HELP)
 
 
 def main(options: PipelineOptions):

@@ -36,7 +36,7 @@ from PIL import Image
 from benchmarks.report import alternate, print_table, write_csv
 from benchmarks.samples import coarse_video, random_run
 from fstcn_keras import ActionClassifier
-from tests.servers import ServerProcess
+from tests.servers import ServerProcess, own_lines
 
 CLIENTS = 8
 REQUESTS = 400
@@ -93,7 +93,7 @@ def main():
             with grpc.insecure_channel(server.grpc_address) as channel:
                 cases.append(over_grpc(channel, cases[0], long_video))
                 rows += lasting(server, cases, clients=options.clients, seconds=options.seconds)
-        log = (folder / "log").read_text()
+        log = own_lines((folder / "log").read_text())
     print_table(rows)
     write_csv("server", rows)
     if log or any(line["value"] for line in rows if line["measure"].endswith(FAULTS)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RUNS = Path("runs")  # where `python -m training.fit` makes them
-SPLITS = (1, 2, 3)  # the official ones of every collection
+SPLITS = (1, 2, 3)  # the official ones of UCF-101 and HMDB-51, and those of the demo
 PART_FOLDER = re.compile(r"(split|fold)\d+")
 
 
@@ -41,6 +41,10 @@ class RunFolder:
     rejected = _file("rejected.csv", "What could not be decoded, or not wholly.")
     history = _file("history.csv", "Loss and accuracy of each epoch.")
     curves = _file("curves.png", "The history, drawn.")
+    partial_scores = _file("partial-scores.npz", "Scores of an evaluation that was stopped.")
+    class_measures = _file("classes.csv", "Precision, recall and F1 of each class.")
+    baseline = _file("baseline.json", "What a linear classifier of the features answers.")
+    roc = _file("roc.png", "Of two classes: the ROC curve of the test videos.")
     confusion = _file("confusion.png", "The confusion matrix of the test videos.")
     checkpoints = _file("checkpoints", "Folder of the states that training goes on from.")
     logs = _file("logs", "Folder of TensorBoard's files.")

@@ -41,6 +41,7 @@ WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them ca
     "fstcn_keras.serving.page_video.decode_for_page": "takes a video file",
     "fstcn_keras.serving.workers": "starts processes and is part of a server",
     "fstcn_keras.video.streams": "takes an open file of several streams",
+    "fstcn_keras.views.scoring.Scorer": "is what an example of ViewScorer shows",
     "fstcn_keras.weights.load_imagenet_weights": "downloads",
 }
 

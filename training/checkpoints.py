@@ -133,6 +133,20 @@ class Checkpoints:
             counter.assign(0 if counter is own.iterations else steps)
         return ""
 
+    def keep_last(self):
+        """Removes all files but the last checkpoint and the best network of this stage.
+
+        Once the last stage has ended, these are what another training may go on from.
+        """
+        if last := self._files()[-1:]:
+            for file in self._folder.glob("*.npz"):
+                if file not in (*last, self._best):
+                    file.unlink()
+
+    @property
+    def _best(self) -> Path:
+        return self._folder / f"best-{self._stage}.npz"
+
     def save_best(self, model: keras.Model, step: int):
         """Writes the network of the best epoch, after so many steps.
 
@@ -141,11 +155,11 @@ class Checkpoints:
         """
         arrays = _arrays("model", model.variables)
         _check_finite(arrays, step)
-        self._write(f"best-{self._stage}.npz", arrays)
+        self._write(self._best.name, arrays)
 
     def restore_best(self, model: keras.Model):
         """Sets the network's variables to those of the best epoch."""
-        _assign(self._folder / f"best-{self._stage}.npz", _named("model", model.variables))
+        _assign(self._best, _named("model", model.variables))
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob(f"{self._stage}-*.npz"))

@@ -1,5 +1,8 @@
 """A run folder is of one set of options: who trains in it, and who must not."""
 
+import contextlib
+import shutil
+from collections.abc import Iterator
 from typing import Protocol
 
 from fstcn_keras.runs import RunFolder
@@ -13,6 +16,22 @@ class TrainingOptions(Protocol):
 
     def run_folder(self) -> RunFolder:
         """Returns where the results go."""
+
+
+@contextlib.contextmanager
+def removed_if_refused(run: RunFolder) -> Iterator[None]:
+    """Removes the folder again if it is new, and what is done within is refused before it begins.
+
+    One with a list of what could not be decoded stays, as the message names that list.
+    """
+    was_there = run.path.exists()
+    try:
+        yield
+    except UserError:
+        kept = run.has_begun() or any(run.path.rglob(run.rejected.name))
+        if not (was_there or kept or is_locked(run.path, "trains")):
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
 
 
 def open_run(options: TrainingOptions) -> RunFolder:

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.plan import ViewPlan
-from training import figures
+from training import figures, judgement
 from training.data.collections import Dataset, Video
 from training.data.preparation import write_rejected
 from training.data.splits import open_data
@@ -23,6 +22,7 @@ from training.examples import write_examples
 from training.leakage import check_leakage, file_hashes
 from training.locks import locked
 from training.options import FitOptions
+from training.partial_scores import scored
 from training.scores import absent_text, all_accuracies, protocol_part, views_text
 
 if TYPE_CHECKING:
@@ -122,10 +122,15 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str |
     check_network_classes(classifier, dataset)
     videos = check_test_videos(dataset, store, run)
     print(f"scoring {len(videos)} test videos{_instead(run, classifier.plan)}", flush=True)
-    listed = tqdm(videos, "scoring test videos", unit="video", leave=False, disable=None)
-    scores = np.stack([score_video(classifier, store, v.path) for v in listed])  # (V, M, C, N)
+    scores = scored(
+        [video.path for video in videos],
+        lambda path: score_video(classifier, store, path),  # (M, C, N)
+        file=run.partial_scores,
+        key=f"{weights_sha256(classifier)} {classifier.plan}",
+    )
     write_examples(run, dataset, videos, fusion.fuse(scores))
-    _write_results(run, dataset, videos, scores, _protocol(classifier, dataset, scores))
+    _write_results(run, dataset, store, videos, scores, _protocol(classifier, dataset, scores))
+    run.partial_scores.unlink(missing_ok=True)
 
 
 def evaluate_encoded(
@@ -169,11 +174,16 @@ def evaluate_encoded(
         scores.append(with_probabilities(head.predict_on_batch(maps))[PROBABILITIES][None])
     scores = np.stack(scores)  # (V, 1, num_views + 1, N)
     protocol = _protocol(classifier, dataset, scores) | {"views": "encoded"}
-    _write_results(run, dataset, videos, scores, protocol)
+    _write_results(run, dataset, store, videos, scores, protocol)
 
 
 def _write_results(
-    run: RunFolder, dataset: Dataset, videos: Sequence[Video], scores: np.ndarray, protocol: dict
+    run: RunFolder,
+    dataset: Dataset,
+    store: FrameStore,
+    videos: Sequence[Video],
+    scores: np.ndarray,
+    protocol: dict,
 ):
     """Writes the scores `(V, M, C, N)`, and what follows from them, into the run folder."""
     labels = np.array([video.label for video in videos])
@@ -191,8 +201,30 @@ def _write_results(
     )
     figures.save_figure(confusion, run.confusion)
     accuracies = all_accuracies(scores, labels, rejected=protocol["rejected"])
-    metrics = {"video": accuracies["video"], "clip": accuracies["clip"]["sci"]}
-    atomic_write_text(run.metrics, json.dumps({**metrics, "protocol": protocol}, indent=1))
+    trained = [v.label for v in dataset.side("train") if store.videos[v.path].is_trainable]
+    judged = judgement.judge(
+        scores,
+        labels,
+        sources=groups,
+        trained=np.bincount(trained, minlength=len(dataset.classes)),
+        training=judgement.last_training(run.history),
+        baseline=judgement.baseline_answers(run.baseline, paths.tolist()),
+    )
+    judgement.write_classes(judged, dataset.classes, run.class_measures)
+    if judged["auc"] is not None:
+        caption = (
+            f"{dataset.name} {dataset.part}: {len(videos)} test videos, {views_text(protocol)}"
+        )
+        roc = figures.draw_roc(scores, labels, dataset.classes, caption=caption)
+        figures.save_figure(roc, run.roc)
+    metrics = {
+        "video": accuracies["video"],
+        "clip": accuracies["clip"]["sci"],
+        "classes": list(dataset.classes),
+        "judgement": judged,
+        "protocol": protocol,
+    }
+    atomic_write_text(run.metrics, json.dumps(metrics, indent=1))
 
 
 def _protocol(classifier: "ActionClassifier", dataset: Dataset, scores: np.ndarray) -> dict:
@@ -262,6 +294,12 @@ def print_metrics(run: RunFolder):
         for name, row in {**rows, "clip, SCI over its crops": metrics["clip"]}.items():
             shares = " ".join(f"{row[measure]:7.1%}" for measure in measures)
             lines.append(f"  {name:30}{shares}")
+        if "judgement" in metrics:  # older runs are without it
+            lines += judgement.describe(
+                metrics["judgement"],
+                metrics["classes"],
+                accuracy=metrics["video"]["sci"]["top1"],
+            )
         lines += absent_text(protocol)
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(

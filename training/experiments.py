@@ -14,7 +14,7 @@ from typing import Literal
 
 from fstcn_keras.config import PATHS
 from fstcn_keras.files import atomic_write_text
-from fstcn_keras.runs import RUNS, SPLITS, RunFolder, finished_runs
+from fstcn_keras.runs import RUNS, RunFolder, finished_runs
 from training import cli
 from training.errors import UserError
 from training.options import FitOptions, differences, read_config
@@ -85,7 +85,7 @@ def main(options: ExperimentOptions):
 def networks(options: ExperimentOptions) -> dict[tuple[str, int], FitOptions]:
     """Returns the options of the runs that the table's rows need, by network name and split."""
     fit = options.fit
-    wanted = SPLITS if fit.split == "all" else (fit.split,)
+    wanted = fit.collection.split_numbers() if fit.split == "all" else (fit.split,)
     return {
         (network_name(row, fit), split): replaced(
             fit,

@@ -11,8 +11,10 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
+from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import Moment
+from training.judgement import second_class
 
 PALETTE = (  # Okabe and Ito 2008, for all eyes; the yellow darkened for white ground
     "#0072B2",
@@ -109,6 +111,34 @@ def draw_confusion(
         style = {"ha": "center", "va": "center", "color": colour, "fontsize": size - 3}
         axes.text(column, row, counts[row, column], **style)
     axes.set(xlabel="predicted", ylabel="true")
+    add_caption(figure, caption)
+    return figure
+
+
+def draw_roc(
+    scores: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], *, caption: str
+) -> Figure:
+    """Draws the ROC curve of the second of two classes.
+
+    Args:
+        scores: of all views of the test videos, `(V, M, C, 2)`; fused by SCI.
+        labels: int `(V,)`, both of them among it.
+        classes: names of the two.
+        caption: what is written below.
+    """
+    from sklearn.metrics import roc_auc_score, roc_curve  # takes a second
+
+    share = second_class(fusion.fuse(scores))
+    false_rates, true_rates, _ = roc_curve(labels, share, drop_intermediate=False)
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], "--", color="grey", label="chance")
+    area = roc_auc_score(labels, share)
+    axes.plot(false_rates, true_rates, ".-", color=PALETTE[0], label=f"area {area:.3f}")
+    axes.set(xlabel=f"share of {classes[0]} taken for {classes[1]}", aspect="equal")
+    axes.set(ylabel=f"share of {classes[1]} recognised")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
     add_caption(figure, caption)
     return figure
 

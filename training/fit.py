@@ -7,19 +7,20 @@ gives the mean and the deviation of their accuracies; `--folds K --fold all` for
 """
 
 from training import cli, split_summary
-from training.claims import claim_run, open_run
+from training.claims import claim_run, open_run, removed_if_refused
 from training.options import FitOptions
 
 
 def main(options: FitOptions):
     """Trains and evaluates one run, or one for each split or fold."""
-    folder = open_run(options)  # at once, before devices and data are looked at
-    if options.is_series:
-        claim_run(options, folder)
+    with removed_if_refused(options.run_folder()):
+        folder = open_run(options)  # at once, before devices and data are looked at
+        if options.is_series:
+            claim_run(options, folder)
 
-    from training.fitting import fit_runs  # TensorFlow: not before the options are sound
+        from training.fitting import fit_runs  # TensorFlow: not before the options are sound
 
-    chief = fit_runs(options.each_split())
+        chief = fit_runs(options.each_split())
     if options.is_series and chief:
         split_summary.summarise(options)
 

@@ -9,6 +9,8 @@ import tensorflow as tf
 from fstcn_keras import ActionClassifier, ViewPlan
 from fstcn_keras.runs import RunFolder
 from training import evaluation, figures
+from training.baseline import write_baseline
+from training.checkpoints import Checkpoints
 from training.claims import check_options, claim_run, open_run
 from training.data.collections import Dataset, load_dataset
 from training.data.splits import open_data, split_training
@@ -32,7 +34,7 @@ from training.leakage import (
 )
 from training.options import FitOptions
 from training.scores import check_classes
-from training.stages import TrainingVideos, train_stages
+from training.stages import TrainingVideos, configured_stages, train_stages
 from training.start import check_start
 
 Judge = Callable[[RunFolder, Dataset, FrameStore], None]
@@ -140,7 +142,11 @@ def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strate
     plan = ViewPlan.from_config(config, num_clips=options.num_clips, fps=options.collection.fps)
     ActionClassifier(model, classes=list(dataset.classes), plan=plan).save(run.path)
     del model  # evaluation loads the saved network: not both at once in memory
+    if judge is evaluation.evaluate:
+        test = evaluation.check_test_videos(dataset, store, run)
+        write_baseline(options, run, store, train=train, test=test)
     judge(run, dataset, store)
+    Checkpoints(run.checkpoints, configured_stages(options)[-1]).keep_last()
     evaluation.print_metrics(run)
 
 

@@ -53,6 +53,7 @@ class Stage:
         steps_per_epoch: steps of a pass.
         batch_size: samples of a step, over all replicas.
         label_smoothing: share of the target spread evenly over all classes.
+        class_weights: factor on the loss of each class's samples; `None` for 1.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Stage:
     steps_per_epoch: int
     batch_size: int
     label_smoothing: float = 0.0
+    class_weights: np.ndarray | None = None
 
     @property
     def steps(self) -> int:
@@ -209,6 +211,7 @@ def train_step(stage: Stage, strategy: tf.distribute.Strategy):
     """
     model, optimizer = stage.model, stage.optimizer
     num_classes, smoothing = model.output.shape[-1], stage.label_smoothing
+    class_weights = np.ones(num_classes) if stage.class_weights is None else stage.class_weights
 
     def replica_step(inputs, labels, weights, stopped):
         targets = (1 - smoothing) * ops.one_hot(labels, num_classes) + smoothing / num_classes
@@ -216,7 +219,8 @@ def train_step(stage: Stage, strategy: tf.distribute.Strategy):
             probabilities = model(inputs, training=True)
             losses = ops.categorical_crossentropy(targets, probabilities)
             # gradients are summed over the replicas
-            objective = ops.sum(losses * weights) / stage.batch_size
+            shares = weights * ops.take(ops.cast(class_weights, "float32"), labels)
+            objective = ops.sum(losses * shares) / stage.batch_size
             objective = optimizer.scale_loss(objective)
         gradients = tape.gradient(objective, model.trainable_variables)
         # a kernel that is still being read is copied when it is updated

@@ -45,7 +45,7 @@ def map_processes(
         unit: what a job is about, for the progress.
     """
     results = map_silently(function, jobs, killed=killed, num_processes=cpu_count())
-    return _with_progress(results, total=len(jobs), description=description, unit=unit)
+    return with_progress(results, total=len(jobs), description=description, unit=unit)
 
 
 def map_silently(
@@ -116,7 +116,7 @@ def _end_with(lives: Connection):
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _with_progress(results: Iterable, *, total: int, description: str, unit: str) -> Iterator:
+def with_progress(results: Iterable, *, total: int, description: str, unit: str) -> Iterator:
     """Yields the same results; shows a bar on a terminal, elsewhere a line every ten seconds."""
     form = {} if sys.stderr.isatty() else LINES
     yield from tqdm(results, description, total, unit=unit, leave=False, **form)

@@ -17,7 +17,6 @@ from typing import Literal
 
 from fstcn_keras.config import PRESETS
 from fstcn_keras.files import atomic_write_text
-from fstcn_keras.runs import SPLITS
 from training import cli
 from training.data.doctor import examine
 from training.data.images import check_empty, write_frames
@@ -32,7 +31,7 @@ class PrepareOptions:
     """What to decode, and for which network."""
 
     collection: CollectionOptions = part(CollectionOptions)
-    split: Literal[SPLITS] | None = option(None, SPLIT_HELP)
+    split: int | None = option(None, SPLIT_HELP)
     store: Path | None = option(
         None, "folder of the store (default: the one in the user's cache folder that fit reads)"
     )

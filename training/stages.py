@@ -9,11 +9,13 @@
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 import tensorflow as tf
+from sklearn.utils.class_weight import compute_class_weight
 
 from fstcn_keras import accelerate, auxiliary_classifier, fstcn
 from fstcn_keras.model import scale_features
@@ -276,7 +278,29 @@ def _stage(
         steps_per_epoch=steps,
         batch_size=options.optimization.batch_size,
         label_smoothing=options.optimization.label_smoothing,
+        class_weights=balanced_weights([video.label for video in videos.train], videos.num_classes)
+        if options.stages.class_weights == "balanced"
+        else None,
     )
+
+
+def balanced_weights(labels: Sequence[int], num_classes: int) -> np.ndarray:
+    """Returns `V / (K V_c)` of each class c with V_c of the V videos, K such classes; 0 of others.
+
+    Their mean over the videos is 1, so that rates are as before.
+
+    Example:
+        >>> balanced_weights([0, 0, 0, 2], 3).round(2)
+        array([0.67, 0.  , 2.  ])
+
+    Args:
+        labels: of the training videos.
+        num_classes: number of classes.
+    """
+    present = np.unique(labels)
+    weights = np.zeros(num_classes)
+    weights[present] = compute_class_weight("balanced", classes=present, y=np.asarray(labels))
+    return weights
 
 
 def _scale_features(model: keras.Model, sampler: TrainingSampler, trained: Collection[str]):

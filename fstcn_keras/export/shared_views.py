@@ -1,61 +1,37 @@
-"""Scores videos by a SavedModel whose views share feature maps."""
+"""Scores clips by a SavedModel whose views share feature maps."""
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
-from fstcn_keras.classifier import load_description
-from fstcn_keras.export.saved_model import DESCRIPTION
-from fstcn_keras.prediction import Prediction
-from fstcn_keras.runs import saved_model_version
-from fstcn_keras.video.frames import VideoSource, open_frames, view_frames
-from fstcn_keras.views.scoring import PROBABILITIES
+from fstcn_keras.views.scoring import PROBABILITIES, Clip
 
 
-class SharedSavedModel:
-    """Names the action in a video as `ActionClassifier` does, by the signature `score_frames`.
+class SavedScorer:
+    """Scores clips as `ViewScorer` does, by the signature `score_clips` of a SavedModel.
 
     Args:
-        folder: of the SavedModel: that of a version, or the one that holds the versions.
-
-    Attributes:
-        classes: class names in the order of the network's outputs.
-        plan: the views.
+        version: folder of a version of it.
 
     Raises:
-        FileNotFoundError: if it is neither.
-        ValueError: if it was exported before `score_frames` was.
+        ValueError: if it was exported before there was such a signature.
     """
 
-    def __init__(self, folder: Path) -> None:
-        version = saved_model_version(folder)
-        if version is None:
-            raise FileNotFoundError(folder / "saved_model.pb")
-        classes, self.plan = load_description(version / DESCRIPTION)
-        self.classes = tuple(classes)
+    def __init__(self, version: Path) -> None:
         self._loaded = tf.saved_model.load(version)  # holds the weights
-        if "score_frames" not in self._loaded.signatures:
-            raise ValueError(f"{version} has no signature `score_frames`: export it again")
-        self._score = self._loaded.signatures["score_frames"]
+        if "score_clips" not in self._loaded.signatures:
+            raise ValueError(f"{version} has no signature `score_clips`: export it again")
+        self._score = self._loaded.signatures["score_clips"]
 
-    def predict_video(self, source: VideoSource) -> Prediction:
-        """Names the action in a video.
-
-        Raises:
-            VideoError: if the video cannot be read.
-        """
-        video = view_frames(open_frames(source), self.plan)
-        scores = self._score(
-            frames=tf.constant(video.frames),
-            numbers=tf.constant(video.numbers, tf.int32),
-            num_frames=tf.constant(video.num_frames, tf.int32),
-        )
-        return Prediction.from_probabilities(
-            scores[PROBABILITIES].numpy(),
-            self.classes,
-            pairs=video.pairs,
-            num_frames=video.num_frames,
-            incomplete=video.incomplete,
-            plan=self.plan,
-            notes=video.notes,
-        )
+    def score(self, wanted: Sequence[Clip]) -> dict[str, np.ndarray]:
+        """Returns the probabilities for every crop of some clips, float64 `(clips, C, N)`."""
+        scores = []
+        for _, alike in itertools.groupby(wanted, lambda clip: id(clip[0])):
+            clips = list(alike)
+            pairs = np.stack([pair for _, pair in clips]).astype(np.int32)
+            found = self._score(frames=tf.constant(clips[0][0]), pairs=tf.constant(pairs))
+            scores.append(found[PROBABILITIES].numpy())
+        return {PROBABILITIES: np.concatenate(scores)}

@@ -27,7 +27,7 @@ from fstcn_keras.serving.requests import (
 from fstcn_keras.serving.workers import Workers
 
 if TYPE_CHECKING:
-    from fstcn_keras.serving.loading import Classifier
+    from fstcn_keras.classifier import ActionClassifier
 
 _WARM_UP = Tensor("frames", "UINT8", [1, 120, 160, 3], bytes([128]) * (120 * 160 * 3))
 
@@ -45,10 +45,10 @@ class ClassifierModel(Model):
         self.workers = workers
         self.version = "1"
         self.platform = "keras"
-        self._classifier: Classifier | None = None
+        self._classifier: ActionClassifier | None = None
 
     @property
-    def classifier(self) -> "Classifier":
+    def classifier(self) -> "ActionClassifier":
         """Returns what scores.
 
         Raises:

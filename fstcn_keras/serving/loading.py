@@ -7,12 +7,9 @@ from fstcn_keras.runs import saved_model_version
 
 if TYPE_CHECKING:
     from fstcn_keras.classifier import ActionClassifier
-    from fstcn_keras.export.shared_views import SharedSavedModel
-
-    Classifier = ActionClassifier | SharedSavedModel
 
 
-def load_classifier(folder: Path, mode: str | None = None) -> "Classifier":
+def load_classifier(folder: Path, mode: str | None = None) -> "ActionClassifier":
     """Loads the network of a run, or of a SavedModel: a version's folder, or that of its versions.
 
     Args:
@@ -23,22 +20,19 @@ def load_classifier(folder: Path, mode: str | None = None) -> "Classifier":
         OSError: if the folder or one of its files is missing.
         ValueError: if a file cannot be read as what it should be, or a SavedModel has another mode.
     """
-    version = saved_model_version(folder)
-    if version is None:
+    if saved_model_version(folder) is None:
         from fstcn_keras.classifier import ActionClassifier  # not before the server lives
 
         return ActionClassifier.load(folder, mode=mode)
-    from fstcn_keras.classifier import load_description
-    from fstcn_keras.export.saved_model import DESCRIPTION, load_saved_model
-    from fstcn_keras.export.shared_views import SharedSavedModel
+    from fstcn_keras.export.saved_model import load_saved_model
 
-    _, plan = load_description(version / DESCRIPTION)
-    if mode not in (None, plan.mode):
+    classifier = load_saved_model(folder)
+    if mode not in (None, classifier.plan.mode):
         raise ValueError(
             f"the views of a SavedModel are fixed when it is exported: those of {folder} are "
-            f"{plan.mode}. Received: {mode}"
+            f"{classifier.plan.mode}. Received: {mode}"
         )
-    return SharedSavedModel(version) if plan.mode == "shared" else load_saved_model(version)
+    return classifier
 
 
 def example_files(folder: Path) -> list[Path]:

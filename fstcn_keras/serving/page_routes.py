@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
@@ -26,7 +26,6 @@ from fstcn_keras.serving.page_video import PageVideo, Second, decode_for_page, j
 
 if TYPE_CHECKING:
     from fstcn_keras.classifier import ActionClassifier
-    from fstcn_keras.serving.loading import Classifier
 
 CLASSES_SHOWN = 5  # of a second
 CONTENT_POLICY = (
@@ -94,8 +93,6 @@ def add_page(app: FastAPI, plane: ClassifierDataPlane, folder: Path) -> None:
     @app.post("/page/saliency")
     async def saliency(request: Request, clip: int, name: str) -> JSONResponse:
         classifier = model.classifier
-        if not scores_clips(classifier):
-            raise BadRequest("an export with shared views scores whole videos alone")
         if name not in classifier.classes or not 0 <= clip < classifier.plan.num_clips:
             raise BadRequest("`clip` or `name` is none of this model's")
         async with contextlib.AsyncExitStack() as held:
@@ -170,20 +167,14 @@ async def _events(model: ClassifierModel, video: PageVideo) -> AsyncIterator[byt
     try:
         work = workers.score(classifier.predict_video, video.frames)
         prediction = await _until(deadline, work)
-        clips = _clips(prediction, video) if scores_clips(classifier) else []
-        yield _line({"prediction": v1_answer(prediction), "clips": clips})
-        for second in video.seconds if scores_clips(classifier) else ():
+        yield _line({"prediction": v1_answer(prediction), "clips": _clips(prediction, video)})
+        for second in video.seconds:
             work_on = workers.score(_moment, classifier, video, second)
             yield _line({"second": _second(await _until(deadline, work_on))})
         yield _line({"done": True})
     except TimeoutError:
         seconds = f"{workers.limits.seconds:g}"
         yield _line({"error": f"the server gave up after {seconds} s: send a shorter video"})
-
-
-def scores_clips(classifier: "Classifier") -> TypeGuard["ActionClassifier"]:
-    """Tells whether it scores any clip, as all do but an export with shared views."""
-    return hasattr(classifier, "score_views")
 
 
 async def _until(deadline: float, work: Awaitable[T]) -> T:

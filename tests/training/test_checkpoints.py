@@ -118,6 +118,19 @@ def test_the_best_epoch_on_held_out_videos_is_kept_of_equals_the_later(tmp_path)
     np.testing.assert_array_equal(model.trainable_variables[0], np.full((2, 3), 2))
 
 
+def test_a_finished_run_keeps_the_last_checkpoint_of_the_last_stage(tmp_path):
+    folder = tmp_path / "checkpoints"
+    for stage in ("head", "global"):
+        checkpoints = Checkpoints(folder, stage)
+        checkpoints.keep_last()  # of a stage that has none, nothing is removed
+        for step in (5, 9):
+            checkpoints.save(*network(), Progress(step=step))
+        checkpoints.save_best(network()[0], 5)
+    assert len(list(folder.iterdir())) == 6
+    checkpoints.keep_last()
+    assert sorted(p.name for p in folder.iterdir()) == ["best-global.npz", "global-00000009.npz"]
+
+
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_an_optimiser_whose_state_is_taken_up_goes_on_as_if_never_left(tmp_path, name):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="dense")])

@@ -32,7 +32,8 @@ def fit_error(capsys, tmp_path, *argv: object) -> str:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ("--split 4", "1, 2, 3, 'all'"),
+        ("--split 4", "there is no split 4 of demo: its lists are of splits 1, 2, 3"),
+        ("--split 0", "--split must be 1 or more, or all"),
         ("--preset huge", "squeeze"),
         ("--spilt 1", "--spilt"),
         ("--dataset ucf101", "needs --data-dir"),

@@ -118,6 +118,7 @@ def test_test_videos_that_cannot_be_decoded_are_noticed_before_training(tmp_path
     options = arguments(tmp_path, tmp_path / "run", "--splits-dir", str(lists))
     error = error_of(capsys, fit.main, FitOptions, *options)
     assert "none of 2 test videos of split 1 can be decoded" in error
+    assert (tmp_path / "run" / "rejected.csv").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_videos(data, tmp_path, capsys):
@@ -161,6 +162,14 @@ def test_scl_weights_that_are_none(data, tmp_path, capsys):
     (tmp_path / "w.h5").write_text("no weights")
     options = arguments(data, tmp_path / "run", "--scl-weights", str(tmp_path / "w.h5"))
     assert "is no HDF5 file" in error_of(capsys, fit.main, FitOptions, *options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_refused_run_leaves_alone_a_folder_that_was_there(tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    options = arguments(tmp_path / "none", tmp_path / "run")
+    assert "none is not a folder" in error_of(capsys, fit.main, FitOptions, *options)
+    assert (tmp_path / "run").is_dir()
 
 
 @pytest.mark.parametrize("suffix", ["mat", "caffemodel"])

@@ -16,6 +16,7 @@ from training.cli import UserError
 from training.data.collections import Video
 from training.data.preparation import prepare_store
 from training.distribution import device_strategy
+from training.optimizers import build_optimizer
 from training.options import FitOptions
 from training.parts import build
 
@@ -220,3 +221,26 @@ def test_the_temporal_path_starts_with_the_backbone_of_stage_two(videos, tmp_pat
 def test_a_second_stage_that_the_temporal_path_has_nothing_of(pretrained, changes, expected):
     chosen = options(**{"paths": ("temporal",), "scl_weights": pretrained[0]} | changes)
     assert stages.configured_stages(chosen) == expected
+
+
+def test_rare_classes_weigh_more_in_the_gradient(strategy):
+    generator = np.random.default_rng(0)
+    x, labels = generator.normal(size=(6, 4)).astype("float32"), np.array([0, 0, 0, 0, 1, 2])
+    weights = stages.balanced_weights(labels, 3)
+    np.testing.assert_allclose(weights, [6 / 3 / 4, 6 / 3, 6 / 3])
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(inputs))
+    optimizer = build_optimizer("sgd", learning_rate=0.5, warmup_steps=0, total_steps=9, rates={})
+    optimizer.build(model.trainable_variables)
+    kernel, bias = model.get_weights()
+    stage = loop.Stage(
+        name="global", network=model, model=model, optimizer=optimizer, sampler=None,
+        held_out=None, epochs=9, steps_per_epoch=1, batch_size=6, class_weights=weights,
+    )  # fmt: skip
+    loop.train_step(stage, strategy)(
+        x, labels.astype("int32"), np.ones(6, "float32"), np.float32(0)
+    )
+    exponents = np.exp(x @ kernel + bias)
+    errors = exponents / exponents.sum(axis=1, keepdims=True) - np.eye(3)[labels]
+    gradient = sum(weights[y] * np.outer(v, e) for v, y, e in zip(x, labels, errors, strict=True))
+    np.testing.assert_allclose(model.get_weights()[0], kernel - 0.5 * gradient / 6, atol=1e-5)

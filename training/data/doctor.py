@@ -23,11 +23,13 @@ class Finding:
         severity: `"error"` if it makes an accuracy wrong, `"warning"` if it may.
         text: what it is, with the count.
         examples: the videos, or groups of videos, concerned; all of them.
+        remedy: what to do about it.
     """
 
     severity: str
     text: str
     examples: tuple[str, ...]
+    remedy: str
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Report:
         warnings = len(self.findings) - errors
         word = "healthy" if self.healthy else "not fit for an honest figure"
         lines.append(f"verdict: {word} ({errors} errors, {warnings} warnings)")
+        lines += [f"to do: {remedy}" for remedy in dict.fromkeys(f.remedy for f in self.findings)]
         return "\n".join(lines)
 
     def to_json(self) -> dict:
@@ -100,21 +103,37 @@ def _absent(dataset: Dataset, store: FrameStore) -> list[Finding]:
     for video in dataset.missing:
         missing[video.side].append(video.path)
     unlisted = (f"{dataset.unlisted} files",) if dataset.unlisted else ()
+    repair = "copy damaged videos again from where they came, or name them to fit with --exclude"
+    restore = "put missing videos back, or take them off the lists"
     return [
-        _finding("error", "test videos cannot be decoded", rejected["test"]),
-        _finding("error", "listed test videos are missing", missing["test"]),
+        _finding("error", "test videos cannot be decoded", rejected["test"], repair),
+        _finding("error", "listed test videos are missing", missing["test"], restore),
         _finding(
-            "warning", "training videos cannot be decoded", rejected["train"] + rejected["val"]
+            "warning",
+            "training videos cannot be decoded",
+            rejected["train"] + rejected["val"],
+            repair,
         ),
-        _finding("warning", "listed training videos are missing", missing["train"]),
+        _finding("warning", "listed training videos are missing", missing["train"], restore),
         _finding(
             "warning",
             f"training videos are left out: over {MAX_DAMAGED:.0%} of their frames are damaged",
             damaged,
+            repair,
         ),
-        _finding("warning", "videos decode only in part, or to damaged frames", partial),
-        Finding("warning", "video files that no list names", unlisted),
-        _finding("warning", "files of other kinds, loose or in nested folders", dataset.left_out),
+        _finding("warning", "videos decode only in part, or to damaged frames", partial, repair),
+        Finding(
+            "warning",
+            "video files that no list names",
+            unlisted,
+            "name the unlisted videos in the lists if they are to be used",
+        ),
+        _finding(
+            "warning",
+            "files of other kinds, loose or in nested folders",
+            dataset.left_out,
+            "move videos that lie loose into the folder of their class",
+        ),
     ]
 
 
@@ -128,6 +147,7 @@ def _duplicates(dataset: Dataset, store: FrameStore) -> list[Finding]:
     near = [paths for paths in alike.values() if len({usable[p].source_sha256 for p in paths}) > 1]
     sides = {video.path: video.side for video in dataset.videos}
     labels = {video.path: video.label for video in dataset.videos}
+    apart = "keep copies on one side: name the sources with --groups, or leave some with --exclude"
     findings = []
     for kind, groups, severity in (
         ("identical", identical, "error"),
@@ -144,20 +164,32 @@ def _duplicates(dataset: Dataset, store: FrameStore) -> list[Finding]:
             ]
             (within if len(parts) == 1 else across).append("  =  ".join(parts))
         findings += [
-            _finding("error", f"groups of {kind} videos ACROSS training and test", sorted(across)),
-            _finding(severity, f"groups of {kind} videos in SEVERAL CLASSES", sorted(several)),
-            _finding("warning", f"groups of {kind} videos within one side", sorted(within)),
+            _finding(
+                "error", f"groups of {kind} videos ACROSS training and test", sorted(across), apart
+            ),
+            _finding(
+                severity,
+                f"groups of {kind} videos in SEVERAL CLASSES",
+                sorted(several),
+                "keep each video in the one class that it shows",
+            ),
+            _finding(
+                "warning",
+                f"groups of {kind} videos within one side",
+                sorted(within),
+                "leave copies out with --exclude: they count several times",
+            ),
         ]
     return findings
 
 
 def _classes(counts: dict[str, dict[str, int]]) -> list[Finding]:
     train = {name: by_side.get("train", 0) for name, by_side in counts.items()}
-    typical = statistics.median(train.values())
-    unequal = [
-        f"{name}: {number} training videos, the median class has {typical:g}"
+    largest = max(train, key=train.__getitem__)
+    rare = [
+        f"{name}: {number} training videos, {largest} has {train[largest]}"
         for name, number in train.items()
-        if number * OUTLIER < typical or number > OUTLIER * typical
+        if 0 < number * OUTLIER <= train[largest]
     ]
     empty = [
         f"{name}: no {side} video"
@@ -166,8 +198,19 @@ def _classes(counts: dict[str, dict[str, int]]) -> list[Finding]:
         if not by_side.get(side)
     ]
     return [
-        _finding("error", "classes lack training or test videos", empty),
-        _finding("warning", "classes are unequal", unequal),
+        _finding(
+            "error",
+            "classes lack training or test videos",
+            empty,
+            "add videos of other sources to classes that lack some, or leave these out with "
+            "--classes",
+        ),
+        _finding(
+            "warning",
+            f"classes have at most 1/{OUTLIER:g} of the training videos of the largest",
+            rare,
+            "train with --class-weights balanced, as classes are unequal",
+        ),
     ]
 
 
@@ -185,7 +228,8 @@ def _outliers(store: FrameStore) -> list[Finding]:
             for path, value in values.items()
             if value > OUTLIER * typical or value * OUTLIER < typical
         ]
-        findings.append(_finding("warning", f"videos of unusual {name}", odd))
+        remedy = f"look at videos of unusual {name}: are they what their class is about?"
+        findings.append(_finding("warning", f"videos of unusual {name}", odd, remedy))
     return findings
 
 
@@ -201,13 +245,14 @@ def _rates(store: FrameStore) -> Finding:
     return _finding(
         "warning",
         f"videos are not of {common:g} frames a second, as most are: actions are faster or slower "
-        f"in them; --fps {common:g} reads all by time",
+        "in them",
         others,
+        f"read all videos by time with --fps {common:g}",
     )
 
 
-def _finding(severity: str, text: str, examples: Sequence[str]) -> Finding:
-    return Finding(severity, f"{len(examples)} {text}", tuple(examples))
+def _finding(severity: str, text: str, examples: Sequence[str], remedy: str) -> Finding:
+    return Finding(severity, f"{len(examples)} {text}", tuple(examples), remedy)
 
 
 def _shortened(text: str) -> str:

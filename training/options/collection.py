@@ -1,15 +1,17 @@
 """Options that say which videos."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fstcn_keras.runs import part_text
+from fstcn_keras.runs import SPLITS, part_text
 from training.data.store import ENCODINGS
 from training.errors import UserError
 from training.parts import check, option
 
-SPLIT_HELP = "which of the three splits into training and test videos (default: 1)"
+SPLIT_HELP = "number of the split into training and test videos (default: 1)"
+LISTS = re.compile(r".*_test_split(\d+)\.txt|testlist(\d+)\.txt")  # of HMDB-51 and UCF-101
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,12 @@ class CollectionOptions:
         "the columns path,group, or a regular expression searched for in the path below "
         "--data-dir, whose first group or whole match names the source (default: what the names "
         "of files tell, and look-alikes together)",
+    )
+    classes: str | None = option(
+        None, "train and test on these alone, separated by commas (default: all that have videos)"
+    )
+    exclude: Path | None = option(
+        None, "leave out the videos that this file names, one path below --data-dir a line"
     )
     ignore_look_alikes: bool = option(
         False,
@@ -90,6 +98,18 @@ class CollectionOptions:
                 "--split as well"
             )
         return split
+
+    def split_numbers(self) -> tuple[int, ...]:
+        """Returns the numbers of the splits that there are lists of; else those of the demo."""
+        folder = self.splits_dir
+        if folder is None and self.dataset != "folder":  # whose own folder names no splits
+            folder = self.data_dir
+        inner = ("", "testTrainMulti_7030_splits", "ucfTrainTestlist")
+        files = [file for name in inner if folder for file in (folder / name).glob("*.txt")]
+        found = {
+            int(m[1] or m[2]) for m in map(LISTS.fullmatch, (file.name for file in files)) if m
+        }
+        return tuple(sorted(found)) or SPLITS
 
     def part(self, split: int | None) -> str:
         """Returns which split or fold it is, e.g. `split 1`."""

@@ -13,11 +13,15 @@ from training.parts import Options, flat, leaves
 ADDED = {
     "groups",
     "labels",
+    "classes",
+    "exclude",
     "ignore_look_alikes",
     "folds",
     "fold",
     "start_from",
     "min_steps",
+    "class_weights",
+    "no_baseline",
 }  # older runs are without them
 
 
@@ -51,10 +55,11 @@ def read_config(file: Path, options_class: type[Options] = FitOptions) -> Option
 def differences(options: Options, other: Options) -> list[str]:
     """Returns the options in which two runs differ, as `name: value, not other value`.
 
-    Where the run and the store lie makes no difference; the precision `auto` is like any other.
+    Where the run and the store lie makes no difference, nor a baseline beside it; the precision
+    `auto` is like any other.
     """
     one, two = _plain(options), _plain(other)
-    alike = {"out", "store"}
+    alike = {"out", "store", "no_baseline"}
     if "auto" in (one["precision"], two["precision"]):
         alike.add("precision")
     changed = [name for name in one if one[name] != two[name] and name not in alike]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from fstcn_keras.config import PATHS, PRESETS, FSTCNConfig, preset_config
-from fstcn_keras.runs import RUNS, SPLITS, RunFolder
+from fstcn_keras.runs import RUNS, RunFolder
 from training.errors import UserError
 from training.options.collection import SPLIT_HELP, CollectionOptions
 from training.options.network import BackboneOptions, NetworkOptions
@@ -26,7 +26,7 @@ class FitOptions:
     """
 
     collection: CollectionOptions = part(CollectionOptions)
-    split: Literal[(*SPLITS, "all")] | None = option(None, f"{SPLIT_HELP}; all: one after another")
+    split: int | Literal["all"] | None = option(None, f"{SPLIT_HELP}; all: one after another")
     store: Path | None = option(
         None, "folder of the decoded frames (default: in the user's cache folder)"
     )
@@ -35,10 +35,16 @@ class FitOptions:
     optimization: OptimizationOptions = part(OptimizationOptions)
     stages: StageOptions = part(StageOptions)
     num_clips: int = option(5, "M, clips of a test video; each is scored in 18 crops")
+    no_baseline: bool = option(
+        False,
+        "leave out the linear classifier of the features of --scl-weights, which the accuracy is "
+        "compared with",
+    )
     run: RunOptions = part(RunOptions)
 
     def __post_init__(self):
         check(self, ["num_clips"], lambda number: number > 0, "be positive")
+        check(self, ["split"], lambda split: split == "all" or split > 0, "be 1 or more, or all")
 
     def resolved(self) -> "FitOptions":
         """Returns the same with what preset and recipe decide filled in.
@@ -192,7 +198,8 @@ class FitOptions:
         if not self.is_series:
             return [self]
         if folds is None:
-            return [replaced(self, split=n, out=folder.split(n).path) for n in SPLITS]
+            numbers = self.collection.split_numbers()
+            return [replaced(self, split=n, out=folder.split(n).path) for n in numbers]
         return [replaced(self, fold=n, out=folder.fold(n).path) for n in range(1, folds + 1)]
 
 

@@ -61,6 +61,11 @@ class StageOptions:
     scl_rate: float | None = option(
         None, "stage 3: rate of layers loaded by --scl-weights, relative to the rest; 0: fixed"
     )
+    class_weights: Literal["none", "balanced"] = option(
+        "none",
+        "balanced: the loss of a class's videos is weighted by the inverse of their number, so "
+        "that rare classes count as much as frequent ones",
+    )
     min_steps: int | None = option(
         None,
         "steps that a stage lasts at least: a collection of few videos gets more passes "

@@ -68,8 +68,7 @@ export class Result {
       this.showCertainty();
       this.showSent((performance.now() - begin) / 1000);
       const { classes } = event.prediction, { signal } = this.control;
-      const { clips } = event;
-      if (clips.length) offerSaliency(this.part(".saliency"), this.file, { clips, classes, signal });
+      offerSaliency(this.part(".saliency"), this.file, { clips: event.clips, classes, signal });
       this.working("Scoring second by second ...", 0);
     } else if (event.second) {
       this.timeline.add(event.second);

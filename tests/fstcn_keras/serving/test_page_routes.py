@@ -136,22 +136,6 @@ def test_a_client_that_does_not_take_its_answer_is_given_up(monkeypatch):
     asyncio.run(run())
 
 
-def test_an_export_with_shared_views_scores_whole_videos_alone(classifier, video):
-    async def run() -> list[dict]:
-        workers = Workers(Limits(), decoders=1)
-        whole = SimpleNamespace(plan=classifier.plan, predict_video=classifier.predict_video)
-        model = SimpleNamespace(workers=workers, classifier=whole)
-        found = page_video.decode_for_page(video, classifier.plan, Limits())
-        try:
-            return [json.loads(line) async for line in page_routes._events(model, found)]
-        finally:
-            workers.close()
-
-    *_, answer, done = asyncio.run(run())
-    assert (answer["clips"], done) == ([], {"done": True})
-    assert len(answer["prediction"]["classes"]) == 4
-
-
 def test_saliency(client, video, classifier, frames):
     name = classifier.classes[0]
     answer = client.post("/page/saliency", params={"clip": 1, "name": name}, content=video).json()

@@ -9,6 +9,7 @@ import pytest
 from training.cli import UserError
 from training.data import collections, splits
 from training.data.groups import check_held_out, held_out_paths, source_group
+from training.options import CollectionOptions
 
 SHARED_SPLITS = Path(__file__).parents[4] / "shared" / "data" / "splits"
 
@@ -456,3 +457,73 @@ def test_hmdb51_lists_of_other_systems(tmp_path):
     (lists / "wave_test_split1.txt").write_text("clap/b.avi 1\n")
     with pytest.raises(UserError, match=r"is of class wave, but names a video of clap/b\.avi"):
         collections.read_hmdb51(tmp_path, splits_dir=lists)
+
+
+def chosen(root: Path, **options):
+    return collections.load_dataset(
+        CollectionOptions(dataset="folder", data_dir=root, **options), 1
+    )
+
+
+@pytest.fixture
+def three_classes(tmp_path):
+    touch(tmp_path / "data", *(f"{c}/{c}{n}.avi" for c in ("bow", "clap", "wave") for n in (1, 2)))
+    return tmp_path / "data"
+
+
+def test_some_classes_count_in_the_order_of_all(three_classes):
+    dataset = chosen(three_classes, classes="wave, bow")
+    assert dataset.classes == ("bow", "wave")
+    assert {(v.path, v.label) for v in dataset.videos} == {
+        ("bow/bow1.avi", 0), ("bow/bow2.avi", 0), ("wave/wave1.avi", 1), ("wave/wave2.avi", 1),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("wave,jump", "'jump' is no class of .* are bow, clap, wave"),
+        ("wave", "two or more to tell apart, got 'wave'"),
+        (",", "two or more to tell apart, got ''"),
+    ],
+)
+def test_classes_that_are_not_there_or_too_few(three_classes, names, message):
+    with pytest.raises(UserError, match=message):
+        chosen(three_classes, classes=names)
+
+
+def test_excluded_videos_are_left_out_and_counted(three_classes, tmp_path):
+    (tmp_path / "bad.txt").write_text("\ufeffclap\\clap2.avi\n\n./wave/wave1.avi\n")
+    dataset = chosen(three_classes, exclude=tmp_path / "bad.txt")
+    assert [video.path for video in dataset.videos] == [
+        "bow/bow1.avi", "bow/bow2.avi", "clap/clap1.avi", "wave/wave2.avi",
+    ]  # fmt: skip
+    assert "; 2 are excluded" in str(dataset)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("wave/wave9.avi", "'wave/wave9.avi', which is no video of .* like 'bow/bow1.avi'"),
+        ("wave/wave1.avi\nwave/wave2.avi", "leaves class 'wave' without a video"),
+    ],
+)
+def test_lists_of_excluded_videos_that_cannot_be_meant(three_classes, tmp_path, lines, message):
+    (tmp_path / "bad.txt").write_text(lines)
+    with pytest.raises(UserError, match=message):
+        chosen(three_classes, exclude=tmp_path / "bad.txt")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "names"),
+    [
+        ("folder", {"wave_test_split1": "", "clap_test_split1": "", "wave_test_split5": ""}),
+        ("ucf101", {"classInd": "", "trainlist01": "", "testlist01": "", "testlist05": ""}),
+    ],
+)
+def test_there_are_as_many_splits_as_lists(tmp_path, dataset, names):
+    lists = write_lists(tmp_path / "lists", **names)
+    options = CollectionOptions(dataset=dataset, data_dir=tmp_path, splits_dir=lists)
+    assert options.split_numbers() == (1, 5)
+    with pytest.raises(UserError, match=r"no split 2 of \w+: its lists are of splits 1, 5"):
+        collections.load_dataset(options, 2)

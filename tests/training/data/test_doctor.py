@@ -8,6 +8,7 @@ import pytest
 
 from tests.videos import write_video
 from training import cli, prepare
+from training.data import doctor
 
 
 def pattern(seed: int, num_frames: int = 12) -> np.ndarray:
@@ -80,7 +81,11 @@ def test_one_of_everything(collection, capsys):
             (found,) = finding["examples"]
             assert found.startswith(example)
     assert findings == {}
-    assert "verdict: not fit for an honest figure (5 errors, 5 warnings)" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "verdict: not fit for an honest figure (5 errors, 5 warnings)" in printed
+    to_do = [line for line in printed.splitlines() if line.startswith("to do: ")]
+    remedies = dict.fromkeys(finding["remedy"] for finding in report["findings"])
+    assert to_do == [f"to do: {remedy}" for remedy in remedies]
 
 
 def test_other_frame_rates_are_named_with_the_remedy(collection):
@@ -90,5 +95,15 @@ def test_other_frame_rates_are_named_with_the_remedy(collection):
     _, findings = check(collection, code=0)
     (text,) = findings
     assert text.startswith("1 videos are not of 25 frames a second, as most are")
-    assert "--fps 25 reads all by time" in text
+    assert findings[text]["remedy"] == "read all videos by time with --fps 25"
     assert findings[text]["examples"] == ["b/3.avi: 15"]
+
+
+@pytest.mark.parametrize(("of_a", "is_unequal"), [(9, True), (8, False)])
+def test_a_class_with_a_third_of_the_largest_is_rare(of_a, is_unequal):
+    counts = {"a": {"train": of_a, "test": 1}, "b": {"train": 3, "test": 1}}
+    lacking, rare = doctor._classes(counts)
+    assert lacking.examples == ()
+    expected = (f"b: 3 training videos, a has {of_a}",) if is_unequal else ()
+    assert rare.examples == expected
+    assert "--class-weights balanced" in rare.remedy

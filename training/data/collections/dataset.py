@@ -40,6 +40,7 @@ class Dataset:
         unlisted: number of video files that no list names.
         left_out: files of a `folder` that are no candidates: of other kinds, loose in the root or
             in nested folders; hidden ones are not counted.
+        excluded: number of videos that `--exclude` leaves out.
         fold: number of the fold, from 1; `None` of a split.
         folds: how many there are.
     """
@@ -53,6 +54,7 @@ class Dataset:
     missing: tuple[Video, ...]
     unlisted: int
     left_out: tuple[str, ...] = ()
+    excluded: int = 0
     fold: int | None = None
     folds: int | None = None
 
@@ -90,6 +92,8 @@ class Dataset:
             text += f"; {shared} test videos share their source with a training video"
         if self.missing:
             text += f"; {len(self.missing)} listed files are missing, e.g. {self.missing[0].path}"
+        if self.excluded:
+            text += f"; {self.excluded} are excluded"
         if self.unlisted:
             text += f"; {self.unlisted} files are in no list and are left out"
         if self.left_out:

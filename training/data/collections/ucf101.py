@@ -29,7 +29,7 @@ def read_ucf101(data_dir: Path, *, splits_dir: Path | None = None, split: int = 
     classes = sorted(numbers, key=numbers.get)
     listed = []
     for side in ("train", "test"):
-        file = lists / f"{side}list0{split}.txt"
+        file = lists / f"{side}list{split:02d}.txt"
         for line in split_lines(file):
             path, number = path_and_number(line)
             class_name = path.split("/")[0]

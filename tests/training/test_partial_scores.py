@@ -1,0 +1,47 @@
+"""An evaluation that is stopped goes on with what it has."""
+
+import numpy as np
+import pytest
+
+from training.partial_scores import scored
+
+PATHS = ["a", "b", "c"]
+
+
+def score(path: str) -> np.ndarray:
+    return np.full((2, 3), ord(path), float)
+
+
+@pytest.mark.parametrize(("key", "again"), [("one", ["c"]), ("two", PATHS)])
+def test_a_stopped_evaluation_goes_on_with_the_same_network_alone(tmp_path, key, again):
+    def stopped(path):
+        if path == "c":
+            raise KeyboardInterrupt
+        return score(path)
+
+    file, asked = tmp_path / "partial.npz", []
+    with pytest.raises(KeyboardInterrupt):
+        scored(PATHS, stopped, file=file, key="one")
+
+    def counted(path):
+        asked.append(path)
+        return score(path)
+
+    found = scored(PATHS, counted, file=file, key=key)
+    assert asked == again
+    np.testing.assert_array_equal(found, np.stack([score(path) for path in PATHS]))
+
+
+def test_a_damaged_file_is_made_anew(tmp_path):
+    file = tmp_path / "partial.npz"
+    file.write_bytes(b"PK\x03\x04 cut off")
+    assert scored(PATHS, score, file=file, key="one").shape == (3, 2, 3)
+
+
+def test_what_is_done_is_saved_every_minute(tmp_path, monkeypatch):
+    clock = iter(range(0, 1000, 61))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    file = tmp_path / "partial.npz"
+    scored(["a", "b"], score, file=file, key="one")
+    with np.load(file) as arrays:
+        assert arrays["paths"].tolist() == ["a", "b"]

@@ -1,0 +1,254 @@
+"""What an accuracy is worth: beside chance and the commonest class, by class, and what to do next.
+
+The numbers are of SCI fusion over all views of a video.
+"""
+
+import contextlib
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fstcn_keras import fusion
+from fstcn_keras.files import atomic_write_text
+from training.statistics import paired_difference, share_of
+
+LISTED = 12  # classes whose measures are printed, at most
+CONFUSIONS = 3
+UNEQUAL = 3  # times as many training videos as the rarest class has
+GAP = 0.25  # of training and test accuracy, from which on the training videos are known by heart
+
+
+def judge(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    *,
+    sources: Sequence[str],
+    trained: Sequence[int],
+    training: dict,
+    baseline: np.ndarray | None = None,
+) -> dict:
+    """Returns what is printed beside an accuracy, as `metrics.json` holds it.
+
+    Args:
+        scores: of all views of the test videos, `(V, M, C, N)`.
+        labels: int `(V,)`.
+        sources: that each test video was cut from, `V` names.
+        trained: training videos of each class, N numbers.
+        training: of `last_training`, may be empty.
+        baseline: labels that the linear baseline gives the test videos, int `(V,)`.
+
+    Returns:
+        `"chance"`, 1 / N; `"commonest"`, the label of most training videos and the share of test
+        videos that it is right for; `"interval"`, Wilson's, of the accuracy, by `"sources"`;
+        `"per_class"`, precision, recall, F1 and support of each class, in the order of the labels
+        (0 where there is nothing to divide by); `"confusions"`, true label, answer and number of
+        videos of the most frequent; `"auc"` of the second of two classes, else `None`; `"trained"`
+        and `"training"` as given; `"baseline"`, its accuracy, the network's less it as
+        `"difference"`, and the paired interval of that, or `None`.
+    """
+    from sklearn.metrics import precision_recall_fscore_support, roc_auc_score  # takes a second
+
+    num_classes = scores.shape[-1]
+    fused = fusion.fuse(scores)
+    answers = fused.argmax(axis=-1)
+    interval = share_of(answers == labels, sources)
+    measures = precision_recall_fscore_support(
+        labels, answers, labels=range(num_classes), zero_division=0
+    )
+    commonest = int(np.argmax(trained))
+    names = ("precision", "recall", "f1", "support")
+    both_seen = num_classes == 2 and len({*labels.tolist()}) == 2
+    return {
+        "chance": 1 / num_classes,
+        "commonest": {"label": commonest, "share": float(np.mean(labels == commonest))},
+        "interval": [interval.low, interval.high],
+        "sources": interval.sources,
+        "per_class": [
+            dict(zip(names, map(float, row), strict=True)) for row in zip(*measures, strict=True)
+        ],
+        "confusions": _confusions(labels, answers, num_classes),
+        "auc": float(roc_auc_score(labels, second_class(fused))) if both_seen else None,
+        "trained": [int(number) for number in trained],
+        "training": training,
+        "baseline": None if baseline is None else _beside(baseline, answers, labels, sources),
+    }
+
+
+def _beside(
+    baseline: np.ndarray, answers: np.ndarray, labels: np.ndarray, sources: Sequence[str]
+) -> dict:
+    """Compares the answers with those of the baseline."""
+    found = paired_difference(baseline == labels, answers == labels, sources, seed=0)
+    return {
+        "top1": float(np.mean(baseline == labels)),
+        "difference": found.difference,
+        "interval": [found.low, found.high],
+    }
+
+
+def second_class(fused: np.ndarray) -> np.ndarray:
+    """Returns the share of the second of two classes in fused scores `(V, 2)`, float64 `(V,)`."""
+    return fused[:, 1] / np.maximum(fused.sum(axis=1), np.finfo(float).tiny)
+
+
+def last_training(history: Path) -> dict:
+    """Returns the epoch whose network was kept, from `history.csv`.
+
+    Returns:
+        `"epoch"`, from 1, of `"epochs"`; `"top1"` of the samples trained on, and `"val_top1"` of
+        held-out videos or `None`. Empty if the file does not tell.
+    """
+    try:
+        with history.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        rows = [row for row in rows if row["stage"] == rows[-1]["stage"]]
+        kept = rows[-1]
+        if kept.get("val_top1"):
+            kept = max(rows, key=lambda row: (float(row["val_top1"]), int(row["epoch"])))
+        return {
+            "epoch": int(kept["epoch"]) + 1,
+            "epochs": len(rows),
+            "top1": float(kept["top1"]),
+            "val_top1": float(kept["val_top1"]) if kept.get("val_top1") else None,
+        }
+    except (OSError, LookupError, ValueError):
+        return {}
+
+
+def baseline_answers(file: Path, paths: Sequence[str]) -> np.ndarray | None:
+    """Returns the linear baseline's labels of videos, int `(V,)`.
+
+    Args:
+        file: `baseline.json` of `baseline.write_baseline`.
+        paths: of the videos.
+
+    Returns:
+        `None` where there is no baseline, or it has not answered for all of them.
+    """
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        answers = json.loads(file.read_text())["answers"]
+        return np.array([answers[path] for path in paths], int)
+    return None
+
+
+def describe(judgement: dict, classes: Sequence[str], *, accuracy: float) -> list[str]:
+    """Returns the lines that are printed below the accuracies.
+
+    Args:
+        judgement: of `judge`.
+        classes: names in the order of the labels.
+        accuracy: top-1 by SCI fusion.
+    """
+    commonest, (low, high) = judgement["commonest"], judgement["interval"]
+    lines = [
+        f"SCI fusion {accuracy:.1%}: 95 % interval {low:.1%} to {high:.1%}, by "
+        f"{judgement['sources']} sources; chance {judgement['chance']:.1%}; always "
+        f"{classes[commonest['label']]}, most frequent in training, {commonest['share']:.1%}"
+    ]
+    if beside := judgement["baseline"]:
+        low, high = (f"{100 * value:+.1f}" for value in beside["interval"])
+        lines.append(
+            f"linear classifier of the pre-trained features {beside['top1']:.1%}: the network less "
+            f"it {100 * beside['difference']:+.1f} points, 95 % interval {low} to {high}"
+        )
+    if judgement["auc"] is not None:
+        lines.append(f"area under the ROC curve (of {classes[1]}): {judgement['auc']:.3f}")
+    if training := judgement["training"]:
+        why = "no videos are held out, so the last is kept"
+        if training["val_top1"] is not None:
+            why = f"kept as the best of the held-out videos, {training['val_top1']:.1%}"
+        lines.append(
+            f"training samples {training['top1']:.1%} in epoch {training['epoch']} of "
+            f"{training['epochs']}: {why}"
+        )
+    lines += _class_lines(judgement["per_class"], classes)
+    if judgement["confusions"]:
+        most = (
+            f"{classes[truth]} taken for {classes[answer]} {count} of "
+            f"{judgement['per_class'][truth]['support']:.0f}"
+            for truth, answer, count in judgement["confusions"]
+        )
+        lines.append(f"most confused: {'; '.join(most)}")
+    return lines + [f"advice: {text}" for text in advice(judgement, classes, accuracy=accuracy)]
+
+
+def advice(judgement: dict, classes: Sequence[str], *, accuracy: float) -> list[str]:
+    """Returns what to try, a sentence for each pattern that the numbers show.
+
+    Args:
+        judgement: of `judge`.
+        classes: names in the order of the labels.
+        accuracy: top-1 by SCI fusion.
+    """
+    found, training = [], judgement["training"]
+    beaten = max(judgement["chance"], judgement["commonest"]["share"])
+    learned = training.get("top1")  # None of a history that does not tell
+    if judgement["interval"][0] <= beaten:
+        text = "test videos are recognised no better than by chance or the most frequent class"
+        if learned is not None and learned < min(2 * beaten, 0.9):
+            text += ", and training videos hardly better: more --epochs or another --learning-rate"
+        found.append(text)
+    if learned is not None and learned - accuracy > GAP:
+        found.append(
+            f"training samples are right to {learned:.0%}, test videos to {accuracy:.0%}: the "
+            "network knows its training videos by heart; more videos from more sources help most, "
+            "and where it began without them the weights of --preset lite --scl-weights imagenet"
+        )
+    if judgement["baseline"] and judgement["baseline"]["difference"] < 0:
+        found.append(
+            "the linear classifier of the features is better than the network: train its head "
+            "alone first, with --head-epochs and --encoded-views, as preset lite does"
+        )
+    counts = [number for number in judgement["trained"] if number]
+    if counts and max(counts) >= UNEQUAL * min(counts):
+        rarest = judgement["trained"].index(min(counts))
+        found.append(
+            f"{classes[judgement['commonest']['label']]} has {max(counts)} training videos, "
+            f"{classes[rarest]} {min(counts)}: try --class-weights balanced"
+        )
+    return found
+
+
+def write_classes(judgement: dict, classes: Sequence[str], file: Path):
+    """Writes the measures of every class as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["class", "training videos", "test videos", "precision", "recall", "f1"])
+    for name, trained, row in zip(
+        classes, judgement["trained"], judgement["per_class"], strict=True
+    ):
+        shares = (f"{row[key]:.4f}" for key in ("precision", "recall", "f1"))
+        writer.writerow([name, trained, f"{row['support']:.0f}", *shares])
+    atomic_write_text(file, text.getvalue())
+
+
+def _class_lines(per_class: Sequence[dict], classes: Sequence[str]) -> list[str]:
+    """A table of the classes; of many, those with the least F1."""
+    tested = [label for label, row in enumerate(per_class) if row["support"]]
+    shown, title = tested, "class"
+    if len(tested) > LISTED:
+        worst = sorted(tested, key=lambda label: per_class[label]["f1"])[:LISTED]
+        shown, title = worst, f"the {LISTED} least recognised of {len(tested)}"
+    width = max(34, *(len(classes[label]) + 4 for label in shown))
+    lines = [f"{title:{width}}precision  recall      F1  test videos"]
+    for label in shown:
+        row = per_class[label]
+        lines.append(
+            f"  {classes[label]:{width - 2}}{row['precision']:9.1%} {row['recall']:7.1%} "
+            f"{row['f1']:7.1%} {row['support']:12.0f}"
+        )
+    return lines
+
+
+def _confusions(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> list[list[int]]:
+    """The most frequent wrong answers: true label, answer, number of videos."""
+    counts = np.zeros((num_classes, num_classes), int)
+    np.add.at(counts, (labels, answers), 1)
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:CONFUSIONS]
+    places = zip(*np.unravel_index(order, counts.shape), strict=True)
+    return [[int(t), int(a), int(counts[t, a])] for t, a in places if counts[t, a]]

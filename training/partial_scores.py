@@ -1,0 +1,66 @@
+"""Scores of the videos that an evaluation has done, kept in case that it is stopped."""
+
+import contextlib
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fstcn_keras.files import atomic_write
+from training.parallel import with_progress
+
+SECONDS = 60  # between two savings
+
+
+def scored(
+    paths: Sequence[str], score: Callable[[str], np.ndarray], *, file: Path, key: str
+) -> np.ndarray:
+    """Scores videos one after another; goes on with those that a stopped evaluation has done.
+
+    What is done is saved every minute and when an exception ends it, such as Ctrl-C; the file is
+    removed by `evaluate` once its results are written.
+
+    Args:
+        paths: of the videos.
+        score: computes the scores of one, an array of the same shape for all.
+        file: what is done, an `.npz` file.
+        key: tells the network and its views; what another has done is of no use.
+
+    Returns:
+        The scores in the order of the paths, `(V, ...)`.
+    """
+    done = _read(file, key)
+    if kept := len(done.keys() & set(paths)):
+        print(f"going on with the scores of {kept} of {len(paths)} videos", flush=True)
+    left = [path for path in paths if path not in done]
+    saved = time.monotonic()
+    try:
+        for path in with_progress(
+            left, total=len(left), description="scoring test videos", unit="video"
+        ):
+            done[path] = score(path)
+            if time.monotonic() - saved > SECONDS:
+                _write(file, key, done)
+                saved = time.monotonic()
+    except BaseException:  # also Ctrl-C and SIGTERM
+        if done:
+            _write(file, key, done)
+        raise
+    return np.stack([done[path] for path in paths])
+
+
+def _read(file: Path, key: str) -> dict[str, np.ndarray]:
+    with (
+        contextlib.suppress(OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile),
+        np.load(file, allow_pickle=False) as arrays,
+    ):
+        if str(arrays["key"]) == key:
+            return dict(zip(map(str, arrays["paths"]), arrays["scores"], strict=True))
+    return {}
+
+
+def _write(file: Path, key: str, done: dict[str, np.ndarray]):
+    with atomic_write(file) as partial, partial.open("wb") as stream:
+        np.savez(stream, key=key, paths=np.array([*done]), scores=np.stack([*done.values()]))
