@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import procrustes
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE, trustworthiness
 from threadpoolctl import threadpool_limits
 
 COMPONENTS = 50  # of the PCA before t-SNE
@@ -50,6 +48,9 @@ def embed(features: np.ndarray, *, seeds: range) -> Map:
     """
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
     components = min(COMPONENTS, *features.shape)
+    from sklearn.decomposition import PCA  # takes seconds: not for `--help`
+    from sklearn.manifold import TSNE, trustworthiness
+
     reduced = PCA(components, svd_solver="full").fit_transform(features)
     runs = {
         seed: TSNE(perplexity=perplexity, init="random", random_state=seed).fit(reduced)

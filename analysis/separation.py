@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.metrics import pairwise_distances, silhouette_score, v_measure_score
 from threadpoolctl import threadpool_limits
 
 NEIGHBOURS = 5
@@ -47,6 +45,9 @@ def separation(
     _, counts = np.unique(labels, return_counts=True)
     neighbours = min(NEIGHBOURS, counts.min() - 1)
     right = nearest_classes(features, labels, np.asarray(sources), neighbours) == labels
+    from sklearn.cluster import KMeans  # takes seconds: not for `--help`
+    from sklearn.metrics import silhouette_score, v_measure_score
+
     clusters = KMeans(len(counts), n_init=KMEANS_STARTS, random_state=seed).fit_predict(features)
     return Separation(
         neighbours=int(neighbours),
@@ -64,6 +65,8 @@ def nearest_classes(
     Videos of one source look alike, whatever the features tell of their class. Where there are no
     others it is -1.
     """
+    from sklearn.metrics import pairwise_distances
+
     distances = pairwise_distances(features)
     distances[sources[:, None] == sources] = np.inf
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :neighbours]

@@ -7,13 +7,16 @@ Starts `fstcn_keras.serve` with a run, or with preset small and random weights, 
 - 400 requests by 8 clients at a time, good and bad ones mixed: every good answer is compared
   with `ActionClassifier.predict_video` of this process, every bad request has a status of its
   own; how long answers take, clips scored a second, and the resident memory of the server and
-  its processes after every hundred answers.
+  its processes after every hundred answers;
+- the same requests, and the video over gRPC, by --clients clients for --seconds seconds: how many
+  were lost or wrong, how long good answers took, requests a second.
 
-Ends with 1 if an answer is wrong. A few minutes on two cores.
+Ends with 1 if an answer is lost or wrong. A few minutes on two cores.
 """
 
 import argparse
 import base64
+import dataclasses
 import io
 import statistics
 import sys
@@ -25,6 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import httpx
 import numpy as np
 from PIL import Image
@@ -32,7 +36,7 @@ from PIL import Image
 from benchmarks.report import alternate, print_table, write_csv
 from benchmarks.samples import coarse_video, random_run
 from fstcn_keras import ActionClassifier
-from tests.servers import ServerProcess
+from tests.servers import ServerProcess, own_lines
 
 CLIENTS = 8
 REQUESTS = 400
@@ -40,6 +44,7 @@ VIDEO = "video of 3 s, 5 x 18 views"
 ROUNDS = 7  # of it
 MB = 2**20
 TOLERANCE = 1e-5
+FAULTS = ("lost answers", "wrong answers")
 NAME = "served"
 
 
@@ -66,7 +71,10 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, nargs="?")
-    run = parser.parse_args().run
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=120)
+    options = parser.parse_args()
+    run = options.run
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if run is None:
@@ -82,10 +90,13 @@ def main():
                 seconds = alternate(ask, rounds=ROUNDS, turn=0)
                 rows += [row(VIDEO, seconds[VIDEO], "s")]
             rows += under_load(server, cases)
-        log = (folder / "log").read_text()
+            with grpc.insecure_channel(server.grpc_address) as channel:
+                cases.append(over_grpc(channel, cases[0], long_video))
+                rows += lasting(server, cases, clients=options.clients, seconds=options.seconds)
+        log = own_lines((folder / "log").read_text())
     print_table(rows)
     write_csv("server", rows)
-    if log or any(line["value"] for line in rows if line["measure"] == "wrong answers"):
+    if log or any(line["value"] for line in rows if line["measure"].endswith(FAULTS)):
         sys.exit(f"not all answers are right: {log}")
 
 
@@ -150,6 +161,58 @@ def under_load(server: ServerProcess, cases: list[Case]) -> list[dict]:
         row("clips of 18 crops", sum(case.clips for case in asked) / total, "1/s"),
         *(row(f"memory at request {100 * n}", mb, "MB") for n, mb in enumerate(memory, 1)),
         row("growth from request 100 to 400", 100 * (memory[-1] / memory[0] - 1), "%"),
+    ]
+
+
+def over_grpc(channel: grpc.Channel, case: Case, video: Path) -> Case:
+    """The case of a video, sent over gRPC."""
+    from kserve import InferInput, InferRequest, InferResponse  # it reads the command line
+    from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+    stub = GRPCInferenceServiceStub(channel)
+    given = InferInput("video", [1], "BYTES")
+    given.set_data_from_numpy(np.array([video.read_bytes()], object))
+    request = InferRequest(model_name=NAME, infer_inputs=[given]).to_grpc()
+
+    def send(_: httpx.Client) -> httpx.Response:
+        answer = InferResponse.from_grpc(stub.ModelInfer(request, timeout=60))
+        return httpx.Response(200, json=answer.to_rest()[0])
+
+    return dataclasses.replace(case, send=send)
+
+
+def lasting(
+    server: ServerProcess, cases: list[Case], *, clients: int, seconds: float
+) -> list[dict]:
+    """All requests over and over by so many clients for so long; rows of the table."""
+    end = time.monotonic() + seconds
+
+    def ask_on(number: int) -> list[tuple[Case, bool | None, float]]:
+        """What came of each: whether it was right, `None` if nothing came."""
+        found = []
+        with server.client() as client:
+            while time.monotonic() < end:
+                case = cases[(number + len(found)) % len(cases)]
+                begin = time.perf_counter()
+                try:
+                    right = is_right(case, case.send(client))
+                except (httpx.HTTPError, grpc.RpcError):
+                    right = None
+                found.append((case, right, time.perf_counter() - begin))
+        return found
+
+    with ThreadPoolExecutor(clients) as threads:
+        found = [one for several in threads.map(ask_on, range(clients)) for one in several]
+    percentiles = statistics.quantiles(
+        [taken for case, _, taken in found if case.scores is not None], n=100
+    )
+    load = f"{clients} clients, {seconds:g} s: "
+    return [
+        row(f"{load}requests", len(found), ""),
+        row(f"{load}lost answers", sum(right is None for _, right, _ in found), ""),
+        row(f"{load}wrong answers", sum(right is False for _, right, _ in found), ""),
+        *(row(f"{load}good answer, {n} % within", percentiles[n - 1], "s") for n in (50, 99)),
+        row(f"{load}requests a second", len(found) / seconds, "1/s"),
     ]
 
 

@@ -72,6 +72,8 @@ def __dir__() -> list[str]:
 
 
 def _is_lazy() -> bool:
+    if sys.argv[:1] == ["-m"]:  # Python looks for the command of `python -m fstcn_keras.COMMAND`
+        return True
     main = getattr(sys.modules.get("__main__"), "__spec__", None)  # of `python -m`
     packages = (__name__, "training", "analysis", "benchmarks")
     is_command = main is not None and main.name.split(".")[0] in packages

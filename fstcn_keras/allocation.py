@@ -1,11 +1,12 @@
 """Keeps memory in huge pages."""
 
+import contextlib
 import ctypes
 import os
 from pathlib import Path
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt(3)
-NEVER, NONE = -1, 0
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # parameters of mallopt(3)
+NEVER, NONE, FEW = -1, 0, 2
 MADV_HUGEPAGE = 14  # advice of madvise(2)
 HUGE_PAGE_BYTES = 2**21
 STRICT = "2"  # Linux's accounting of memory in which addresses count that are not written to
@@ -30,6 +31,12 @@ def set_up_allocation() -> None:
     mallopt(M_MMAP_MAX, NONE)
     mallopt(M_TRIM_THRESHOLD, NEVER)
     _ask_for_huge_pages(library, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+
+
+def keep_few_arenas() -> None:
+    """Has the C library take no 64 MiB of addresses for each thread, where addresses are few."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, FEW)
 
 
 def _addresses_are_free() -> bool:

@@ -20,7 +20,7 @@ from fstcn_keras.video.frames import VideoSource, ViewFrames, open_frames, read_
 from fstcn_keras.video.resampling import ResampledFrames
 from fstcn_keras.video.times import uniform_times
 from fstcn_keras.views.plan import ViewPlan
-from fstcn_keras.views.scoring import PROBABILITIES, ViewScorer
+from fstcn_keras.views.scoring import PROBABILITIES, Scorer, ViewScorer
 
 
 class ActionClassifier:
@@ -44,12 +44,20 @@ class ActionClassifier:
         model: from `{"clip", "clip_diff"}` to class probabilities, as `fstcn` builds it.
         classes: class names in the order of the model's outputs.
         plan: the views to score.
+        scorer: what scores clips in place of the model; by default `ViewScorer`.
 
     Raises:
         ValueError: if the number of class names is not that of the model's outputs.
     """
 
-    def __init__(self, model: keras.Model, *, classes: list[str], plan: ViewPlan) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        classes: list[str],
+        plan: ViewPlan,
+        scorer: Scorer | None = None,
+    ) -> None:
         if model.output_shape[-1] != len(classes):
             raise ValueError(
                 f"The model has {model.output_shape[-1]} outputs. Received: {len(classes)} classes"
@@ -57,7 +65,7 @@ class ActionClassifier:
         self.model = model
         self.classes = tuple(classes)
         self.plan = plan
-        self._scorer = ViewScorer(model, plan)
+        self._scorer = ViewScorer(model, plan) if scorer is None else scorer
 
     @classmethod
     def load(cls, folder: str | Path, *, mode: str | None = None) -> "ActionClassifier":

@@ -1,8 +1,9 @@
 """The settings of a command's process, made in one place."""
 
 import os
+from pathlib import Path
 
-from fstcn_keras.allocation import set_up_allocation
+from fstcn_keras.allocation import keep_few_arenas, set_up_allocation
 
 
 class BackendError(Exception):
@@ -31,6 +32,22 @@ def set_up_process(*, tensorflow: bool = False) -> None:
             f"got KERAS_BACKEND={os.environ['KERAS_BACKEND']}: unset it"
         )
     set_up_allocation()
+
+
+def limit_memory(mib: int) -> None:
+    """Lets this process take so many MiB more addresses than it has, where Linux tells.
+
+    What decodes files that may come from anyone gets such a limit: few bytes can claim much.
+    """
+    statistics = Path("/proc/self/statm")
+    if not statistics.exists():
+        return
+    import resource  # not on all systems
+
+    keep_few_arenas()
+    taken = int(statistics.read_text().split()[0]) * resource.getpagesize()
+    most = taken + mib * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def set_up_environment() -> None:

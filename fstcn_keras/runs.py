@@ -48,6 +48,7 @@ class RunFolder:
     confusion = _file("confusion.png", "The confusion matrix of the test videos.")
     checkpoints = _file("checkpoints", "Folder of the states that training goes on from.")
     logs = _file("logs", "Folder of TensorBoard's files.")
+    examples = _file("examples", "Folder of two clips that the page of the server offers.")
     figures = _file("figures", "Folder of what `analysis` draws.")
     summary = _file("splits.json", "The accuracies of `--split all` or `--fold all`.")
     images = _file("images.csv", "Of a pre-training: its images, and which of them are usable.")

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run, model_name, saved_model_version
-from fstcn_keras.serving.limits import DECODER_MEMORY_MIB, Limits
+from fstcn_keras.serving.limits import CODE_MIB, DECODER_MEMORY_MIB, Limits, most_memory_mib
+from fstcn_keras.views.plan import SCORING_MODES
 
 if TYPE_CHECKING:
     from fstcn_keras.serving.kserve_model import ClassifierModel
 
 DRAIN_S = 30  # for requests in work when the server is told to stop; it ends 5 s later at most
-ARRIVING_CALLS = 500  # over gRPC, but for inference, whose message has not come yet
 MAX_PORT = 65535
 NAME = re.compile(r"[^/?#%:\x00-\x1f\x7f]+")  # what a path of an address can hold as it is
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -77,29 +77,38 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
         family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
         listener = socket.create_server((options.host, options.http_port), family=family)
 
+    from prometheus_client import REGISTRY
+
     from fstcn_keras.serving.arrivals import Arrivals
     from fstcn_keras.serving.grpc import grpc_server  # heavy: not before the port is known free
     from fstcn_keras.serving.http import build_app, http_server
     from fstcn_keras.serving.kserve_model import ClassifierDataPlane, ClassifierModel
+    from fstcn_keras.serving.metrics import Metrics
+    from fstcn_keras.serving.observation import AccessLog
     from fstcn_keras.serving.workers import Workers
 
-    workers = Workers(limits, decoders=options.decoders, decoder_memory=options.decoder_memory)
+    name = options.name or model_name(folder)
+    metrics = Metrics(limits, model=name)
+    REGISTRY.register(metrics.registry)
+    log = AccessLog(sys.stderr if options.access_log else None)
+    decoders = {"decoders": options.decoders, "decoder_memory": options.decoder_memory}
+    workers = Workers(limits, **decoders, metrics=metrics)
     try:
-        model = ClassifierModel(options.name or model_name(folder), workers)
+        model = ClassifierModel(name, workers)
         plane = ClassifierDataPlane(model)
         arrivals = [
             Arrivals(limits),
             Arrivals(limits, number=limits.waiting, grace_s=limits.seconds),
-            Arrivals(limits, number=ARRIVING_CALLS),
+            Arrivals(limits, number=limits.waiting),
         ]
-        grpc = grpc_server(plane, workers, arrivals[1:])
+        grpc = grpc_server(plane, workers, arrivals[1:], log)
         with _listening(options.host, options.grpc_port, "--grpc-port"):
             grpc_port = grpc.add_insecure_port(_address(options.host, options.grpc_port))
-        http = http_server(build_app(model.name, plane, workers, arrivals[0]), drain_s=DRAIN_S)
+        http = http_server(build_app(plane, arrivals[0], folder, log), drain_s=DRAIN_S)
         serving = asyncio.create_task(http.serve(sockets=[listener]))
         await grpc.start()
         try:
-            if await _ready(model, folder, stopped):
+            if await _ready(model, folder, options.views, stopped):
                 _announce(model.name, options.host, listener.getsockname()[1], grpc_port)
             return await stopped
         finally:
@@ -125,9 +134,11 @@ def _signal_exit_code() -> asyncio.Future[int]:
     return stopped
 
 
-async def _ready(model: "ClassifierModel", folder: Path, stopped: asyncio.Future) -> bool:
+async def _ready(
+    model: "ClassifierModel", folder: Path, mode: str | None, stopped: asyncio.Future
+) -> bool:
     """Returns true once the model is ready, false if a signal comes before."""
-    ready = asyncio.create_task(model.get_ready(folder))
+    ready = asyncio.create_task(model.get_ready(folder, mode))
     await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
         return False
@@ -162,10 +173,20 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _memory_text() -> str:
+    decoders = os.cpu_count() or 1
+    most = most_memory_mib(Limits(), decoders=decoders, decoder_memory=DECODER_MEMORY_MIB)
+    return f"""
+Whatever is sent, the server and its decoders take less than {most} MiB here by default, beside the
+network itself. With R for --max-request-bytes: 4 R for each of --max-waiting; for each of
+--decoders its --decoder-memory, {CODE_MIB} MiB and 6 R; and 2 R.
+"""
+
+
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m fstcn_keras.serve",
-        description=__doc__,
+        description=__doc__ + _memory_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -181,16 +202,20 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         "(default: the newest finished run under runs/)",
     )
     parser.add_argument("--name", help="of the model in the URLs (default: that of the folder)")
+    parser.add_argument(
+        "--views", choices=SCORING_MODES, help="how a run scores its views (default: as saved)"
+    )
     add(parser, "--host", "127.0.0.1", "address to listen to; 0.0.0.0 for all")
     add(parser, "--http-port", 8080, "for HTTP; 0 takes a free one")
     add(parser, "--grpc-port", 8081, "for gRPC; 0 takes a free one")
     add(parser, "--decoders", os.cpu_count() or 1, "processes that decode")
     meaning = (
-        "MiB that each of them may take beyond the 100 of its own code; what needs more gets 413. "
-        "The server takes this for each of --decoders, four times --max-request-bytes for each of "
-        "--max-waiting, and what the network itself takes"
+        f"MiB that each of them may take beyond the {CODE_MIB} of its own code; what needs more "
+        "gets 413"
     )
     add(parser, "--decoder-memory", DECODER_MEMORY_MIB, meaning)
+    meaning = "write a line of JSON to stderr for each request, with the id that its answer carries"
+    parser.add_argument("--access-log", action="store_true", help=meaning)
     limits = parser.add_argument_group("limits of every request")
     for field in dataclasses.fields(Limits):
         flag = "--max-" + field.name.replace("_", "-")

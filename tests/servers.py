@@ -1,7 +1,9 @@
 """The real server as a process of its own, for tests and benchmarks."""
 
+import functools
 import os
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -23,13 +25,18 @@ def own_lines(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if not TENSORFLOW_LOG.match(line)]
 
 
+def limit_files(number: int):
+    """Lets this process have so many files open."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
+
+
 class ServerProcess:
     """`python -m fstcn_keras.serve` on free ports; a context manager that ends it.
 
-    The log takes what it prints on stderr. `url` is of its HTTP side.
+    The log takes what it prints on stderr. `url` is of its HTTP side. It may open so many `files`.
     """
 
-    def __init__(self, folder: Path, *options: str, log: Path):
+    def __init__(self, folder: Path, *options: str, log: Path, files: int | None = None):
         self._log = log.open("w")
         ports = ("--http-port", "0", "--grpc-port", "0")
         self.process = subprocess.Popen(
@@ -39,6 +46,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
+            preexec_fn=files and functools.partial(limit_files, files),
         )
         line = self._first_line()
         found = re.search(r"(http://\S+)/ \(V1: /v1/models/(.*):predict, .* gRPC (\S+)$", line)

@@ -1,18 +1,43 @@
-"""The files in deploy/: the InferenceService against the models of KServe's own SDK."""
+"""The files in deploy/: against the models of KServe's own SDK, and the image's steps replayed."""
 
+import base64
+import os
 import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import venv
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
 
 from fstcn_keras import serve
+from fstcn_keras.serving.limits import Limits, most_memory_mib
+from tests.videos import encoded
 
 yaml = pytest.importorskip("yaml")
 kserve = pytest.importorskip("kserve")
 kubernetes = pytest.importorskip("kubernetes.client")
 
 ROOT = Path(__file__).parents[1]
-SERVICE = yaml.safe_load((ROOT / "deploy/inferenceservice.yaml").read_text())
+DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
+FILES = {
+    name: ROOT / f"deploy/{name}.yaml" for name in ("inferenceservice", "inferenceservice-knative")
+}
+SERVICES = {name: yaml.safe_load(file.read_text()) for name, file in FILES.items()}
+KNATIVE = SERVICES["inferenceservice-knative"]["spec"]["predictor"]
+# what Knative lets a container have, of what is used here (its pkg/apis/serving/fieldmask.go)
+KNATIVE_CONTAINER = {
+    *("name", "args", "command", "env", "image", "livenessProbe", "ports", "readinessProbe"),
+    *("resources", "securityContext", "volumeMounts"),
+}
+PNG = base64.b64encode(encoded(np.zeros((96, 128, 3), np.uint8))).decode()
+both = pytest.mark.parametrize("name", FILES)
 
 
 def check(value, kind: str, where: str):
@@ -35,33 +60,170 @@ def check(value, kind: str, where: str):
             check(item, types[key], f"{where}.{key}")
 
 
-def container() -> dict:
-    (found,) = SERVICE["spec"]["predictor"]["containers"]
+def container(name: str) -> dict:
+    (found,) = SERVICES[name]["spec"]["predictor"]["containers"]
     return found
 
 
-def test_the_inference_service_is_one_of_kserves():
-    assert SERVICE["apiVersion"] == f"{kserve.constants.KSERVE_GROUP}/v1beta1"
-    assert SERVICE["kind"] == kserve.constants.KSERVE_KIND_INFERENCESERVICE
-    check(SERVICE, "V1beta1InferenceService", "service")
+def steps(instruction: str) -> list[str]:
+    """What stands behind each of these instructions of the Dockerfile, in their order."""
+    return re.findall(rf"^{instruction} (.*)$", DOCKERFILE, re.MULTILINE)
 
 
-def test_the_server_takes_the_arguments_of_both():
-    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
-    command = yaml.safe_load(re.search(r"^CMD (.*)$", dockerfile, re.MULTILINE)[1])
-    for arguments in (command, container()["args"]):
-        options = serve._parse(arguments)
+@both
+def test_the_inference_services_are_kserves(name):
+    service = SERVICES[name]
+    assert service["apiVersion"] == f"{kserve.constants.KSERVE_GROUP}/v1beta1"
+    assert service["kind"] == kserve.constants.KSERVE_KIND_INFERENCESERVICE
+    check(service, "V1beta1InferenceService", "service")
+
+
+@both
+def test_the_server_takes_the_arguments(name):
+    (entry,), (command,) = (
+        list(map(yaml.safe_load, steps(kind))) for kind in ("ENTRYPOINT", "CMD")
+    )
+    assert entry[:3] == ["python", "-m", "fstcn_keras.serve"]
+    for arguments in (command, container(name)["args"]):
+        options = serve._parse([*entry[3:], *arguments])
         assert (str(options.folder), options.host) == ("/mnt/models", "0.0.0.0")
+    assert options.name == SERVICES[name]["metadata"]["name"]  # as KServe's addresses have it
+    memory = {"decoders": options.decoders, "decoder_memory": options.decoder_memory}
+    assert container(name)["resources"]["limits"]["memory"] == "8Gi"
+    # what is left is the network's
+    assert most_memory_mib(Limits(waiting=options.waiting), **memory) < 8 * 1024 - 1500
 
 
-def test_the_probes_ask_what_the_server_answers():
-    probes = {name: probe["httpGet"] for name, probe in container().items() if "Probe" in name}
-    ports = {port["containerPort"] for port in container()["ports"]}
-    assert {probe["port"] for probe in probes.values()} == ports == {8080}
-    assert probes["livenessProbe"]["path"] == "/v2/health/live"
-    assert probes["readinessProbe"]["path"] == "/v2/health/ready"
+@both
+def test_the_probes_ask_what_the_server_answers(name):
+    probes = {name: probe for name, probe in container(name).items() if "Probe" in name}
+    assert {probe["httpGet"]["port"] for probe in probes.values()} == {8080}
+    assert probes["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
+    assert probes["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
+    ports = {port["name"]: port["containerPort"] for port in container(name)["ports"]}
+    exposed = {"http1": 8080, "grpc": 8081}
+    assert ports == (exposed if name == "inferenceservice" else {"http1": 8080})
+    assert steps("EXPOSE") == ["8080 8081"]
+
+
+@both
+def test_the_server_has_no_rights(name):
+    predictor = SERVICES[name]["spec"]["predictor"]
+    context = {**predictor.get("securityContext", {}), **container(name)["securityContext"]}
+    assert context["runAsNonRoot"]
+    assert context["readOnlyRootFilesystem"]
+    assert not context["allowPrivilegeEscalation"]
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert steps("USER") == [f"{context['runAsUser']}:1000"]
+    (volume,) = predictor["volumes"]
+    assert list(volume) == ["name", "emptyDir"]
 
 
 def test_kubernetes_waits_until_the_server_has_ended():
-    grace_s = SERVICE["spec"]["predictor"]["terminationGracePeriodSeconds"]
-    assert grace_s > serve.DRAIN_S + 5
+    raw = SERVICES["inferenceservice"]["spec"]["predictor"]
+    assert raw["terminationGracePeriodSeconds"] > serve.DRAIN_S + 5
+    assert KNATIVE["timeout"] > serve.DRAIN_S + 5
+
+
+def test_knative_takes_its_service():
+    assert "terminationGracePeriodSeconds" not in KNATIVE
+    assert "securityContext" not in KNATIVE
+    assert set(container("inferenceservice-knative")) <= KNATIVE_CONTAINER
+
+
+def test_everything_in_the_image_is_pinned():
+    (base,) = steps("FROM")
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", base)
+    lines = (ROOT / "deploy/requirements.txt").read_text().splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert len(pins) > 20
+    for pin in pins:
+        assert re.fullmatch(r"[\w.-]+==[\w.+!]+", pin), pin
+    assert all("--no-deps" in step for step in steps("RUN"))
+
+
+def test_layers_that_change_seldom_come_first():
+    order = re.findall(r"^(?:COPY|RUN) .*$", DOCKERFILE, re.MULTILINE)
+    positions = [
+        next(n for n, line in enumerate(order) if text in line)
+        for text in (
+            "COPY deploy/requirements.txt",
+            "-r /src/deploy/requirements.txt",
+            "COPY fstcn_keras",
+        )
+    ]
+    assert positions == sorted(positions)
+    copied = {name for step in steps("COPY") for name in step.split()[:-1]}
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {line[1:] for line in ignored if line.startswith("!")} == copied
+
+
+def replayed(folder: Path) -> Path:
+    """Does the image's steps below a folder, and returns the Python that it ends with."""
+    environment = folder / "venv"
+    venv.create(environment, with_pip=True)
+    for instruction, step in re.findall(r"^(COPY|RUN) (.*)$", DOCKERFILE, re.MULTILINE):
+        step = step.replace("/src", str(folder / "src"))
+        if instruction == "RUN":
+            path = f"{environment / 'bin'}:{os.environ['PATH']}"
+            step = step.replace("pip install", "pip install --quiet --disable-pip-version-check")
+            done = subprocess.run(
+                ["sh", "-ec", step],
+                env={**os.environ, "PATH": path},
+                capture_output=True,
+                text=True,
+            )
+            if "No matching distribution" in done.stderr or "ConnectionError" in done.stderr:
+                pytest.skip(f"the packages cannot be fetched: {done.stderr[-300:]}")
+            assert done.returncode == 0, done.stderr
+            continue
+        *names, target = shlex.split(step)
+        for name in names:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True)
+            else:
+                into = Path(target) / source.name if target.endswith("/") else Path(target)
+                into.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, into)
+    return environment / "bin/python"
+
+
+@pytest.mark.slow
+def test_the_steps_of_the_image_make_a_server(tmp_path):
+    from fstcn_keras import ActionClassifier, fstcn
+    from tests.fstcn_keras.serving.conftest import CLASSES, PLAN
+    from tests.networks import TINY
+
+    network = fstcn(num_classes=len(CLASSES), **TINY)
+    ActionClassifier(network, classes=CLASSES, plan=PLAN).save(tmp_path / "actions")
+    python = replayed(tmp_path)
+    size = sum(f.stat().st_size for f in python.parents[1].rglob("*") if f.is_file())
+    assert size < 1.7 * 2**30
+    entry = yaml.safe_load(steps("ENTRYPOINT")[0])
+    arguments = [tmp_path / "actions", "--http-port", "0", "--grpc-port", "0", "--decoders", "1"]
+    server = subprocess.Popen(
+        [python, *entry[1:], *map(str, arguments)],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "KERAS_HOME": "/proc/none",
+        },
+        stdout=subprocess.PIPE,
+        stderr=(tmp_path / "log").open("w"),
+        text=True,
+    )
+    try:
+        line = server.stdout.readline()
+        assert line.startswith("ready: "), (line, (tmp_path / "log").read_text()[-2000:])
+        url = f"http://127.0.0.1:{re.search(r':([0-9]+)/', line)[1]}"
+        body = {"instances": [{"frames": [{"b64": PNG}]}]}
+        response = httpx.post(f"{url}/v1/models/actions:predict", json=body, timeout=120)
+        assert response.status_code == 200, response.text
+    finally:
+        server.send_signal(signal.SIGTERM)
+        begin = time.monotonic()
+        assert server.wait(120) == 128 + signal.SIGTERM
+        print(f"ended after {time.monotonic() - begin:.1f} s", file=sys.stderr)

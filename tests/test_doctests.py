@@ -14,6 +14,7 @@ MODULES = [
     if path.stem != "__main__"
 ]
 WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them cannot be run
+    "fstcn_keras.allocation.keep_few_arenas": "changes the memory of the whole process",
     "fstcn_keras.allocation.set_up_allocation": "changes the memory of the whole process",
     "fstcn_keras.backbones.caffe": "takes a file that others publish",
     "fstcn_keras.backbones.cnn_m_2048.spatial_path_weights": "takes a whole network",
@@ -24,6 +25,7 @@ WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them ca
     "fstcn_keras.export.saved_model.load_saved_model": "takes what `write_saved_model` writes",
     "fstcn_keras.export.saved_model.saved_model_archive": "is of use only once it is written",
     "fstcn_keras.export.saved_model.write_saved_model": "takes 15 s",
+    "fstcn_keras.export.shared_views": "takes a SavedModel",
     "fstcn_keras.live.LiveMoment": "is what `watch` gives",
     "fstcn_keras.live.Second": "is what an example of `cut_seconds` shows",
     "fstcn_keras.live.watch": "takes live video",
@@ -35,10 +37,16 @@ WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them ca
     "fstcn_keras.serving.http": "is part of a server",
     "fstcn_keras.serving.kserve_model": "is part of a server",
     "fstcn_keras.serving.loading": "takes a run",
+    "fstcn_keras.serving.observation.Observed": "is part of a server",
+    "fstcn_keras.serving.observation.observation": "takes a request that `Observed` has seen",
+    "fstcn_keras.serving.page_routes": "is part of a server",
+    "fstcn_keras.serving.page_video.PageVideo": "is what `decode_for_page` returns",
+    "fstcn_keras.serving.page_video.decode_for_page": "takes a video file",
     "fstcn_keras.serving.workers": "starts processes and is part of a server",
     "fstcn_keras.video.live.LiveFrame": "is what an example of `cut_seconds` shows",
     "fstcn_keras.video.live.LiveReader": "takes live video",
     "fstcn_keras.video.streams": "takes an open file of several streams",
+    "fstcn_keras.views.scoring.Scorer": "is what an example of ViewScorer shows",
     "fstcn_keras.weights.load_imagenet_weights": "downloads",
 }
 

@@ -1,11 +1,16 @@
 """What importing costs, and what it must bring along."""
 
+import resource
+import subprocess
+import sys
+
 import pytest
 
 from fstcn_keras import layers
-from tests.processes import run_python
+from tests.processes import ROOT, run_python
 from training.console import COMMANDS
 
+HELP_S = 2  # of the processor, for `--help`
 SET = ("FSTCN_KERAS_LAZY", "KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL")
 
 
@@ -26,6 +31,21 @@ def test_what_needs_no_network_starts_without_keras(module):
     names = {"keras", "tensorflow", "jax", "kserve"}
     code = f"import sys, {module}; print(*({names} & sys.modules.keys()))"
     assert printed(code, FSTCN_KERAS_LAZY="1") == []
+
+
+@pytest.mark.parametrize("module", [module for module, _ in COMMANDS.values()])
+def test_help_comes_at_once_and_in_words(module):
+    pytest.importorskip("kserve" if "serve" in module else "sys")
+    command = [sys.executable, "-X", "importtime", "-m", module, "--help"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not {"keras", "tensorflow", "jax", "kserve"} & imported
+    assert after.ru_utime - before.ru_utime < HELP_S
+    assert "--" in done.stdout
+    assert "<function" not in done.stdout
+    assert "<class" not in done.stdout
 
 
 @pytest.mark.parametrize(

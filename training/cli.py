@@ -16,6 +16,7 @@ from typing import Any
 import jsonargparse
 
 from fstcn_keras.process import BackendError, set_up_process
+from training.ending import ended_in_time
 from training.errors import UserError
 from training.parts import Leaf, Options, build, flag, leaves, option, positional
 
@@ -28,15 +29,17 @@ def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
     """Sets the process up, parses the command line, calls `main(options)` and exits.
 
     Exit codes: 0 done; 2 the user's input or a file system is at fault, with one line on
-    stderr; 130 after Ctrl-C; 143 after SIGTERM.
+    stderr; 130 after Ctrl-C; 143 after SIGTERM, both within 5 s, but for a training, which
+    finishes its step and saves its state.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be of any bytes
     try:
-        set_up_process(tensorflow=True)
-        main(parse(options_class, argv, description=sys.modules[main.__module__].__doc__))
+        with ended_in_time():
+            set_up_process(tensorflow=True)
+            main(parse(options_class, argv, description=sys.modules[main.__module__].__doc__))
     except (UserError, BackendError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
@@ -65,7 +68,10 @@ def parse_values(
         UserError: for an unknown option, or a value of the wrong type.
     """
     parser = jsonargparse.ArgumentParser(
-        exit_on_error=False, allow_abbrev=False, description=description
+        exit_on_error=False,
+        allow_abbrev=False,
+        description=description,
+        formatter_class=_HelpFormatter,
     )
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
     options = list(leaves(options_class))
@@ -134,7 +140,7 @@ def _add_argument(parser, leaf: Leaf):
         nargs = "+" if several is hint else "*"  # an optional one may be empty
         element = typing.get_args(several)[0]
         # names of files may be of any bytes, which the parser's own type for them does not take
-        keywords |= {"type": (lambda text: Path(text)) if element is Path else element}
+        keywords |= {"type": _path if element is Path else element}
         keywords["nargs"] = nargs
     if hint is bool:
         parser.add_argument(flag(leaf.name), action="store_true", help=leaf.help)
@@ -145,6 +151,18 @@ def _add_argument(parser, leaf: Leaf):
     else:
         default = list(leaf.default) if isinstance(leaf.default, tuple) else leaf.default
         parser.add_argument(flag(leaf.name), default=default, **keywords)
+
+
+def _path(text: str) -> Path:
+    return Path(text)
+
+
+class _HelpFormatter(jsonargparse.DefaultHelpFormatter):
+    """Names the type of positional files as that of options."""
+
+    def _get_type_str(self, action):
+        kind = getattr(action, "_typehint", action.type)
+        return "Path" if kind in (Path, _path) else super()._get_type_str(action)
 
 
 def _is_tuple(hint) -> bool:

@@ -19,6 +19,7 @@ from training.data.preparation import write_rejected
 from training.data.splits import open_data
 from training.data.store import FrameStore
 from training.errors import UserError
+from training.examples import write_examples
 from training.leakage import check_leakage, file_hashes
 from training.locks import locked
 from training.options import FitOptions
@@ -130,6 +131,7 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str |
         file=run.partial_scores,
         key=f"{weights_sha256(classifier)} {classifier.plan}",
     )
+    write_examples(run, dataset, videos, fusion.fuse(scores))
     _write_results(run, dataset, store, videos, scores, _protocol(classifier, dataset, scores))
     run.partial_scores.unlink(missing_ok=True)
 

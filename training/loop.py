@@ -31,6 +31,7 @@ from training.data.pipeline import (
     training_batches,
 )
 from training.distribution import is_chief, num_workers, sum_over_workers, take_from_chief
+from training.ending import signals_answered
 from training.errors import UserError
 from training.history import History
 
@@ -333,7 +334,8 @@ def _stop_signal() -> Iterator[list[int]]:
 
     before = {number: signal.signal(number, stop) for number in codes}
     try:
-        yield stopped
+        with signals_answered():
+            yield stopped
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

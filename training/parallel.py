@@ -16,6 +16,11 @@ from multiprocessing.connection import Connection
 from joblib import cpu_count
 from tqdm import tqdm
 
+from fstcn_keras.process import limit_memory
+
+MEMORY_MIB = 4096  # that a process may take beyond its own code
+TOO_MUCH_MEMORY = f"to decode it takes more than {MEMORY_MIB} MiB of memory"
+
 LINES = {  # of progress in a log
     "delay": 10,
     "mininterval": 10,
@@ -29,7 +34,8 @@ def map_processes(
     """Yields results of `function(job)` in any order, with its progress on stderr.
 
     A job whose process is killed, by a crash or for want of memory, costs nothing but that
-    process. It is tried once more, alone, after all others.
+    process. It is tried once more, alone, after all others. On Linux a process may take
+    `MEMORY_MIB` of memory; beyond it the function gets a MemoryError.
 
     Args:
         function: what to do; it and its results are sent between processes.
@@ -38,13 +44,16 @@ def map_processes(
         description: of the work, for the progress.
         unit: what a job is about, for the progress.
     """
-    results = _results(function, jobs, killed)
+    results = map_silently(function, jobs, killed=killed, num_processes=cpu_count())
     return with_progress(results, total=len(jobs), description=description, unit=unit)
 
 
-def _results(function: Callable, jobs: Sequence, killed: Callable) -> Iterator:
+def map_silently(
+    function: Callable, jobs: Sequence, *, killed: Callable, num_processes: int
+) -> Iterator:
+    """Yields the same in so many processes, without a word; of one process in order of the jobs."""
     again = []
-    with closing(_finished(function, jobs, num_processes=cpu_count())) as finished:
+    with closing(_finished(function, jobs, num_processes=num_processes)) as finished:
         for job, future in finished:
             if isinstance(future.exception(), BrokenProcessPool):
                 again.append(job)
@@ -95,7 +104,8 @@ def _pool() -> Iterator[ProcessPoolExecutor]:
 
 
 def _end_with(lives: Connection):
-    """Ends this process once nobody holds the other end of the pipe."""
+    """Bounds this process' memory, and ends it once nobody holds the other end of the pipe."""
+    limit_memory(MEMORY_MIB)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for it
 
     def watch():

@@ -22,6 +22,7 @@ from fstcn_keras.video.live import LiveSource
 from fstcn_keras.views.plan import SCORING_MODES
 from training import annotation, cli, figures, prediction_table
 from training.data.collections.lists import is_video
+from training.decoding import DecodedVideos
 from training.errors import UserError
 from training.evaluate import VIEWS_HELP
 from training.evaluation import load_classifier, weights_sha256
@@ -144,7 +145,7 @@ def _results(
 ) -> Iterator[VideoResult]:
     """Yields what is said about each video, once it stands in the table if there is one."""
     if options.out is None:
-        yield from classifier.predict_videos(videos)
+        yield from _predicted(classifier, videos)
         return
     network = f"{weights_sha256(classifier)} {classifier.plan} {classifier.classes}"
     key = hashlib.sha256(network.encode("utf-8", "surrogateescape")).hexdigest()[:8]
@@ -153,7 +154,7 @@ def _results(
     if kept := len({*videos}) - len(missing):
         print(f"going on with {kept} of {len({*videos})} videos in {rows.partial}", file=sys.stderr)
     with contextlib.closing(rows):
-        results = classifier.predict_videos(missing)  # with a bar on a terminal
+        results = _predicted(classifier, missing)  # with a bar on a terminal
         if not sys.stderr.isatty():
             names = {"description": "predicting", "unit": "video"}
             results = with_progress(results, total=len(missing), **names)
@@ -161,6 +162,12 @@ def _results(
             rows.add(result)
             yield result
     rows.finish()
+
+
+def _predicted(classifier: "ActionClassifier", videos: Sequence[Path]) -> Iterator[VideoResult]:
+    """Yields what is said about each video, which a process of its own decodes."""
+    for result in classifier.predict_videos(DecodedVideos(videos, classifier.plan)):
+        yield dataclasses.replace(result, source=result.source.path)
 
 
 def _report(result: VideoResult, options: PredictOptions) -> bool:

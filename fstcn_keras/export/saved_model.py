@@ -12,6 +12,9 @@ signatures and their named inputs and outputs are
   concentration index of each view.
 - `classify_jpegs`: `frames`, string `(T)`: JPEG, PNG, GIF (its first image) or BMP files,
   all of one size. The same outputs.
+- `score_clips`, where views share feature maps: `frames`, uint8 `(n, H, W, 3)`, resized to the
+  short side of the views, and `pairs`, int32 `(clips, 2, l_t)`: positions of the frames of each
+  clip. Output `probabilities`, float64 `(clips, C, N)`.
 - `embed`: `frames` as for `classify_video`. Outputs `spatial_features`, `temporal_features`
   and `spatio_temporal_features`, those of them that the network has, float32 `(F)` each:
   means over the M x C views.
@@ -31,6 +34,7 @@ from fstcn_keras import clips, fusion
 from fstcn_keras.acceleration.plain_export import plain_copy
 from fstcn_keras.classifier import ActionClassifier
 from fstcn_keras.description import load_description
+from fstcn_keras.export.shared_views import SavedScorer
 from fstcn_keras.model import FSTCN
 from fstcn_keras.parts import FEATURES
 from fstcn_keras.runs import saved_model_version
@@ -51,9 +55,14 @@ def write_saved_model(classifier: ActionClassifier, folder: Path) -> None:
     """Writes the SavedModel of a classifier, its class names and view plan in `assets.extra`.
 
     Raises:
+        OSError: if it cannot be written, as when the disk is full.
         RuntimeError: see `saved_model_archive`.
     """
-    saved_model_archive(classifier).write_out(folder, verbose=False)
+    archive = saved_model_archive(classifier)
+    try:
+        archive.write_out(folder, verbose=False)
+    except tf.errors.OpError as error:
+        raise OSError(f"{folder} cannot be written: {error.message}") from error
     classifier.save_description(folder / DESCRIPTION)
 
 
@@ -65,7 +74,7 @@ def load_saved_model(folder: Path) -> ActionClassifier:
 
     Raises:
         FileNotFoundError: if it is neither, or was not written by `write_saved_model`.
-        ValueError: if its views share feature maps: only the SavedModel itself scores those.
+        ValueError: if a file is damaged, or its views share feature maps in a way of old.
     """
     version = saved_model_version(folder)
     if version is None:
@@ -76,7 +85,8 @@ def load_saved_model(folder: Path) -> ActionClassifier:
     network = keras.layers.TFSMLayer(version, call_endpoint="serving_default")
     outputs = network(pair["clip"], clip_diff=pair["clip_diff"])
     model = keras.Model(pair, outputs["probabilities"])
-    return ActionClassifier(model, classes=classes, plan=plan)
+    scorer = SavedScorer(version) if plan.mode == "shared" else None
+    return ActionClassifier(model, classes=classes, plan=plan, scorer=scorer)
 
 
 def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArchive:
@@ -98,7 +108,7 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
     frames = tf.TensorSpec((None, None, None, 3), tf.uint8, name="frames")
     jpegs = tf.TensorSpec((None,), tf.string, name="frames")
     shape = (None, plan.clip_length, plan.crop_size, plan.crop_size, 3)
-    pair = [tf.TensorSpec(shape, tf.uint8, name=name) for name in ("clip", "clip_diff")]
+    clip_pair = [tf.TensorSpec(shape, tf.uint8, name=name) for name in ("clip", "clip_diff")]
     scorer = ViewScorer(network, plan)
 
     def serving_default(clip: tf.Tensor, clip_diff: tf.Tensor) -> Outputs:
@@ -121,14 +131,20 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
             name: tf.reduce_mean(x, axis=(0, 1)) for name, x in views.items() if name in FEATURES
         }
 
+    def score_clips(frames: tf.Tensor, pairs: tf.Tensor) -> Outputs:
+        scores = score_pairs(scorer, plan, lambda number: frames[number], pairs)
+        return {PROBABILITIES: with_probabilities(scores)[PROBABILITIES]}
+
     archive = keras.export.ExportArchive()
-    archive.track(network)
     endpoints = {
-        serving_default: pair,
+        serving_default: clip_pair,
         classify_video: [frames],
         classify_jpegs: [jpegs],
         embed: [frames],
     }
+    if plan.mode == "shared":  # those of the mode exact are scored by `serving_default`
+        pairs = tf.TensorSpec((None, 2, plan.clip_length), tf.int32, name="pairs")
+        endpoints[score_clips] = [frames, pairs]
     for function, signature in endpoints.items():
         archive.add_endpoint(function.__name__, function, input_signature=signature)
     return archive
@@ -228,6 +244,30 @@ def score_views(
     """
     starts, start_numbers = tf.unique(plan.start_frames(num_frames))
     pairs = plan.pairs_from(starts, num_frames)  # (starts, 2, l_t)
+    scores = score_pairs(scorer, plan, load, pairs)
+    return with_probabilities({name: tf.gather(x, start_numbers) for name, x in scores.items()})
+
+
+def score_pairs(scorer: ViewScorer, plan: ViewPlan, load: Loader, pairs: tf.Tensor) -> Outputs:
+    """Scores clips in a graph.
+
+    Example:
+        >>> model = FSTCN(num_classes=2, preset="small", width=0.125, crop_size=60, short_side=64)
+        >>> plan = ViewPlan.from_config(model.config, num_clips=1)
+        >>> load, num_frames = frame_loader(tf.zeros((40, 64, 64, 3), tf.uint8), 64)
+        >>> pairs = plan.pair_indices(num_frames)
+        >>> tuple(score_pairs(ViewScorer(model, plan), plan, load, pairs)["logits"].shape)
+        (1, 18, 2)
+
+    Args:
+        scorer: with a dictionary of outputs.
+        plan: the views.
+        load: gives a frame by its number, see `Loader`.
+        pairs: frame numbers int32 `(clips, 2, l_t)`.
+
+    Returns:
+        float32 `(clips, C, ...)` each.
+    """
     maps = [encoder_maps(encoder, plan, load, pairs) for encoder in scorer.encoders]
 
     def score(clip: tf.Tensor) -> Outputs:
@@ -242,9 +282,8 @@ def score_views(
         name: tf.TensorSpec((clips.NUM_CROPS, *output.shape[1:]), tf.float32)
         for name, output in scorer.head.output.items()
     }
-    clip_numbers = tf.range(tf.size(starts))
-    scores = tf.map_fn(score, clip_numbers, fn_output_signature=outputs, parallel_iterations=1)
-    return with_probabilities({name: tf.gather(x, start_numbers) for name, x in scores.items()})
+    numbers = tf.range(tf.shape(pairs)[0])
+    return tf.map_fn(score, numbers, fn_output_signature=outputs, parallel_iterations=1)
 
 
 def encoder_maps(

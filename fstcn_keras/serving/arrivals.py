@@ -13,6 +13,8 @@ BYTES_PER_S = 4096  # of a body, on average
 class Arrivals:
     """Holds the requests that are not whole yet, in bounds of time, number and bytes in all.
 
+    Where they hold too many bytes together, the one that holds most is given up.
+
     Example:
         >>> async def receive(arrivals):
         ...     async with arrivals.arriving() as arrival:
@@ -36,6 +38,7 @@ class Arrivals:
         self._grace_s = grace_s
         self._arriving: dict[Arrival, None] = {}
         self._ended = False
+        self._too_large: Arrival | None = None  # the last that was given up for its bytes
 
     @contextlib.asynccontextmanager
     async def arriving(self) -> AsyncIterator["Arrival"]:
@@ -43,12 +46,12 @@ class Arrivals:
 
         Raises:
             TimeoutError: if it does not come in time.
-            Overloaded: if all of them hold too many bytes, or the server ends.
+            Overloaded: if it holds most of too many bytes, or the server ends.
         """
         if self._ended:
-            raise Overloaded("the server is ending")
+            raise Overloaded("the server is ending", reason="ending")
         if self._number is not None and len(self._arriving) >= self._number:
-            next(iter(self._arriving)).give_up()
+            self._give_up(next(iter(self._arriving)))
         arrival = Arrival(self, self._limits, self._grace_s)
         self._arriving[arrival] = None
         try:
@@ -56,17 +59,40 @@ class Arrivals:
                 yield arrival
         except TimeoutError as error:
             if self._ended:
-                raise Overloaded("the server is ending") from error
+                raise Overloaded("the server is ending", reason="ending") from error
+            if arrival is self._too_large:
+                raise Overloaded(
+                    "requests of too many bytes are arriving: try again later"
+                ) from error
             raise
         finally:
-            self._arriving.pop(arrival, None)
-            self.held_bytes -= arrival.bytes
+            self._forget(arrival)
 
     def end(self) -> None:
         """Gives all of them up, and those to come."""
         self._ended = True
         for arrival in list(self._arriving):
-            arrival.give_up()
+            self._give_up(arrival)
+
+    def take(self, arrival: "Arrival", number: int) -> bool:
+        """Counts so many more bytes of one of them; returns false if it is given up."""
+        if arrival not in self._arriving:
+            return False
+        arrival.bytes += number
+        self.held_bytes += number
+        if self.held_bytes > self._limits.waiting * self._limits.request_bytes:
+            self._too_large = max(self._arriving, key=lambda other: other.bytes)
+            self._give_up(self._too_large)
+        return arrival in self._arriving
+
+    def _give_up(self, arrival: "Arrival") -> None:
+        self._forget(arrival)
+        arrival.timeout.reschedule(0)
+
+    def _forget(self, arrival: "Arrival") -> None:
+        if arrival in self._arriving:
+            del self._arriving[arrival]
+            self.held_bytes -= arrival.bytes
 
 
 class Arrival:
@@ -81,22 +107,9 @@ class Arrival:
         self.timeout = asyncio.timeout_at(self._deadline())
 
     def grow(self, number: int) -> None:
-        """Counts so many more bytes, which buy time.
-
-        Raises:
-            Overloaded: if there are too many in all.
-        """
-        self.bytes += number
-        self._arrivals.held_bytes += number
-        most = self._limits.waiting * self._limits.request_bytes
-        if self._arrivals.held_bytes > most:
-            raise Overloaded("requests of too many bytes are arriving: try again later")
-        self.timeout.reschedule(self._deadline())
-
-    def give_up(self) -> None:
-        """Ends its time."""
-        self._arrivals._arriving.pop(self, None)
-        self.timeout.reschedule(0)
+        """Counts so many more bytes, which buy time, unless it is given up."""
+        if self._arrivals.take(self, number):
+            self.timeout.reschedule(self._deadline())
 
     def _deadline(self) -> float:
         return self._begin + min(self._limits.seconds, self._grace_s + self.bytes / BYTES_PER_S)

@@ -11,69 +11,33 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
-from fstcn_keras.serving.requests import EncodedFrames, EncodedVideo, Request, Video, read_request
+from fstcn_keras.serving.requests import (
+    AnswerForm,
+    EncodedFrames,
+    EncodedVideo,
+    Request,
+    Video,
+    read_request,
+)
 from fstcn_keras.video import VideoError, VideoReader, VideoTooLarge
-from fstcn_keras.video.frames import ArrayFrames, FrameReader, view_frames
+from fstcn_keras.video.decoded import DecodedFrames
+from fstcn_keras.video.frames import ArrayFrames, FrameReader
 from fstcn_keras.views.plan import ViewPlan
 
 _SIXTEEN_BITS = ("I;16", "I")  # Pillow's modes of grey PNGs of such depth
 
 
 @dataclass(frozen=True)
-class DecodedFrames:
-    """Gives out the frames of a video that its views need, as `VideoReader` gives a file's.
-
-    Example:
-        >>> images = (np.zeros((24, 32, 3), np.uint8),) * 2
-        >>> frames = DecodedFrames(num_frames=40, numbers=(0, 9), images=images, incomplete="")
-        >>> frames.count(), len(list(frames.select([9])))
-        (40, 1)
-
-    Attributes:
-        num_frames: frames of the whole video.
-        numbers: which of them are here, increasing.
-        images: uint8 `(height, width, 3)` each, resized to the short side of the views.
-        incomplete: what could not be decoded, in one line; empty if all could.
-        notes: what was chosen or assumed in decoding, a line each.
-        fps: 0: not known.
-    """
-
-    num_frames: int
-    numbers: tuple[int, ...]
-    images: tuple[np.ndarray, ...]
-    incomplete: str
-    notes: tuple[str, ...] = ()
-    fps: float = 0.0
-
-    def count(self) -> int:
-        """Returns the number of frames of the video."""
-        return self.num_frames
-
-    def times(self) -> np.ndarray:
-        """Returns nothing: they are not kept."""
-        return np.empty(0)
-
-    def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
-        """Gives the frames with these numbers.
-
-        Raises:
-            KeyError: if one of them is not here.
-        """
-        here = dict(zip(self.numbers, self.images, strict=True))
-        return (here[number] for number in numbers)
-
-
-@dataclass(frozen=True)
 class DecodedRequest:
-    """Holds the videos of a request, and the `id` that its answer repeats.
+    """Holds the videos of a request, and what its answer is to hold.
 
     Example:
-        >>> DecodedRequest(videos=(), id="42").id
+        >>> DecodedRequest(videos=(), form=AnswerForm("42")).form.id
         '42'
     """
 
     videos: tuple[DecodedFrames, ...]
-    id: str
+    form: AnswerForm
 
 
 def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedRequest:
@@ -92,20 +56,37 @@ def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedR
         BadRequest: if it cannot be read, or holds no video.
         TooLarge: beyond the limits.
     """
-    videos, request_id = read_request(request, limits)
-    return DecodedRequest(tuple(_decode(video, plan, limits) for video in videos), request_id)
+    videos, form = read_request(request, limits)
+    decoded: list[DecodedFrames] = []
+    left = limits.decoded_bytes  # which the process that scores must hold
+    for video in videos:
+        decoded.append(_decode(video, plan, limits))
+        left -= sum(image.nbytes for image in decoded[-1].images)
+        if left < 0:
+            raise too_much_decoded(limits)
+    return DecodedRequest(tuple(decoded), form)
+
+
+def too_much_decoded(limits: Limits) -> TooLarge:
+    """Returns what is said of a request whose frames take more than `limits.decoded_bytes`.
+
+    Example:
+        >>> str(too_much_decoded(Limits()))[:39]
+        'the frames that are scored, resized, ta'
+    """
+    return TooLarge(
+        f"the frames that are scored, resized, take over {limits.decoded_bytes} bytes: "
+        "the videos are too many, or too wide for their height"
+    )
 
 
 def _decode(video: Video, plan: ViewPlan, limits: Limits) -> DecodedFrames:
     try:
-        found = view_frames(_reader(video, limits), plan)
+        return DecodedFrames.of_views(_reader(video, limits), plan)
     except VideoTooLarge as error:
         raise TooLarge(f"the video: {error}") from error
     except VideoError as error:
         raise BadRequest(f"the video: {error}") from error
-    numbers = tuple(found.numbers.tolist())
-    images = tuple(found.frames)
-    return DecodedFrames(found.num_frames, numbers, images, found.incomplete, found.notes)
 
 
 def _reader(video: Video, limits: Limits) -> FrameReader:

@@ -15,17 +15,30 @@ from grpc import (
 )
 from kserve.errors import ModelNotFound, ModelNotReady
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
-from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
+from kserve.protocol.grpc.grpc_predict_v2_pb2 import (
+    ModelInferResponse,
+    ModelMetadataRequest,
+    ModelMetadataResponse,
+    ModelReadyRequest,
+    ModelReadyResponse,
+)
 from kserve.protocol.grpc.servicer import InferenceServicer
 
 from fstcn_keras.serving.arrivals import Arrivals
+from fstcn_keras.serving.connections import max_connections
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
-from fstcn_keras.serving.limits import BadRequest, Overloaded
-from fstcn_keras.serving.requests import V2_FORM, Tensor
+from fstcn_keras.serving.limits import BadRequest, Overloaded, TooLarge, UnknownModel
+from fstcn_keras.serving.observation import ID_HEADER, AccessLog, Observation
+from fstcn_keras.serving.requests import GrpcRequest
 from fstcn_keras.serving.workers import Workers
 
 MAX_CALLS = 1000  # at a time; those whose message has not come are bounded further
+MAX_MESSAGE = 64 * 2**10  # bytes, but for inference, whose messages this process does not parse
+HANDSHAKE_MS = 3000
+IDLE_MS = 10_000  # of a connection without a call; clients connect again by themselves
 _STATUS = {  # of each error, and what is said instead of its own text
+    UnknownModel: (StatusCode.NOT_FOUND, None),
+    TooLarge: (StatusCode.RESOURCE_EXHAUSTED, None),
     BadRequest: (StatusCode.INVALID_ARGUMENT, None),
     DecodeError: (StatusCode.INVALID_ARGUMENT, "not a message of this protocol"),
     Overloaded: (StatusCode.RESOURCE_EXHAUSTED, None),
@@ -37,7 +50,7 @@ _STATUS = {  # of each error, and what is said instead of its own text
 
 
 def grpc_server(
-    plane: ClassifierDataPlane, workers: Workers, arrivals: Sequence[Arrivals]
+    plane: ClassifierDataPlane, workers: Workers, arrivals: Sequence[Arrivals], log: AccessLog
 ) -> aio.Server:
     """Makes the service, without a port yet; messages may be as long as bodies over HTTP.
 
@@ -45,11 +58,18 @@ def grpc_server(
         plane: what answers.
         workers: whose limits are observed.
         arrivals: what bounds the messages of inference calls, and those of all others.
+        log: where calls are logged.
     """
     limits = workers.limits
-    options = [("grpc.max_receive_message_length", limits.request_bytes), ("grpc.so_reuseport", 0)]
+    options = [
+        ("grpc.max_receive_message_length", limits.request_bytes),
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_allowed_incoming_connections", max_connections()),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+        ("grpc.max_connection_idle_ms", IDLE_MS),
+    ]
     server = aio.server(
-        interceptors=[_Calls(workers, *arrivals)],
+        interceptors=[_Calls(workers, arrivals, log)],
         options=options,
         maximum_concurrent_rpcs=MAX_CALLS,
     )
@@ -58,31 +78,29 @@ def grpc_server(
 
 
 class _Servicer(InferenceServicer):
-    """Answers as KServe's does, but tensors go to the decoding processes unread."""
+    """Answers as KServe's does, but inference messages go to the decoding processes unread."""
 
     def __init__(self, plane: ClassifierDataPlane) -> None:
         super().__init__(plane, FixedRepository(plane.model_registry))
         self._plane = plane
 
-    async def ModelInfer(
-        self, request: ModelInferRequest, context: aio.ServicerContext
-    ) -> ModelInferResponse:
-        response = await self._plane.infer_v2(request.model_name, _tensor(request))
-        answer = response.to_grpc()
-        answer.id = request.id
-        return answer
+    async def ModelInfer(self, message: bytes, context: aio.ServicerContext) -> ModelInferResponse:
+        model = self._plane.model
+        request = GrpcRequest(message, model.name, model.version)
+        response = await self._plane.infer_v2(model.name, request)
+        return response.to_grpc()
 
+    async def ModelReady(
+        self, request: ModelReadyRequest, context: aio.ServicerContext
+    ) -> ModelReadyResponse:
+        self._plane.check_version(request.version)
+        return await super().ModelReady(request, context)
 
-def _tensor(request: ModelInferRequest) -> Tensor:
-    if len(request.inputs) != 1 or len(request.raw_input_contents) > 1:
-        raise BadRequest(f"expected {V2_FORM}")
-    (given,) = request.inputs
-    data = (*request.raw_input_contents, None)[0]
-    if data is None:
-        if given.contents.uint_contents:
-            raise BadRequest("UINT8 data must be sent in `raw_input_contents`")
-        data = list(given.contents.bytes_contents)
-    return Tensor(given.name, given.datatype, list(given.shape), data)
+    async def ModelMetadata(
+        self, request: ModelMetadataRequest, context: aio.ServicerContext
+    ) -> ModelMetadataResponse:
+        self._plane.check_version(request.version)
+        return ModelMetadataResponse(**await self._plane.model_metadata(request.name))
 
 
 class _Calls(aio.ServerInterceptor):
@@ -94,9 +112,9 @@ class _Calls(aio.ServerInterceptor):
     sent.
     """
 
-    def __init__(self, workers: Workers, inference: Arrivals, other: Arrivals) -> None:
-        self._workers = workers
-        self._inference, self._other = inference, other
+    def __init__(self, workers: Workers, arrivals: Sequence[Arrivals], log: AccessLog) -> None:
+        self._workers, self._log = workers, log
+        self._inference, self._other = arrivals
 
     async def intercept_service(
         self,
@@ -108,25 +126,44 @@ class _Calls(aio.ServerInterceptor):
             return None
 
         is_inference = handler_call_details.method.endswith("/ModelInfer")
-        place = self._workers.admitted if is_inference else contextlib.nullcontext
         arrivals = self._inference if is_inference else self._other
 
-        async def answer(_: Any, context: aio.ServicerContext) -> Any:
-            try:
-                if is_inference:
-                    self._workers.check_place()
+        async def admit(observed: Observation, context: aio.ServicerContext) -> Any:
+            if is_inference:
+                self._workers.check_place()
+            timed = self._workers.metrics.timed if is_inference else contextlib.nullcontext
+            with timed("read"):
                 async with arrivals.arriving():
                     message = await context.read()
-                if message is aio.EOF:
-                    raise BadRequest("the call ended without a message")
-                with place():
-                    request = handler.request_deserializer(message)
-                    return await handler.unary_unary(request, context)
+            if message is aio.EOF:
+                raise BadRequest("the call ended without a message")
+            observed.received = len(message)
+            if is_inference:
+                with self._workers.admitted():
+                    return await handler.unary_unary(message, context)
+            if len(message) > MAX_MESSAGE:
+                raise TooLarge(f"the message is longer than {MAX_MESSAGE} bytes")
+            return await handler.unary_unary(handler.request_deserializer(message), context)
+
+        async def answer(_: Any, context: aio.ServicerContext) -> Any:
+            observed = Observation("grpc", route=handler_call_details.method)
+            await context.send_initial_metadata(((ID_HEADER.lower(), observed.id),))
+            code, told = StatusCode.CANCELLED, ""  # unless it is known better
+            try:
+                with observed.noting():
+                    response = await admit(observed, context)
+                code = StatusCode.OK
             except Exception as error:
-                status, text = next(v for kind, v in _STATUS.items() if isinstance(error, kind))
-                if status is StatusCode.INTERNAL:
+                code, text = next(v for kind, v in _STATUS.items() if isinstance(error, kind))
+                told = text or str(error)
+                if code is StatusCode.INTERNAL:
                     logging.getLogger(__name__).exception("internal error")
-                await context.abort(status, text or str(error))
+            finally:
+                metrics, client = self._workers.metrics, context.peer()
+                observed.end(code.name, client=client, metrics=metrics, log=self._log)
+            if code is not StatusCode.OK:
+                await context.abort(code, told)
+            return response
 
         return stream_unary_rpc_method_handler(
             answer, response_serializer=handler.response_serializer

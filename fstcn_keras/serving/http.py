@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping
-from importlib import resources
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
 from kserve.errors import ModelNotFound, ModelNotReady, ServerNotReady
 from kserve.protocol.rest.server import metrics_handler
 from kserve.protocol.rest.v1_endpoints import register_v1_endpoints
@@ -21,20 +21,21 @@ from fstcn_keras.serving.arrivals import Arrivals
 from fstcn_keras.serving.compression import UnknownEncoding, decompressed
 from fstcn_keras.serving.connections import BoundedProtocol, max_connections
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
-from fstcn_keras.serving.limits import BadRequest, Overloaded, TooLarge
+from fstcn_keras.serving.limits import BadRequest, Overloaded, TooLarge, UnknownModel
+from fstcn_keras.serving.observation import AccessLog, Observed, observation, refusal_reason
+from fstcn_keras.serving.page_routes import add_page
 from fstcn_keras.serving.requests import V2Request
 from fstcn_keras.serving.workers import Workers
 
 RETRY_AFTER_S = 1
 KEEP_ALIVE_S = 65  # as KServe has it: longer than clients and proxies keep idle connections
-_CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-_CONTENT_POLICY += "connect-src 'self'; media-src blob:; img-src data:"
+_JSON_LENGTH = "Inference-Header-Content-Length"
 
 
 def build_app(
-    name: str, plane: ClassifierDataPlane, workers: Workers, arrivals: Arrivals
+    plane: ClassifierDataPlane, arrivals: Arrivals, folder: Path, log: AccessLog
 ) -> FastAPI:
-    """Builds the application with all its routes, for the model of this name.
+    """Builds the application with all its routes, for the model of the plane, from this folder.
 
     Every answer that is no success is JSON, `{"error": what was wrong}`: 400 for a bad request,
     404 for an unknown model, 408 for a body that does not come, 413 beyond the limits of size, 415
@@ -42,45 +43,57 @@ def build_app(
     503 with `Retry-After` when busy or not ready. None repeats what was sent, and no trace of
     the program shows.
     """
+    model = plane.model
     app = FastAPI(title="fstcn-keras", docs_url=None, redoc_url=None, openapi_url=None)
-    page = resources.files("fstcn_keras.serving").joinpath("page.html").read_text("utf-8")
-    page = page.replace("MODEL_NAME", json.dumps(name).replace("<", "\\u003c"))
-
-    @app.get("/")
-    async def show_page() -> HTMLResponse:
-        return HTMLResponse(page, headers={"Content-Security-Policy": _CONTENT_POLICY})
+    add_page(app, plane, folder)
 
     # these come before KServe's, which would parse JSON in this process
-    @app.post("/v2/models/{model_name}/versions/{version}/infer")
-    async def infer_version() -> None:
-        raise NotImplementedError
-
     @app.get("/v1/models/{model_name}:predict")
     async def refuse_get() -> None:  # KServe would take `:predict` for part of the name
         raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
 
     @app.post("/v2/models/{model_name}/infer")
-    async def infer_v2(model_name: str, request: Request) -> JSONResponse:
-        json_length = request.headers.get("inference-header-content-length")
+    @app.post("/v2/models/{model_name}/versions/{version}/infer")
+    async def infer_v2(model_name: str, request: Request, version: str | None = None) -> Response:
+        plane.check_version(version)
+        json_length = request.headers.get(_JSON_LENGTH)
         body = V2Request(await request.body(), json_length)
-        response = await plane.infer_v2(model_name, body)
-        return JSONResponse(response.to_rest()[0])
+        answer, length = (await plane.infer_v2(model_name, body)).to_rest()
+        if length is None:
+            return JSONResponse(answer)
+        headers = {_JSON_LENGTH: str(length)}
+        return Response(answer, headers=headers, media_type="application/octet-stream")
+
+    @app.get("/v2/models/{model_name}/versions/{version}")
+    async def describe_version(model_name: str, version: str) -> JSONResponse:
+        plane.check_version(version)
+        return JSONResponse(await plane.model_metadata(model_name))
+
+    @app.get("/v2/models/{model_name}/versions/{version}/ready")
+    async def tell_version_ready(model_name: str, version: str) -> JSONResponse:
+        plane.check_version(version)
+        if not await plane.model_ready(model_name):
+            raise ModelNotReady(model_name)
+        return JSONResponse({"name": model_name, "ready": True})
 
     repository = FixedRepository(plane.model_registry)
     register_v1_endpoints(app, plane, repository)
     register_v2_endpoints(app, plane, repository)
     app.add_api_route("/metrics", metrics_handler)
-    _handle_errors(app, name)
-    app.add_middleware(Admission, workers=workers, arrivals=arrivals)
+    _handle_errors(app, model.name)
+    app.add_middleware(Admission, workers=model.workers, arrivals=arrivals)
+    app.add_middleware(Observed, metrics=model.workers.metrics, log=log)
     return app
 
 
 def _handle_errors(app: FastAPI, name: str) -> None:
-    for kind, status in {BadRequest: 400, TooLarge: 413, Overloaded: 503}.items():
+    statuses = {BadRequest: 400, UnknownModel: 404, TooLarge: 413, Overloaded: 503}
+    for kind, status in statuses.items():
         app.add_exception_handler(kind, _answer_with(status))
     for kind, (status, text) in {
         ModelNotFound: (404, f"unknown model: this server has {name}"),
-        NotImplementedError: (404, "the model has one version and no explainer"),
+        NotImplementedError: (404, "the model has no explainer"),
+        RequestValidationError: (400, "the address holds something else than what is expected"),
         ModelNotReady: (503, "the model is warming up"),
         ServerNotReady: (503, "the model is warming up"),
         Exception: (500, "internal error"),
@@ -133,10 +146,8 @@ class Admission:
             await self._app(scope, receive, send)
             return
         try:
-            self._workers.check_place()
-            body = await self._read(dict(scope["headers"]), receive)
-            with self._workers.admitted():
-                await self._app(scope, _replay(body, receive), send)
+            with observation(scope).noting():
+                await self._admit(scope, receive, send)
         except Overloaded as error:
             await _error(503, str(error))(scope, receive, send)
         except TooLarge as error:
@@ -150,6 +161,15 @@ class Admission:
             await _error(408, "the body did not arrive in time", closed)(scope, receive, send)
         except ClientDisconnect:
             pass
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._workers.check_place()
+        headers = dict(scope["headers"])
+        with self._workers.metrics.timed("read"):
+            body = await self._read(headers, receive)
+        with self._workers.admitted():
+            body = await self._decompressed(body, headers)
+            await self._answer(scope, body, receive, send)
 
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         most = self._workers.limits.request_bytes
@@ -169,18 +189,47 @@ class Admission:
                 more = message.get("more_body", False)
                 if len(body) > most:
                     raise too_large
+        return bytes(body)
+
+    async def _decompressed(self, body: bytes, headers: dict[bytes, bytes]) -> bytes:
         encoding = headers.get(b"content-encoding", b"").decode("latin-1")
         if encoding.strip().lower() in ("", "identity"):
-            return bytes(body)
-        return await asyncio.to_thread(decompressed, bytes(body), encoding, most)
+            return body
+        most = self._workers.limits.request_bytes
+        return await asyncio.to_thread(decompressed, body, encoding, most)
+
+    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        """Lets the application answer, and gives it up when the client leaves before.
+
+        Raises:
+            ClientDisconnect: if it has left.
+        """
+        is_answered = False
+
+        async def sending(message: Message) -> None:
+            nonlocal is_answered
+            await send(message)
+            is_answered = message["type"] == "http.response.body" and not message.get("more_body")
+
+        work = asyncio.ensure_future(self._app(scope, _replay(body), sending))
+        left = asyncio.ensure_future(receive())  # the body is here: nothing else comes
+        try:
+            await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and not is_answered:
+                raise ClientDisconnect
+            await work
+        finally:
+            for task in (work, left):
+                task.cancel()
+            await asyncio.gather(work, left, return_exceptions=True)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Returns a channel that gives the body once, then what the connection gives."""
+def _replay(body: bytes) -> Receive:
+    """Returns a channel that gives the body once."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:
-        return messages.pop() if messages else await receive()
+        return messages.pop() if messages else await asyncio.Future()
 
     return replayed
 
@@ -188,13 +237,15 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 def _answer_with(status: int, text: str | None = None) -> Callable:
     """Returns a handler that answers with the text, or with that of the error."""
 
-    async def handle(_: Request, error: Exception) -> JSONResponse:
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        observation(request.scope).reason = refusal_reason(error)
         return _error(status, str(error) if text is None else text)
 
     return handle
 
 
-async def _answer_http(_: Request, error: HTTPException) -> JSONResponse:
+async def _answer_http(request: Request, error: HTTPException) -> JSONResponse:
+    observation(request.scope).reason = refusal_reason(error)
     return _error(error.status_code, error.detail, error.headers)
 
 

@@ -7,14 +7,23 @@ import numpy as np
 from kserve import InferOutput, InferResponse, Model, ModelRepository
 from kserve.errors import ModelNotReady
 from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.infer_type import RequestedOutput
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from fstcn_keras.clips import NUM_CROPS
 from fstcn_keras.prediction import Prediction
+from fstcn_keras.runs import saved_model_version
 from fstcn_keras.serving.decoding import decode_request
-from fstcn_keras.serving.limits import BadRequest
+from fstcn_keras.serving.limits import BadRequest, UnknownModel
 from fstcn_keras.serving.loading import load_classifier
-from fstcn_keras.serving.requests import Request, Tensor, V1Request, V2Request
+from fstcn_keras.serving.requests import (
+    AnswerForm,
+    GrpcRequest,
+    Request,
+    Tensor,
+    V1Request,
+    V2Request,
+)
 from fstcn_keras.serving.workers import Workers
 
 if TYPE_CHECKING:
@@ -34,16 +43,38 @@ class ClassifierModel(Model):
     def __init__(self, name: str, workers: Workers) -> None:
         super().__init__(name)
         self.workers = workers
+        self.version = "1"
+        self.platform = "keras"
         self._classifier: ActionClassifier | None = None
 
-    async def get_ready(self, folder: Path) -> None:
+    @property
+    def classifier(self) -> "ActionClassifier":
+        """Returns what scores.
+
+        Raises:
+            ModelNotReady: as long as it is not loaded.
+        """
+        if self._classifier is None:
+            raise ModelNotReady(self.name)
+        return self._classifier
+
+    async def get_ready(self, folder: Path, mode: str | None = None) -> None:
         """Loads a run or SavedModel and scores one grey frame, so that every graph is traced.
+
+        Args:
+            folder: that of the run or SavedModel.
+            mode: how views are scored, see `load_classifier`.
 
         Raises:
             OSError: see `load_classifier`.
             ValueError: the same.
         """
-        self._classifier = await self.workers.score(load_classifier, folder)
+        version = saved_model_version(folder)
+        if version is not None:
+            self.version = version.name if version.name.isdecimal() else self.version
+            self.platform = "tensorflow_savedmodel"
+        self.workers.metrics.version = self.version
+        self._classifier = await self.workers.load(load_classifier, folder, mode)
         await self._predict(_WARM_UP)
         self.ready = True
 
@@ -67,26 +98,29 @@ class ClassifierModel(Model):
             BadRequest: if the request cannot be understood or decoded.
             Overloaded: if it cannot be answered in time.
         """
-        predictions, request_id = await self.workers.within_time(self._predict(payload))
+        predictions, form = await self.workers.within_time(self._predict(payload))
         if isinstance(payload, V1Request):
-            return {"predictions": [_v1_answer(prediction) for prediction in predictions]}
+            return {"predictions": [v1_answer(prediction) for prediction in predictions]}
         (prediction,) = predictions
         return InferResponse(
-            response_id=request_id,
+            response_id=form.id,
             model_name=self.name,
-            infer_outputs=_v2_outputs(prediction, raw=isinstance(payload, Tensor)),
+            model_version=self.version,
+            infer_outputs=_v2_outputs(prediction, form),
             parameters=_frame_counts(prediction),
+            requested_outputs=[
+                RequestedOutput(name, {"binary_data": raw}) for name, raw in form.outputs
+            ],
         )
 
-    async def _predict(self, request: Request) -> tuple[list[Prediction], str]:
-        classifier, workers = self._classifier, self.workers
-        if classifier is None:
-            raise ModelNotReady(self.name)
-        decoded = await workers.decode(decode_request, request, classifier.plan, workers.limits)
-        predictions = [
-            await workers.score(classifier.predict_video, video) for video in decoded.videos
-        ]
-        return predictions, decoded.id
+    async def _predict(self, request: Request) -> tuple[list[Prediction], AnswerForm]:
+        classifier, workers = self.classifier, self.workers
+        async with workers.turn():
+            decoded = await workers.decode(decode_request, request, classifier.plan, workers.limits)
+            predictions = [
+                await workers.score(classifier.predict_video, video) for video in decoded.videos
+            ]
+        return predictions, decoded.form
 
     def get_input_types(self) -> list[dict]:
         """Returns the inputs that V2 metadata names; a request holds one of them."""
@@ -102,9 +136,7 @@ class ClassifierModel(Model):
         Raises:
             ModelNotReady: as long as the classes are not known.
         """
-        if self._classifier is None:
-            raise ModelNotReady(self.name)
-        num_classes, num_clips = len(self._classifier.classes), self._classifier.plan.num_clips
+        num_classes, num_clips = len(self.classifier.classes), self.classifier.plan.num_clips
         return [
             {"name": "classes", "datatype": "BYTES", "shape": [num_classes]},
             {"name": "scores", "datatype": "FP32", "shape": [num_classes]},
@@ -119,11 +151,35 @@ class ClassifierDataPlane(DataPlane):
         repository = ModelRepository()
         repository.update(model)
         super().__init__(model_registry=repository)
-        self._model = model
+        self.model = model
 
     async def ready(self) -> bool:
         """Returns true after the warm-up."""
-        return self._model.ready
+        return self.model.ready
+
+    def metadata(self) -> dict:
+        """Returns the server's metadata."""
+        told = super().metadata()
+        return told | {"extensions": [*told["extensions"], "binary_tensor_data"]}
+
+    async def model_metadata(self, model_name: str) -> dict:
+        """Returns the model's metadata.
+
+        Raises:
+            ModelNotFound: if there is no model of this name.
+            ModelNotReady: as long as the classes are not known.
+        """
+        told = await super().model_metadata(model_name)
+        return told | {"versions": [self.model.version], "platform": self.model.platform}
+
+    def check_version(self, version: str | None) -> None:
+        """Makes sure that the model has this version, or that none is asked for.
+
+        Raises:
+            UnknownModel: if it has another one.
+        """
+        if version not in (None, "", self.model.version):
+            raise UnknownModel(f"the model has one version, {self.model.version}")
 
     def decode(self, body: bytes, headers: dict[str, str], **_: Any) -> tuple[V1Request, dict]:
         """Returns a body by V1; those by V2 do not come here."""
@@ -135,7 +191,7 @@ class ClassifierDataPlane(DataPlane):
         """Encodes as KServe does, but no answer is a CloudEvent, whatever the headers."""
         return super().encode(model_name, response, {}, req_attributes)
 
-    async def infer_v2(self, model_name: str, request: V2Request | Tensor) -> InferResponse:
+    async def infer_v2(self, model_name: str, request: V2Request | GrpcRequest) -> InferResponse:
         """Answers a request by V2.
 
         Raises:
@@ -164,7 +220,8 @@ class FixedRepository(ModelRepositoryExtension):
     unload = load
 
 
-def _v1_answer(prediction: Prediction) -> dict:
+def v1_answer(prediction: Prediction) -> dict:
+    """Returns the answer by V1, as JSON has it."""
     return {
         "classes": list(prediction.classes),
         "scores": prediction.scores.tolist(),
@@ -178,8 +235,8 @@ def _frame_counts(prediction: Prediction) -> dict:
     return {**told, "notes": "; ".join(prediction.notes)} if prediction.notes else told
 
 
-def _v2_outputs(prediction: Prediction, *, raw: bool) -> list[InferOutput]:
-    """Makes `classes` BYTES [N], best first, `scores` FP32 [N] and `sci` FP32 [M, C]."""
+def _v2_outputs(prediction: Prediction, form: AnswerForm) -> list[InferOutput]:
+    """Makes `classes` BYTES [N], best first, `scores` FP32 [N] and `sci` FP32 [M, C], as wanted."""
     classes = np.array([name.encode() for name in prediction.classes], object)
     tensors = {
         "classes": ("BYTES", classes),
@@ -187,7 +244,8 @@ def _v2_outputs(prediction: Prediction, *, raw: bool) -> list[InferOutput]:
         "sci": ("FP32", prediction.sci.astype(np.float32)),
     }
     outputs = []
-    for name, (datatype, values) in tensors.items():
+    for name, raw in form.outputs:
+        datatype, values = tensors[name]
         output = InferOutput(name=name, shape=list(values.shape), datatype=datatype)
         output.set_data_from_numpy(values, binary_data=raw)
         outputs.append(output)

@@ -4,7 +4,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+CODE_MIB = 240  # what a decoder takes before its first request, and has taken addresses for
 DECODER_MEMORY_MIB = 1536  # by default: a tensor of 64 MB of JSON takes 1100
+_LEAST_DECODED = 16 * 2**20  # 50 frames, of 256 pixels on the short side, take 13 MB
 _INT_MAX = 2**31 - 1  # gRPC's options are C's ints
 
 
@@ -16,8 +18,21 @@ class TooLarge(BadRequest):
     """Says which limit of size a request exceeds: HTTP 413."""
 
 
+class UnknownModel(BadRequest):
+    """Says that the model, or the version of it, that is asked for is not here: HTTP 404."""
+
+
 class Overloaded(Exception):
-    """Says that the server cannot answer in time now, but may later: HTTP 503."""
+    """Says that the server cannot answer in time now, but may later: HTTP 503.
+
+    Args:
+        text: what to say.
+        reason: a word for the metrics.
+    """
+
+    def __init__(self, text: str, *, reason: str = "busy") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 def _limit(default: Any, meaning: str) -> Any:
@@ -43,6 +58,11 @@ class Limits:
     seconds: float = _limit(30.0, "to receive a request, and again to answer it")
     waiting: int = _limit(16, "requests at a time, waiting ones counted; others are refused")
 
+    @property
+    def decoded_bytes(self) -> int:
+        """Returns how many bytes the resized frames of a request may take."""
+        return max(2 * self.request_bytes, _LEAST_DECODED)
+
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             if not value > 0:
@@ -51,3 +71,24 @@ class Limits:
             raise ValueError(
                 f"`request_bytes` must be at most {_INT_MAX}. Received: {self.request_bytes}"
             )
+
+
+def most_memory_mib(limits: Limits, *, decoders: int, decoder_memory: int) -> int:
+    """Returns how much memory the server takes at most, beside the network, whatever is sent.
+
+    Four times `request_bytes` for each of `waiting`: a request in work, one whose body arrives over
+    HTTP, and two whose messages arrive over gRPC. For each decoder its own memory, the body on its
+    way to it, twice, and the frames that come back, twice; and once more frames that wait.
+
+    Example:
+        >>> most_memory_mib(Limits(), decoders=2, decoder_memory=DECODER_MEMORY_MIB)
+        8544
+
+    Args:
+        limits: of the requests.
+        decoders: number of processes that decode.
+        decoder_memory: MiB that each of them may take.
+    """
+    body, frames = limits.request_bytes, limits.decoded_bytes
+    moved = 4 * limits.waiting * body + decoders * 2 * (body + frames) + frames
+    return decoders * (CODE_MIB + decoder_memory) + -(-moved // 2**20)

@@ -8,6 +8,7 @@ import binascii
 import itertools
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,12 @@ import numpy as np
 import orjson
 from python_multipart.multipart import File, create_form_parser, parse_options_header
 
-from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
+from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge, UnknownModel
 
 V1_FORM = (
     '{"instances": [{"frames": [{"b64": JPEG or PNG}, ...]} or {"video": {"b64": FILE}}, ...]}'
 )
+OUTPUTS = ("classes", "scores", "sci")  # by V2
 V2_FORM = "one input: `frames` BYTES [T], `frames` UINT8 [T, H, W, 3] or `video` BYTES [1]"
 MAX_LISTS = 2_000_000  # of a JSON body: nested pixels, three numbers each
 OTHER_PARTS = 100  # of a form, beside its videos; and of a JSON body, beside its frames
@@ -76,7 +78,54 @@ class Tensor:
     data: bytes | list
 
 
-Request = V1Request | V2Request | Tensor
+@dataclass(frozen=True)
+class GrpcRequest:
+    """Holds a message `ModelInferRequest` by V2 over gRPC, not yet parsed.
+
+    Example:
+        >>> GrpcRequest(b"", model_name="actions", version="1").version
+        '1'
+
+    Attributes:
+        message: as it came.
+        model_name: the only one that it may ask for.
+        version: the only one of the model.
+    """
+
+    message: bytes
+    model_name: str
+    version: str
+
+
+Request = V1Request | V2Request | GrpcRequest | Tensor
+
+
+@dataclass(frozen=True)
+class AnswerForm:
+    """Says what an answer by V2 is to hold.
+
+    Example:
+        >>> AnswerForm(id="7").outputs
+        (('classes', False), ('scores', False), ('sci', False))
+
+    Attributes:
+        id: what it repeats; empty for none.
+        outputs: names, and whether the data comes raw, after the JSON.
+    """
+
+    id: str = ""
+    outputs: tuple[tuple[str, bool], ...] = tuple((name, False) for name in OUTPUTS)
+
+    @classmethod
+    def of(cls, request_id: str, names: Sequence[str], raw: Sequence[bool]) -> "AnswerForm":
+        """Makes it of the outputs that a request names: of none for all.
+
+        Raises:
+            BadRequest: if there is no such output, or one is named twice.
+        """
+        if not set(names) <= set(OUTPUTS) or len(set(names)) < len(names):
+            raise BadRequest(f"`outputs` may name each of {', '.join(OUTPUTS)} once")
+        return cls(request_id, tuple(zip(names, raw, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -106,27 +155,30 @@ class EncodedFrames:
 Video = EncodedVideo | EncodedFrames | np.ndarray  # uint8 (T, H, W, 3)
 
 
-def read_request(request: Request, limits: Limits) -> tuple[list[Video], str]:
-    """Returns the videos of a request, and its `id`, empty if it has none.
+def read_request(request: Request, limits: Limits) -> tuple[list[Video], AnswerForm]:
+    """Returns the videos of a request, and what its answer is to hold.
 
     Example:
         >>> body = b'{"instances": [{"video": {"b64": "UklGRg=="}}]}'
-        >>> read_request(V1Request(body, "application/json"), Limits())
-        ([EncodedVideo(data=b'RIFF')], '')
+        >>> read_request(V1Request(body, "application/json"), Limits())[0]
+        [EncodedVideo(data=b'RIFF')]
 
     Raises:
         BadRequest: saying what is wrong with it, without a word of what was sent.
         TooLarge: the same, beyond the limits.
     """
     if isinstance(request, Tensor):
-        return [_tensor_video(request, limits)], ""
-    if isinstance(request, V2Request):
-        tensor, request_id = _v2_tensor(request, limits)
-        return [_tensor_video(tensor, limits)], request_id
-    videos = _v1_videos(request, limits)
-    if len(videos) > limits.videos:
-        raise TooLarge(f"{len(videos)} videos in a request; at most {limits.videos} are taken")
-    return videos, ""
+        return [_tensor_video(request, limits)], AnswerForm()
+    if isinstance(request, V1Request):
+        videos = _v1_videos(request, limits)
+        if len(videos) > limits.videos:
+            raise TooLarge(f"{len(videos)} videos in a request; at most {limits.videos} are taken")
+        return videos, AnswerForm()
+    if isinstance(request, GrpcRequest):
+        tensor, form = _grpc_tensor(request)
+    else:
+        tensor, form = _v2_tensor(request, limits)
+    return [_tensor_video(tensor, limits)], form
 
 
 def _v1_videos(request: V1Request, limits: Limits) -> list[Video]:
@@ -192,7 +244,28 @@ def _from_base64(text: str, where: str) -> bytes:
         raise BadRequest(f"{where}: is not base64") from error
 
 
-def _v2_tensor(request: V2Request, limits: Limits) -> tuple[Tensor, str]:
+def _grpc_tensor(request: GrpcRequest) -> tuple[Tensor, AnswerForm]:
+    from fstcn_keras.serving.grpc_messages import parsed  # for those who speak gRPC
+
+    message = parsed(request.message)
+    if message.model_name != request.model_name:
+        raise UnknownModel(f"unknown model: this server has {request.model_name}")
+    if message.model_version not in ("", request.version):
+        raise UnknownModel(f"the model has one version, {request.version}")
+    if len(message.inputs) != 1 or len(message.raw_input_contents) > 1:
+        raise BadRequest(f"expected {V2_FORM}")
+    (given,) = message.inputs
+    data = (*message.raw_input_contents, None)[0]
+    if data is None:
+        if given.contents.uint_contents:
+            raise BadRequest("UINT8 data must be sent in `raw_input_contents`")
+        data = list(given.contents.bytes_contents)
+    names = [output.name for output in message.outputs] or OUTPUTS
+    form = AnswerForm.of(message.id, names, [True] * len(names))
+    return Tensor(given.name, given.datatype, list(given.shape), data), form
+
+
+def _v2_tensor(request: V2Request, limits: Limits) -> tuple[Tensor, AnswerForm]:
     length = len(request.body)
     if request.json_length is not None:
         digits = request.json_length.lstrip("0") or "0"
@@ -209,8 +282,30 @@ def _v2_tensor(request: V2Request, limits: Limits) -> tuple[Tensor, str]:
             data = given.get("data", request.body[length:])
             request_id = rest.get("id", "")
             if isinstance(data, bytes | list) and isinstance(request_id, str):
-                return Tensor(name, kind, shape, data), request_id
+                return Tensor(name, kind, shape, data), _v2_form(request_id, rest)
     raise BadRequest(f"expected {V2_FORM}")
+
+
+def _v2_form(request_id: str, rest: dict) -> AnswerForm:
+    """Reads the outputs that a request asks for, and which of them are to come raw."""
+    raw = _parameter(rest, "binary_data_output")
+    match rest.get("outputs", []):
+        case []:
+            return AnswerForm.of(request_id, OUTPUTS, [raw] * len(OUTPUTS))
+        case [*wanted] if all(
+            isinstance(output, dict) and isinstance(output.get("name"), str) for output in wanted
+        ):
+            return AnswerForm.of(
+                request_id,
+                [output["name"] for output in wanted],
+                [_parameter(output, "binary_data", raw) for output in wanted],
+            )
+    raise BadRequest('`outputs` must be a list of {"name": NAME}')
+
+
+def _parameter(holder: dict, name: str, default: bool = False) -> bool:
+    parameters = holder.get("parameters", {})
+    return isinstance(parameters, dict) and parameters.get(name, default) is True
 
 
 def _tensor_video(tensor: Tensor, limits: Limits) -> Video:

@@ -8,17 +8,15 @@ import logging
 import math
 import multiprocessing
 import os
-import resource
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, TypeVar
 
-from prometheus_client import Gauge
-
+from fstcn_keras.process import limit_memory
 from fstcn_keras.serving.limits import (
     DECODER_MEMORY_MIB,
     BadRequest,
@@ -26,10 +24,15 @@ from fstcn_keras.serving.limits import (
     Overloaded,
     TooLarge,
 )
+from fstcn_keras.serving.metrics import Metrics
 
-IN_WORK = Gauge("fstcn_requests_in_work", "Requests that are decoded, scored or wait for it")
 BODIES_IN_MEMORY = 4  # what a decoder must hold: a body, twice while it comes, and what is in it
 _DECODING = "fstcn_keras.serving.decoding"  # what a process imports before its memory is bounded
+
+_CRASHES = {
+    getattr(signal, name)
+    for name in ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGSYS", "SIGTRAP")
+}
 
 T = TypeVar("T")
 
@@ -44,13 +47,19 @@ class Workers:
         limits: bounds on requests.
         decoders: number of processes that decode.
         decoder_memory: MiB that each of them may take beyond its own code (on Linux).
+        metrics: where requests and decoders are counted; by default nobody reads them.
 
     Raises:
         ValueError: if `decoders` is not positive, or the memory not four bodies' at least.
     """
 
     def __init__(
-        self, limits: Limits, *, decoders: int, decoder_memory: int = DECODER_MEMORY_MIB
+        self,
+        limits: Limits,
+        *,
+        decoders: int,
+        decoder_memory: int = DECODER_MEMORY_MIB,
+        metrics: Metrics | None = None,
     ) -> None:
         if decoders < 1:
             raise ValueError(f"`decoders` must be positive. Received: {decoders}")
@@ -61,6 +70,8 @@ class Workers:
                 f"`request_bytes`. Received: {decoder_memory}"
             )
         self.limits = limits
+        self.metrics = metrics or Metrics(limits)
+        self._ahead = asyncio.Semaphore(decoders + 1)  # requests whose frames may be held decoded
         self._decoder_memory = decoder_memory
         self._in_work = 0
         self._closed = False
@@ -70,6 +81,7 @@ class Workers:
         self._idle: asyncio.Queue[_Decoder] = asyncio.Queue()
         for decoder in self._decoders:
             self._idle.put_nowait(decoder)
+        self.metrics.watch_decoders(lambda: [d.number for d in [*self._decoders]], decoder_memory)
 
     @contextlib.contextmanager
     def admitted(self) -> Iterator[None]:
@@ -80,12 +92,12 @@ class Workers:
         """
         self.check_place()
         self._in_work += 1
-        IN_WORK.set(self._in_work)
+        self.metrics.requests_in_work.set(self._in_work)
         try:
             yield
         finally:
             self._in_work -= 1
-            IN_WORK.set(self._in_work)
+            self.metrics.requests_in_work.set(self._in_work)
 
     def check_place(self) -> None:
         """Makes sure that one of the places is free.
@@ -107,8 +119,19 @@ class Workers:
                 return await work
         except TimeoutError as error:
             raise Overloaded(
-                f"not answered within {self.limits.seconds:g} s: send less, or try again later"
+                f"not answered within {self.limits.seconds:g} s: send less, or try again later",
+                reason="timeout",
             ) from error
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Holds one of the turns in which a request may have its frames decoded and held."""
+        with self.metrics.timed("queue"):
+            await self._ahead.acquire()
+        try:
+            yield
+        finally:
+            self._ahead.release()
 
     async def decode(self, function: Callable[..., T], *arguments: Any) -> T:
         """Runs `function(*arguments)` in a process that decodes; given up, the process is killed.
@@ -119,20 +142,23 @@ class Workers:
             Overloaded: if the process was killed from outside, as for want of memory.
             RuntimeError: if the function raises anything else, or no process takes the call.
         """
-        decoder = await self._idle.get()
+        with self.metrics.timed("decoder_queue"):
+            decoder = await self._idle.get()
         loop = asyncio.get_running_loop()
         try:
             for _ in range(2):  # an idle decoder may be dying
                 decoder = self._alive(decoder)
                 call = loop.run_in_executor(self._callers, decoder.call, function, *arguments)
-                with contextlib.suppress(_NotTaken):
+                with contextlib.suppress(_NotTaken), self.metrics.timed("decode"):
                     return await call
                 decoder.kill()
             raise RuntimeError("two processes in a row died before they took the call")
         except (EOFError, OSError) as error:
             if decoder.was_killed():
                 logging.getLogger(__name__).warning("a decoder was killed from outside")
-                raise Overloaded("the decoder was killed from outside: try again later") from error
+                raise Overloaded(
+                    "the decoder was killed from outside: try again later", reason="killed"
+                ) from error
             decoder.kill()
             raise BadRequest("the decoder crashed on what was sent") from error
         except asyncio.CancelledError:
@@ -143,6 +169,17 @@ class Workers:
 
     async def score(self, function: Callable[..., T], *arguments: Any) -> T:
         """Runs `function(*arguments)` in the thread that scores."""
+        asked = time.perf_counter()
+
+        def scored() -> T:
+            self.metrics.observe("network_queue", time.perf_counter() - asked)
+            with self.metrics.timed("score"):
+                return function(*arguments)
+
+        return await self.load(scored)
+
+    async def load(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Runs `function(*arguments)` in the same thread, and does not count it as scoring."""
         return await asyncio.get_running_loop().run_in_executor(self._scorer, function, *arguments)
 
     def close(self) -> None:
@@ -159,6 +196,7 @@ class Workers:
             return decoder
         decoder.kill()  # it is dead: this takes it off the list of what is to be ended
         self._decoders.remove(decoder)
+        self.metrics.decoder_restarts.inc()
         fresh = _Decoder(self._decoder_memory)
         self._decoders.add(fresh)
         return fresh
@@ -183,14 +221,20 @@ class _Decoder:
         pipe.close()
         atexit.register(self.kill)  # comes before multiprocessing's, whose SIGTERM is ignored
 
+    @property
+    def number(self) -> int:
+        """Returns the number of the process."""
+        return self._process.pid or 0
+
     def is_alive(self) -> bool:
         """Tells whether it can take a call."""
         return self._process.is_alive()
 
     def was_killed(self) -> bool:
-        """Tells whether a signal that cannot be caught has ended it, of a process at its end."""
+        """Tells whether a signal that no crash sends has ended it, of a process at its end."""
         self._process.join(1)
-        return self._process.exitcode == -signal.SIGKILL
+        code = self._process.exitcode
+        return code is not None and code < 0 and -code not in _CRASHES
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Returns the function's result, or raises its error; blocks.
@@ -224,7 +268,7 @@ def _run_calls(pipe: Connection, memory: int) -> None:
     logging.disable()  # libraries log pieces of what they read
     threading.Thread(target=_end_with_parent, daemon=True).start()
     importlib.import_module(_DECODING)
-    _limit_memory(memory)
+    limit_memory(memory)
     has_memory = True
     while has_memory:
         try:
@@ -243,15 +287,6 @@ def _run_calls(pipe: Connection, memory: int) -> None:
         except Exception as error:
             outcome = None, RuntimeError(f"decoding failed: {type(error).__name__}")
         pipe.send(outcome)
-
-
-def _limit_memory(memory: int) -> None:
-    """Lets this process take so many MiB more addresses than it has, where Linux tells."""
-    statistics = Path("/proc/self/statm")
-    if statistics.exists():
-        taken = int(statistics.read_text().split()[0]) * resource.getpagesize()
-        most = taken + memory * 2**20
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _end_with_parent() -> None:

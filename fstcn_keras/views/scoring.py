@@ -4,6 +4,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import keras
 import numpy as np
@@ -24,6 +25,13 @@ ImageKey = tuple[int, ...]
 Maps = dict[ImageKey, Sequence[np.ndarray]]  # of each image those of its `C` crops, (h, w, f)
 Encode = Callable[[np.ndarray], np.ndarray]  # a batch of images to their maps
 Part = tuple["ImageEncoder", Encode, list[ImageKey]]  # a few images of one size
+
+
+class Scorer(Protocol):
+    """Scores clips as `ViewScorer` does."""
+
+    def score(self, wanted: Sequence[Clip]) -> dict[str, np.ndarray]:
+        """Returns the outputs for every crop of some clips, `(clips, C, ...)` each."""
 
 
 class ViewScorer:

@@ -130,6 +130,16 @@ def test_a_crash_of_the_decoder_costs_its_video_alone(collection, whole, tmp_pat
     assert again.videos == store.videos
 
 
+def test_a_video_that_takes_too_much_memory_is_rejected(tmp_path, monkeypatch):
+    def too_much(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(preparation, "_write_records", too_much)
+    write_video(tmp_path / "videos" / "a.avi", noise(2))
+    job = preparation._Job(tmp_path / "store", tmp_path / "videos", 32, "jpeg", None, "a.avi")
+    assert prepare_video(job).reason == "to decode it takes more than 4096 MiB of memory"
+
+
 def test_a_file_that_cannot_grow_ends_in_one_line_and_goes_on_later(tmp_path):
     for number, num_frames in enumerate((2, 2, 2, 2, 40)):
         write_video(tmp_path / "videos" / "a" / f"{number}.avi", noise(num_frames), codec="mpeg4")

@@ -34,7 +34,7 @@ from training.data.store import (
 )
 from training.errors import UserError
 from training.locks import locked
-from training.parallel import map_processes
+from training.parallel import TOO_MUCH_MEMORY, map_processes
 
 FORMAT = 6  # of the store; another format is another folder of the cache
 
@@ -195,8 +195,9 @@ def _prepare_video(job: _Job, *, killed: bool = False) -> StoredVideo:
                 f"{target} to have it tried again"
             )
         stored = _write_records(partial, job, stored)
-    except VideoError as error:
-        stored = dataclasses.replace(stored, reason=str(error))
+    except (VideoError, MemoryError) as error:
+        reason = TOO_MUCH_MEMORY if isinstance(error, MemoryError) else str(error)
+        stored = dataclasses.replace(stored, reason=reason)
         with _record_writer(partial) as writer:
             writer.write(stored.to_json())
     partial.replace(target)

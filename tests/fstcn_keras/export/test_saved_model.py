@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+import resource
 import shutil
 from pathlib import Path
 
@@ -23,6 +25,8 @@ if keras.backend.backend() != "tensorflow":
 from tensorflow.core.protobuf import saved_model_pb2  # noqa: E402
 
 from fstcn_keras.export import saved_model  # noqa: E402
+from fstcn_keras.export.formats import write_version  # noqa: E402
+from fstcn_keras.serving.loading import load_classifier  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +92,7 @@ def test_classify_video_equals_the_keras_path(classifier, signatures, num_frames
 
 def test_classes_that_float32_takes_for_equal_keep_their_order(folder):
     classifier, loaded = clear_classifier(), tf.saved_model.load(folder)
-    variables = {variable.name: variable for variable in loaded.variables}
+    variables = {variable.name: variable for variable in loaded._all_variables}
     logits = classifier.model.classifier
     for kernel in (logits.kernel, variables["logits/kernel:0"]):
         kernel.assign(0 * kernel)
@@ -111,6 +115,12 @@ def test_shared_views_equal_the_keras_path(classifier, tmp_path):
         np.testing.assert_allclose(found["scores"], expected.scores, atol=1e-5)
         np.testing.assert_allclose(found["sci"], expected.sci, atol=1e-5)
         assert np.abs(expected.sci - classifier.predict_video(frames).sci).max() > 1e-3
+    shared.save_description(tmp_path / "1" / saved_model.DESCRIPTION)
+    loaded = load_classifier(tmp_path)
+    for frames in (blocks(1, 64, 48), blocks(95, 320, 240)):
+        found, expected = loaded.predict_video(frames), shared.predict_video(frames)
+        assert found.classes == expected.classes
+        np.testing.assert_allclose(found.view_probabilities, expected.view_probabilities, atol=1e-5)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
@@ -184,6 +194,25 @@ def test_a_classifier_of_a_saved_model_scores_as_the_one_it_was_made_of(classifi
         assert found.classes == expected.classes
         np.testing.assert_allclose(found.view_probabilities, same, atol=1e-6)
         np.testing.assert_allclose(found.view_probabilities, expected.view_probabilities, atol=1e-5)
+
+
+def test_every_weight_is_stored_once(classifier, folder):
+    stored = tf.train.list_variables(str(folder / "variables" / "variables"))
+    sizes = [math.prod(shape) for name, shape in stored if "OBJECT_GRAPH" not in name]
+    weights = [weight.shape for weight in classifier.model.weights]
+    assert sum(sizes) == sum(map(math.prod, weights))
+
+
+def test_a_full_disk(classifier, tmp_path):
+    """So much may a file have: the same error comes as where the disk has no more."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**14, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"actions.1\.partial cannot be written: "):
+            write_version(classifier, tmp_path / "actions")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "actions").iterdir()) == []
 
 
 def test_the_last_version_is_loaded(classifier, folder, tmp_path):

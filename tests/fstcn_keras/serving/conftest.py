@@ -23,6 +23,9 @@ def classifier() -> ActionClassifier:
 def run(classifier, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tiny run"
     classifier.save(folder)
+    for number, name in enumerate(("run", "sit"), 1):
+        file = folder / "examples" / f"{number}-{name}.mp4"
+        write_video(file, noise(30, seed=number), codec="libx264", bit_rate=200_000)
     return folder
 
 
@@ -36,7 +39,7 @@ def server(run, log):
     from tests.servers import ServerProcess
 
     limits = ("--max-request-bytes", "4000000", "--max-frames", "90", "--max-pixels", "20000")
-    with ServerProcess(run, "--max-videos", "2", *limits, log=log) as process:
+    with ServerProcess(run, "--access-log", "--max-videos", "2", *limits, log=log) as process:
         yield process
 
 

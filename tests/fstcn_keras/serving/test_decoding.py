@@ -82,6 +82,15 @@ def test_limits_of_videos(tmp_path, limits, reason):
         decode_request(V1Request(video, "video/x"), PLAN, Limits(**limits))
 
 
+def test_frames_that_are_wide_once_they_are_resized():
+    """A PNG of a few kB makes 3.3 MB in the process that scores, for each frame of a view."""
+    wide = encoded(Image.new("RGB", (16384, 68)))
+    request = Tensor("frames", "BYTES", [30], [wide] * 30)
+    assert len(decode_request(request, PLAN, LIMITS).videos) == 1
+    with pytest.raises(TooLarge, match=r"take over 16777216 bytes: .* too wide for their height"):
+        decode_request(request, PLAN, Limits(request_bytes=2**20))
+
+
 def test_lists_of_other_files_are_not_followed(tmp_path):
     """FFmpeg would open the file that they name."""
     video = write_video(tmp_path / "secret.mp4", noise(5), codec="mpeg4")

@@ -129,6 +129,16 @@ def test_a_saved_model_is_loaded_by_its_folder_or_that_of_a_version(exported, ex
         )
 
 
+def test_views_of_a_run_are_chosen_those_of_a_saved_model_are_fixed(
+    exported, exported_classifier, tmp_path
+):
+    exported_classifier.save(tmp_path)
+    assert load_classifier(tmp_path, "shared").plan.mode == "shared"
+    assert load_classifier(exported, "exact").plan.mode == "exact"
+    with pytest.raises(ValueError, match="are fixed when it is exported"):
+        load_classifier(exported, "shared")
+
+
 def test_overload_is_refused_at_once_and_a_hanging_decoder_is_killed(server, client, video):
     (hanging,) = server.decoders()
     with posted(server, video, number=WAITING) as answers:

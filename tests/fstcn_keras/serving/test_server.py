@@ -210,6 +210,15 @@ FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 TWO_INPUTS = {"inputs": [{"name": "x", "datatype": "", "shape": []}] * 2}
 THREE_VIDEOS = {"instances": [{"frames": [{"b64": PNG}]}] * 3}
 CUT = json.dumps(tensor("video", "BYTES", [1]))
+
+
+def wanted(outputs: list) -> dict:
+    """A request for these outputs."""
+    named = [{"name": output} for output in outputs]
+    body = tensor("frames", "UINT8", [1, 1, 1, 3], data=[0, 0, 0])
+    return {"url": V2, "json": {**body, "outputs": named}}
+
+
 BAD = {
     "not JSON": (raw(V1, SECRET), 400, "not JSON"),
     "half JSON": (raw(V2, b'{"inputs": ['), 400, "not JSON"),
@@ -260,7 +269,10 @@ BAD = {
     "unknown model": ({"url": "/v1/models/other:predict", "json": {}}, 404, "unknown model"),
     "unknown model, V2": ({"url": "/v2/models/other/infer", "json": {}}, 404, "unknown model"),
     "explain": ({"url": "/v1/models/tiny run:explain", "json": {}}, 404, "no explainer"),
-    "version": ({"url": "/v2/models/tiny run/versions/1/infer", "json": {}}, 404, "one version"),
+    "version": ({"url": "/v2/models/tiny run/versions/2/infer", "json": {}}, 404, "one version, 1"),
+    "another output": (wanted(["logits"]), 400, "may name each of classes, scores, sci once"),
+    "an output twice": (wanted(["sci", "sci"]), 400, "may name each of"),
+    "nameless outputs": (wanted([7]), 400, '`outputs` must be a list of {"name": NAME}'),
     "unload": ({"url": "/v2/repository/models/tiny run/unload"}, 400, "not loaded or unloaded"),
     "nowhere": ({"url": f"/{SECRET}"}, 404, "Not Found"),
     "method": ({"url": "/v2/health/live"}, 405, "Method Not Allowed"),
@@ -300,6 +312,72 @@ def test_bad_grpc_requests(stub, model, data, status, reason):
     assert raised.value.code() == status
 
 
+def test_liveness_of_v1_and_the_page_share_an_address(client):
+    for accept in ("*/*", "application/json"):
+        answer = client.get("/", headers={"Accept": accept})
+        assert answer.json() == {"status": "alive"}
+        assert answer.headers["Vary"] == "Accept"
+
+
+def test_a_version_is_served_and_told(client, stub, frames):
+    versioned = V2.replace("/infer", "/versions/1")
+    metadata = client.get(versioned).json()
+    assert (metadata["versions"], metadata["platform"]) == (["1"], "keras")
+    assert client.get(f"{versioned}/ready").json() == {"name": "tiny run", "ready": True}
+    body = tensor("frames", "UINT8", [1, 70, 80, 3], data=frames[0, :70, :80].ravel().tolist())
+    assert client.post(f"{versioned}/infer", json=body).json()["model_version"] == "1"
+    other = versioned.replace("/1", "/2")
+    assert [client.get(f"{other}{end}").status_code for end in ("", "/ready")] == [404, 404]
+    metadata = stub.ModelMetadata(messages.ModelMetadataRequest(name="tiny run", version="1"))
+    assert (list(metadata.versions), metadata.platform) == (["1"], "keras")
+    for call, request in (
+        (stub.ModelMetadata, messages.ModelMetadataRequest),
+        (stub.ModelReady, messages.ModelReadyRequest),
+    ):
+        with pytest.raises(grpc.RpcError, match="one version, 1") as raised:
+            call(request(name="tiny run", version="2"))
+        assert raised.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_outputs_are_those_that_are_asked_for(client, stub, frames, classifier):
+    expected = classifier.predict_video(frames[:1])
+    request = inference("frames", pngs(frames[:1]))
+    message = request.to_grpc()
+    message.outputs.add(name="sci")
+    message.outputs.add(name="classes")
+    answer = stub.ModelInfer(message)
+    assert [output.name for output in answer.outputs] == ["sci", "classes"]
+    body, length = request.to_rest()
+    asked = json.loads(body[:length])
+    asked["outputs"] = [{"name": "scores", "parameters": {"binary_data": True}}, {"name": "sci"}]
+    text = json.dumps(asked).encode()
+    response = client.post(V2, content=text + body[length:], headers={LENGTH: str(len(text))})
+    length = int(response.headers[LENGTH])
+    scores, sci = json.loads(response.content[:length])["outputs"]
+    assert (scores["name"], sci["name"]) == ("scores", "sci")
+    assert scores["parameters"] == {"binary_data_size": 16}
+    raw = np.frombuffer(response.content[length:], "<f4")
+    np.testing.assert_allclose(raw, expected.scores, atol=1e-5)
+    np.testing.assert_allclose(np.reshape(sci["data"], sci["shape"]), expected.sci, atol=1e-5)
+
+
+def test_grpc_parses_no_long_message_but_those_of_inference(stub):
+    name = "x" * 70_000
+    with pytest.raises(grpc.RpcError, match="longer than 65536 bytes") as raised:
+        stub.ModelReady(messages.ModelReadyRequest(name=name))
+    assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_grpc_messages_may_be_compressed(stub, video, expected, compression):
+    request = inference("video", [video]).to_grpc()
+    assert is_expected(from_grpc(stub.ModelInfer(request, compression=compression)), expected)
+    request = inference("video", [bytes(4_000_001)]).to_grpc()
+    with pytest.raises(grpc.RpcError, match="larger than max") as raised:
+        stub.ModelInfer(request, compression=compression)
+    assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 def test_get_does_not_predict(client):
     response = client.get(V1)
     assert (response.status_code, response.json()) == (405, {"error": "Method Not Allowed"})
@@ -332,11 +410,3 @@ def test_compressed_bodies_that_are_refused(client, content, encoding, status, r
 def test_grpc_takes_no_orders(stub):
     with pytest.raises(grpc.RpcError, match="not loaded or unloaded"):
         stub.RepositoryModelUnload(messages.RepositoryModelUnloadRequest(model_name="tiny run"))
-
-
-def test_the_page_is_whole_in_itself(client):
-    response = client.get("/")
-    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
-    assert 'const model = "tiny run";' in response.text
-    assert "http://" not in response.text
-    assert "https://" not in response.text

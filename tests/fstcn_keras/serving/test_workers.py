@@ -48,9 +48,10 @@ def test_a_call_that_kills_its_decoder_is_not_tried_again(pool, tmp_path):
     assert run(pool, (abs, -3)) == [3]
 
 
-def test_a_decoder_killed_from_outside_is_not_the_clients_fault(pool, caplog):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_a_decoder_killed_from_outside_is_not_the_clients_fault(pool, caplog, number):
     with pytest.raises(Overloaded, match="killed from outside"):
-        run(pool, (kill_oneself,))
+        run(pool, (kill_oneself, number))
     assert caplog.messages == ["a decoder was killed from outside"]
     assert run(pool, (abs, -3)) == [3]
 
@@ -109,8 +110,14 @@ def terminate_oneself() -> str:
     return "went on"
 
 
-def kill_oneself():
-    os.kill(os.getpid(), signal.SIGKILL)
+def test_a_decoder_that_crashes_is_the_clients_fault(pool, caplog):
+    with pytest.raises(BadRequest, match="crashed on what was sent"):
+        run(pool, (kill_oneself, signal.SIGSEGV))
+    assert caplog.messages == []
+
+
+def kill_oneself(number: int):
+    os.kill(os.getpid(), number)
 
 
 def die(file):

@@ -1,0 +1,220 @@
+"""Many connections, slow bodies and large ones at once: health, a good client, and the memory."""
+
+import contextlib
+import gzip
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+pytest.importorskip("kserve")
+
+import grpc
+import httpx
+import psutil
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+from PIL import Image
+
+from fstcn_keras.serving.limits import Limits, most_memory_mib
+from tests.fstcn_keras.serving.test_hostile_requests import claiming_mov
+from tests.fstcn_keras.serving.test_server import inference
+from tests.servers import ServerProcess
+from tests.videos import encoded
+
+FILES = 256  # that the server may have open
+LIMITS = Limits(request_bytes=8 * 2**20, waiting=16)
+DECODER_MEMORY = 256
+TRIES = 10
+V1 = "/v1/models/tiny run:predict"
+HEAD = "POST /v1/models/tiny%20run:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n"
+INFER, LIVE = (f"/inference.GRPCInferenceService/{name}" for name in ("ModelInfer", "ServerLive"))
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
+
+@pytest.fixture(scope="module")
+def served(run, tmp_path_factory):
+    log = tmp_path_factory.mktemp("logs") / "stderr.txt"
+    options = ["--max-request-bytes", str(LIMITS.request_bytes), "--decoders", "1"]
+    options += ["--decoder-memory", str(DECODER_MEMORY), "--max-waiting", str(LIMITS.waiting)]
+    with ServerProcess(run, *options, log=log, files=FILES) as process:
+        yield process
+        assert log.stat().st_size < 10_000
+
+
+def connections(address: str, number: int, sent: bytes, stack: contextlib.ExitStack):
+    """So many of them, each of which has sent the same."""
+    host, port = address.removeprefix("http://").rsplit(":", 1)
+    for _ in range(number):
+        with contextlib.suppress(OSError):  # closed at once, or not taken
+            one = stack.enter_context(socket.create_connection((host, int(port)), timeout=5))
+            one.setblocking(False)
+            one.send(sent)
+
+
+@contextlib.contextmanager
+def calls_without_a_message(server, method: str, number: int) -> Iterator[None]:
+    """So many calls over gRPC, each on a connection of its own."""
+    with contextlib.ExitStack() as stack:
+        never = threading.Event()
+        stack.callback(never.set)
+        for _ in range(number):
+            channel = stack.enter_context(
+                grpc.insecure_channel(server.grpc_address, [("grpc.use_local_subchannel_pool", 1)])
+            )
+            channel.stream_unary(method).future(iter(never.wait, True))
+        yield
+
+
+def check_served(server, video: bytes):
+    """Health answers within a second at least once, over HTTP and gRPC, and a good client."""
+    with server.client() as client:
+        assert seconds(lambda: client.get("/v2/health/live").raise_for_status()) < 1
+        answer = client.post(V1, files={"video": video})
+        assert answer.status_code == 200, answer.text
+
+    def live():
+        with grpc.insecure_channel(
+            server.grpc_address, [("grpc.use_local_subchannel_pool", 1)]
+        ) as channel:
+            stub = GRPCInferenceServiceStub(channel)
+            assert stub.ServerLive(messages.ServerLiveRequest(), timeout=10).live
+
+    assert seconds(live) < 1
+
+
+def seconds(ask: Callable) -> float:
+    """The shortest time of some, as the machine may do other things; errors are no answer."""
+    taken = [float("inf")]
+    for _ in range(TRIES):
+        begin = time.monotonic()
+        with contextlib.suppress(httpx.HTTPError, grpc.RpcError):
+            ask()
+            taken.append(time.monotonic() - begin)
+        if min(taken) < 1:
+            break
+        time.sleep(1)
+    return min(taken)
+
+
+FLOODS = {
+    "silent": b"",
+    "unfinished headers": b"GET / HTTP/1.1\r\nX: ",
+    "no body": HEAD.format(1000).encode(),
+    "slow bodies": HEAD.format(1000).encode() + b"x",
+    "half pipelines": b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 20 + b"GET",
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_connections_over_http(served, video, kind):
+    with contextlib.ExitStack() as stack:
+        connections(served.url, 2 * FILES, FLOODS[kind], stack)
+        check_served(served, video)
+
+
+@pytest.mark.parametrize("sent", [b"", b"PRI", PREFACE], ids=["silent", "half", "preface"])
+def test_connections_over_grpc(served, video, sent):
+    with contextlib.ExitStack() as stack:
+        connections(served.grpc_address, 2 * FILES, sent, stack)
+        check_served(served, video)
+
+
+@pytest.mark.parametrize("method", [INFER, LIVE])
+def test_calls_without_a_message(served, video, method):
+    with calls_without_a_message(served, method, 3 * LIMITS.waiting):
+        check_served(served, video)
+
+
+def test_headers_without_end_beside_others(served, video):
+    with contextlib.ExitStack() as stack:
+        host, port = served.url.removeprefix("http://").split(":")
+        connection = stack.enter_context(socket.create_connection((host, int(port))))
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        with pytest.raises(ConnectionError):  # noqa: PT012
+            for _ in range(20_000):
+                connection.sendall(b"A: " + b"x" * 1000 + b"\r\n")
+        check_served(served, video)
+
+
+def test_the_memory_stays_below_what_help_states(served, video, tmp_path):
+    """Attacks of every kind at once, the memory of the server and its decoders together."""
+    most = most_memory_mib(LIMITS, decoders=1, decoder_memory=DECODER_MEMORY) * 2**20
+    idle = psutil.Process(served.process.pid).memory_info().rss
+    peaks, ended = [], threading.Event()
+
+    def watch():
+        while not ended.wait(0.02):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                peaks.append(served.resident_bytes())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    size = LIMITS.request_bytes
+    wide = encoded(Image.new("RGB", (16384, 68)))
+    attacks = [
+        {"content": claiming_mov(tmp_path / "a.mov", 60_000_000), "headers": kind("video/x")},
+        {"content": gzip.compress(bytes(size - 1)), "headers": {"Content-Encoding": "gzip"}},
+        {"content": b'{"instances": [' + b"0," * (size // 2 - 20) + b"0]}"},
+        {"files": [("video", wide) for _ in range(8)]},
+    ]
+    parts = b"\n\x08tiny run" + b"*\0" * (size // 2 - 20)
+
+    def attack(request: dict):
+        with contextlib.suppress(httpx.HTTPError), served.client() as client:
+            assert client.post(V1, **request).status_code in (400, 413, 503)
+
+    def call(method: str):
+        channel = grpc.insecure_channel(served.grpc_address)
+        with contextlib.suppress(grpc.RpcError), channel:
+            channel.unary_unary(method)(parts, timeout=60)
+
+    with contextlib.ExitStack() as stack:
+        body = HEAD.format(size).encode() + bytes(size - 1)
+        for _ in range(2 * LIMITS.waiting):
+            stack.enter_context(_sending(served.url, body))
+        threads = [threading.Thread(target=attack, args=(one,)) for one in attacks * 4]
+        threads += [
+            threading.Thread(target=call, args=(method,))
+            for method in (INFER, LIVE) * LIMITS.waiting
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        check_served(served, video)
+    ended.set()
+    watching.join()
+    assert max(peaks) - idle < most
+
+
+def kind(content_type: str) -> dict[str, str]:
+    return {"Content-Type": content_type}
+
+
+@contextlib.contextmanager
+def _sending(url: str, body: bytes) -> Iterator[None]:
+    """A connection that sends the body as fast as it is taken, from a thread of its own."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+
+        def send():
+            with contextlib.suppress(OSError):
+                connection.sendall(body)
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        yield
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        sending.join()
+
+
+def test_messages_that_are_whole_but_for_a_byte(served, video):
+    request = inference("video", [video]).to_grpc().SerializeToString()
+    with grpc.insecure_channel(served.grpc_address) as channel:
+        with pytest.raises(grpc.RpcError) as raised:
+            channel.unary_unary(INFER)(request[:-1], timeout=60)
+        assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT

@@ -1,0 +1,86 @@
+"""Requests that are not whole yet: what they may hold together, and who is given up."""
+
+import asyncio
+
+import pytest
+
+pytest.importorskip("kserve")
+
+from fstcn_keras.serving.arrivals import Arrivals
+from fstcn_keras.serving.http import Admission
+from fstcn_keras.serving.limits import Limits, Overloaded
+from fstcn_keras.serving.workers import Workers
+
+LIMITS = Limits(request_bytes=100, waiting=2)
+
+
+def outcomes(arrivals: Arrivals, *sizes: int) -> list[str]:
+    """What becomes of requests of which so many bytes come, one after another, and no more."""
+
+    async def receive(size: int, all_are_there: asyncio.Event) -> str:
+        try:
+            async with arrivals.arriving() as arrival:
+                arrival.grow(size)
+                await all_are_there.wait()
+                arrival.grow(0)
+        except (Overloaded, TimeoutError) as error:
+            return type(error).__name__
+        return "whole"
+
+    async def all_of_them() -> list[str]:
+        all_are_there = asyncio.Event()
+        tasks = [asyncio.create_task(receive(size, all_are_there)) for size in sizes]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        all_are_there.set()
+        return await asyncio.gather(*tasks)
+
+    return asyncio.run(all_of_them())
+
+
+def test_the_largest_makes_room_for_others():
+    arrivals = Arrivals(LIMITS)
+    assert outcomes(arrivals, 90, 100, 1, 20) == ["whole", "Overloaded", "whole", "whole"]
+    assert arrivals.held_bytes == 0
+
+
+def test_the_oldest_makes_room_for_others():
+    arrivals = Arrivals(LIMITS, number=2)
+    assert outcomes(arrivals, 1, 1, 1) == ["TimeoutError", "whole", "whole"]
+    assert arrivals.held_bytes == 0
+
+
+def test_the_server_ends():
+    arrivals = Arrivals(LIMITS)
+    arrivals.end()
+    assert outcomes(arrivals, 1) == ["Overloaded"]
+
+
+@pytest.fixture(scope="module")
+def workers():
+    workers = Workers(Limits(), decoders=1)
+    yield workers
+    workers.close()
+
+
+def test_a_client_that_leaves_is_given_up(workers):
+    ended = []
+
+    async def application(scope, receive, send):
+        assert (await receive())["body"] == b"body"
+        try:
+            await asyncio.sleep(600)
+        finally:
+            ended.append(workers._in_work)
+
+    messages = iter([{"type": "http.request", "body": b"body"}, {"type": "http.disconnect"}])
+
+    async def receive():
+        return next(messages)
+
+    async def leave():
+        admission = Admission(application, workers=workers, arrivals=Arrivals(LIMITS))
+        await admission({"type": "http", "method": "POST", "headers": []}, receive, None)
+
+    asyncio.run(asyncio.wait_for(leave(), 60))
+    assert (ended, workers._in_work) == ([1], 0)

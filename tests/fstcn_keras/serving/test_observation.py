@@ -1,0 +1,188 @@
+"""What an operator sees of the server: metrics, the access log, and the dashboard in `deploy/`."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("kserve")
+
+import grpc
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+from prometheus_client.parser import text_string_to_metric_families
+
+from fstcn_keras.serving import observation
+from fstcn_keras.serving.limits import Limits
+from fstcn_keras.serving.metrics import STAGES, Metrics
+from fstcn_keras.serving.observation import AccessLog
+from tests.servers import own_lines
+
+ROOT = Path(__file__).parents[3]
+V1 = "/v1/models/tiny run:predict"
+SECRET = "raw-bytes-of-a-request"
+VIDEO = {"Content-Type": "video/x-msvideo"}
+GRPC = ("protocol", "grpc")
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with server.client() as client:
+        yield client
+
+
+def samples(client) -> dict[tuple, float]:
+    """Each sample by its name and its labels, `model` and `version` checked and left out."""
+    found = {}
+    for family in text_string_to_metric_families(client.get("/metrics").text):
+        for sample in family.samples:
+            labels = dict(sample.labels)
+            if sample.name.startswith("fstcn_") and "version" in labels:
+                told = labels.pop("model"), labels.pop("version")
+                assert told == ("tiny run", "1"), sample
+            found[sample.name, *sorted(labels.items())] = sample.value
+    return found
+
+
+def growth(client, ask) -> dict[tuple, float]:
+    """How much each sample grows while something is asked."""
+    before = samples(client)
+    ask()
+    return {key: value - before.get(key, 0) for key, value in samples(client).items()}
+
+
+def test_an_answer_is_counted_and_timed(client, video):
+    grown = growth(client, lambda: client.post(V1, content=video, headers=VIDEO))
+    assert grown["fstcn_requests_total", ("protocol", "v1"), ("status", "200")] == 1
+    for stage in STAGES:
+        assert grown["fstcn_stage_seconds_count", ("stage", stage)] == 1, stage
+    assert grown["fstcn_stage_seconds_sum", ("stage", "score")] > 0
+    refused = [key for key, value in grown.items() if key[0] == "fstcn_refusals_total" and value]
+    assert refused == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "protocol", "status", "reason"),
+    [
+        (("POST", V1, b"{}"), "v1", "400", "bad_request"),
+        (("POST", V1, b" " * 4_000_001), "v1", "413", "too_large"),
+        (("POST", "/v2/models/other/infer", b"{}"), "v2", "404", "unknown"),
+        (("GET", f"/{SECRET}", b""), "other", "404", "unknown"),
+        (("POST", "/page/scores", b"x"), "page", "400", "bad_request"),
+    ],
+)
+def test_a_refusal_is_counted_by_its_reason(client, request_, protocol, status, reason):
+    method, path, content = request_
+    grown = growth(client, lambda: client.request(method, path, content=content))
+    assert grown["fstcn_requests_total", ("protocol", protocol), ("status", status)] == 1
+    assert grown["fstcn_refusals_total", ("protocol", protocol), ("reason", reason)] == 1
+
+
+def test_calls_over_grpc_are_counted(client, server):
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+
+        def ask():
+            stub.ServerLive(messages.ServerLiveRequest())
+            with pytest.raises(grpc.RpcError):
+                stub.ModelInfer(messages.ModelInferRequest(model_name="tiny run"))
+
+        grown = growth(client, ask)
+    requests = {k[2][1]: v for k, v in grown.items() if k[:2] == ("fstcn_requests_total", GRPC)}
+    assert {status: value for status, value in requests.items() if value} == {
+        "OK": 1,
+        "INVALID_ARGUMENT": 1,
+    }
+    assert grown["fstcn_refusals_total", GRPC, ("reason", "bad_request")] == 1
+
+
+def test_decoders_are_watched(client, server):
+    before = samples(client)
+    assert before["fstcn_decoder_memory_limit_bytes",] == 1536 * 2**20
+    assert 2**20 < before["fstcn_decoder_memory_bytes",] < 2**30
+    (decoder, *_) = server.decoders()
+    decoder.kill()
+    restarts = ("fstcn_decoder_restarts_total",)
+    for _ in range(100):  # the dead one takes its turn among the idle ones
+        client.post(V1, content=b"{}")
+        if (after := samples(client)[restarts]) > before[restarts]:
+            break
+    assert after == before[restarts] + 1
+
+
+def test_buckets_go_beyond_the_limit():
+    metrics = Metrics(Limits(seconds=100))
+    metrics.observe("score", 101)
+    (family,) = (f for f in metrics.registry.collect() if f.name == "fstcn_stage_seconds")
+    edges = {float(s.labels["le"]): s.value for s in family.samples if s.name.endswith("_bucket")}
+    assert sorted(edges)[-5:] == [100, 150, 200, 400, float("inf")]
+    assert (edges[100], edges[150]) == (0, 1)
+
+
+def test_each_request_has_a_line_and_its_answer_the_id(client, log, server):
+    header = {"X-Request-Id": SECRET, "User-Agent": SECRET}
+    response = client.post(f"/{SECRET}?{SECRET}", content=SECRET * 3, headers=header)
+    answered = client.get("/v2/models/tiny run/ready", headers=header)
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    by_id = {line["id"]: line for line in lines}
+    line = by_id[response.headers["X-Request-Id"]]
+    told = {name: line[name] for name in ("protocol", "route", "status", "reason")}
+    assert told == {"protocol": "other", "route": "", "status": "404", "reason": "unknown"}
+    assert (line["client"], line["received_bytes"]) == ("127.0.0.1", 3 * len(SECRET))
+    line = by_id[answered.headers["X-Request-Id"]]
+    assert line["route"] == "/v2/models/{model_name}/ready"
+    assert "reason" not in line
+    assert SECRET not in log.read_text()
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        _, call = GRPCInferenceServiceStub(channel).ServerLive.with_call(
+            messages.ServerLiveRequest()
+        )
+    (request_id,) = (v for k, v in call.initial_metadata() if k == "x-request-id")
+    assert f'"id": "{request_id}"' in log.read_text()
+
+
+def test_of_many_refusals_a_few_are_logged(monkeypatch):
+    now = [5.0]
+    monkeypatch.setattr(observation.time, "monotonic", lambda: now[0])
+    file = io.StringIO()
+    log = AccessLog(file)
+    for number in range(100):
+        log.write({"number": number}, refused=True)
+    log.write({"number": "answered"}, refused=False)
+    now[0] += 1
+    log.write({"number": "next"}, refused=True)
+    lines = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [line["number"] for line in lines] == [*range(10), "answered", "next"]
+    assert lines[-2]["refusals_left_out"] == 90
+    assert "refusals_left_out" not in lines[-1]
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are(client, video):
+    client.post(V1, content=video, headers=VIDEO)
+    client.post(V1, content=b"{}")
+    families = list(text_string_to_metric_families(client.get("/metrics").text))
+    labels: dict[str, set] = {}
+    for family in families:
+        for sample in family.samples:
+            labels.setdefault(sample.name, set()).update(sample.labels)
+    dashboard = json.loads((ROOT / "deploy/dashboard.json").read_text())
+    queries = [t["expr"] for panel in dashboard["panels"] for t in panel.get("targets", [])]
+    assert len(queries) > 8
+    for query in queries:
+        names = re.findall(r"\b(?:fstcn|process)_\w+", query)
+        assert names, query
+        asked = {w for group in re.findall(r"by \(([^)]*)\)", query) for w in group.split(", ")}
+        asked |= set(re.findall(r"(\w+)=~?\"", query))
+        for name in names:
+            assert name in labels, query
+        assert asked <= set.union(*(labels[name] for name in names)) | {"le"}, query
+    shown = {name for query in queries for name in re.findall(r"\bfstcn_\w+", query)}
+    own = {sample.name for f in families if f.name.startswith("fstcn_") for sample in f.samples}
+    derived = ("_created", "_count", "_sum")
+    assert {name for name in own if not name.endswith(derived)} <= shown
+
+
+def test_nothing_else_is_logged(log):
+    assert [line for line in own_lines(log.read_text()) if not line.startswith("{")] == []
