@@ -107,7 +107,7 @@ def watched_jobs(monkeypatch, number: int) -> list[int]:
             yield one
 
     monkeypatch.setattr("tqdm.std.time", lambda: seconds)
-    progress = parallel._with_progress(results(), total=number, description="testing", unit="video")
+    progress = parallel.with_progress(results(), total=number, description="testing", unit="video")
     return list(progress)
 
 
