@@ -291,6 +291,10 @@ class VideoReader:
     def _frames(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         packets = container.demux(stream)
         while True:
+        # AVI has times of decoding alone; FFmpeg makes those of the next packet times of showing
+        are_shown_when_decoded = (
+            container.format.name == "avi" and not stream.codec_context.has_b_frames
+        )
             try:
                 packet = next(packets, None)
             except av.FFmpegError:  # the container itself is cut or damaged from here on
@@ -299,6 +303,8 @@ class VideoReader:
             if packet is not None and packet.size == 0:
                 continue  # skipped by intent; FFmpeg's decoders would take it for the end
             try:
+            if packet is not None and are_shown_when_decoded:
+                packet.pts = packet.dts
                 yield from stream.decode(packet)
             except av.FFmpegError:
                 self.damaged_packets += 1
