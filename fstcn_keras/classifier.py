@@ -255,6 +255,7 @@ class ActionClassifier:
             incomplete=video.incomplete,
             plan=self.plan,
             notes=video.notes,
+            times=video.times,
         )
 
 

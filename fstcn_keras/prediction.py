@@ -1,7 +1,7 @@
 """Holds what is said about a video, and about a second of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ class Prediction:
         incomplete: what could not be decoded, in one line; empty if all could.
         plan: the views.
         notes: what was chosen or assumed in reading the video, a line each.
+        times: when each frame of the video is shown and when the last one ends, seconds, float64
+            `(num_frames + 1,)`; empty if it is not known.
 
     Reference:
         Sun et al. 2015, section 2.4.
@@ -55,6 +57,7 @@ class Prediction:
     incomplete: str
     plan: ViewPlan
     notes: tuple[str, ...] = ()
+    times: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def from_probabilities(
@@ -67,6 +70,7 @@ class Prediction:
         incomplete: str,
         plan: ViewPlan,
         notes: tuple[str, ...] = (),
+        times: np.ndarray | None = None,
     ) -> "Prediction":
         """Fuses the probabilities of all views of a video and ranks the classes.
 
@@ -78,6 +82,7 @@ class Prediction:
             incomplete: see the class.
             plan: see the class.
             notes: see the class.
+            times: see the class; `None` if they are not known.
         """
         scores = fusion.fuse(probabilities)
         order = np.argsort(-scores, kind="stable")
@@ -93,6 +98,7 @@ class Prediction:
             incomplete=incomplete,
             plan=plan,
             notes=notes,
+            times=np.empty(0) if times is None else times,
         )
 
     @property

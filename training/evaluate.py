@@ -50,15 +50,16 @@ def main(options: EvaluateOptions):
         split_summary.summarise(fit_options)
 
 
-def moved(collection: CollectionOptions, data_dir: Path) -> dict[str, Path]:
+def moved(collection: CollectionOptions, data_dir: Path) -> dict[str, Path | str]:
     """Returns the folder and files of a collection that lies in another folder now."""
     if collection.data_dir is None:
         raise UserError(f"--data-dir is not for a run of {collection.dataset}, which needs none")
     moved = {"data_dir": data_dir}
-    for name in ("splits_dir", "labels"):
+    for name in ("splits_dir", "labels", "groups"):
         file = getattr(collection, name)
-        if file is not None and file.is_relative_to(collection.data_dir):
-            moved[name] = data_dir / file.relative_to(collection.data_dir)
+        if file is not None and Path(file).is_relative_to(collection.data_dir):
+            target = data_dir / Path(file).relative_to(collection.data_dir)
+            moved[name] = type(file)(target)  # groups may be an expression as well
     return moved
 
 

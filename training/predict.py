@@ -214,6 +214,7 @@ def json_line(video: Path, prediction: Prediction, top_k: int) -> str:
         {
             "video": str(video),
             "num_frames": prediction.num_frames,
+            "duration_s": prediction.times[-1],
             "incomplete": prediction.incomplete,
             "notes": prediction.notes,
             "classes": prediction.classes[:top_k],
@@ -221,6 +222,7 @@ def json_line(video: Path, prediction: Prediction, top_k: int) -> str:
             "clip_scores": prediction.clip_scores[:, :top_k].tolist(),
             "sci": prediction.sci.tolist(),
             "frames_used": prediction.pairs.tolist(),
+            "seconds_used": prediction.times[prediction.pairs].tolist(),
             "protocol": prediction.protocol,
         }
     )

@@ -200,6 +200,8 @@ class ViewFrames:
         num_frames: frames of the whole video.
         incomplete: what could not be decoded, in one line; empty if all could.
         notes: what was chosen or assumed in reading, a line each.
+        times: when each frame is shown and when the last one ends, seconds, float64 `(T + 1,)`;
+            empty if it is not known.
         numbers: of the frames that are here, increasing, int64 `(n,)`.
         frames: uint8 `(n, height, width, 3)`, resized to the short side of the views.
         pairs: frame numbers of the clip pairs in the video, int64 `(M, 2, l_t)`.
@@ -209,6 +211,7 @@ class ViewFrames:
     num_frames: int
     incomplete: str
     notes: tuple[str, ...]
+    times: np.ndarray
     numbers: np.ndarray
     frames: np.ndarray
     pairs: np.ndarray
@@ -245,6 +248,7 @@ def view_frames(reader: FrameReader, plan: ViewPlan) -> ViewFrames:
         num_frames=num_frames,
         incomplete=incomplete,
         notes=notes,
+        times=reader.times(),
         numbers=numbers,
         frames=np.stack(list(read_resized(reader, numbers.tolist(), plan.short_side))),
         pairs=pairs,

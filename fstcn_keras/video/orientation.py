@@ -3,15 +3,13 @@
 import functools
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
-from av.filter import Graph
 from av.sidedata.sidedata import SideDataContainer
 
-TIME_BASE = Fraction(1, 1000)  # of no matter for one frame; the last ones of a file have none
+from fstcn_keras.video.filtering import filtered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,18 +88,7 @@ class Orientation:
         """Turns a decoded frame by `degrees`, in its own pixel format where that can be turned."""
         if not self.degrees:
             return frame
-        graph = Graph()
-        graph.threads = 1
-        source = graph.add_buffer(
-            width=frame.width,
-            height=frame.height,
-            format=frame.format,
-            time_base=TIME_BASE,
-        )
-        turn = graph.add("rotate", f"{self.degrees}*PI/180")
-        graph.link_nodes(source, turn, graph.add("buffersink")).configure()
-        graph.vpush(frame)
-        return graph.vpull()
+        return filtered(frame, "rotate", f"{self.degrees}*PI/180")
 
     def show(self, image: np.ndarray) -> np.ndarray:
         """Turns and mirrors a picture `(height, width, 3)`; the result is contiguous."""

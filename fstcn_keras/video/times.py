@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 ASSUMED_RATE = Fraction(25)  # of a file that tells neither times nor a rate
 PLAUSIBLE_RATES = (1, 300)  # frames per second; beyond them a container tells its clock's rate
 LEAP_BACK_S, LEAP_S = 0.1, 10.0  # FFmpeg's: beyond them a clock was set anew
+LAST_FRAME = 0.51  # periods by which the last frame may begin and end elsewhere at a constant rate
 LONGEST_FRAME_S = 60.0  # on average; beyond it the times are damaged
 
 
@@ -125,7 +126,8 @@ class Clock:
             # one tick to either side, unless ticks are as long as frames
             rounding = 1.01 * unit if 4 * unit * rate <= 1 else 1e-6
             offsets = np.abs(times - exact)
-            if offsets[:-1].max() <= rounding and offsets[-1] <= 2 * rounding:
+            # where a container has no end, FFmpeg makes up when the last frame is shown as well
+            if offsets[:-2].max(initial=0) <= rounding and offsets[-2:].max() * rate <= LAST_FRAME:
                 return exact, ""
         return times, ""
 
@@ -141,9 +143,11 @@ class Clock:
         numbers = np.arange(num_frames)
         times = np.interp(numbers, known, seconds)
         times += period * (np.minimum(numbers - known[0], 0) + np.maximum(numbers - known[-1], 0))
+        before_last = min([period, *np.diff(times[-2:])])
         # FFmpeg guesses one tick where a container has no durations
-        end = times[-1] + (period if last < period / 4 or last == float(self.tick) else last)
-        return np.append(times, end) - times[0]
+        if last < before_last / 4 or last == float(self.tick):
+            last = before_last
+        return np.append(times, times[-1] + last) - times[0]
 
     def _assumed(self, num_frames: int, reason: str) -> tuple[np.ndarray, str]:
         rate = float(self.rate or ASSUMED_RATE)

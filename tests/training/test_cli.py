@@ -226,6 +226,8 @@ def test_the_files_of_a_collection_that_moved(tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
     inside = CollectionOptions(dataset="folder", data_dir=old, labels=old / "labels.csv")
     assert evaluate.moved(inside, new) == {"data_dir": new, "labels": new / "labels.csv"}
+    groups = CollectionOptions(dataset="folder", data_dir=old, groups=str(old / "groups.csv"))
+    assert evaluate.moved(groups, new) == {"data_dir": new, "groups": str(new / "groups.csv")}
     outside = CollectionOptions(dataset="folder", data_dir=old, splits_dir=tmp_path / "lists")
     assert evaluate.moved(outside, new) == {"data_dir": new}
     with pytest.raises(UserError, match="--data-dir is not for a run of demo"):

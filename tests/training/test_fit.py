@@ -108,6 +108,28 @@ def test_evaluate_repeats_the_numbers_and_shared_views_do_not_stay(run, capsys):
     assert (run / "metrics.json").read_text() == before
 
 
+def test_a_collection_that_moved_is_evaluated_alike(run, data, tmp_path, capsys):
+    before = (run / "metrics.json").read_text()
+    new = tmp_path / "new"
+    data.rename(new)
+    try:
+        assert f"{data} is not a folder" in error_of(
+            capsys, evaluate.main, evaluate.EvaluateOptions, str(run)
+        )
+        moved = [str(run), "--data-dir", str(new)]
+        for store in (store_of(data), store_of(data).with_name("another-store")):
+            (run / "metrics.json").unlink()
+            cli.run(evaluate.main, evaluate.EvaluateOptions, [*moved, "--store", str(store)])
+            assert (run / "metrics.json").read_text() == before
+    finally:
+        new.rename(data)
+    printed = capsys.readouterr().out
+    assert "taking the frames of 12 videos that were decoded before" in printed
+    assert re.findall(r"decoding \d+ of \d+", printed) == [
+        "decoding 2 of 14"
+    ]  # the two that are none
+
+
 def test_test_videos_that_cannot_be_decoded_are_noticed_before_training(tmp_path, capsys):
     lists = tmp_path / "lists"
     lists.mkdir()

@@ -55,6 +55,8 @@ def test_json_lines(colour_run, videos, capsys):
     np.testing.assert_allclose(found["clip_scores"], [[5 / 7, 1 / 7]] * 2, atol=2e-3)
     np.testing.assert_allclose(found["sci"], np.full((2, 18), (3 * 5 / 7 - 1) / 2), atol=2e-3)
     assert found["frames_used"] == PLAN.pair_indices(10).tolist()
+    np.testing.assert_allclose(found["seconds_used"], PLAN.pair_indices(10) / 10)
+    assert found["duration_s"] == pytest.approx(1)
     assert found["protocol"]["num_crops"] == 18
 
 

@@ -5,13 +5,23 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from training.errors import UserError
 
 _UCF_GROUP = re.compile(r"^(v_.+_g\d+)_c\d+$")
 _HMDB_CLIP = re.compile(r"^(.+)_(?:f|u|h|l)_(?:cm|nm)_np\d+_(?:fr|ba|le|ri)_(?:goo|med|bad)_\d+$")
 GROUP_COLUMNS = ("path", "group")
+
+
+def clean_path(text: str) -> str:
+    """Returns a path as lists of all systems may have it, with forward slashes, without `./`.
+
+    Example:
+        >>> clean_path("./wave\\\\a.avi")
+        'wave/a.avi'
+    """
+    return str(PurePosixPath(text.replace("\\", "/")))
 
 
 def source_group(path: str) -> str:
@@ -77,7 +87,7 @@ def _read_groups(file: Path) -> dict[str, str]:
             rows = csv.DictReader(lines)
             if lacking := [name for name in GROUP_COLUMNS if name not in (rows.fieldnames or ())]:
                 raise UserError(f"--groups {file} has no column {lacking[0]}")
-            pairs = {(row["path"], row["group"]) for row in rows}
+            pairs = {(clean_path(row["path"] or ""), row["group"]) for row in rows}
     except (OSError, csv.Error) as error:
         raise UserError(f"--groups {file} cannot be read: {error}") from error
     counts = Counter(path for path, _ in pairs)

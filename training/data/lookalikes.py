@@ -22,6 +22,8 @@ NOISE = 1.0  # grey levels that an encoder may change in a signature's pixel
 CUTS = (0.0, 0.05, 0.1)  # shares of width or height that one edge may lose
 REFINEMENTS = (0.03, 0.015, 0.0075)  # steps in which the edges of a proposed cut are moved
 ALIGNED_MOTION, STEEPNESS = 0.88, 6.0  # where places agree wholly, motions must agree as much
+UNCUT = 0.01  # by which the places may agree less without a cut, so that there is none
+WHOLE, MIRRORED = (0.0, 1.0, 0.0, 1.0), (1.0, 0.0, 0.0, 1.0)
 MOTION_WEIGHT = 0.1  # of motion beside place when edges are moved: small, as others move likewise
 CHUNK = 4096  # pairs compared at once
 CROWD, CROWD_SHARE = 8, 0.5  # videos of a cluster that is too large for copies: both at least
@@ -177,7 +179,11 @@ def _sharing_a_band(hashes: np.ndarray, plain: np.ndarray) -> Iterator[tuple]:
 def _confirmed(
     videos: np.ndarray, one: np.ndarray, other: np.ndarray, cuts: np.ndarray
 ) -> Iterator[tuple[int, int]]:
-    """Yields those of the proposed pairs whose place and motion agree, after moving the cuts."""
+    """Yields those of the proposed pairs whose place and motion agree, after moving the cuts.
+
+    Where the places agree as well without a cut, there is none: it would but move one person of a
+    fixed camera onto another.
+    """
     place, motion = _agreement(videos[one], videos[other], cuts)
     worth = (place > MIN_PLACE - 0.2) & (motion > MIN_MOTION - 0.5)
     one, other, cuts = one[worth], other[worth], cuts[worth]
@@ -193,6 +199,11 @@ def _confirmed(
         place, motion = np.where(better, new_place, place), np.where(better, new_motion, motion)
         cuts = np.where(better[:, None], moved, cuts)
     needed = np.maximum(MIN_MOTION, ALIGNED_MOTION - STEEPNESS * (1 - place))
+    whole = np.where(cuts[:, :1] > cuts[:, 1:2], MIRRORED, WHOLE)
+    whole_place, whole_motion = _agreement(a, b, whole)
+    is_whole = whole_place >= place - UNCUT
+    place, motion = np.where(is_whole, whole_place, place), np.where(is_whole, whole_motion, motion)
+    needed[is_whole] = ALIGNED_MOTION
     alike = (place >= MIN_PLACE) & (motion >= needed)
     yield from zip(one[alike].tolist(), other[alike].tolist(), strict=True)
 

@@ -218,3 +218,14 @@ def test_a_picture_named_by_a_pattern_opens_no_other_file(tmp_path):
         Image.fromarray(noise(1)[0]).save(tmp_path / f"{number}.png")
     with pytest.raises(VideoError):
         VideoReader(tmp_path / "%d.png").count()
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_resized_frames_are_those_of_a_bare_loop(tmp_path, codec):
+    path = write_video(tmp_path / "v.avi", noise(4), codec=codec)
+    with av.open(path) as container:
+        expected = [
+            frame.reformat(64, 48, "rgb24", interpolation="AREA").to_ndarray()
+            for frame in container.decode(video=0)
+        ]
+    np.testing.assert_array_equal(list(VideoReader(path, short_side=48)), expected)

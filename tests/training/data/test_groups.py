@@ -48,6 +48,8 @@ def test_groups_from_a_file(tmp_path):
         "\ufeffgroup,path\n" + "".join(f"person {n},{p}\n" for n, p in enumerate(PATHS))
     )
     assert named_groups(str(file), PATHS) == {path: f"person {n}" for n, path in enumerate(PATHS)}
+    file.write_text("path,group\n" + "".join(f".\\{p.replace('/', chr(92))},a\n" for p in PATHS))
+    assert named_groups(str(file), PATHS) == dict.fromkeys(PATHS, "a")
     with pytest.raises(UserError, match=r"no group for 1 of 4 videos, e\.g\. new/1\.avi"):
         named_groups(str(file), [*PATHS, "new/1.avi"])
 

@@ -3,11 +3,13 @@
 import base64
 import itertools
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from fstcn_keras.video import VideoReader
 from tests.training.data.test_collections import touch
 from tests.videos import write_video
 from training.data import collections, splits
@@ -23,6 +25,8 @@ from training.data.lookalikes import (
 from training.data.preparation import prepare_store
 
 HEIGHT, WIDTH, LENGTH = 120, 160, 30
+VIDEOS = Path(__file__).parents[4] / "shared" / "data" / "hmdb21" / "videos"
+FIGURES = 7_001  # seed of what settings are judged by; none was chosen on it
 
 
 def place(generator: np.random.Generator) -> np.ndarray:
@@ -31,12 +35,22 @@ def place(generator: np.random.Generator) -> np.ndarray:
     return np.asarray(small.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), np.float32)
 
 
-def acted(room: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def timing(generator: np.random.Generator) -> tuple[float, float, int]:
+    """Of a movement: pace, phase and whether it is sideways."""
+    return generator.uniform(0.2, 0.5), generator.uniform(0, 6), generator.integers(2)
+
+
+def acted(
+    room: np.ndarray,
+    generator: np.random.Generator,
+    *,
+    moves: tuple[float, float, int] | None = None,
+) -> np.ndarray:
     """Somebody, a rectangle, who moves in the room, uint8 `(frames, height, width, 3)`."""
     height, width = generator.integers(25, 50), generator.integers(12, 24)
     top, left = generator.integers(0, HEIGHT - height), generator.integers(20, WIDTH - width - 20)
-    color, pace = generator.integers(0, 255, 3), generator.uniform(0.2, 0.5)
-    phase, sideways = generator.uniform(0, 6), generator.integers(2)
+    color = generator.integers(0, 255, 3)
+    pace, phase, sideways = moves or timing(generator)
     frames = room + generator.normal(0, 3, (LENGTH, HEIGHT, WIDTH, 1))
     for t, frame in enumerate(frames):
         swing = 18 * np.sin(pace * t + phase)
@@ -48,9 +62,10 @@ def acted(room: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 def cropped(frames: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Without up to a tenth at each edge."""
-    top, bottom = (generator.uniform(0, 0.1, 2) * HEIGHT).astype(int)
-    left, right = (generator.uniform(0, 0.1, 2) * WIDTH).astype(int)
-    return even(frames[:, top : HEIGHT - bottom, left : WIDTH - right])
+    height, width = frames.shape[1:3]
+    top, bottom = (generator.uniform(0, 0.1, 2) * height).astype(int)
+    left, right = (generator.uniform(0, 0.1, 2) * width).astype(int)
+    return even(frames[:, top : height - bottom, left : width - right])
 
 
 def even(frames: np.ndarray) -> np.ndarray:
@@ -69,9 +84,9 @@ def signature_of(frames: np.ndarray) -> str:
     return signature([shrunk(Image.fromarray(frame)) for frame in frames[::2]], len(frames))
 
 
-def write_copies(root, number: int) -> dict[str, str]:
+def write_copies(root, number: int, *, seed: int) -> dict[str, str]:
     """Videos and one copy of each, encoded again; gives the originals' paths by the copies'."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     originals = {}
     for n, kind in zip(range(number), itertools.cycle(COPIES), strict=False):
         frames = acted(place(generator), generator)
@@ -83,7 +98,7 @@ def write_copies(root, number: int) -> dict[str, str]:
 
 
 def test_copies_are_found(tmp_path):
-    originals = write_copies(tmp_path, 4)
+    originals = write_copies(tmp_path, 4, seed=0)
     paths = [*originals, *originals.values()]
     store = prepare_store(tmp_path / "store", tmp_path, paths, short_side=60)
     found = clusters(paths, near_duplicates({p: store.videos[p].signature for p in paths}))
@@ -92,7 +107,7 @@ def test_copies_are_found(tmp_path):
 
 @pytest.mark.slow
 def test_95_of_100_copies_are_found_and_no_others(tmp_path):
-    originals = write_copies(tmp_path, 100)
+    originals = write_copies(tmp_path, 100, seed=FIGURES)
     paths = [*originals, *originals.values()]
     store = prepare_store(tmp_path / "store", tmp_path, paths, short_side=60)
     found = clusters(paths, near_duplicates({p: store.videos[p].signature for p in paths}))
@@ -101,11 +116,40 @@ def test_95_of_100_copies_are_found_and_no_others(tmp_path):
     assert all(found[path] == path for path in originals.values())
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not VIDEOS.is_dir(), reason=f"no real videos in {VIDEOS}")
+def test_copies_of_real_videos_are_found(tmp_path):
+    generator = np.random.default_rng(FIGURES)
+    lost = []
+    files = generator.choice(sorted(VIDEOS.glob("*/*.avi")), 40, replace=False)
+    for file, kind in zip(files, itertools.cycle(COPIES), strict=False):
+        frames = np.stack(list(VideoReader(file)))
+        changed = np.ascontiguousarray(COPIES[kind](frames, generator))
+        copy = write_video(tmp_path / "copy.mp4", changed, codec="mpeg4", bit_rate=800_000)
+        again = np.stack(list(VideoReader(copy)))
+        if not near_duplicates({"a": signature_of(frames), "b": signature_of(again)}):
+            lost.append((file, kind))
+    assert len(lost) <= 2, lost
+
+
 def test_people_before_one_background_are_told_apart():
     generator = np.random.default_rng(0)
     room = place(generator)
     videos = {f"{n}": signature_of(acted(room, generator)) for n in range(15)}
     assert near_duplicates(videos) == []  # of 105 pairs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("people", "rooms", "most"), [(2, 100, 0), (12, 24, 1)])
+def test_people_who_act_in_step_before_one_background_are_told_apart(people, rooms, most):
+    generator = np.random.default_rng(FIGURES)
+    videos = {}
+    for number in range(rooms):
+        room, moves = place(generator), timing(generator)
+        for person in range(people):
+            frames = acted(room, generator, moves=moves)
+            videos[f"{number} {person}"] = signature_of(frames)
+    assert len(near_duplicates(videos)) <= most  # of 100 and 1584 pairs of one room
 
 
 def test_a_fixed_camera_is_split_like_any_other(tmp_path, capsys):

@@ -40,25 +40,24 @@ def read_folder(
     Raises:
         UserError: if no layout fits, or the split is not there.
     """
+    known = set()
     if splits_dir is not None:
         read = read_ucf101 if any(splits_dir.glob("**/classInd.txt")) else read_hmdb51
         dataset = read(data_dir, splits_dir=splits_dir, split=split)
+        known = video_files(dataset.root)  # those of no list are counted already
     elif labels is not None:
-        dataset = read_table(labels, data_dir, split=split)
+        dataset = _of_own_split(read_table(labels, data_dir, split=split), split)
     else:
-        dataset = _read_classes(data_dir, split)
-    taken = {video.path for video in dataset.videos}
-    if splits_dir is not None:
-        taken |= video_files(dataset.root)  # those of no list are counted on their own
-    left_out = _left_out(dataset.root, taken, besides=splits_dir or labels)
-    dataset = dataclasses.replace(dataset, name="folder", left_out=left_out)
-    if labels is not None:
-        others = tuple(path for path in left_out if not is_video(path))
-        unlisted = len(left_out) - len(others)
-        dataset = dataclasses.replace(dataset, left_out=others, unlisted=unlisted)
-    if splits_dir is None:
-        dataset = _of_own_split(dataset, split)
-    return dataset
+        dataset = _of_own_split(_read_classes(data_dir, split), split)
+    known.update(video.path for video in dataset.videos)
+    left_out = _left_out(dataset.root, known, besides=splits_dir or labels)
+    unlisted = {path for path in left_out if labels is not None and is_video(path)}
+    return dataclasses.replace(
+        dataset,
+        name="folder",
+        unlisted=dataset.unlisted + len(unlisted),
+        left_out=tuple(path for path in left_out if path not in unlisted),
+    )
 
 
 def _read_classes(root: Path, split: int | None) -> Dataset:
@@ -98,10 +97,12 @@ def _nested(root: Path, files: set[str], split: int | None, kind: str) -> Datase
             outer, inner = inner, outer
             groups[path] = outer
         listed.append((path, inner, side))
-    if kind != "sides":
-        print(f"{root}: {len(set(groups.values()))} sources, e.g. {min(groups.values())!r}, of "
-              f"classes such as {min(name for _, name, _ in listed)!r}")  # fmt: skip
     classes = sorted({name for _, name, _ in listed})
+    if kind != "sides":
+        print(
+            f"{root}: {len(set(groups.values()))} sources, e.g. {min(groups.values())!r}, of "
+            f"classes such as {classes[0]!r}"
+        )
     return listed_dataset("folder", split, root, (), classes, listed, files=files, groups=groups)
 
 

@@ -3,10 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from training.data.collections.dataset import Dataset, Video
-from training.data.groups import source_group
+from training.data.groups import clean_path, source_group
 from training.errors import UserError
 
 VIDEO_SUFFIXES = frozenset(
@@ -132,16 +132,6 @@ def video_files(root: Path, *, depth: int = 2) -> set[str]:
     """
     found = (path.relative_to(root) for path in root.glob("/".join("*" * depth)) if is_video(path))
     return {path.as_posix() for path in found if not any(part[0] == "." for part in path.parts)}
-
-
-def clean_path(text: str) -> str:
-    """Returns a path as lists of all systems may have it, with forward slashes, without `./`.
-
-    Example:
-        >>> clean_path("./wave\\\\a.avi")
-        'wave/a.avi'
-    """
-    return str(PurePosixPath(text.replace("\\", "/")))
 
 
 def splits_folder(data_dir: Path, splits_dir: Path | None, name: str, pattern: str) -> Path:

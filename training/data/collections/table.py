@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from training.data.collections.dataset import Dataset
-from training.data.collections.lists import clean_path, listed_dataset
+from training.data.collections.lists import listed_dataset
+from training.data.groups import clean_path
 from training.errors import UserError
 
 SIDE_OF = {
