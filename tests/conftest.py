@@ -1,11 +1,16 @@
 """What all tests share."""
 
 import gc
+import signal
 
 import keras
 import pytest
 
 pytest.register_assert_rewrite("tests.contracts")
+
+
+# a shell ignores Ctrl-C for what it starts in the background, and so would all that tests start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():

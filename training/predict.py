@@ -167,7 +167,10 @@ def _results(
 def _predicted(classifier: "ActionClassifier", videos: Sequence[Path]) -> Iterator[VideoResult]:
     """Yields what is said about each video, which a process of its own decodes."""
     for result in classifier.predict_videos(DecodedVideos(videos, classifier.plan)):
-        yield dataclasses.replace(result, source=result.source.path)
+        decoded, prediction = result.source, result.prediction
+        if prediction is not None:
+            prediction = dataclasses.replace(prediction, times=decoded.shown_at)
+        yield dataclasses.replace(result, source=decoded.path, prediction=prediction)
 
 
 def _report(result: VideoResult, options: PredictOptions) -> bool:

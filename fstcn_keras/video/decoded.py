@@ -1,7 +1,7 @@
 """Holds decoded frames, which another process than the one that scores them has made."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class DecodedFrames:
         incomplete: what could not be decoded, in one line; empty if all could.
         notes: what was chosen or assumed in decoding, a line each.
         fps: 0: not known.
+        shown_at: when each frame of the whole video is shown and when the last one ends, seconds;
+            empty if nobody knows.
     """
 
     num_frames: int
@@ -34,6 +36,7 @@ class DecodedFrames:
     incomplete: str
     notes: tuple[str, ...] = ()
     fps: float = 0.0
+    shown_at: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def of_views(cls, reader: FrameReader, plan: ViewPlan) -> "DecodedFrames":
@@ -44,14 +47,21 @@ class DecodedFrames:
         """
         found = view_frames(reader, plan)
         numbers, images = tuple(found.numbers.tolist()), tuple(found.frames)
-        return cls(found.num_frames, numbers, images, found.incomplete, found.notes)
+        return cls(
+            found.num_frames,
+            numbers,
+            images,
+            found.incomplete,
+            found.notes,
+            shown_at=found.times,
+        )
 
     def count(self) -> int:
         """Returns the number of frames of the video."""
         return self.num_frames
 
     def times(self) -> np.ndarray:
-        """Returns nothing: they are not kept."""
+        """Returns nothing: the frames are at the rate of the views already."""
         return np.empty(0)
 
     def select(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:

@@ -21,7 +21,7 @@ from tests.videos import write_noise_folder, write_video
 from training import cli, evaluate, evaluation, fit, fitting, loop
 from training.data.splits import open_data
 from training.errors import UserError
-from training.options import FitOptions, read_config
+from training.options import FitOptions, read_config, write_config
 from training.parts import replaced
 
 
@@ -229,7 +229,8 @@ def test_scl_weights_may_go_once_a_run_is_finished(data, tmp_path, capsys):
     options = arguments(data, tmp_path / "new", "--scl-weights", str(tmp_path / "gone.h5"))
     error = error_of(capsys, fit.main, FitOptions, *options)
     assert f"--scl-weights must be a file, got {tmp_path / 'gone.h5'}" in error
-    assert read_config(tmp_path / "new" / "config.yaml").network.scl_weights == tmp_path / "gone.h5"
+    write_config(cli.parse(FitOptions, options), tmp_path / "config.yaml")
+    assert read_config(tmp_path / "config.yaml").network.scl_weights == tmp_path / "gone.h5"
 
 
 def test_what_changes_the_preset_reaches_the_network_and_its_views(data, tmp_path):

@@ -181,7 +181,7 @@ def test_an_interrupted_command_goes_on(colour_run, folder, tmp_path, capsys, mo
     asked = []
 
     def counted(self, videos):
-        asked.extend(videos)
+        asked.extend(video.path for video in videos)
         return predict_videos(self, videos)
 
     monkeypatch.setattr(ActionClassifier, "predict_videos", counted)

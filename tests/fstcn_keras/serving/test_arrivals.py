@@ -9,6 +9,7 @@ pytest.importorskip("kserve")
 from fstcn_keras.serving.arrivals import Arrivals
 from fstcn_keras.serving.http import Admission
 from fstcn_keras.serving.limits import Limits, Overloaded
+from fstcn_keras.serving.observation import AccessLog, Observed
 from fstcn_keras.serving.workers import Workers
 
 LIMITS = Limits(request_bytes=100, waiting=2)
@@ -80,7 +81,9 @@ def test_a_client_that_leaves_is_given_up(workers):
 
     async def leave():
         admission = Admission(application, workers=workers, arrivals=Arrivals(LIMITS))
-        await admission({"type": "http", "method": "POST", "headers": []}, receive, None)
+        server = Observed(admission, metrics=workers.metrics, log=AccessLog(None))
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+        await server(scope | {"client": ("127.0.0.1", 1)}, receive, None)
 
     asyncio.run(asyncio.wait_for(leave(), 60))
     assert (ended, workers._in_work) == ([1], 0)
