@@ -21,8 +21,9 @@ TENSORFLOW_LOG = re.compile(r"[IWE]\d{4} |WARNING: All log messages before absl"
 
 
 def own_lines(stderr: str) -> list[str]:
-    """Returns what the server prints itself; TensorFlow's log of its import is not among it."""
-    return [line for line in stderr.splitlines() if not TENSORFLOW_LOG.match(line)]
+    """Returns what the server says of itself: neither TensorFlow's log nor the access log."""
+    lines = (line for line in stderr.splitlines() if not TENSORFLOW_LOG.match(line))
+    return [line for line in lines if not line.startswith('{"time"')]
 
 
 def limit_files(number: int):
