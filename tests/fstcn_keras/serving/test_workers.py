@@ -48,7 +48,7 @@ def test_a_call_that_kills_its_decoder_is_not_tried_again(pool, tmp_path):
     assert run(pool, (abs, -3)) == [3]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1])
 def test_a_decoder_killed_from_outside_is_not_the_clients_fault(pool, caplog, number):
     with pytest.raises(Overloaded, match="killed from outside"):
         run(pool, (kill_oneself, number))
