@@ -193,15 +193,18 @@ def advice(judgement: dict, classes: Sequence[str], *, accuracy: float) -> list[
             text += ", and training videos hardly better: more --epochs or another --learning-rate"
         found.append(text)
     if learned is not None and learned - accuracy > GAP:
-        found.append(
+        text = (
             f"training samples are right to {learned:.0%}, test videos to {accuracy:.0%}: the "
-            "network knows its training videos by heart; more videos from more sources help most, "
-            "and where it began without them the weights of --preset lite --scl-weights imagenet"
+            "network knows its training videos by heart; more videos from more sources help most"
         )
+        if judgement["baseline"] is None:  # there were no weights to begin with
+            text += ", and weights to begin with: --preset lite --scl-weights imagenet"
+        found.append(text)
     if judgement["baseline"] and judgement["baseline"]["difference"] < 0:
         found.append(
-            "the linear classifier of the features is better than the network: train its head "
-            "alone first, with --head-epochs and --encoded-views, as preset lite does"
+            "the linear classifier of the features is better than the network: so few videos "
+            "gain nothing by more trained layers; try fewer, the head alone (--encoded-views), or "
+            "more videos"
         )
     counts = [number for number in judgement["trained"] if number]
     if counts and max(counts) >= UNEQUAL * min(counts):
