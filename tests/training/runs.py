@@ -4,6 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.videos import noise, write_video
+from training.data.preparation import prepare_store
+from training.data.store import FrameStore
+
 
 def store_of(data: Path) -> Path:
     """The frame store of a folder of videos, beside it."""
@@ -27,3 +31,11 @@ def assert_same_runs(one: Path, two: Path, *checkpoints: str):
             for key in a:
                 np.testing.assert_array_equal(a[key], b[key], err_msg=f"{name}: {key}")
     assert (one / "history.csv").read_text() == (two / "history.csv").read_text()
+
+
+def noise_store(root: Path, *, num_videos: int, num_frames: int) -> FrameStore:
+    """The frames, 120 pixels on the short side, of videos `c/0.avi` and so on of noise."""
+    paths = [f"c/{number}.avi" for number in range(num_videos)]
+    for number, path in enumerate(paths):
+        write_video(root / path, noise(num_frames, height=120, width=130, seed=number))
+    return prepare_store(root / "store", root, paths, short_side=120, encoding="raw")

@@ -11,10 +11,9 @@ from fstcn_keras.config import PRESETS
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video.frames import ArrayFrames
 from fstcn_keras.weights import save_weights
-from tests.videos import noise, write_video
+from tests.training.runs import noise_store
 from training import baseline, judgement
 from training.data.collections import Video
-from training.data.preparation import prepare_store
 from training.options import FitOptions
 from training.parts import build
 
@@ -69,10 +68,7 @@ def test_the_answers_are_those_of_the_features(sources):
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     root = tmp_path_factory.mktemp("videos")
-    paths = [f"c/{number}.avi" for number in range(4)]
-    for number, path in enumerate(paths):
-        write_video(root / path, noise(12, height=120, width=130, seed=number))
-    return prepare_store(root / "store", root, paths, short_side=120, encoding="raw")
+    return noise_store(root, num_videos=4, num_frames=12)
 
 
 def test_features_are_computed_once_and_for_new_videos_alone(store, tmp_path, monkeypatch):

@@ -10,11 +10,10 @@ from fstcn_keras import auxiliary_classifier
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.weights import named_layers, save_weights
 from tests.fstcn_keras.backbones import stored_networks
-from tests.videos import noise, write_video
+from tests.training.runs import noise_store
 from training import loop, stages
 from training.cli import UserError
 from training.data.collections import Video
-from training.data.preparation import prepare_store
 from training.distribution import device_strategy
 from training.optimizers import build_optimizer
 from training.options import FitOptions
@@ -24,11 +23,10 @@ from training.parts import build
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     root = tmp_path_factory.mktemp("videos")
-    paths = [f"c/{number}.avi" for number in range(6)]
-    for number, path in enumerate(paths):
-        write_video(root / path, noise(12, height=120, width=130, seed=number))
-    store = prepare_store(root / "store", root, paths, short_side=120, encoding="raw")
-    train = [Video(path, number % 2, "train", path) for number, path in enumerate(paths)]
+    store = noise_store(root, num_videos=6, num_frames=12)
+    train = [
+        Video(path, number % 2, "train", path) for number, path in enumerate(sorted(store.videos))
+    ]
     return stages.TrainingVideos(store=store, train=train, held_out=[], num_classes=2)
 
 

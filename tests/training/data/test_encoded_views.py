@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from fstcn_keras import fstcn
-from tests.videos import noise, write_video
+from tests.training.runs import noise_store
 from training.data import encoded_views
 from training.data.collections import Video
 from training.data.encoded_views import EncodedCenters, EncodedSampler, FixedViews, encode_views
 from training.data.pipeline import finite_batches, reading_errors_unwrapped, training_batches
-from training.data.preparation import prepare_store
 from training.data.samplers import CenterSampler, ClipPairs
 from training.errors import UserError
 
@@ -37,11 +36,10 @@ def model():
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory):
     root = tmp_path_factory.mktemp("videos")
-    paths = [f"c/{number}.avi" for number in range(4)]
-    for number, path in enumerate(paths):
-        write_video(root / path, noise(40, height=120, width=130, seed=number))
-    store = prepare_store(root / "store", root, paths, short_side=120, encoding="raw")
-    return store, [Video(path, number % 3, "train", path) for number, path in enumerate(paths)]
+    store = noise_store(root, num_videos=4, num_frames=40)
+    return store, [
+        Video(path, number % 3, "train", path) for number, path in enumerate(sorted(store.videos))
+    ]
 
 
 def encoded(model, collection, videos=None):
