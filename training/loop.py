@@ -35,6 +35,7 @@ from training.ending import signals_answered
 from training.errors import UserError
 from training.history import History
 
+SAVING_SPACING = 10  # between two savings, times what one takes
 SEEDS_APART = 1_000_003  # between the seeds of one layer on two replicas
 
 
@@ -97,9 +98,10 @@ def graphs_released():
 def train(stage: Stage, strategy: tf.distribute.Strategy, run: RunFolder, *, minutes: float):
     """Trains the stage to its end and leaves the model as the best epoch had it.
 
-    The state is saved after every epoch, after every so many minutes, and on SIGTERM or Ctrl-C,
-    which end the process after the step that is being done. Of several workers the first saves,
-    whichever of them is stopped.
+    The state is saved after the last epoch, after every so many minutes, and on SIGTERM or Ctrl-C,
+    which end the process after the step that is being done; also after every other epoch, unless
+    epochs are so short that saving would take more than a tenth of the time. Of several workers
+    the first saves, whichever of them is stopped.
 
     Args:
         stage: what to train.
@@ -124,7 +126,7 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: RunFolder, *, min
     if progress.history:
         history.write_csv(progress.history)
     step, validate = train_step(stage, strategy), _validation(stage, strategy)
-    saved, stopping = time.monotonic(), False
+    saved, cost, stopping = time.monotonic(), 0.0, False
     with reading_errors_unwrapped(), _memory_errors_named(stage), _stop_signal() as stopped:
         for batch in _training_data(stage, strategy, start_step=progress.step):
             *sums, stopping = step(*batch, tf.constant(float(bool(stopped)))).numpy().tolist()
@@ -138,10 +140,13 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: RunFolder, *, min
             if epoch_ends:
                 _end_epoch(stage, validate, progress, checkpoints if chief else None)
                 history.epoch(progress)
-            if epoch_ends or stopping or time.monotonic() - saved >= 60 * minutes:
+            spacing = min(60 * minutes, SAVING_SPACING * cost if epoch_ends else math.inf)
+            now, ends = time.monotonic(), progress.step == stage.steps
+            if stopping or ends or now - saved >= spacing:
                 if chief:
                     checkpoints.save(stage.model, stage.optimizer, progress)
                 saved = time.monotonic()
+                cost = saved - now
             if stopping:
                 break
         if stopped:

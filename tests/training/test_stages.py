@@ -74,6 +74,30 @@ def test_every_tensor_of_the_global_stage_changes_and_gets_a_gradient(videos, st
         assert np.abs(velocity.numpy()).max() > 0, variable.path  # without weight decay: gradient
 
 
+def test_saving_takes_a_tenth_of_the_time_at_most(videos, strategy, tmp_path, monkeypatch):
+    clock, saved = [0.0], []
+
+    def save(checkpoints, model, optimizer, progress):
+        saved.append(progress.step)
+        clock[0] += 2  # seconds
+
+    def end_epoch(*args):
+        clock[0] += 9
+
+    monkeypatch.setattr(loop.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(loop.Checkpoints, "save", save)
+    monkeypatch.setattr(loop, "_end_epoch", end_epoch)
+    monkeypatch.setattr(loop.History, "epoch", lambda *args: None)
+    stage = stages.clip_stage(
+        "global", options(epochs=6), videos, RunFolder(tmp_path), before=None
+    )  # of two steps each
+    loop.train(stage, strategy, RunFolder(tmp_path), minutes=100)
+    assert saved == [2, 8, 12]  # 27 s after the first; the last one always
+    clock[0], saved[:] = 0.0, []
+    loop.train(stage, strategy, RunFolder(tmp_path), minutes=10 / 60)
+    assert saved == [2, 6, 10, 12]
+
+
 def test_paper_fixes_all_but_three_layers_in_stage_two(videos, strategy, pretrained, tmp_path):
     file, loaded = pretrained
     chosen = options(recipe="paper", scl_weights=file, auxiliary_rate=0.1)
