@@ -156,9 +156,10 @@ class ViewScorer:
         """Returns the maps of each of the images `(images, h, w, 3)`, `C` arrays `(h, w, f)`."""
         size = self._plan.crop_size
         if self._plan.mode == "exact":
-            crops = clips.crops(images, size)  # (C, images, size, size, 3)
+            crops, places = _distinct_crops(images, size)
             maps = encode(crops.reshape(-1, *crops.shape[2:]))
-            return maps.reshape(*crops.shape[:2], *maps.shape[1:]).swapaxes(0, 1)
+            maps = maps.reshape(*crops.shape[:2], *maps.shape[1:])
+            return [[of_image[place] for place in places] for of_image in maps.swapaxes(0, 1)]
         whole = encode(np.concatenate([images, images[:, :, ::-1]]))
         both = whole.reshape(2, len(images), *whole.shape[1:])
         corners = clips.crop_grid(images.shape[1], images.shape[2], size)
@@ -235,6 +236,18 @@ def with_probabilities(outputs: Mapping[str, Array]) -> dict[str, Array]:
     ops = array_namespace(logits)
     odds = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
     return {**outputs, PROBABILITIES: odds / ops.sum(odds, axis=-1, keepdims=True)}
+
+
+def _distinct_crops(images: np.ndarray, size: int) -> tuple[np.ndarray, list[int]]:
+    """Returns crops `(distinct, images, size, size, 3)`, and which of them each of `C` is.
+
+    Rows of the grid are the same where images are no higher than a crop.
+    """
+    grid = clips.crop_grid(images.shape[1], images.shape[2], size)
+    corners, places = np.unique(grid, axis=0, return_inverse=True)
+    cut = np.stack(clips.windows(images, corners, (size, size)))
+    crops = np.concatenate([cut, np.flip(cut, axis=-2)])
+    return crops, [*places.ravel().tolist(), *(places.ravel() + len(corners)).tolist()]
 
 
 def _head_input(

@@ -98,6 +98,19 @@ def test_a_frame_no_higher_than_the_crop_is_cut_along_its_width_alone(height, wi
         assert np.ptp(columns, axis=2).max() > 1e-3
 
 
+def test_crops_that_are_the_same_are_encoded_once(monkeypatch):
+    model, frames = network(paths=("spatial",)), noise(20, height=68, width=101)
+    pairs, encoded = PLAN.pair_indices(len(frames))[:1], []
+    scorer = ViewScorer(model, PLAN)
+    (encode,) = scorer._encode
+    counted = [lambda batch: encoded.append(len(batch)) or encode(batch)]
+    monkeypatch.setitem(scorer.__dict__, "_encode", counted)
+    found = probabilities(scorer, frames, pairs)
+    assert encoded == [2 * 3]  # three columns of the grid, and their mirror images
+    expected = plain_scores(model, frames, pairs)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
 def test_shared_views_are_cut_from_the_maps_next_to_their_places():
     """Maps that hold their own places: 84x132 pixels give 4x7 of them, a crop takes 3x3."""
     scorer = ViewScorer(network(), SHARED)
