@@ -9,7 +9,6 @@ same command goes on where an interrupted one stopped.
 """
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -78,12 +77,9 @@ class HeadsOptions:
 
 def main(options: HeadsOptions):
     """Prints and writes the table."""
-    stages, scales = options.fit.stages, options.fit.optimization.scales
-    judge = functools.partial(
-        evaluation.evaluate_encoded, num_views=stages.encoded_views, scales=scales
-    )
     seeds, networks = options.all_seeds(), sorted(options.networks)  # both first
-    fit_runs([r for s in seeds for n in networks for r in options.runs(n, s)], judge=judge)
+    runs = [run for seed in seeds for name in networks for run in options.runs(name, seed)]
+    fit_runs(runs, by_encoded_views=True)
     answers = {
         f"FSTCN, {name}, {LABELS[fusion]}": [
             _joined(read_scores(r.run_folder()).answers(fusion) for r in options.runs(name, seed))

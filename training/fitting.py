@@ -2,7 +2,7 @@
 
 import contextlib
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -12,9 +12,8 @@ from training import evaluation, figures
 from training.baseline import write_baseline
 from training.checkpoints import Checkpoints
 from training.claims import check_options, claim_run, open_run
-from training.data.collections import Dataset, load_dataset
+from training.data.collections import load_dataset
 from training.data.splits import open_data, split_training
-from training.data.store import FrameStore
 from training.distribution import (
     alone,
     describe,
@@ -37,15 +36,14 @@ from training.scores import check_classes
 from training.stages import TrainingVideos, configured_stages, train_stages
 from training.start import check_start
 
-Judge = Callable[[RunFolder, Dataset, FrameStore], None]
 
-
-def fit_runs(runs: Sequence[FitOptions], *, judge: Judge = evaluation.evaluate) -> bool:
+def fit_runs(runs: Sequence[FitOptions], *, by_encoded_views: bool = False) -> bool:
     """Trains and evaluates those of the runs that are not finished, one after another.
 
     Args:
         runs: of one split or fold each, on the same devices.
-        judge: evaluates a trained run, of its folder, the data and the decoded frames.
+        by_encoded_views: whether test videos are scored by each run's own `--encoded-views`, in
+            seconds, instead of the whole protocol.
 
     Returns:
         Whether this process is the one that writes files.
@@ -59,13 +57,15 @@ def fit_runs(runs: Sequence[FitOptions], *, judge: Judge = evaluation.evaluate) 
     check_splits(runs)
     check_starts(runs)
     for options in runs:
-        fit_run(options, strategy, judge=judge)
+        fit_run(options, strategy, by_encoded_views=by_encoded_views)
         gc.collect()  # networks are cyclic: not two at once in memory
     sum_over_workers(strategy, 0)  # all end together: one that is lost before comes back
     return is_chief(strategy)
 
 
-def fit_run(options: FitOptions, strategy: tf.distribute.Strategy, *, judge: Judge):
+def fit_run(
+    options: FitOptions, strategy: tf.distribute.Strategy, *, by_encoded_views: bool = False
+):
     """Trains and evaluates the run of one split or fold, unless it is finished.
 
     Another process that does so in the same folder is waited for.
@@ -73,7 +73,7 @@ def fit_run(options: FitOptions, strategy: tf.distribute.Strategy, *, judge: Jud
     run = open_run(options)
     with alone(run, strategy):
         if not run.is_finished():
-            _fit_run(with_precision(options), run, strategy, judge)
+            _fit_run(with_precision(options), run, strategy, by_encoded_views)
             return
         check_options(options, run)
     if changes := _changes_since(options, run):
@@ -95,7 +95,12 @@ def _changes_since(options: FitOptions, run: RunFolder) -> str:
     return ""
 
 
-def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strategy, judge: Judge):
+def _fit_run(
+    options: FitOptions,
+    run: RunFolder,
+    strategy: tf.distribute.Strategy,
+    by_encoded_views: bool,
+):
     claim_run(options, run)
     check_start(options)
     config, learned = options.config(), learned_videos(options)
@@ -142,10 +147,18 @@ def _fit_run(options: FitOptions, run: RunFolder, strategy: tf.distribute.Strate
     plan = ViewPlan.from_config(config, num_clips=options.num_clips, fps=options.collection.fps)
     ActionClassifier(model, classes=list(dataset.classes), plan=plan).save(run.path)
     del model  # evaluation loads the saved network: not both at once in memory
-    if judge is evaluation.evaluate:
+    if by_encoded_views:
+        evaluation.evaluate_encoded(
+            run,
+            dataset,
+            store,
+            num_views=options.stages.encoded_views,
+            scales=options.optimization.scales,
+        )
+    else:
         test = evaluation.check_test_videos(dataset, store, run)
         write_baseline(options, run, store, train=train, test=test)
-    judge(run, dataset, store)
+        evaluation.evaluate(run, dataset, store)
     Checkpoints(run.checkpoints, configured_stages(options)[-1]).keep_last()
     evaluation.print_metrics(run)
 

@@ -8,13 +8,13 @@ Takes the options of fit and a file of changes by name, each with other values o
 
 The training videos of one split are divided into folds of whole sources (`--folds`, by default 3).
 Each change is trained and judged on every fold; the split's test videos take no part. The first is
-what the others are compared with. Where all of them train heads on the same encoded views
-(`--epochs 0 --head-epochs 40 --encoded-views 8`), videos are judged by their encoded views too,
-which takes seconds, else by the whole protocol. The same command goes on where an interrupted one
-stopped. The table goes to tune.md and tune.csv in --out, with a copy of the changes.
+what the others are compared with. Where all of them train heads on encoded views alone
+(`--epochs 0 --head-epochs 40 --encoded-views 8`), each is judged by its encoded views of the
+fold's videos, which takes seconds, else by the whole protocol. The same command goes on where an
+interrupted one stopped. The table goes to tune.md and tune.csv in --out, with a copy of the
+changes.
 """
 
-import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,15 +79,10 @@ class TuneOptions:
 def main(options: TuneOptions):
     """Trains what the changes and folds need, and writes the table."""
     trials = options.trials()
-    from training import evaluation  # TensorFlow: not before the options are sound
-    from training.fitting import fit_runs
+    from training.fitting import fit_runs  # TensorFlow: not before the options are sound
 
     runs = [run for trial in trials.values() for run in trial.each_split()]
-    judge = evaluation.evaluate
-    if common := encoded_views(runs):
-        views, scales = common
-        judge = functools.partial(evaluation.evaluate_encoded, num_views=views, scales=scales)
-    if not fit_runs(runs, judge=judge):
+    if not fit_runs(runs, by_encoded_views=trains_encoded_views(runs)):
         return
     records, text = compare(trials)
     file = options.folder() / "tune"
@@ -97,14 +92,10 @@ def main(options: TuneOptions):
     print(f"\n{text}\nresults in {file}.md and .csv")
 
 
-def encoded_views(runs: Sequence[FitOptions]) -> tuple[int, tuple[float, ...]] | None:
-    """Returns number and scales of the encoded views of runs that train nothing but heads on them.
-
-    Nothing if one of the runs does otherwise.
-    """
-    found = {(run.stages.encoded_views, run.optimization.scales) for run in runs}
-    heads = all(run.stages.head_epochs and not run.stages.epochs for run in runs)
-    return found.pop() if heads and len(found) == 1 and all(views for views, _ in found) else None
+def trains_encoded_views(runs: Sequence[FitOptions]) -> bool:
+    """Tells whether all of the runs train nothing but heads, on encoded views of videos."""
+    stages = [run.stages for run in runs]
+    return all(s.head_epochs and s.encoded_views and not s.epochs for s in stages)
 
 
 def read_changes(file: Path) -> dict[str, dict]:

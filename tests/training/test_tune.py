@@ -90,10 +90,11 @@ def test_changes_are_trained_on_folds_of_the_training_videos(data, tmp_path, cap
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a: {}\nb: {dropout: 0.5}\n", (4, (1.0, 0.9))),
-        ("a: {}\nb: {epochs: 1}\n", None),  # the encoders move
-        ("a: {}\nb: {encoded_views: 5}\n", None),
-        ("a: {encoded_views: 0}\nb: {encoded_views: 0}\n", None),
+        ("a: {}\nb: {dropout: 0.5}\n", True),
+        ("a: {}\nb: {epochs: 1}\n", False),  # the encoders move
+        ("a: {}\nb: {encoded_views: 5, scales: [1.0]}\n", True),  # each by its own
+        ("a: {}\nb: {encoded_views: 0}\n", False),
+        ("a: {encoded_views: 0}\nb: {encoded_views: 0}\n", False),
     ],
 )
 def test_heads_alone_are_judged_by_encoded_views(tmp_path, text, expected):
@@ -101,7 +102,7 @@ def test_heads_alone_are_judged_by_encoded_views(tmp_path, text, expected):
     start = {"preset": "lite", "scl_weights": "imagenet", "out": tmp_path}
     options = build(TuneOptions, changes=changes_file(tmp_path, text), **head, **start)
     runs = [run for trial in options.trials().values() for run in trial.each_split()]
-    assert tune.encoded_views(runs) == expected
+    assert tune.trains_encoded_views(runs) == expected
 
 
 @pytest.mark.parametrize(
