@@ -1,7 +1,8 @@
 """Computes frame numbers, crops and differences, on NumPy arrays and on tensors in a graph.
 
 A clip pair {V_clip, V_diff} touches the frames `t_k = start + k * stride` and
-`t_k + distance`, k = 0 .. clip_length - 1: with the paper's 5, 5 and 9 a span of 30 frames.
+`t_k + distance`, k = 0 .. clip_length - 1: with the paper's 5, 5 and 9 a span of 30 frames. That is
+dense sampling. Sparse sampling spreads the clip's frames over the whole video.
 
 Integers are int64 in NumPy and int32 in a graph. Values that only a graph knows are not checked.
 """
@@ -11,6 +12,7 @@ import numpy as np
 from fstcn_keras.views.arrays import Array, Length, array_namespace, as_array, cast, integers
 
 NUM_CROPS = 18
+SAMPLINGS = ("dense", "sparse")
 
 
 def span(*, clip_length: int = 5, stride: int = 5, distance: int = 9) -> int:
@@ -30,8 +32,48 @@ def span(*, clip_length: int = 5, stride: int = 5, distance: int = 9) -> int:
     return (clip_length - 1) * stride + distance + 1
 
 
+def clip_stride(
+    num_frames: Length,
+    *,
+    clip_length: int = 5,
+    stride: int = 5,
+    distance: int = 9,
+    sampling: str = "dense",
+) -> Length:
+    """Returns how many frames lie between two frames of a clip.
+
+    Dense sampling keeps `stride`. Sparse sampling divides the video into as many segments as a clip
+    has frames, and the clip takes the same frame of each:
+    `max(stride, (num_frames - distance) // clip_length)`.
+
+    Example:
+        >>> clip_stride(120, sampling="sparse"), clip_stride(40, sampling="sparse")
+        (22, 6)
+
+    Args:
+        num_frames: frames of the video, at least 1.
+        clip_length: as for `span`.
+        stride: as for `span`; the least one of sparse sampling.
+        distance: as for `span`.
+        sampling: one of `SAMPLINGS`.
+
+    Reference:
+        Wang et al. 2016, Temporal Segment Networks, section 3.1 (sparse sampling of segments).
+    """
+    if sampling == "dense":
+        return stride
+    spread = (num_frames - distance) // clip_length
+    ops = array_namespace(spread)
+    return max(stride, spread) if ops is np else ops.maximum(stride, spread)
+
+
 def last_start(
-    num_frames: Length, *, clip_length: int = 5, stride: int = 5, distance: int = 9
+    num_frames: Length,
+    *,
+    clip_length: int = 5,
+    stride: int = 5,
+    distance: int = 9,
+    sampling: str = "dense",
 ) -> Length:
     """Returns the last start from which a clip pair ends inside the video; 0 for shorter videos.
 
@@ -40,17 +82,23 @@ def last_start(
     Example:
         >>> last_start(40)
         10
+        >>> last_start(120, sampling="sparse")
+        22
 
     Args:
         num_frames: frames of the video, at least 1.
         clip_length: as for `span`.
-        stride: as for `span`.
+        stride: as for `clip_stride`.
         distance: as for `span`.
+        sampling: as for `clip_stride`.
 
     Raises:
         ValueError: if `num_frames` is not positive, unless only a graph knows it.
     """
     _check_num_frames(num_frames)
+    stride = clip_stride(
+        num_frames, clip_length=clip_length, stride=stride, distance=distance, sampling=sampling
+    )
     last = num_frames - span(clip_length=clip_length, stride=stride, distance=distance)
     ops = array_namespace(last)
     return max(0, last) if ops is np else ops.maximum(0, last)
@@ -63,6 +111,7 @@ def pair_indices(
     clip_length: int = 5,
     stride: int = 5,
     distance: int = 9,
+    sampling: str = "dense",
 ) -> Array:
     """Computes the frame numbers of a clip pair, or of several.
 
@@ -75,13 +124,16 @@ def pair_indices(
                [16, 21, 26, 31, 36]])
         >>> pair_indices([0, 7], 300).shape
         (2, 2, 5)
+        >>> pair_indices(7, 300, sampling="sparse")[0]
+        array([  7,  65, 123, 181, 239])
 
     Args:
         start: first frame of the clip, from 0; or those of several clips, `(...)`.
         num_frames: frames of the video, at least 1.
         clip_length: frames of a clip, `l_t`.
-        stride: frames between two frames of the clip, `s_t`.
+        stride: frames between two frames of the clip, `s_t`; see `clip_stride`.
         distance: frames between the two members of a difference, `d_t`.
+        sampling: as for `clip_stride`.
 
     Returns:
         Integers `(2, l_t)`, or `(..., 2, l_t)`: the clip's frames, and those subtracted from them.
@@ -96,6 +148,9 @@ def pair_indices(
     if array_namespace(start) is np and np.any(np.less(start, 0)):
         raise ValueError(f"`start` must not be negative. Received: start={start}")
     ops = array_namespace(start, num_frames)
+    stride = clip_stride(
+        num_frames, clip_length=clip_length, stride=stride, distance=distance, sampling=sampling
+    )
     frames = integers(start, num_frames)[..., None] + stride * ops.arange(clip_length)  # (..., l_t)
     indices = ops.stack([frames, frames + distance], axis=-2)
     period = ops.maximum(1, 2 * (num_frames - 1))
@@ -110,6 +165,7 @@ def start_frames(
     clip_length: int = 5,
     stride: int = 5,
     distance: int = 9,
+    sampling: str = "dense",
 ) -> Array:
     """Spreads the starts of the M clips of a test video evenly from its first to its last one.
 
@@ -123,8 +179,9 @@ def start_frames(
         num_frames: frames of the video, at least 1.
         num_clips: the paper's M.
         clip_length: as for `span`.
-        stride: as for `span`.
+        stride: as for `clip_stride`.
         distance: as for `span`.
+        sampling: as for `clip_stride`.
 
     Returns:
         Integers `(num_clips,)`, not decreasing.
@@ -137,7 +194,9 @@ def start_frames(
     """
     if num_clips < 1:
         raise ValueError(f"`num_clips` must be positive. Received: num_clips={num_clips}")
-    last = last_start(num_frames, clip_length=clip_length, stride=stride, distance=distance)
+    last = last_start(
+        num_frames, clip_length=clip_length, stride=stride, distance=distance, sampling=sampling
+    )
     fractions = np.linspace(0, 1, num_clips) if num_clips > 1 else np.array([0.5])
     exact = fractions * cast(last, "float64")
     return integers(array_namespace(exact).floor(exact + 0.5))

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fstcn_keras.backbones import BACKBONE_NAMES
+from fstcn_keras.clips import SAMPLINGS
 
 PATHS = ("spatial", "temporal")
 INITIALIZATIONS = ("he", "mean")
+TIMING = ("clip_length", "stride", "distance", "sampling")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +19,7 @@ class FSTCNConfig:
 
     Example:
         >>> FSTCNConfig(crop_size=108, short_side=120).timing()
-        {'clip_length': 5, 'stride': 5, 'distance': 9}
+        {'clip_length': 5, 'stride': 5, 'distance': 9, 'sampling': 'dense'}
 
     Attributes:
         paths: `"spatial"`, `"temporal"` or both: the rows of Table 2.
@@ -25,8 +27,10 @@ class FSTCNConfig:
         crop_size: side of the square crop the network sees, pixels.
         short_side: short side to which videos are resized before cropping, pixels.
         clip_length: frames of a clip, `l_t`.
-        stride: frames between two frames of a clip, `s_t`.
+        stride: frames between two frames of a clip, `s_t`; of sparse sampling the least.
         distance: frames between the two members of a difference, `d_t`.
+        sampling: `"dense"`, the paper's, or `"sparse"`: clips spread over the whole video, see
+            `clips.clip_stride`.
         backbone: name of what maps a frame to a feature map, one of `BACKBONE_NAMES`; the paper's
             lower SCLs are `"vgg_m"`.
         width: factor on every number of feature maps but those of a pre-trained backbone.
@@ -52,6 +56,7 @@ class FSTCNConfig:
     clip_length: int = 5
     stride: int = 5
     distance: int = 9
+    sampling: str = "dense"
     backbone: str = "vgg_m"
     width: float = 1.0
     scl_filters: tuple[int, int] = (512, 128)
@@ -63,9 +68,9 @@ class FSTCNConfig:
     weight_decay: float = 5e-4
     initialization: str = "he"
 
-    def timing(self) -> dict[str, int]:
+    def timing(self) -> dict[str, Any]:
         """Returns the arguments of the functions of `clips`."""
-        return {name: getattr(self, name) for name in ("clip_length", "stride", "distance")}
+        return {name: getattr(self, name) for name in TIMING}
 
     def __post_init__(self) -> None:
         paths, kernels = self.paths, self.temporal_kernels
@@ -93,6 +98,7 @@ class FSTCNConfig:
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must lie in [0, 1). Received: {self.dropout}")
+        _check_choice("sampling", self.sampling, SAMPLINGS)
         _check_choice("initialization", self.initialization, INITIALIZATIONS)
         if self.weight_decay < 0:
             raise ValueError(f"`weight_decay` must not be negative. Received: {self.weight_decay}")
@@ -110,7 +116,8 @@ def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 
 # The small networks are trained for thousands of steps, not hundreds of thousands: with the
 # paper's dropout of 0.5 in four layers one after another they do not leave chance by then. The
-# crops of the last two see nearly whole frames; the corners of larger ones miss the action.
+# crops of the last two see nearly whole frames, and those of `lite` their whole height; the corners
+# of larger ones miss the action, and so does a second of a video that lasts longer.
 # The SCLs of `lite` are as wide as the convolution of EfficientNet-Lite that they start as; its T-P
 # operator starts by taking every second feature: of every tenth, as of the paper's 128, a linear
 # classifier of differences makes much less.
@@ -134,8 +141,9 @@ PRESETS = {
     ),
     "lite": FSTCNConfig(
         crop_size=192,
-        short_side=204,
+        short_side=192,
         distance=4,
+        sampling="sparse",
         backbone="efficientnet_lite0",
         scl_filters=(1280, 1280),
         tp_filters=640,

@@ -94,8 +94,8 @@ class _Cutter:
     """Holds the frames from which the next seconds are cut."""
 
     def __init__(self, plan: ViewPlan) -> None:
-        self._timing = plan.timing()
-        self._span = clips.span(**self._timing)
+        self._timing = plan.window_timing()
+        self._span = plan.window_span()
         self._held: collections.deque[LiveFrame] = collections.deque()
         self._num_frames = 0  # those that were let go of among them
         self._starts: collections.deque[int] = collections.deque()  # of seconds not yet cut

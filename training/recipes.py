@@ -108,6 +108,5 @@ RECIPES = {
         encoded_views=8,
         epochs=0,
         label_smoothing=0.1,
-        scales=(1.0, 0.875, 0.75),
     ),
 }

@@ -3,11 +3,12 @@
 import dataclasses
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
 from fstcn_keras import clips
-from fstcn_keras.config import FSTCNConfig
+from fstcn_keras.config import TIMING, FSTCNConfig
 from fstcn_keras.views.arrays import Array, Length
 
 SCORING_MODES = ("exact", "shared")
@@ -29,7 +30,7 @@ class ViewPlan:
     Example:
         >>> ViewPlan.from_config(FSTCNConfig(), num_clips=2)  # doctest: +NORMALIZE_WHITESPACE
         ViewPlan(num_clips=2, short_side=240, crop_size=204, clip_length=5, stride=5, distance=9,
-                 mode='exact', fps=None)
+                 sampling='dense', mode='exact', fps=None)
 
     Attributes:
         num_clips: clips of a video, the paper's M.
@@ -38,13 +39,14 @@ class ViewPlan:
         clip_length: frames of a clip, `l_t`.
         stride: frames between two frames of a clip, `s_t`.
         distance: frames between the two members of a difference, `d_t`.
+        sampling: of the clips' frames, one of `clips.SAMPLINGS`.
         mode: how the crops of an image are scored, one of `SCORING_MODES`: see `ViewScorer`.
         fps: frames per second at which a video is read by time, see `video.resampling`; `None`
             takes the frames as they are.
 
     Raises:
-        ValueError: if `mode` is unknown, `fps` not positive or above `MAX_FPS`, another value no
-            positive integer or above `MOST`, or the crop larger than the frame.
+        ValueError: if `mode` or `sampling` is unknown, `fps` not positive or above `MAX_FPS`,
+            another value no positive integer or above `MOST`, or the crop larger than the frame.
     """
 
     num_clips: int
@@ -53,12 +55,17 @@ class ViewPlan:
     clip_length: int
     stride: int
     distance: int
+    sampling: str = "dense"
     mode: str = "exact"
     fps: float | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in SCORING_MODES:
             raise ValueError(f"`mode` must be one of {SCORING_MODES}. Received: {self.mode!r}")
+        if self.sampling not in clips.SAMPLINGS:
+            raise ValueError(
+                f"`sampling` must be one of {clips.SAMPLINGS}. Received: {self.sampling!r}"
+            )
         is_rate = isinstance(self.fps, Real) and not isinstance(self.fps, bool)
         if self.fps is not None and not (is_rate and 0 < self.fps <= MAX_FPS):
             raise ValueError(f"`fps` must be positive, at most {MAX_FPS}. Received: {self.fps!r}")
@@ -85,11 +92,11 @@ class ViewPlan:
             >>> ViewPlan.from_config(FSTCNConfig(crop_size=108)).crop_size
             108
         """
-        names = ("short_side", "crop_size", "clip_length", "stride", "distance")
+        names = ("short_side", "crop_size", *TIMING)
         return cls(num_clips=num_clips, fps=fps, **{name: getattr(config, name) for name in names})
 
     def settings(self) -> dict[str, int | float | str]:
-        """Returns the attributes by name; `fps` only if it is set.
+        """Returns the attributes by name; `fps` only if it is set, `sampling` if it is sparse.
 
         Example:
             >>> "fps" in ViewPlan.from_config(FSTCNConfig()).settings()
@@ -98,16 +105,37 @@ class ViewPlan:
         settings = dataclasses.asdict(self)
         if self.fps is None:
             del settings["fps"]
+        if self.sampling == "dense":  # as files were before there was another
+            del settings["sampling"]
         return settings
 
-    def timing(self) -> dict[str, int]:
+    def timing(self) -> dict[str, Any]:
         """Returns the arguments of the functions of `clips`.
 
         Example:
             >>> ViewPlan.from_config(FSTCNConfig()).timing()
-            {'clip_length': 5, 'stride': 5, 'distance': 9}
+            {'clip_length': 5, 'stride': 5, 'distance': 9, 'sampling': 'dense'}
         """
-        return {name: getattr(self, name) for name in ("clip_length", "stride", "distance")}
+        return {name: getattr(self, name) for name in TIMING}
+
+    def window_timing(self) -> dict[str, Any]:
+        """Returns the same for a clip of part of a video: its frames are `stride` apart.
+
+        Example:
+            >>> plan = ViewPlan.from_config(FSTCNConfig(sampling="sparse"))
+            >>> plan.window_timing()["sampling"]
+            'dense'
+        """
+        return self.timing() | {"sampling": "dense"}
+
+    def window_span(self) -> int:
+        """Counts the frames that a clip of part of a video spans.
+
+        Example:
+            >>> ViewPlan.from_config(FSTCNConfig()).window_span()
+            30
+        """
+        return clips.span(clip_length=self.clip_length, stride=self.stride, distance=self.distance)
 
     def start_frames(self, num_frames: Length) -> Array:
         """Spreads the starts of the clips over a video, integers `(M,)`.
@@ -131,7 +159,8 @@ class ViewPlan:
     def pair_indices_by_second(self, times: np.ndarray) -> np.ndarray:
         """Computes the frame numbers of one clip pair for every second begun.
 
-        A clip lies around the middle of its second, but inside the video.
+        A clip lies around the middle of its second, but inside the video; its frames are `stride`
+        apart, whatever the sampling.
 
         Example:
             >>> times = np.arange(61) / 25  # of 60 frames, and when the last one ends
@@ -149,9 +178,10 @@ class ViewPlan:
         seconds = np.arange(np.ceil(times[-1]))
         # of the middle of each second, in frames; rounded, so that halves of one are exact
         middles = np.interp(seconds + 0.5, times, np.arange(len(times))).round(6)
-        first = np.floor(middles - clips.span(**self.timing()) / 2 + 0.5)
-        starts = np.clip(first, 0, clips.last_start(num_frames, **self.timing()))
-        return self.pairs_from(starts, num_frames)
+        timing = self.window_timing()
+        first = np.floor(middles - self.window_span() / 2 + 0.5)
+        starts = np.clip(first, 0, clips.last_start(num_frames, **timing))
+        return clips.pair_indices(starts, num_frames, **timing)
 
     def pairs_from(self, starts: Array, num_frames: Length) -> Array:
         """Computes the frame numbers of the clip pairs with these starts.

@@ -212,12 +212,15 @@ def encode_views(
     """
     network = _encoding_network(model)
     shapes = {name: tuple(maps.shape[1:]) for name, maps in network.output.items()}
+    timing = model.config.timing()
+    if timing["sampling"] == "dense":
+        del timing["sampling"]  # as files were before there was another
     facts = {
         "format": FORMAT,
         "views": num_views,
         "scales": list(scales),
         "store": [str(store.folder), store.encoding],
-        "config": [model.config.short_side, model.config.crop_size, model.config.timing()],
+        "config": [model.config.short_side, model.config.crop_size, timing],
         "dtype": model.dtype_policy.name,
     }
     encoders = {"frame": model.frame_encoder, "differences": model.difference_encoder}

@@ -16,6 +16,9 @@ from training.options.start import INHERITED, check_alike, of_part, run_values, 
 from training.parts import check, compose, flat, option, part, replaced
 from training.recipes import RECIPES
 
+# options that change a field of the preset of the same name
+_CHANGED = ("short_side", "stride", "distance", "sampling", "initialization")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
@@ -130,7 +133,7 @@ class FitOptions:
         return {
             "preset": self.backbone.preset,
             "backbone": self.backbone.scl,
-            **self._values(["short_side", "stride", "distance", "initialization", "dropout"]),
+            **self._values([*_CHANGED, "dropout"]),
             "weight_decay": 0.0,
         }
 
@@ -206,10 +209,4 @@ class FitOptions:
 def _preset_values(preset: str) -> dict:
     """What a preset has for the options that change it."""
     config = PRESETS[preset]
-    return {
-        "scl": config.backbone,
-        "short_side": config.short_side,
-        "stride": config.stride,
-        "distance": config.distance,
-        "initialization": config.initialization,
-    }
+    return {"scl": config.backbone, **{name: getattr(config, name) for name in _CHANGED}}

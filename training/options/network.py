@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from fstcn_keras.backbones import BACKBONE_NAMES
+from fstcn_keras.clips import SAMPLINGS
 from fstcn_keras.config import INITIALIZATIONS, PATHS, PRESETS
 from training.parts import check, option
 
@@ -48,6 +49,11 @@ class NetworkOptions:
     )
     distance: int | None = option(
         None, "frames between the two members of a difference, d_t (default: the preset's)"
+    )
+    sampling: Literal[SAMPLINGS] | None = option(
+        None,
+        "of a clip's frames: dense, --stride apart, or sparse, spread over the whole video, which "
+        "suits videos cut to one action (default: the preset's)",
     )
     initialization: Literal[INITIALIZATIONS] | None = option(
         None,

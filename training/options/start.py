@@ -12,7 +12,7 @@ from training.parts import flag
 
 ALIKE = ("preset", "scl", "initialization")  # as in the run: they decide what layers there are
 _REQUIRED = (*ALIKE, "paths", "temporal_kernels", "short_side", "dropout")
-INHERITED = (*_REQUIRED, "stride", "distance")  # unless given; older runs lack the last two
+INHERITED = (*_REQUIRED, "stride", "distance", "sampling")  # unless given; older runs lack the last
 
 
 def of_part(path: Path, split: int | str | None, fold: int | str | None) -> Path:
