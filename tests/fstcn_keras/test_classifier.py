@@ -115,6 +115,7 @@ def views(**changes) -> str:
     [
         ("views.json", "{", "is damaged: Expecting"),
         ("views.json", '{"num_clips": 3}', "is damaged: .* missing"),
+        ("views.json", views(sampling="thin"), "is damaged: `sampling` must be one of"),
         ("views.json", '{"views": "exact"}', "is damaged: .* 'views'"),  # of an earlier version
         ("views.json", "[3]", "is damaged: expected an object of settings, found list"),
         ("views.json", "[" * 10**5, "is damaged: "),

@@ -53,6 +53,40 @@ def test_pair_indices_walk_to_and_fro(timing):
             assert pair.tolist() == [[met[t] for t in times], [met[t + distance] for t in times]]
 
 
+@pytest.mark.parametrize("timing", TIMINGS)
+def test_a_sparse_clip_has_a_frame_of_every_segment(timing):
+    """Segments of equal length, as many as frames; each clip takes the same frame of all."""
+    length, least, distance = timing.values()
+    for num_frames in range(1, 200):
+        segments = list(range(0, num_frames - distance + 1, (num_frames - distance) // length or 1))
+        long_enough = (num_frames - distance) // length >= least
+        last = clips.last_start(num_frames, **timing, sampling="sparse")
+        for start in range(last + 1):
+            clip, later = clips.pair_indices(start, num_frames, **timing, sampling="sparse")
+            if not long_enough:  # as dense ones
+                assert last == clips.last_start(num_frames, **timing)
+                assert np.array_equal(
+                    [clip, later], clips.pair_indices(start, num_frames, **timing)
+                )
+                continue
+            assert clip.tolist() == [segment + start for segment in segments[:length]]
+            assert later.tolist() == [frame + distance for frame in clip]
+            assert later[-1] < num_frames
+        if long_enough:  # the next start would leave the video
+            assert segments[length - 1] + last + distance == num_frames - 1
+
+
+def test_sparse_clips_hand_worked():
+    """116 frames less 4 make five segments of 22, and 2 frames more."""
+    timing = {"distance": 4, "sampling": "sparse"}
+    assert clips.clip_stride(116, **timing) == 22
+    assert clips.start_frames(116, 2, **timing).tolist() == [0, 23]
+    assert clips.pair_indices(23, 116, **timing).tolist() == [
+        [23, 45, 67, 89, 111],
+        [27, 49, 71, 93, 115],
+    ]
+
+
 @pytest.mark.parametrize(
     ("start", "num_frames"), [(-1, 30), (0, 0), (0, -3), ([0, -2], 30), (np.array([4, -1]), 30)]
 )

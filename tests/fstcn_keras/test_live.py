@@ -20,6 +20,7 @@ import pytest
 from keras import layers, ops
 
 from fstcn_keras import ActionClassifier, ViewPlan
+from fstcn_keras.config import TIMING
 from fstcn_keras.live import _Handover, cut_seconds, watch
 from fstcn_keras.video import VideoError
 from fstcn_keras.video.frames import ArrayFrames
@@ -70,11 +71,11 @@ def of_the_file(times: np.ndarray, plan: ViewPlan) -> list[list[list[int]]]:
 
 
 @pytest.mark.parametrize("fps", [None, 10, 25])
-@pytest.mark.parametrize("clip", [(2, 2, 3), (5, 5, 9)])
+@pytest.mark.parametrize("clip", [(2, 2, 3, "dense"), (5, 5, 9, "dense"), (5, 5, 9, "sparse")])
 @pytest.mark.parametrize("rate", [3, 12.5, 25, 60, "uneven"])
 @pytest.mark.parametrize("seconds", [0.5, 1, 2.2, 7])
 def test_the_clips_are_those_of_a_file(fps, clip, rate, seconds):
-    sizes = dict(zip(("clip_length", "stride", "distance"), clip, strict=True))
+    sizes = dict(zip(TIMING, clip, strict=True))
     plan = dataclasses.replace(PLAN, fps=fps, **sizes)
     if rate == "uneven":
         steps = np.random.default_rng(0).choice([0.02, 0.04, 0.3], size=round(9 * seconds))
@@ -87,6 +88,7 @@ def test_the_clips_are_those_of_a_file(fps, clip, rate, seconds):
         for second in cut_seconds(arriving(times[:-1]), plan)
     ]
     assert found == of_the_file(times, plan)
+    assert found == of_the_file(times, dataclasses.replace(plan, sampling="dense"))
 
 
 def test_a_second_is_cut_once_its_clip_is_there_and_little_is_held():

@@ -33,7 +33,7 @@ def in_graph(function, *signature: tf.TensorSpec):
     return tf.function(function, input_signature=signature)
 
 
-@pytest.mark.parametrize("timing", TIMINGS)
+@pytest.mark.parametrize("timing", [*TIMINGS, TIMINGS[0] | {"sampling": "sparse"}])
 @pytest.mark.parametrize("num_clips", [1, 2, 5, 7])
 def test_frame_numbers(timing, num_clips):
     plan = ViewPlan(num_clips=num_clips, short_side=8, crop_size=6, **timing)
