@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+HANG_S = 600  # after which what should end hangs, on however busy a machine
 
 
 def run_python(
@@ -37,7 +38,7 @@ def run_command(module: str, *arguments: object, cwd: Path = ROOT, **environment
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_S,
     )
 
 

@@ -14,9 +14,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.processes import ROOT
+from tests.processes import HANG_S, ROOT
 
-START_S = 120
 TENSORFLOW_LOG = re.compile(r"[IWE]\d{4} |WARNING: All log messages before absl")
 
 
@@ -64,7 +63,7 @@ class ServerProcess:
 
     def client(self, **options) -> httpx.Client:
         """A client of its HTTP side."""
-        return httpx.Client(base_url=self.url, timeout=60, trust_env=False, **options)
+        return httpx.Client(base_url=self.url, timeout=HANG_S, trust_env=False, **options)
 
     def decoders(self) -> list[psutil.Process]:
         """Its decoding processes."""
@@ -78,7 +77,7 @@ class ServerProcess:
 
     def wait_for_requests(self, number: int):
         """Waits until so many requests are in work."""
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + HANG_S
         with self.client() as client:
             while f"\nfstcn_requests_in_work {number:.1f}\n" not in client.get("/metrics").text:
                 assert time.monotonic() < deadline, "the requests do not arrive"
@@ -87,11 +86,11 @@ class ServerProcess:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Sends the signal and waits for the end; the exit code."""
         self.process.send_signal(number)
-        code = self.process.wait(START_S)
+        code = self.process.wait(HANG_S)
         self.process.stdout.close()
         self._log.close()
         return code
 
     def _first_line(self) -> str:
-        ready, _, _ = select.select([self.process.stdout], [], [], START_S)
+        ready, _, _ = select.select([self.process.stdout], [], [], HANG_S)
         return self.process.stdout.readline() if ready else ""

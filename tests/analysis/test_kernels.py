@@ -43,7 +43,7 @@ def test_a_network_that_was_not_moved_has_the_initial_p(coloured_videos, tmp_pat
     """Trained as `fit` does, at a rate of next to nothing."""
     run = tmp_path / "run"
     more = ("--dataset", "hmdb51", "--store", str(coloured_videos / "store"), "--seed", "3")
-    more += ("--optimizer", "sgd", "--learning-rate", "1e-12")
+    more += ("--optimizer", "sgd", "--learning-rate", "1e-12", "--paths", "temporal")
     cli.run(fit.main, FitOptions, fit_arguments(coloured_videos, run, *more))
     learned = permutation(load_classifier(RunFolder(run)).model)
     initial = initial_permutation(read_config(run / "config.yaml"), num_classes=4)

@@ -34,7 +34,9 @@ def test_features_are_roots_of_means_scaled_by_kind():
 
 @pytest.mark.parametrize("learner", ["svm", "softmax"])
 def test_linear_heads_learn_means(learner, monkeypatch):
-    monkeypatch.setattr(peers, "PASSES", 60)
+    monkeypatch.setattr(peers, "FOLDS", 2)
+    monkeypatch.setattr(peers, "PASSES", 10)
+    monkeypatch.setattr(peers, "BATCH", 4)
     monkeypatch.setattr(peers, "RATE", 0.2)
     monkeypatch.setattr(peers, "DROPOUTS", (0.2, 0.5))
     maps = [differences(y, seed=n, ordered=False) for n, y in enumerate((LABELS, TEST))]

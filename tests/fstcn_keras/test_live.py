@@ -26,6 +26,7 @@ from fstcn_keras.video import VideoError
 from fstcn_keras.video.frames import ArrayFrames
 from fstcn_keras.video.live import PROTOCOLS, LiveFrame, LiveReader, LiveSource, _RunningClock
 from fstcn_keras.video.resampling import ResampledFrames
+from tests.processes import HANG_S
 
 PLAN = ViewPlan(num_clips=1, short_side=32, crop_size=24, clip_length=2, stride=2, distance=3)
 
@@ -208,7 +209,7 @@ def test_late_seconds_are_dropped_and_counted(classifier, monkeypatch):
         all_came.set()
 
     def slow(frames, pairs):
-        assert len(frames) == 1 or all_came.wait(60)  # one frame is the warming up
+        assert len(frames) == 1 or all_came.wait(HANG_S)  # one frame is the warming up
         return score(frames, pairs)
 
     monkeypatch.setattr(_Handover, "end", ended)

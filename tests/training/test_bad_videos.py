@@ -128,7 +128,7 @@ def test_a_class_name_of_two_lines(tmp_path):
 
 
 def arguments(collection: Path, folder: Path, *more: str) -> list[str]:
-    options = ("--store", str(folder / "store"), "--warmup-epochs", "0")
+    options = ("--store", str(folder / "store"), "--warmup-epochs", "0", "--paths", "spatial")
     return fit_arguments(collection, folder / "run", *options, *more)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import run_command, start_python
+from tests.processes import HANG_S, run_command, start_python
 from training import cli, evaluate, fit, predict
 from training.claims import claim_run, open_run
 from training.cli import UserError, parse
@@ -130,13 +130,13 @@ def test_a_cache_folder_that_cannot_be_written(capsys, tmp_path, monkeypatch):
 def test_sigterm_ends_with_143(tmp_path):
     script = (
         "from training import cli, fit; import time; "
-        "fit.main = lambda options: (print('ready', flush=True), time.sleep(60)); "
+        "fit.main = lambda options: (print('ready', flush=True), time.sleep(3600)); "
         "fit.main.__module__ = 'training.fit'; cli.run(fit.main, fit.FitOptions, [])"
     )
     process = start_python("-c", script)
     assert process.stdout.readline() == "ready\n"
     process.terminate()
-    assert process.wait(timeout=30) == 143
+    assert process.wait(timeout=HANG_S) == 143
 
 
 def test_predict_with_a_folder_that_is_no_run(capsys, tmp_path):

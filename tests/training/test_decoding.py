@@ -1,7 +1,5 @@
 """Decoding in a process of its own, and commands that end whatever a decoder does."""
 
-import ctypes
-import os
 import signal
 import subprocess
 
@@ -10,44 +8,15 @@ import pytest
 
 from fstcn_keras import ViewPlan
 from fstcn_keras.video.frames import open_frames, view_frames
-from tests.processes import start_python
+from tests.processes import HANG_S, start_python
+from tests.training.bad_decoders import Deadly, Greedy
 from tests.videos import noise, write_video
 from training.decoding import DecodedVideos
 from training.ending import END_S, ended_in_time
 from training.loop import _stop_signal
-from training.parallel import MEMORY_MIB, TOO_MUCH_MEMORY
+from training.parallel import TOO_MUCH_MEMORY
 
 PLAN = ViewPlan(num_clips=2, short_side=32, crop_size=24, clip_length=2, stride=2, distance=3)
-
-
-class Deadly(os.PathLike):
-    """Kills the process that opens it."""
-
-    def __fspath__(self) -> str:
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError
-
-
-class Greedy(os.PathLike):
-    """Takes more memory than there is for it."""
-
-    def __fspath__(self) -> str:
-        return str(len(bytes((MEMORY_MIB + 1) * 2**20)))
-
-
-class Hanging(os.PathLike):
-    """Waits in C without end, as a decoder may; no signal of Python's gets through."""
-
-    def __fspath__(self) -> str:
-        hang()
-        raise AssertionError
-
-
-def hang():
-    print("hangs", flush=True)
-    library, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(128)
-    for _ in range(2):
-        library.pthread_mutex_lock(mutex)
 
 
 def test_the_frames_are_those_of_the_views_and_bad_files_cost_nothing_else(tmp_path):
@@ -74,11 +43,8 @@ def test_a_training_answers_signals_in_its_own_time():
         assert signal.set_wakeup_fd(watched) == watched != -1
 
 
-HANGS_HERE = "from tests.training.test_decoding import hang; hang()"
-HANGS_IN_ITS_PROCESS = (
-    "from tests.training.test_decoding import DecodedVideos, Hanging, PLAN; "
-    "list(DecodedVideos([Hanging()], PLAN))"
-)
+HANGS_HERE = "hang()"
+HANGS_IN_ITS_PROCESS = f"list(DecodedVideos([Hanging()], {PLAN}))"
 
 
 @pytest.mark.parametrize("work", [HANGS_HERE, HANGS_IN_ITS_PROCESS], ids=["here", "in its process"])
@@ -86,7 +52,12 @@ HANGS_IN_ITS_PROCESS = (
 def test_a_signal_ends_a_command_whatever_a_decoder_does(work, number, code):
     script = f"""
 import dataclasses
-from training import cli
+from fstcn_keras import ViewPlan
+from tests.training.bad_decoders import Hanging, hang
+from training import cli, ending
+from training.decoding import DecodedVideos
+
+ending.END_S = 0.2
 
 @dataclasses.dataclass(frozen=True)
 class Nothing:
@@ -102,9 +73,9 @@ if __name__ == "__main__":
     assert process.stdout.readline() == "hangs\n"
     process.send_signal(number)
     try:
-        process.communicate(timeout=60)  # of all that hold its output: its children too
+        process.communicate(timeout=HANG_S)  # of all that hold its output: its children too
     except subprocess.TimeoutExpired:
         process.kill()
         raise
     assert process.returncode == code
-    assert END_S < 5
+    assert END_S < 5  # that of the commands

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.processes import start_python
+from tests.processes import HANG_S, start_python
 from tests.videos import noise, write_video
 from training.data.preparation import prepare_store
 
@@ -60,10 +60,12 @@ train(stage, strategy, RunFolder(run), minutes=100)
 
 
 # Both paths with dropout, on two replicas, whose frames are printed as they are drawn: two epochs,
-# and again with a stop after the first.
+# and the second again from the checkpoint of the first.
 RANDOM = (
     SCRIPT[: SCRIPT.index("sample =")].replace("dropout=0.0", "dropout=0.5")
     + """
+import shutil
+from training.distribution import is_chief, sum_over_workers
 randint = keras.random.randint
 def printed(*arguments, **keywords):
     drawn = randint(*arguments, **keywords)
@@ -71,7 +73,7 @@ def printed(*arguments, **keywords):
     tf.print("frames of", replica, drawn, output_stream=sys.stdout, summarize=-1)
     return drawn
 
-def train_until(epochs, run):
+def trained(run):
     keras.utils.set_random_seed(0)
     sample = ClipPairs(preset_config("small", **small))
     with strategy.scope():
@@ -81,13 +83,13 @@ def train_until(epochs, run):
         optimizer.build(model.trainable_variables)
     stage = Stage(name="global", network=model, model=model, optimizer=optimizer,
                   sampler=TrainingSampler(store, videos, sample, seed=[0]), held_out=None,
-                  epochs=epochs, steps_per_epoch=3, batch_size=4)
+                  epochs=2, steps_per_epoch=3, batch_size=4)
     run.mkdir(exist_ok=True, parents=True)
     train(stage, strategy, RunFolder(run), minutes=100)
     return model
 
 keras.random.randint = printed
-model = train_until(2, run / "whole")
+model = trained(run / "whole")
 keras.random.randint = randint
 
 def mask():
@@ -96,8 +98,11 @@ def mask():
 
 for drawn in strategy.experimental_local_results(strategy.run(mask)):
     print("mask", "".join(map(str, drawn.numpy().astype(int)[0])))
-train_until(1, run / "stopped")
-train_until(2, run / "stopped")
+if is_chief(strategy):
+    shutil.copytree(run / "whole", run / "stopped")
+    (run / "stopped" / "checkpoints" / "global-00000006.npz").unlink()
+sum_over_workers(strategy, 0)  # all find the copy
+trained(run / "stopped")
 """
 )
 
@@ -126,7 +131,7 @@ def start(
 
 
 def outputs(processes: list[subprocess.Popen]) -> list[str]:
-    ended = [process.communicate(timeout=180) for process in processes]
+    ended = [process.communicate(timeout=HANG_S) for process in processes]
     for process, (_, errors) in zip(processes, ended, strict=True):
         assert process.returncode == 0, errors[-3000:]
     return [output for output, _ in ended]

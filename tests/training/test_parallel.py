@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from joblib import cpu_count
 
+from fstcn_keras.files import atomic_write_text
+from tests.processes import HANG_S
 from training import parallel
 from training.parallel import map_processes
 
@@ -28,8 +30,8 @@ def attempt(job: tuple[Path, int, str]) -> tuple[int, int]:
     if fate == "error":
         raise ValueError(f"job {number}")
     if fate == "slow":
-        (folder / "pid").write_text(str(os.getpid()))
-        time.sleep(60)
+        atomic_write_text(folder / "pid", str(os.getpid()))
+        time.sleep(3600)
     return number, os.getpid()
 
 
@@ -85,11 +87,11 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE)
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+    while not (tmp_path / "pid").exists():
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()
-    process.communicate(timeout=60)  # standard error is open for as long as a child lives
+    process.communicate(timeout=HANG_S)  # standard error is open for as long as a child lives
 
 
 def test_without_jobs_nothing_is_started(tmp_path):

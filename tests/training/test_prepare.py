@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.processes import HANG_S
 from tests.videos import noise, write_video
 from training.data import preparation
 from training.data.preparation import prepare_store
@@ -57,7 +58,7 @@ def digests(store: Path) -> dict[str, str]:
 
 
 def finish(process: subprocess.Popen) -> str:
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, errors
     return output
 
@@ -67,7 +68,7 @@ def finished(store: Path) -> int:
 
 
 def fail(process: subprocess.Popen) -> str:
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 2
     # On a machine that is busy the work takes long enough for lines of progress.
     lines = [line for line in errors.splitlines() if not line.startswith("decoding videos: ")]

@@ -156,7 +156,7 @@ def mobile_weights(tmp_path_factory):
 
 
 def test_fit_with_the_layers_of_another_network(videos, mobile_weights, tmp_path):
-    more = ("--scl", "mobilenetv3small", "--scl-weights", str(mobile_weights))
+    more = ("--scl", "mobilenetv3small", "--scl-weights", str(mobile_weights), "--paths", "spatial")
     cli.run(fit.main, FitOptions, fit_arguments(videos, tmp_path / "run", *more))
     backbone = keras.saving.load_model(tmp_path / "run" / "model.keras").backbone
     normalization = backbone.get_layer("conv_bn")

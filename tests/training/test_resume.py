@@ -1,15 +1,16 @@
 """Killed at any point, a run goes on to bitwise the same weights, optimiser and history."""
 
+import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.processes import start_python
+from tests.processes import HANG_S, start_python
 from tests.training.runs import assert_same_runs, fit_arguments
 from tests.videos import write_noise_folder
 from training import cli, fit
+from training.history import History
 from training.options import FitOptions
 
 LAST = "global-00000004"
@@ -58,7 +59,7 @@ def whole(data, tmp_path_factory):
 
 def killed_at(stage: str, step: int, moment: str, options: list[str]):
     process = start_python("-c", KILLED, stage, step, moment, *options)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == -signal.SIGKILL, errors
 
 
@@ -66,29 +67,30 @@ def test_sigkill_in_both_stages_and_within_a_checkpoint(data, whole, tmp_path, c
     options = arguments(data, tmp_path / "run")
     steps = len((whole / "history.csv").read_text().splitlines())
     assert steps == 1 + 2 + 2
-    killed_at("auxiliary", 3, "after", options)  # in the second epoch
-    killed_at("global", 1, "after", options)  # in the first epoch
-    killed_at("global", 3, "before", options)  # half a file is left
-    assert list((tmp_path / "run" / "checkpoints").glob("partial-global-00000003.npz"))
+    killed_at("auxiliary", 1, "after", options)  # in the first epoch
+    killed_at("global", 4, "before", options)  # in the second; half a file is left
+    assert list((tmp_path / "run" / "checkpoints").glob("partial-global-00000004.npz"))
     cli.run(fit.main, FitOptions, options)
     printed = capsys.readouterr().out
     assert "stage auxiliary is done already" in printed
-    assert "stage global: 1 of 2 epochs are done already" in printed
+    assert "stage global: 1.5 of 2 epochs are done already" in printed
     assert_same_runs(whole, tmp_path / "run", LAST)
 
 
-def test_sigterm_saves_and_ends_with_143(data, whole, tmp_path):
+def test_sigterm_saves_and_ends_with_143(data, whole, tmp_path, capsys, monkeypatch):
     options = arguments(data, tmp_path / "run", "--checkpoint-minutes", "100")
-    process = start_python("-m", "training.fit", *options, stderr=subprocess.STDOUT)
-    output = ""
-    while "auxiliary: epoch 1/2" not in output:
-        line = process.stdout.readline()
-        assert line, output
-        output += line
-    process.send_signal(signal.SIGTERM)
-    output += process.communicate(timeout=60)[0]
-    assert process.returncode == 143, output
-    assert "the same command goes on from here" in output
-    assert list((tmp_path / "run" / "checkpoints").glob("*-*.npz"))
+    after_step = History.step
+
+    def stopped_within_the_second_epoch(history, progress, steps_per_epoch):
+        after_step(history, progress, steps_per_epoch)
+        if progress.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "step", stopped_within_the_second_epoch)
+        with pytest.raises(SystemExit) as stopped:
+            cli.run(fit.main, FitOptions, options)
+    assert stopped.value.code == 143
+    assert "stopped after step 3; the same command goes on from here" in capsys.readouterr().out
     cli.run(fit.main, FitOptions, options)
     assert_same_runs(whole, tmp_path / "run", LAST)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras.acceleration import dispatch
+from tests.processes import HANG_S
 
 
 def test_overlapped_results_come_in_the_order_of_the_arguments():
@@ -17,7 +18,7 @@ def test_overlapped_results_come_in_the_order_of_the_arguments():
         if x == 9:
             gone.set()
         elif keras.backend.backend() == "tensorflow" and x == 3:
-            assert gone.wait(10)  # the first ends after the last: they run at the same time
+            assert gone.wait(HANG_S)  # the first ends after the last: they run at the same time
         return x * x
 
     assert dispatch.overlapped(square, [3, 0, 7, 9]) == [9, 0, 49, 81]

@@ -203,8 +203,13 @@ def test_every_weight_is_stored_once(classifier, folder):
     assert sum(sizes) == sum(map(math.prod, weights))
 
 
-def test_a_full_disk(classifier, tmp_path):
+def test_a_full_disk(classifier, tmp_path, monkeypatch):
     """So much may a file have: the same error comes as where the disk has no more."""
+    network = keras.Sequential([keras.Input((128,)), keras.layers.Dense(128)])  # 64 KiB
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    archive.add_endpoint("serve", network.__call__, [tf.TensorSpec((None, 128))])
+    monkeypatch.setattr(saved_model, "saved_model_archive", lambda _: archive)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**14, before[1]))
     try:

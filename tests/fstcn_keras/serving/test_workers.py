@@ -14,6 +14,7 @@ pytest.importorskip("prometheus_client", reason="the server's packages are not i
 
 from fstcn_keras.serving import workers
 from fstcn_keras.serving.limits import BadRequest, Limits, Overloaded
+from tests.processes import HANG_S
 
 
 @pytest.fixture
@@ -64,13 +65,13 @@ def test_a_decoder_at_work_ends_with_its_killed_server():
     code += "(decoder,) = pool._decoders\n"
     code += "asyncio.run(pool.decode(abs, -3))\n"
     code += "print(decoder._process.pid, flush=True)\n"
-    code += "asyncio.run(pool.decode(time.sleep, 600))\n"
+    code += "asyncio.run(pool.decode(time.sleep, 3600))\n"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
     ) as server:
         decoder = psutil.Process(int(server.stdout.readline()))
         server.kill()
-    psutil.wait_procs([decoder], timeout=20)
+    psutil.wait_procs([decoder], timeout=HANG_S)
     assert not decoder.is_running()
 
 
@@ -100,7 +101,7 @@ def test_the_interpreter_ends_though_nothing_closed_the_decoders():
     code += "pool = Workers(Limits(), decoders=2)\n"
     code += "print([asyncio.run(pool.decode(abs, -n)) for n in (3, 4)])\n"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=False
     )
     assert (done.stdout, done.stderr, done.returncode) == ("[3, 4]\n", "", 0)
 
