@@ -70,7 +70,7 @@ def calibration_files(run: RunFolder, given: Sequence[Path] = ()) -> list[Path]:
     Example:
         >>> calibration_files(RunFolder(Path("no-such-run")))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        FileNotFoundError: the training videos of no-such-run are not found: name some videos ...
+        FileNotFoundError: the training videos of no-such-run are not found: name some...
 
     Args:
         run: the folder.
@@ -120,8 +120,8 @@ def spread(files: Sequence[Path], most: int) -> list[Path]:
     """Picks at most so many of the files, evenly from the first to the last.
 
     Example:
-        >>> [file.name for file in spread([Path(name) for name in "abcdef"], 3)]
-        ['a', 'd', 'f']
+        >>> [file.name for file in spread([Path(name) for name in "abcde"], 3)]
+        ['a', 'c', 'e']
     """
     if len(files) <= most:
         return list(files)
