@@ -1,37 +1,34 @@
 """What a run gets wrong: python -m analysis.errors [RUN]
 
 From the scores of all test videos: the confusion matrix, similar classes side by side; the
-accuracy of each class with its interval; frames of the worst mistakes; how far the scores
+accuracy of each class with its interval; the worst mistakes and what misled it; how far the scores
 can be taken as probabilities; accuracy against the number of views. Writes confusion.png,
-class_accuracy.png, mistakes.jpg, reliability.png, views.png and errors.json into RUN/figures.
+class_accuracy.png, mistakes.jpg, reliability.png, views.png, errors.json and mistakes.json with the
+folder mistakes into RUN/figures.
 """
 
 import dataclasses
 import json
-import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.calibration import Reliability, draw_reliability, reliability
 from analysis.confusion import confused_pairs, similarity_order, soft_confusion
-from analysis.runs import FigureOptions, figures_folder, open_run, protocol_text, read_options
+from analysis.mistakes import draw_mistakes
+from analysis.runs import FigureOptions, figures_folder, protocol_text, read_options
 from analysis.style import PALETTE
 from analysis.view_counts import OF_MANY, TopOnes, accuracy_by_views, draw_views
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
-from training.cli import UserError
 from training.figures import add_caption, draw_confusion, save_figure
 from training.scores import RunScores, read_scores
 from training.statistics import Share, share_of
 
-WORST_PAIRS, WORST_VIDEOS = 20, 20
-COLUMNS = 5  # of the mistakes
+WORST_PAIRS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +68,7 @@ def main(options: FigureOptions):
     save_figure(draw_reliability(errors.calibration, errors.caption), folder / "reliability.png")
     one_video = f"{errors.caption}. One video is {1 / errors.top1['sci'].videos:.1%}."
     save_figure(draw_views(errors.views, one_video), folder / "views.png")
-    draw_mistakes(scores, errors.caption, folder / "mistakes.jpg")
+    draw_mistakes(scores, errors.caption, folder)
     print_errors(errors)
     print(f"results in {folder}: errors.json and the figures")
 
@@ -136,59 +133,6 @@ def draw_class_accuracy(errors: Errors) -> Figure:
     figure.legend(loc="outside upper center", ncols=3, fontsize=8)
     add_caption(figure, f"{errors.caption}; SCI fusion")
     return figure
-
-
-def draw_mistakes(scores: RunScores, caption: str, target: Path):
-    """Middle frames of the mistakes with the widest margin; no file where there is no mistake."""
-    fused = fusion.fuse(scores.scores)
-    predicted = fused.argmax(axis=-1)
-    videos = np.arange(len(fused))
-    margin = fused[videos, predicted] - fused[videos, scores.labels]
-    wrong = predicted != scores.labels
-    worst = [number for number in np.argsort(-margin, kind="stable") if wrong[number]]
-    if not worst:
-        target.unlink(missing_ok=True)
-        return
-    run = open_run(scores.run)
-    entries = []
-    for number in worst[:WORST_VIDEOS]:
-        path, true, guess = scores.paths[number], scores.labels[number], predicted[number]
-        if path not in run.store.videos:
-            raise UserError(
-                f"{path} was scored but is no video of the data any more: "
-                f"'python -m training.evaluate {scores.run}' scores what is there now"
-            )
-        title = (
-            f"{scores.classes[true]} ({fused[number, true]:.2f}) taken for "
-            f"{scores.classes[guess]} ({fused[number, guess]:.2f})"
-        )
-        entries.append((run.middle_frame(path), title, path))
-    text = (
-        f"{len(entries)} of {wrong.sum()} mistakes, those where the wrong class leads most; "
-        f"middle frames, SCI-fused scores in brackets. {caption}"
-    )
-    save_figure(draw_contact_sheet(entries, text), target)
-
-
-def draw_contact_sheet(entries: Sequence[tuple[np.ndarray, str, str]], caption: str) -> Figure:
-    """Frames uint8 `(height, width, 3)` in a grid, each with a line above and one below."""
-    rows = -(-len(entries) // COLUMNS)
-    figure = Figure(figsize=(2.5 * COLUMNS, 2.5 * rows + 0.7), layout="constrained")
-    grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, (frame, title, note) in zip(grid, entries, strict=False):
-        axes.imshow(frame)
-        axes.set_title(_wrapped(title, 34), fontsize=8)
-        below = {"ha": "center", "va": "top", "transform": axes.transAxes}
-        axes.text(0.5, -0.03, _wrapped(note, 38), fontsize=6.5, **below)
-    add_caption(figure, caption)
-    return figure
-
-
-def _wrapped(text: str, width: int) -> str:
-    printable = text.encode("utf-8", "replace").decode()  # file names need not be
-    return "\n".join(textwrap.wrap(printable, width)[:3])
 
 
 def print_errors(errors: Errors):

@@ -117,12 +117,19 @@ def read_clips(path: Path, classifier: ActionClassifier) -> VideoClips:
     return VideoClips(
         path=path,
         num_frames=video.num_frames,
-        clips=[_clip_pixels(video.frames, *pair) for pair in zip(numbers, positions, strict=True)],
+        clips=[clip_pixels(video.frames, *pair) for pair in zip(numbers, positions, strict=True)],
         scores=fusion.fuse_crops(classifier.score_views(video.frames, positions)),
     )
 
 
-def _clip_pixels(frames: np.ndarray, numbers: np.ndarray, positions: np.ndarray) -> ClipPixels:
+def clip_pixels(frames: np.ndarray, numbers: np.ndarray, positions: np.ndarray) -> ClipPixels:
+    """Cuts one clip out of the frames of a video.
+
+    Args:
+        frames: uint8 `(n, height, width, 3)`.
+        numbers: of its pairs in the video, int `(2, l_t)`.
+        positions: theirs in `frames`, the same.
+    """
     clip, later = frames[positions[0]], frames[positions[1]]
     middle = len(clip) // 2
     parts = {

@@ -1,8 +1,9 @@
 """All that is known of a run on one page: python -m analysis.report [RUN]
 
-Gathers protocol, accuracies, training curves and the figures that the other commands of
-`analysis` have drawn into RUN/figures, and writes them as RUN/figures/report.html: one file that
-opens anywhere and fetches nothing.
+First the answer: the accuracy with its interval, beside chance and the linear baseline, and the
+worst mistakes, each with a link to its video. Then accuracies, training curves and the figures
+that the other commands of `analysis` have drawn into RUN/figures. They are written as
+RUN/figures/report.html: one file that opens anywhere and fetches nothing.
 """
 
 import glob
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analysis.answer import answer_rows, read_judgement, read_mistakes, remarks
 from analysis.page import embedded_file, write_page
 from analysis.runs import FigureOptions, figures_folder, protocol_text, read_options
 from analysis.style import FEATURES
@@ -78,7 +80,6 @@ TOPICS = (
         pictures=(
             "confusion.png",
             "class_accuracy.png",
-            "mistakes.jpg",
             "reliability.png",
             "views.png",
         ),
@@ -115,10 +116,14 @@ def main(options: FigureOptions):
     folder = figures_folder(run, options.out)
     sections += [section for topic in TOPICS for section in topic_sections(topic, scores, folder)]
     file = folder / "report.html"
+    judged = read_judgement(run)
     write_page(
         file,
         "report.html",
         title=f"Run {run.path.resolve().name}",
+        answer=answer_rows(scores, judged),
+        remarks=remarks(scores, judged),
+        mistakes=read_mistakes(run, folder, scores),
         protocol=protocol_text(scores, fit_options),
         weights=scores.protocol["weights_sha256"],
         accuracies=accuracy_table(scores),

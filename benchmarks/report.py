@@ -24,7 +24,10 @@ LIMITS = (  # environment variables that keep libraries from a processor's wider
     "MKL_ENABLE_INSTRUCTIONS",
     "XLA_FLAGS",
 )
-PACKAGES = ("tensorflow", "keras", "torch", "jax", "numpy", "av", "array_record")
+PACKAGES = (
+    *("tensorflow", "keras", "torch", "jax", "onnxruntime", "ai-edge-litert"),
+    *("numpy", "av", "array_record"),
+)
 
 
 def write_csv(name: str, rows: list[dict]):

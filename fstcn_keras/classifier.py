@@ -22,6 +22,8 @@ from fstcn_keras.video.times import uniform_times
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.scoring import PROBABILITIES, Scorer, ViewScorer
 
+THUMBNAIL = 120  # pixels
+
 
 class ActionClassifier:
     """Names the actions in videos, by a network, its class names and its view plan.
@@ -247,6 +249,7 @@ class ActionClassifier:
                 yield video
 
     def _prediction(self, video: ViewFrames, probabilities: np.ndarray) -> Prediction:
+        middle = self.plan.clip_length // 2
         return Prediction.from_probabilities(
             probabilities,
             self.classes,
@@ -256,7 +259,16 @@ class ActionClassifier:
             plan=self.plan,
             notes=video.notes,
             times=video.times,
+            middle_frame=_thumbnail(
+                video.frames[video.positions[len(video.pairs) // 2, 0, middle]]
+            ),
         )
+
+
+def _thumbnail(frame: np.ndarray) -> np.ndarray:
+    """Returns a copy of a frame, made small by leaving out pixels, `THUMBNAIL` a side at least."""
+    step = max(1, min(frame.shape[:2]) // THUMBNAIL)
+    return frame[::step, ::step].copy()
 
 
 def _check_fit(folder: Path, model: keras.Model, classes: list[str], plan: ViewPlan) -> None:

@@ -22,8 +22,21 @@ def save_description(folder: Path, classes: Sequence[str], plan: ViewPlan) -> No
         ['jump', 'run']
     """
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(folder / "classes.txt", "".join(f"{name}\n" for name in classes))
-    atomic_write_text(folder / "views.json", json.dumps(plan.settings(), indent=1))
+    for name, text in description_texts(classes, plan).items():
+        atomic_write_text(folder / name, text)
+
+
+def description_texts(classes: Sequence[str], plan: ViewPlan) -> dict[str, str]:
+    """Returns the contents of the files that `save_description` writes, by their names.
+
+    Example:
+        >>> from fstcn_keras.config import FSTCNConfig
+        >>> plan = ViewPlan.from_config(FSTCNConfig())
+        >>> description_texts(["jump", "run"], plan)["classes.txt"].split()
+        ['jump', 'run']
+    """
+    names = "".join(f"{name}\n" for name in classes)
+    return {"classes.txt": names, "views.json": json.dumps(plan.settings(), indent=1)}
 
 
 def load_description(folder: Path) -> tuple[list[str], ViewPlan]:

@@ -1,12 +1,13 @@
 """Holds what is said about a video, and about a second of it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from fstcn_keras import fusion
+from fstcn_keras import fusion, html
 from fstcn_keras.views.plan import ViewPlan
 
 
@@ -42,6 +43,8 @@ class Prediction:
         notes: what was chosen or assumed in reading the video, a line each.
         times: when each frame of the video is shown and when the last one ends, seconds, float64
             `(num_frames + 1,)`; empty if it is not known.
+        middle_frame: the middle one of those used, uint8 `(height, width, 3)`, made small for
+            notebooks; `None` if it was not kept.
 
     Reference:
         Sun et al. 2015, section 2.4.
@@ -58,6 +61,7 @@ class Prediction:
     plan: ViewPlan
     notes: tuple[str, ...] = ()
     times: np.ndarray = field(default_factory=lambda: np.empty(0))
+    middle_frame: np.ndarray | None = None
 
     @classmethod
     def from_probabilities(
@@ -71,6 +75,7 @@ class Prediction:
         plan: ViewPlan,
         notes: tuple[str, ...] = (),
         times: np.ndarray | None = None,
+        middle_frame: np.ndarray | None = None,
     ) -> "Prediction":
         """Fuses the probabilities of all views of a video and ranks the classes.
 
@@ -83,6 +88,7 @@ class Prediction:
             plan: see the class.
             notes: see the class.
             times: see the class; `None` if they are not known.
+            middle_frame: see the class.
         """
         scores = fusion.fuse(probabilities)
         order = np.argsort(-scores, kind="stable")
@@ -99,7 +105,16 @@ class Prediction:
             plan=plan,
             notes=notes,
             times=np.empty(0) if times is None else times,
+            middle_frame=middle_frame,
         )
+
+    def _repr_html_(self) -> str:
+        """Returns the middle frame and the scores of the best classes, for notebooks."""
+        shown = "" if self.middle_frame is None else html.picture(self.middle_frame, "middle frame")
+        lines = filter(None, (self.incomplete, *self.notes))
+        notes = "".join(f"<div>{html.text(line)}</div>" for line in lines)
+        scores = zip(self.classes, self.scores.tolist(), strict=True)
+        return html.beside(shown, html.bars(scores) + notes)
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -126,6 +141,14 @@ class VideoResult:
     source: Any
     prediction: Prediction | None = None
     reason: str = ""
+
+    def _repr_html_(self) -> str:
+        """Returns the name of the video over its prediction, or why there is none."""
+        name = self.source if isinstance(self.source, str | os.PathLike) else "video"
+        head = f"<div><b>{html.text(name)}</b></div>"
+        if self.prediction is None:
+            return f"{head}<div>{html.text(self.reason)}</div>"
+        return head + self.prediction._repr_html_()
 
 
 @dataclass(frozen=True, kw_only=True)

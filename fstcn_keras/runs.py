@@ -1,5 +1,7 @@
 """Names the files of a run folder, and finds the run or SavedModel that a command means."""
 
+import contextlib
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -87,6 +89,22 @@ class RunFolder:
             for file in (run.checkpoints, run.images, run.model, run.metrics)
         )
         return any(made)
+
+    def _repr_html_(self) -> str:
+        """Returns the accuracy and the recall of each class, for notebooks."""
+        from fstcn_keras import html
+        from fstcn_keras.video import VideoError, VideoReader
+
+        try:
+            metrics = json.loads(self.metrics.read_text(encoding="utf-8"))
+            frame = None
+            for example in sorted(self.examples.glob("*.mp4"))[:1]:
+                with contextlib.suppress(VideoError):
+                    reader = VideoReader(example)
+                    frame = next(iter(reader.select([reader.count() // 2])))
+            return html.run_summary(str(self), metrics, frame)
+        except (OSError, LookupError, TypeError, ValueError):
+            return f"{html.text(self)}: not evaluated yet"
 
     def __str__(self) -> str:
         return str(self.path)

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import importlib.util
 import io
+import json
 import os
 import pkgutil
 import re
@@ -54,6 +55,7 @@ PROGRAMS = {
     "kubectl",
     "curl",
     "ffmpeg",
+    "python",
 }  # of others
 OTHER_MODULES = {"pytest", "venv"}
 SERVER = "http://127.0.0.1:8080"
@@ -87,7 +89,19 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+
+
+def commands_of_notebook(page: Path) -> Block:
+    """The lines of a notebook that a shell runs."""
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    code = [line for cell in cells if cell["cell_type"] == "code" for line in cell["source"]]
+    commands = [line[1:].strip() for line in code if line.startswith("!")]
+    text = "\n".join(commands).replace("{python}", "python")
+    return Block(page, 1, "", text, "runs in its notebook")
+
+
 SHELL = [block for block in BLOCKS if block.language == ""]
+SHELL += [commands_of_notebook(page) for page in sorted((ROOT / "docs").glob("*.ipynb"))]
 
 
 def commands_of(block: Block) -> Iterator[list[str]]:

@@ -14,6 +14,7 @@ FORBIDDEN = {
     "analysis": {"tests", "benchmarks"},
 }
 MAY_IMPORT = {
+    "fstcn_keras/export/quantization.py": {"tensorflow"},
     "fstcn_keras/export/saved_model.py": {"tensorflow"},
     "fstcn_keras/export/shared_views.py": {"tensorflow"},
     "fstcn_keras/acceleration/dispatch.py": {"tensorflow"},  # once it is known to be what runs

@@ -115,8 +115,14 @@ def _fit_run(
         dataset, store, val_fraction=options.run.val_fraction, seed=options.run.seed
     )
     if is_chief(strategy):
-        hashes = file_hashes(store)
-        record_training_videos(run, train=train, held_out=held_out, hashes=hashes, before=learned)
+        record_training_videos(
+            run,
+            train=train,
+            held_out=held_out,
+            hashes=file_hashes(store),
+            before=learned,
+            root=dataset.root,
+        )
     print(
         f"training {' + '.join(options.network.paths)} of preset {options.preset_text()} by recipe "
         f"{options.optimization.recipe} on {describe(strategy)}: {len(train)} videos to train on, "

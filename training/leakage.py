@@ -58,6 +58,7 @@ def record_training_videos(
     held_out: Sequence[Video],
     hashes: Mapping[str, str] | None = None,
     before: LearnedVideos | None = None,
+    root: Path | None = None,
 ):
     """Writes the videos into the run folder; once training has begun, compares them.
 
@@ -67,6 +68,7 @@ def record_training_videos(
         held_out: that choose the best epoch.
         hashes: of their files, by path.
         before: what the weights that the run starts from have learned from.
+        root: folder that the videos' paths start from.
 
     Raises:
         UserError: if training has begun with other videos, or nobody knows with which.
@@ -82,6 +84,7 @@ def record_training_videos(
     own = {path for side in SIDES for path in videos[side]}
     record = {
         **videos,
+        "root": None if root is None else str(root.resolve()),
         "sha256": {p: h for p, h in hashes.items() if p in own},
         "others": {p: h for p, h in hashes.items() if p not in own},
         "before": {"sha256": sorted(before.sha256), "paths": sorted(before.paths)},

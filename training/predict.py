@@ -19,9 +19,9 @@ from fstcn_keras.prediction import Prediction, VideoResult
 from fstcn_keras.runs import RunFolder, run_and_files
 from fstcn_keras.video import VideoError
 from fstcn_keras.video.live import LiveSource
+from fstcn_keras.video.suffixes import is_video
 from fstcn_keras.views.plan import SCORING_MODES
 from training import annotation, cli, figures, prediction_table
-from training.data.collections.lists import is_video
 from training.decoding import DecodedVideos
 from training.errors import UserError
 from training.evaluate import VIEWS_HELP

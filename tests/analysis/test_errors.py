@@ -48,10 +48,34 @@ def test_numbers_against_the_scores(figures, finished_run):
 def test_all_figures_are_drawn(figures):
     names = {file.name for file in figures.iterdir()}
     drawn = {"confusion.png", "class_accuracy.png", "mistakes.jpg", "reliability.png", "views.png"}
-    assert names == {"errors.json", *drawn}
+    assert names == {"errors.json", "mistakes.json", "mistakes", *drawn}
     for name in drawn:
         with Image.open(figures / name) as image:
             image.verify()
+
+
+def test_each_mistake_has_its_frame_and_what_misled(figures, finished_run):
+    record = json.loads((figures / "mistakes.json").read_text())
+    with np.load(finished_run / "scores.npz") as arrays:
+        views, labels, paths = arrays["scores"], arrays["labels"], arrays["paths"].tolist()
+    scores = np.array([video_scores(video) for video in views])
+    answers = scores.argmax(axis=1)
+    margins = scores.max(axis=1) - scores[np.arange(13), labels]
+    wrong = [number for number in np.argsort(-margins, kind="stable") if margins[number]]
+    assert [one["video"] for one in record["mistakes"]] == [paths[number] for number in wrong]
+    classes = (finished_run / "classes.txt").read_text().splitlines()
+    for one, number in zip(record["mistakes"], wrong, strict=True):
+        true, answer = classes[labels[number]], classes[answers[number]]
+        assert one["text"].startswith(f"{true} (")
+        assert f") taken for {answer} (" in one["text"]
+        with (
+            Image.open(figures / one["frame"]) as frame,
+            Image.open(figures / one["strip"]) as strip,
+        ):
+            assert frame.size == (160, 120)
+            assert strip.size == (6 * 160, 120)  # the middle frame and five differences
+            middle = np.asarray(strip.convert("RGB"))[:, :160].reshape(-1, 3)
+            assert np.ptp(middle, axis=1).max() > 30  # the map is in colour
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -69,7 +93,7 @@ def test_no_mistake_no_contact_sheet(finished_run, tmp_path):
         scores = np.broadcast_to(certain[:, None, None], arrays["scores"].shape)
         np.savez(run / "scores.npz", **{**arrays, "scores": scores})
     cli.run(errors.main, FigureOptions, [str(run)])
-    assert not (run / "figures" / "mistakes.jpg").exists()
+    assert not list((run / "figures").glob("mistakes*"))
     assert json.loads((run / "figures" / "errors.json").read_text())["pairs"] == []
 
 

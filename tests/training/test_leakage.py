@@ -1,6 +1,7 @@
 """A run goes on with the videos that it was trained on, and is not judged by them."""
 
 import hashlib
+import json
 
 import pytest
 
@@ -50,9 +51,9 @@ def test_videos_that_come_go_or_are_replaced_after_training(tmp_path):
     run.path.mkdir()
     touch(data, "a/1.avi", "a/2.avi", "b/3.avi", "b/4.avi")
     hashes = {v.path: hashlib.sha256(b"").hexdigest() for v in read_folder(data).videos}
-    record_training_videos(
-        run, train=videos("a/1.avi", "b/3.avi"), held_out=videos("a/2.avi"), hashes=hashes
-    )
+    sides = {"train": videos("a/1.avi", "b/3.avi"), "held_out": videos("a/2.avi")}
+    record_training_videos(run, **sides, hashes=hashes, root=data)
+    assert json.loads(run.training_videos.read_text())["root"] == str(data)
     run.model.touch()
     assert changes_since(run, read_folder(data)) == ""
     touch(data, "b/5.avi", "b/6.avi")

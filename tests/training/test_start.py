@@ -348,6 +348,7 @@ def test_more_epochs(run, data, tmp_path, capsys):
     before = json.loads(run.training_videos.read_text())
     assert record["before"]["sha256"] == sorted(before["sha256"].values())
     assert len(record["before"]["sha256"]) == 4
+    assert record["root"] == str(data.resolve())  # where an export finds them
     (checkpoint,) = sorted(more.checkpoints.glob("global-*.npz"))[-1:]
     with np.load(checkpoint) as arrays:
         names = sorted(name for name in arrays if name.startswith("optimizer "))

@@ -8,7 +8,10 @@ import pytest
 
 from fstcn_keras import ActionClassifier, ViewPlan, fstcn
 from fstcn_keras.export import formats
+from fstcn_keras.export.quantization import quantize_onnx
+from tests.examples import example_scores
 from tests.networks import with_clear_answers
+from tests.videos import write_video
 
 tf = pytest.importorskip("tensorflow")
 if keras.backend.backend() != "tensorflow":
@@ -40,6 +43,25 @@ def views_and_probabilities(run: Path) -> tuple[dict[str, np.ndarray], np.ndarra
     return views, model.predict_on_batch(views)
 
 
+def moving_blocks(num_frames: int, *, height: int, width: int) -> np.ndarray:
+    coarse = np.random.default_rng(0).integers(0, 256, (height // 10, width // 10, 3), np.uint8)
+    image = coarse.repeat(10, axis=0).repeat(10, axis=1)
+    return np.stack([np.roll(image, 3 * t, axis=1) for t in range(num_frames)])
+
+
+def assert_the_example_answers_as_the_run_does(file: Path, run: Path, folder: Path):
+    classifier = ActionClassifier.load(run)
+    for size, tolerance in (((120, 160), 2e-3), ((180, 240), 0.05)):  # of the views, and not
+        frames = moving_blocks(37, height=size[0], width=size[1])
+        video = write_video(folder / "video.mkv", frames)
+        expected = classifier.predict_video(video)
+        found = example_scores(file, video)
+        assert next(iter(found)) == expected.classes[0]
+        scores = [found[name] for name in expected.classes]
+        np.testing.assert_allclose(scores, expected.scores, atol=tolerance)
+        assert expected.scores[0] > expected.scores[-1] + 0.1  # the comparison means something
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_onnx_answers_as_keras_does(tmp_path, preset):
     pytest.importorskip("tf2onnx")
@@ -53,6 +75,13 @@ def test_onnx_answers_as_keras_does(tmp_path, preset):
     assert inputs == {n: (list(x.shape[1:]), "tensor(uint8)") for n, x in views.items()}
     np.testing.assert_allclose(session.run(["probabilities"], views)[0], expected, atol=1e-4)
     assert not list(run.rglob("*partial*"))
+    assert_the_example_answers_as_the_run_does(file, run, tmp_path)
+    one_by_one = [{name: x[n : n + 1] for name, x in views.items()} for n in range(3)]
+    quantize_onnx(file, tmp_path / "int8.onnx", one_by_one)
+    weights = pytest.importorskip("onnx").load(tmp_path / "int8.onnx").graph.initializer
+    assert sum(weight.data_type == weight.INT8 for weight in weights) > 10
+    found = onnxruntime.InferenceSession(tmp_path / "int8.onnx").run(None, views)[0]
+    np.testing.assert_allclose(found, expected, atol=0.1)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -70,6 +99,7 @@ def test_litert_of_the_newest_run_answers_as_keras_does(tmp_path, capsys, monkey
     found = interpreter.Interpreter(file).get_signature_runner()(**views)
     assert list(found) == ["probabilities"]
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-4)
+    assert_the_example_answers_as_the_run_does(run / "mine.tflite", run, tmp_path)
 
 
 def test_an_export_becomes_the_next_version(tmp_path, capsys):

@@ -7,9 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from fstcn_keras.video.suffixes import is_video
 from training.data.collections.dataset import Dataset
 from training.data.collections.hmdb51 import read_hmdb51
-from training.data.collections.lists import is_video, listed_dataset, video_files
+from training.data.collections.lists import listed_dataset, video_files
 from training.data.collections.table import SIDE_OF, read_table
 from training.data.collections.ucf101 import read_ucf101
 from training.errors import UserError

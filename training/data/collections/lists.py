@@ -5,53 +5,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fstcn_keras.video.suffixes import is_video
 from training.data.collections.dataset import Dataset, Video
 from training.data.groups import clean_path, source_group
 from training.errors import UserError
-
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        "3g2",
-        "3gp",
-        "amv",
-        "asf",
-        "avi",
-        "divx",
-        "dv",
-        "f4v",
-        "flv",
-        "h264",
-        "h265",
-        "hevc",
-        "ivf",
-        "m1v",
-        "m2ts",
-        "m2v",
-        "m4v",
-        "mjpeg",
-        "mjpg",
-        "mkv",
-        "mov",
-        "mp4",
-        "mpe",
-        "mpeg",
-        "mpg",
-        "mts",
-        "mxf",
-        "nut",
-        "ogm",
-        "ogv",
-        "qt",
-        "rm",
-        "rmvb",
-        "ts",
-        "vob",
-        "webm",
-        "wmv",
-        "y4m",
-    )
-)
 
 
 def listed_dataset(
@@ -116,11 +73,6 @@ def listed_dataset(
             (videos if path in files else missing).append(video)
     unlisted = len(files - {path for path, _, _ in listed})
     return Dataset(name, split, root, classes, absent, tuple(videos), tuple(missing), unlisted)
-
-
-def is_video(path: str | Path) -> bool:
-    """Returns whether the path's suffix is one of videos."""
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
 def video_files(root: Path, *, depth: int = 2) -> set[str]:
