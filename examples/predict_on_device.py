@@ -35,7 +35,10 @@ def described(texts):
 
 def frame_numbers(num_frames, plan):
     """The frames of M clips and those subtracted from them, (M, 2, l_t), mirrored at the end."""
-    steps = plan["stride"] * np.arange(plan["clip_length"])
+    stride = plan["stride"]
+    if plan.get("sampling") == "sparse":  # clips spread over the whole video
+        stride = max(stride, (num_frames - plan["distance"]) // plan["clip_length"])
+    steps = stride * np.arange(plan["clip_length"])
     last = max(0, num_frames - (steps[-1] + plan["distance"] + 1))
     shares = np.linspace(0, 1, plan["num_clips"]) if plan["num_clips"] > 1 else np.array([0.5])
     starts = np.floor(shares * last + 0.5).astype(int)
