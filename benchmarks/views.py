@@ -17,12 +17,13 @@ import numpy as np
 from benchmarks.report import alternate, print_table, write_csv
 from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, accelerate, fstcn, fusion
 from fstcn_keras.runs import RunFolder
+from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.plan import SCORING_MODES
 from fstcn_keras.views.scoring import PROBABILITIES, Clip, ViewScorer
 from training import cli
 from training.cli import option
 from training.data.splits import open_data
-from training.evaluation import check_test_videos, load_classifier, score_video
+from training.evaluation import check_test_videos, load_classifier
 from training.options import read_config
 from training.parts import replaced
 from training.scores import all_accuracies
@@ -105,7 +106,8 @@ def accuracies(run: RunFolder) -> list[dict]:
     for views in SCORING_MODES:
         classifier = ActionClassifier.load(run.path, mode=views)
         begin = time.perf_counter()
-        scores[views] = np.stack([score_video(classifier, store, v.path) for v in videos])
+        found = (view_frames(store.reader(video.path), classifier.plan) for video in videos)
+        scores[views] = np.stack([classifier.score_views(v.frames, v.positions) for v in found])
         row = {"data": dataset.name, "split": dataset.split, "preset": options.backbone.preset}
         row |= {"videos": len(videos), "clips": plan.num_clips, "crops": 18, "views": views}
         for method, values in all_accuracies(scores[views], labels)["video"].items():

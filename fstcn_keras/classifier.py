@@ -12,15 +12,21 @@ import numpy as np
 
 from fstcn_keras.acceleration import accelerate
 from fstcn_keras.acceleration.plain_export import plain_copy
-from fstcn_keras.description import existing_file, load_description, save_description
+from fstcn_keras.description import (
+    existing_file,
+    load_description,
+    load_rejection,
+    save_description,
+)
 from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
+from fstcn_keras.rejection import Rejection
 from fstcn_keras.video import VideoError
 from fstcn_keras.video.frames import VideoSource, ViewFrames, open_frames, read_resized, view_frames
 from fstcn_keras.video.resampling import ResampledFrames
 from fstcn_keras.video.times import uniform_times
 from fstcn_keras.views.plan import ViewPlan
-from fstcn_keras.views.scoring import PROBABILITIES, Scorer, ViewScorer
+from fstcn_keras.views.scoring import ENERGY, PROBABILITIES, Clip, Scorer, ViewScorer
 
 THUMBNAIL = 120  # pixels
 
@@ -47,6 +53,7 @@ class ActionClassifier:
         classes: class names in the order of the model's outputs.
         plan: the views to score.
         scorer: what scores clips in place of the model; by default `ViewScorer`.
+        rejection: from when on a video is refused as none of the classes; `None` refuses none.
 
     Raises:
         ValueError: if the number of class names is not that of the model's outputs.
@@ -59,6 +66,7 @@ class ActionClassifier:
         classes: list[str],
         plan: ViewPlan,
         scorer: Scorer | None = None,
+        rejection: Rejection | None = None,
     ) -> None:
         if model.output_shape[-1] != len(classes):
             raise ValueError(
@@ -67,6 +75,7 @@ class ActionClassifier:
         self.model = model
         self.classes = tuple(classes)
         self.plan = plan
+        self.rejection = rejection
         self._scorer = ViewScorer(model, plan) if scorer is None else scorer
 
     @classmethod
@@ -89,10 +98,11 @@ class ActionClassifier:
             raise ValueError(f"{file} is damaged: it is no whole zip archive")
         model = keras.saving.load_model(file, compile=False)
         _check_fit(folder, model, classes, plan)
-        return cls(accelerate(model), classes=classes, plan=plan)
+        rejection = load_rejection(folder)
+        return cls(accelerate(model), classes=classes, plan=plan, rejection=rejection)
 
     def save(self, folder: str | Path) -> None:
-        """Writes `model.keras`, `classes.txt` and `views.json`, the model last.
+        """Writes `model.keras` and what `save_description` writes, the model last.
 
         The network is saved without what it was trained with: no optimiser state, no loss. It
         computes in float32, whatever it was trained in.
@@ -104,8 +114,8 @@ class ActionClassifier:
             network.save(partial)
 
     def save_description(self, folder: Path) -> None:
-        """Writes `classes.txt` and `views.json`, and the folder if need be."""
-        save_description(folder, self.classes, self.plan)
+        """Writes `classes.txt`, `views.json` and, if it refuses videos, `rejection.json`."""
+        save_description(folder, self.classes, self.plan, self.rejection)
 
     def score_views(self, frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Returns the class probabilities of every view of one video.
@@ -117,7 +127,24 @@ class ActionClassifier:
         Returns:
             float64 `(M, C, N)`; the C crops in the order of `clips.crops`.
         """
-        return self._scorer.score([(frames, pair) for pair in pairs])[PROBABILITIES]
+        return self.score_clips(frames, pairs)[PROBABILITIES]
+
+    def score_clips(self, frames: np.ndarray, pairs: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the class probabilities and the energy of every view of one video.
+
+        Args:
+            frames: as for `score_views`.
+            pairs: the same.
+
+        Returns:
+            `"probabilities"`, float64 `(M, C, N)`, and of a network with logits `"energy"`, float64
+            `(M, C)`: the keyword arguments of `Prediction.from_probabilities`.
+        """
+        return self._scores([(frames, pair) for pair in pairs])
+
+    def _scores(self, clips: Sequence[Clip]) -> dict[str, np.ndarray]:
+        found = self._scorer.score(clips)
+        return {name: found[name] for name in (PROBABILITIES, ENERGY) if name in found}
 
     def predict_video(self, source: VideoSource) -> Prediction:
         """Names the action in a video.
@@ -131,7 +158,7 @@ class ActionClassifier:
             ValueError: if it is an array of another shape or type, or a file that cannot seek.
         """
         video = view_frames(open_frames(source), self.plan)
-        return self._prediction(video, self.score_views(video.frames, video.positions))
+        return self._prediction(video, self.score_clips(video.frames, video.positions))
 
     def predict_videos(self, sources: Iterable, *, batch_clips: int = 5) -> Iterator[VideoResult]:
         """Names the action in each of many videos; a bad one does not stop the others.
@@ -217,13 +244,13 @@ class ActionClassifier:
                 held[number] = frame
             distinct, positions = np.unique(pair, return_inverse=True)
             frames = np.stack([held[number] for number in distinct.tolist()])
-            clip = (frames, positions.reshape(pair.shape))
-            probabilities = self._scorer.score([clip])[PROBABILITIES][0]
+            scores = self.score_clips(frames, positions.reshape(1, *pair.shape))
             yield Moment.from_probabilities(
-                probabilities,
-                self.classes,
+                **{name: values[0] for name, values in scores.items()},
+                classes=self.classes,
                 start_s=second,
                 end_s=min(second + 1, float(times[-1])),
+                rejection=self.rejection,
             )
 
     def _results(
@@ -237,22 +264,26 @@ class ActionClassifier:
             for pair in video.positions
         ]
         batches = [clips[i : i + batch_clips] for i in range(0, len(clips), batch_clips)]
-        scores = (  # (C, N) each
-            clip for batch in batches for clip in self._scorer.score(batch)[PROBABILITIES]
+        scores = (  # of a clip: (C, N), and (C,)
+            {name: values[number] for name, values in found.items()}
+            for batch in batches
+            for found in [self._scores(batch)]
+            for number in range(len(batch))
         )
         for source, video in videos:
             if isinstance(video, ViewFrames):
-                probabilities = np.stack([next(scores) for _ in video.positions])
-                prediction = self._prediction(video, probabilities)
+                of_clips = [next(scores) for _ in video.positions]
+                stacked = {name: np.stack([one[name] for one in of_clips]) for name in of_clips[0]}
+                prediction = self._prediction(video, stacked)
                 yield VideoResult(source=source, prediction=prediction)
             else:
                 yield video
 
-    def _prediction(self, video: ViewFrames, probabilities: np.ndarray) -> Prediction:
+    def _prediction(self, video: ViewFrames, scores: dict[str, np.ndarray]) -> Prediction:
         middle = self.plan.clip_length // 2
         return Prediction.from_probabilities(
-            probabilities,
-            self.classes,
+            **scores,
+            classes=self.classes,
             pairs=video.pairs,
             num_frames=video.num_frames,
             incomplete=video.incomplete,
@@ -262,6 +293,7 @@ class ActionClassifier:
             middle_frame=_thumbnail(
                 video.frames[video.positions[len(video.pairs) // 2, 0, middle]]
             ),
+            rejection=self.rejection,
         )
 
 

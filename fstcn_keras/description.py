@@ -1,17 +1,24 @@
-"""Reads and writes what stands beside a network: its class names and its view plan."""
+"""Reads and writes what stands beside a network: class names, view plan, when it refuses."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from fstcn_keras.files import atomic_write_text
+from fstcn_keras.rejection import Rejection
 from fstcn_keras.views.plan import ViewPlan
 
-MAX_DESCRIPTION_BYTES = 2**24  # of `classes.txt` and of `views.json`
+Described = TypeVar("Described")
+MAX_DESCRIPTION_BYTES = 2**24  # of each of the files
 
 
-def save_description(folder: Path, classes: Sequence[str], plan: ViewPlan) -> None:
-    """Writes `classes.txt` and `views.json`, and the folder if need be.
+def save_description(
+    folder: Path, classes: Sequence[str], plan: ViewPlan, rejection: Rejection | None = None
+) -> None:
+    """Writes `classes.txt`, `views.json` and, if there is one, `rejection.json`.
+
+    The folder is made if need be; a `rejection.json` of before is removed.
 
     Example:
         >>> import tempfile
@@ -24,6 +31,7 @@ def save_description(folder: Path, classes: Sequence[str], plan: ViewPlan) -> No
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in description_texts(classes, plan).items():
         atomic_write_text(folder / name, text)
+    save_rejection(folder, rejection)
 
 
 def description_texts(classes: Sequence[str], plan: ViewPlan) -> dict[str, str]:
@@ -37,6 +45,15 @@ def description_texts(classes: Sequence[str], plan: ViewPlan) -> dict[str, str]:
     """
     names = "".join(f"{name}\n" for name in classes)
     return {"classes.txt": names, "views.json": json.dumps(plan.settings(), indent=1)}
+
+
+def save_rejection(folder: Path, rejection: Rejection | None) -> None:
+    """Writes `rejection.json` into a folder that is there, or removes it if there is none."""
+    file = folder / "rejection.json"
+    if rejection is None:
+        file.unlink(missing_ok=True)
+    else:
+        atomic_write_text(file, json.dumps(rejection.settings(), indent=1))
 
 
 def load_description(folder: Path) -> tuple[list[str], ViewPlan]:
@@ -56,15 +73,36 @@ def load_description(folder: Path) -> tuple[list[str], ViewPlan]:
         FileNotFoundError: if the folder lacks one of the files.
         ValueError: if one is damaged.
     """
-    file = existing_file(folder / "views.json")
+    plan = _made(ViewPlan, existing_file(folder / "views.json"))
+    return _classes(existing_file(folder / "classes.txt")), plan
+
+
+def load_rejection(folder: Path) -> Rejection | None:
+    """Reads from when on a network refuses a video.
+
+    Example:
+        >>> load_rejection(Path("no-such-run")) is None
+        True
+
+    Returns:
+        `None` if the folder holds no `rejection.json`.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    file = folder / "rejection.json"
+    return _made(Rejection, file) if file.is_file() else None
+
+
+def _made(described: Callable[..., Described], file: Path) -> Described:
+    """Returns what the settings in a file make."""
     try:
         settings = json.loads(_text(file))
         if not isinstance(settings, dict):
             raise ValueError(f"expected an object of settings, found {type(settings).__name__}")
-        plan = ViewPlan(**settings)
+        return described(**settings)
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
-    return _classes(existing_file(folder / "classes.txt")), plan
 
 
 def _classes(file: Path) -> list[str]:

@@ -1,5 +1,7 @@
 """Fuses the scores of many views of one video, arrays or tensors in a graph (section 2.4)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from fstcn_keras.views.arrays import Array, array_namespace, as_array
@@ -104,6 +106,17 @@ def fuse(probabilities: Array, method: str = "sci") -> Array:
         crop = CENTER_CROP if p.shape[-2] > CENTER_CROP else 0
         return p[..., ops.shape(p)[-3] // 2, crop, :]
     raise ValueError(f"`method` must be one of {METHODS}. Received: method={method!r}")
+
+
+def ranking(shares: Mapping[str, float]) -> str:
+    """Returns the methods and their accuracies in one line, best first.
+
+    Example:
+        >>> ranking({"sci": 0.5, "average": 0.625})
+        'averaging 62.5%, SCI fusion 50.0%'
+    """
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return ", ".join(f"{LABELS[name]} {share:.1%}" for name, share in ordered)
 
 
 def _check_probabilities(p: np.ndarray) -> None:

@@ -243,7 +243,7 @@ def watch(
     plan = classifier.plan
     blank = np.zeros((1, plan.short_side, plan.short_side, 3), np.uint8)
     still = np.zeros((1, 2, plan.clip_length), int)
-    classifier.score_views(blank, still)  # the first time takes longer
+    classifier.score_clips(blank, still)  # the first time takes longer
     handover = _Handover()
     threading.Thread(target=_read, args=(source, plan, handover, lost), daemon=True).start()
     try:
@@ -256,11 +256,13 @@ def _answers(classifier: "ActionClassifier", handover: _Handover) -> Iterator[Li
     for offset_s, second in handover:
         images = [frame.image() for frame in second.frames]
         frames = np.stack(list(resized(images, classifier.plan.short_side)))
+        scores = classifier.score_clips(frames, second.positions[None])
         moment = Moment.from_probabilities(
-            classifier.score_views(frames, second.positions[None])[0],
-            classifier.classes,
+            **{name: values[0] for name, values in scores.items()},
+            classes=classifier.classes,
             start_s=offset_s + second.start_s,
             end_s=offset_s + second.end_s,
+            rejection=classifier.rejection,
         )
         yield LiveMoment(
             moment=moment,

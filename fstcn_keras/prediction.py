@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fstcn_keras import fusion, html
+from fstcn_keras.rejection import Rejection, novelty
 from fstcn_keras.views.plan import ViewPlan
 
 
@@ -45,6 +46,9 @@ class Prediction:
             `(num_frames + 1,)`; empty if it is not known.
         middle_frame: the middle one of those used, uint8 `(height, width, 3)`, made small for
             notebooks; `None` if it was not kept.
+        novelty: how little the classes explain the video, see `rejection.novelty`; `None` if the
+            network has no logits.
+        rejected: whether it is refused as none of the classes; `None` if there is no threshold.
 
     Reference:
         Sun et al. 2015, section 2.4.
@@ -62,6 +66,8 @@ class Prediction:
     notes: tuple[str, ...] = ()
     times: np.ndarray = field(default_factory=lambda: np.empty(0))
     middle_frame: np.ndarray | None = None
+    novelty: float | None = None
+    rejected: bool | None = None
 
     @classmethod
     def from_probabilities(
@@ -76,6 +82,8 @@ class Prediction:
         notes: tuple[str, ...] = (),
         times: np.ndarray | None = None,
         middle_frame: np.ndarray | None = None,
+        energy: np.ndarray | None = None,
+        rejection: Rejection | None = None,
     ) -> "Prediction":
         """Fuses the probabilities of all views of a video and ranks the classes.
 
@@ -89,8 +97,10 @@ class Prediction:
             notes: see the class.
             times: see the class; `None` if they are not known.
             middle_frame: see the class.
+            energy: of each crop of each clip, float `(M, C)`; `None` if it is not known.
+            rejection: from when on a video is refused.
         """
-        scores = fusion.fuse(probabilities)
+        scores, found = fusion.fuse(probabilities), None if energy is None else novelty(energy)
         order = np.argsort(-scores, kind="stable")
         probabilities = probabilities[..., order]
         return cls(
@@ -106,6 +116,8 @@ class Prediction:
             notes=notes,
             times=np.empty(0) if times is None else times,
             middle_frame=middle_frame,
+            novelty=found,
+            rejected=None if rejection is None or found is None else rejection.rejects(found),
         )
 
     def _repr_html_(self) -> str:
@@ -167,6 +179,9 @@ class Moment:
         classes: all class names, best first.
         scores: SCI-weighted mean over the crops of one clip (6), float `(N,)`, best first.
         sci: sparsity concentration index of each crop, float `(C,)`.
+        novelty: how little the classes explain it, see `rejection.novelty`; `None` if the network
+            has no logits.
+        rejected: whether it is refused as none of the classes; `None` if there is no threshold.
     """
 
     start_s: float
@@ -174,10 +189,19 @@ class Moment:
     classes: tuple[str, ...]
     scores: np.ndarray
     sci: np.ndarray
+    novelty: float | None = None
+    rejected: bool | None = None
 
     @classmethod
     def from_probabilities(
-        cls, probabilities: np.ndarray, classes: Sequence[str], *, start_s: float, end_s: float
+        cls,
+        probabilities: np.ndarray,
+        classes: Sequence[str],
+        *,
+        start_s: float,
+        end_s: float,
+        energy: np.ndarray | None = None,
+        rejection: Rejection | None = None,
     ) -> "Moment":
         """Fuses the probabilities of the crops of one clip and ranks the classes.
 
@@ -186,8 +210,11 @@ class Moment:
             classes: names of the N classes, in the order of the last axis.
             start_s: where the second begins, seconds.
             end_s: where it ends, seconds.
+            energy: of each crop, float `(C,)`; `None` if it is not known.
+            rejection: from when on a clip is refused.
         """
         scores = fusion.fuse_crops(probabilities)
+        found = None if energy is None else novelty(energy[None])
         order = np.argsort(-scores, kind="stable")
         return cls(
             start_s=start_s,
@@ -195,4 +222,6 @@ class Moment:
             classes=tuple(classes[i] for i in order),
             scores=scores[order],
             sci=fusion.sci(probabilities),
+            novelty=found,
+            rejected=None if rejection is None or found is None else rejection.rejects_clip(found),
         )

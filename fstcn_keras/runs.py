@@ -44,6 +44,8 @@ class RunFolder:
     history = _file("history.csv", "Loss and accuracy of each epoch.")
     curves = _file("curves.png", "The history, drawn.")
     partial_scores = _file("partial-scores.npz", "Scores of an evaluation that was stopped.")
+    rejection = _file("rejection.json", "From when on the network refuses a video.")
+    held_out_scores = _file("held-out-scores.npz", "Scores that the rejection was chosen by.")
     class_measures = _file("classes.csv", "Precision, recall and F1 of each class.")
     baseline = _file("baseline.json", "What a linear classifier of the features answers.")
     roc = _file("roc.png", "Of two classes: the ROC curve of the test videos.")

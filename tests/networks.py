@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from fstcn_keras import FSTCN, ActionClassifier, ViewPlan, accelerate
+from fstcn_keras.rejection import Rejection
 
 TINY = {  # of `fstcn` and `auxiliary_classifier`; 68 pixels become maps of 3x3
     "preset": "small",
@@ -14,6 +15,9 @@ TINY = {  # of `fstcn` and `auxiliary_classifier`; 68 pixels become maps of 3x3
     "path_units": (16, 8),
     "joint_units": 8,
 }
+REJECTION = Rejection(
+    share=0.1, threshold=-3.8, clip_threshold=-4.0, videos=20
+)  # of `clear_classifier`
 
 
 def outline(build=FSTCN, **arguments) -> keras.Model:
@@ -38,7 +42,8 @@ def clear_classifier() -> ActionClassifier:
     model = FSTCN(num_classes=4, preset="small", width=0.25, crop_size=60, short_side=66, **units)
     plan = ViewPlan.from_config(model.config, num_clips=3)
     model = accelerate(with_clear_answers(model))
-    return ActionClassifier(model, classes=["run", "déjà vu", "sit", "jump"], plan=plan)
+    classes = ["run", "déjà vu", "sit", "jump"]
+    return ActionClassifier(model, classes=classes, plan=plan, rejection=REJECTION)
 
 
 def random_pairs(number: int, seed: int = 0) -> dict[str, np.ndarray]:

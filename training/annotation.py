@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import Moment
+from fstcn_keras.rejection import NONE
 from fstcn_keras.video import VideoReader
 
 SHORT_SIDE = 360  # pixels; the lettering fits it
@@ -88,6 +89,9 @@ def draw_moment(frame: np.ndarray, moment: Moment, *, played: float) -> np.ndarr
     named = list(zip(moment.classes, moment.scores, strict=True))[:LINES]
     top = height - BAR_HEIGHT - LINE_HEIGHT * len(named)
     brush.rectangle((0, top, width, height), fill=BAND_COLOUR)
+    if moment.rejected:
+        brush.rectangle((0, 0, width, LINE_HEIGHT), fill=BAND_COLOUR)
+        brush.text((6, 2), f"{moment.novelty:.2f}  {NONE}", font=font, fill="white")
     for line, (name, score) in enumerate(named):
         y = top + line * LINE_HEIGHT
         brush.rectangle((0, y + 3, width * float(score), y + LINE_HEIGHT - 3), fill=SCORE_COLOUR)

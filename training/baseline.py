@@ -108,6 +108,11 @@ def video_features(
         np.mean(network.predict_on_batch(some), axis=0)
         for network, some in zip(networks, images, strict=True)
     ]
+    return unit_roots(np.asarray(means))
+
+
+def unit_roots(means: np.ndarray) -> np.ndarray:
+    """Returns the square roots of mean features `(n, f)`, each row scaled to unit length."""
     roots = np.sqrt(np.maximum(means, 0))  # features follow a ReLU
     return roots / np.maximum(np.linalg.norm(roots, axis=1, keepdims=True), 1e-12)
 

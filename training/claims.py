@@ -28,7 +28,8 @@ def removed_if_refused(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except UserError:
-        kept = run.has_begun() or any(run.path.rglob(run.rejected.name))
+        lists = run.path.rglob(run.rejected.name)
+        kept = run.has_begun() or any(len(file.read_bytes().splitlines()) > 1 for file in lists)
         if not (was_there or kept or is_locked(run.path, "trains")):
             shutil.rmtree(run.path, ignore_errors=True)
         raise

@@ -15,7 +15,8 @@ from training import cli, split_summary
 from training.errors import UserError
 from training.evaluation import evaluate_again
 from training.options import CollectionOptions, read_config
-from training.parts import option, positional, replaced
+from training.parts import check, option, positional, replaced
+from training.rejection import choose_again
 
 VIEWS_HELP = "shared cuts a video's crops from feature maps of whole frames: faster, not the same"
 
@@ -34,6 +35,14 @@ class EvaluateOptions:
         None, "folder of the decoded frames (default: that of the run, or in the cache folder)"
     )
     views: Literal[SCORING_MODES] = option("exact", VIEWS_HELP)
+    reject_at: float | None = option(
+        None,
+        "of a run of fit --reject-at: another share of videos of the classes that may be refused, "
+        "by the scores of its held-out videos",
+    )
+
+    def __post_init__(self):
+        check(self, ["reject_at"], lambda share: 0 < share < 1, "lie between 0 and 1")
 
 
 def main(options: EvaluateOptions):
@@ -45,6 +54,8 @@ def main(options: EvaluateOptions):
     if options.store is not None:
         fit_options = replaced(fit_options, store=options.store)
     for run_options in fit_options.each_split():
+        if options.reject_at is not None:
+            choose_again(run_options.run_folder(), share=options.reject_at)
         evaluate_again(run_options, options.views)
     if fit_options.is_series:
         split_summary.summarise(fit_options)

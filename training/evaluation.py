@@ -10,6 +10,7 @@ import numpy as np
 from fstcn_keras import fusion
 from fstcn_keras.description import existing_file, load_description
 from fstcn_keras.files import atomic_write, atomic_write_text
+from fstcn_keras.rejection import Rejection
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.plan import ViewPlan
@@ -23,11 +24,11 @@ from training.examples import write_examples
 from training.leakage import check_leakage, file_hashes
 from training.locks import locked
 from training.options import FitOptions
-from training.partial_scores import scored
+from training.partial_scores import read_scored, scored
 from training.scores import absent_text, all_accuracies, protocol_part, views_text
 
 if TYPE_CHECKING:
-    from fstcn_keras import ActionClassifier
+    from fstcn_keras import FSTCN, ActionClassifier
 
 
 def evaluate_again(options: FitOptions, mode: str | None = None):
@@ -125,14 +126,14 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str |
     check_network_classes(classifier, dataset)
     videos = check_test_videos(dataset, store, run)
     print(f"scoring {len(videos)} test videos{_instead(run, classifier.plan)}", flush=True)
-    scores = scored(
-        [video.path for video in videos],
-        lambda path: score_video(classifier, store, path),  # (M, C, N)
-        file=run.partial_scores,
-        key=f"{weights_sha256(classifier)} {classifier.plan}",
-    )
+    paths = [video.path for video in videos]
+    scores, energy = score_videos(classifier, store, paths, file=run.partial_scores)
     write_examples(run, dataset, videos, fusion.fuse(scores))
-    _write_results(run, dataset, store, videos, scores, _protocol(classifier, dataset, scores))
+    protocol = _protocol(classifier, dataset, scores)
+    rejection = classifier.rejection
+    _write_results(
+        run, dataset, store, videos, scores, protocol, energy=energy, rejection=rejection
+    )
     run.partial_scores.unlink(missing_ok=True)
 
 
@@ -159,25 +160,49 @@ def evaluate_encoded(
     Raises:
         UserError: as `evaluate` does, and `encode_views`.
     """
-    from fstcn_keras.parts import after_pooling  # imports Keras, as do the others
-    from fstcn_keras.views.scoring import PROBABILITIES, with_probabilities
-    from training.data.encoded_views import encode_views
-
     classifier = load_classifier(run)
     check_network_classes(classifier, dataset)
     videos = check_test_videos(dataset, store, run)
     model = classifier.model
+    scores, energy = score_encoded(model, store, videos, num_views=num_views, scales=scales)
+    protocol = _protocol(classifier, dataset, scores) | {"views": "encoded"}
+    _write_results(run, dataset, store, videos, scores, protocol, energy=energy)
+
+
+def score_encoded(
+    model: "FSTCN",
+    store: FrameStore,
+    videos: Sequence[Video],
+    *,
+    num_views: int,
+    scales: Sequence[float],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Computes the same of encoded views as `score_videos` does of those of predictions.
+
+    Args:
+        model: a trained network.
+        store: the decoded frames.
+        videos: what is scored.
+        num_views: views of a video besides its centre.
+        scales: sides of the crops, as of `TrainingSampler`.
+
+    Returns:
+        float64 `(V, 1, num_views + 1, N)` and `(V, 1, num_views + 1)`.
+    """
+    from fstcn_keras.parts import after_pooling  # imports Keras, as do the others
+    from fstcn_keras.views.scoring import ENERGY, PROBABILITIES, with_probabilities
+    from training.data.encoded_views import encode_views
+
     views = encode_views(model, store, videos, num_views=num_views, scales=scales)
     head = after_pooling(model.head)
-    scores = []
+    found = []
     for video in videos:
         stored = store.videos[video.path]
         rows = zip(*(views.read(stored, view) for view in range(num_views + 1)), strict=True)
         maps = {n: np.stack(m, dtype="float32") for n, m in zip(views.shapes, rows, strict=True)}
-        scores.append(with_probabilities(head.predict_on_batch(maps))[PROBABILITIES][None])
-    scores = np.stack(scores)  # (V, 1, num_views + 1, N)
-    protocol = _protocol(classifier, dataset, scores) | {"views": "encoded"}
-    _write_results(run, dataset, store, videos, scores, protocol)
+        found.append(with_probabilities(head.predict_on_batch(maps)))
+    scores, energy = (np.stack([one[n] for one in found]) for n in (PROBABILITIES, ENERGY))
+    return scores[:, None], energy[:, None]
 
 
 def _write_results(
@@ -187,14 +212,21 @@ def _write_results(
     videos: Sequence[Video],
     scores: np.ndarray,
     protocol: dict,
+    *,
+    energy: np.ndarray | None = None,
+    rejection: Rejection | None = None,
 ):
-    """Writes the scores `(V, M, C, N)`, and what follows from them, into the run folder."""
+    """Writes the scores `(V, M, C, N)`, and what follows from them, into the run folder.
+
+    From the energy `(V, M, C)` follows which videos are refused.
+    """
     labels = np.array([video.label for video in videos])
     paths = np.array([video.path for video in videos])
     groups = np.array([video.group for video in videos])
     run.metrics.unlink(missing_ok=True)  # it is of the scores that were
     with atomic_write(run.scores) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, scores=scores, labels=labels, paths=paths, groups=groups)
+        more = {} if energy is None else {"energy": energy}
+        np.savez_compressed(file, scores=scores, labels=labels, paths=paths, groups=groups, **more)
     confusion = figures.draw_confusion(
         labels,
         fusion.fuse(scores).argmax(axis=-1),
@@ -212,6 +244,10 @@ def _write_results(
         trained=np.bincount(trained, minlength=len(dataset.classes)),
         training=judgement.last_training(run.history),
         baseline=judgement.baseline_answers(run.baseline, paths.tolist()),
+        fusions=held_out_fusions(run, dataset),
+        refusals=None
+        if rejection is None
+        else judgement.refusals(rejection, scores, energy, labels, sources=groups),
     )
     judgement.write_classes(judged, dataset.classes, run.class_measures)
     if judged["auc"] is not None:
@@ -228,6 +264,21 @@ def _write_results(
         "protocol": protocol,
     }
     atomic_write_text(run.metrics, json.dumps(metrics, indent=1))
+
+
+def held_out_fusions(run: RunFolder, dataset: Dataset) -> dict[str, float] | None:
+    """Returns the accuracy of each method of fusion on the run's held-out videos.
+
+    Returns:
+        `None` unless they were scored, for `--reject-at`, and all are still there.
+    """
+    scores = read_scored(run.held_out_scores)
+    known = {video.path: video.label for video in dataset.videos}
+    if not scores or not scores.keys() <= known.keys():
+        return None
+    views = np.stack([*scores.values()])[..., :-1]  # without the energy
+    found = all_accuracies(views, np.array([known[path] for path in scores]))
+    return {method: row["top1"] for method, row in found["video"].items()}
 
 
 def _protocol(classifier: "ActionClassifier", dataset: Dataset, scores: np.ndarray) -> dict:
@@ -269,10 +320,31 @@ def weights_sha256(classifier: "ActionClassifier") -> str:
     return digest.hexdigest()
 
 
-def score_video(classifier: "ActionClassifier", store: FrameStore, path: str) -> np.ndarray:
-    """Computes the class probabilities of all views of a stored video, float64 `(M, C, N)`."""
-    video = view_frames(store.reader(path), classifier.plan)
-    return classifier.score_views(video.frames, video.positions)
+def score_videos(
+    classifier: "ActionClassifier", store: FrameStore, paths: Sequence[str], **kept
+) -> tuple[np.ndarray, np.ndarray]:
+    """Computes the class probabilities of all views of stored videos, and their energy.
+
+    Args:
+        classifier: what scores.
+        store: the decoded frames.
+        paths: of the videos.
+        **kept: where what is done is kept, and how, see `partial_scores.scored`.
+
+    Returns:
+        float64 `(V, M, C, N)` and `(V, M, C)`; the energy is NaN of a network without logits.
+    """
+
+    def views_of(path: str) -> np.ndarray:
+        video = view_frames(store.reader(path), classifier.plan)
+        found = classifier.score_clips(video.frames, video.positions)
+        probabilities = found["probabilities"]
+        energy = found.get("energy", np.full(probabilities.shape[:-1], np.nan))
+        return np.concatenate([probabilities, energy[..., None]], axis=-1)
+
+    key = f"{weights_sha256(classifier)} {classifier.plan} with energy"
+    views = scored(paths, views_of, key=key, **kept)
+    return views[..., :-1], views[..., -1]
 
 
 def print_metrics(run: RunFolder):

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import Moment
+from fstcn_keras.rejection import NONE
 from training.judgement import second_class
 
 PALETTE = (  # Okabe and Ito 2008, for all eyes; the yellow darkened for white ground
@@ -146,6 +147,8 @@ def draw_roc(
 def draw_timeline(seconds: Sequence[Moment], *, title: str, top_k: int) -> Figure:
     """Scores of the classes that are best somewhere in a video, over its seconds.
 
+    Grey are the seconds that are refused as none of the classes.
+
     Args:
         seconds: the seconds of the video, at least one.
         title: what stands above the figure.
@@ -169,6 +172,9 @@ def draw_timeline(seconds: Sequence[Moment], *, title: str, top_k: int) -> Figur
             linestyle=("-", "--", ":")[number // 8 % 3],
             label=name,
         )
+    for number, moment in enumerate(moment for moment in seconds if moment.rejected):
+        style = {"color": "grey", "alpha": 0.3, "linewidth": 0}
+        axes.axvspan(moment.start_s, moment.end_s, label=NONE if number == 0 else None, **style)
     axes.set(xlim=(0, edges[-1]), ylim=(0, 1.02), xlabel="time, s", title=title)
     axes.set_ylabel("score of one clip, 18 crops")
     axes.grid(alpha=0.3)

@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from fstcn_keras import ActionClassifier, ViewPlan
 from fstcn_keras.runs import RunFolder
-from training import evaluation, figures
+from training import evaluation, figures, rejection
 from training.baseline import write_baseline
 from training.checkpoints import Checkpoints
 from training.claims import check_options, claim_run, open_run
 from training.data.collections import load_dataset
-from training.data.splits import open_data, split_training
+from training.data.splits import open_data
 from training.distribution import (
     alone,
     describe,
@@ -111,9 +111,7 @@ def _fit_run(
     if is_chief(strategy):
         evaluation.report_rejected(store, run)
     evaluation.check_test_videos(dataset, store, run)
-    train, held_out = split_training(
-        dataset, store, val_fraction=options.run.val_fraction, seed=options.run.seed
-    )
+    train, held_out, chooses = rejection.split_sides(options, dataset, store, learned)
     if is_chief(strategy):
         record_training_videos(
             run,
@@ -126,7 +124,7 @@ def _fit_run(
     print(
         f"training {' + '.join(options.network.paths)} of preset {options.preset_text()} by recipe "
         f"{options.optimization.recipe} on {describe(strategy)}: {len(train)} videos to train on, "
-        f"{len(held_out)} held out; results in {run}"
+        f"{len(held_out)} held out{'' if chooses else ' for --reject-at'}; results in {run}"
     )
     network = options.network
     if options.optimization.recipe == "paper" and not (network.scl_weights or network.start_from):
@@ -137,7 +135,7 @@ def _fit_run(
     videos = TrainingVideos(
         store=store,
         train=train,
-        held_out=held_out,
+        held_out=held_out if chooses else [],
         num_classes=len(dataset.classes),
         classes=dataset.classes,
     )
@@ -164,6 +162,8 @@ def _fit_run(
     else:
         test = evaluation.check_test_videos(dataset, store, run)
         write_baseline(options, run, store, train=train, test=test)
+        if options.reject_at is not None:
+            rejection.calibrate(run, store, held_out, share=options.reject_at)
         evaluation.evaluate(run, dataset, store)
     Checkpoints(run.checkpoints, configured_stages(options)[-1]).keep_last()
     evaluation.print_metrics(run)

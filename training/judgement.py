@@ -14,6 +14,7 @@ import numpy as np
 
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write_text
+from fstcn_keras.rejection import Rejection, novelty
 from training.statistics import paired_difference, share_of
 
 LISTED = 12  # classes whose measures are printed, at most
@@ -30,6 +31,8 @@ def judge(
     trained: Sequence[int],
     training: dict,
     baseline: np.ndarray | None = None,
+    refusals: dict | None = None,
+    fusions: dict[str, float] | None = None,
 ) -> dict:
     """Returns what is printed beside an accuracy, as `metrics.json` holds it.
 
@@ -40,6 +43,8 @@ def judge(
         trained: training videos of each class, N numbers.
         training: of `last_training`, may be empty.
         baseline: labels that the linear baseline gives the test videos, int `(V,)`.
+        refusals: of the function of that name, if videos are refused.
+        fusions: accuracy of each method of fusion on held-out videos, if there are scores of some.
 
     Returns:
         `"chance"`, 1 / N; `"commonest"`, the label of most training videos and the share of test
@@ -48,7 +53,8 @@ def judge(
         (0 where there is nothing to divide by); `"confusions"`, true label, answer and number of
         videos of the most frequent; `"auc"` of the second of two classes, else `None`; `"trained"`
         and `"training"` as given; `"baseline"`, its accuracy, the network's less it as
-        `"difference"`, and the paired interval of that, or `None`.
+        `"difference"`, and the paired interval of that, or `None`; `"refusals"` and
+        `"fusions"` as given.
     """
     from sklearn.metrics import precision_recall_fscore_support, roc_auc_score  # takes a second
 
@@ -75,6 +81,8 @@ def judge(
         "trained": [int(number) for number in trained],
         "training": training,
         "baseline": None if baseline is None else _beside(baseline, answers, labels, sources),
+        "refusals": refusals,
+        "fusions": fusions,
     }
 
 
@@ -87,6 +95,37 @@ def _beside(
         "top1": float(np.mean(baseline == labels)),
         "difference": found.difference,
         "interval": [found.low, found.high],
+    }
+
+
+def refusals(
+    rejection: Rejection,
+    scores: np.ndarray,
+    energy: np.ndarray,
+    labels: np.ndarray,
+    *,
+    sources: Sequence[str],
+) -> dict:
+    """Returns how many test videos are refused as none of the classes, though they are.
+
+    Args:
+        rejection: from when on a video is refused.
+        scores: of all views of the videos, `(V, M, C, N)`.
+        energy: `(V, M, C)`.
+        labels: int `(V,)`.
+        sources: that each video was cut from, `V` names.
+
+    Returns:
+        The attributes of the rejection; the share `"refused"` and Wilson's `"interval"`, by
+        sources; the accuracy on those `"kept"`, `None` if there are none.
+    """
+    refused = rejection.rejects(novelty(energy))
+    found, right = share_of(refused, sources), fusion.fuse(scores).argmax(axis=-1) == labels
+    return {
+        **rejection.settings(),
+        "refused": found.share,
+        "interval": [found.low, found.high],
+        "kept": None if refused.all() else float(np.mean(right[~refused])),
     }
 
 
@@ -165,6 +204,17 @@ def describe(judgement: dict, classes: Sequence[str], *, accuracy: float) -> lis
             f"training samples {training['top1']:.1%} in epoch {training['epoch']} of "
             f"{training['epochs']}: {why}"
         )
+    if found := judgement.get("refusals"):  # older runs do not tell
+        low, high = (f"{value:.1%}" for value in found["interval"])
+        kept = "none is kept"
+        if found["kept"] is not None:
+            kept = f"those kept are right to {found['kept']:.1%}"
+        lines.append(
+            f"refused as none of the classes: {found['refused']:.1%} of the test videos, 95 % "
+            f"interval {low} to {high}, where {found['share']:.1%} was asked for; {kept}"
+        )
+    if fusions := judgement.get("fusions"):
+        lines.append(f"best fusion on the held-out videos: {fusion.ranking(fusions)}")
     lines += _class_lines(judgement["per_class"], classes)
     if judgement["confusions"]:
         most = (

@@ -15,31 +15,36 @@ SECONDS = 60  # between two savings
 
 
 def scored(
-    paths: Sequence[str], score: Callable[[str], np.ndarray], *, file: Path, key: str
+    paths: Sequence[str],
+    score: Callable[[str], np.ndarray],
+    *,
+    file: Path,
+    key: str,
+    description: str = "scoring test videos",
+    keep: bool = False,
 ) -> np.ndarray:
     """Scores videos one after another; goes on with those that a stopped evaluation has done.
 
-    What is done is saved every minute and when an exception ends it, such as Ctrl-C; the file is
-    removed by `evaluate` once its results are written.
+    What is done is saved every minute and when an exception ends it, such as Ctrl-C.
 
     Args:
         paths: of the videos.
         score: computes the scores of one, an array of the same shape for all.
         file: what is done, an `.npz` file.
         key: tells the network and its views; what another has done is of no use.
+        description: what is going on, for people.
+        keep: whether the file is to hold all of them in the end.
 
     Returns:
         The scores in the order of the paths, `(V, ...)`.
     """
-    done = _read(file, key)
-    if kept := len(done.keys() & set(paths)):
-        print(f"going on with the scores of {kept} of {len(paths)} videos", flush=True)
+    done = read_scored(file, key)
     left = [path for path in paths if path not in done]
+    if kept := len(paths) - len(left):
+        print(f"going on with the scores of {kept} of {len(paths)} videos", flush=True)
     saved = time.monotonic()
     try:
-        for path in with_progress(
-            left, total=len(left), description="scoring test videos", unit="video"
-        ):
+        for path in with_progress(left, total=len(left), description=description, unit="video"):
             done[path] = score(path)
             if time.monotonic() - saved > SECONDS:
                 _write(file, key, done)
@@ -48,15 +53,23 @@ def scored(
         if done:
             _write(file, key, done)
         raise
+    if keep and left:
+        _write(file, key, done)
     return np.stack([done[path] for path in paths])
 
 
-def _read(file: Path, key: str) -> dict[str, np.ndarray]:
+def read_scored(file: Path, key: str | None = None) -> dict[str, np.ndarray]:
+    """Returns the scores by path that `scored` has saved; none if there are none of the key.
+
+    Args:
+        file: what it saved.
+        key: of the network and its views; `None` for any.
+    """
     with (
         contextlib.suppress(OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile),
         np.load(file, allow_pickle=False) as arrays,
     ):
-        if str(arrays["key"]) == key:
+        if key in (None, str(arrays["key"])):
             return dict(zip(map(str, arrays["paths"]), arrays["scores"], strict=True))
     return {}
 

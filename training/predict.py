@@ -16,6 +16,7 @@ from tqdm import tqdm
 from fstcn_keras import live, segments
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.prediction import Prediction, VideoResult
+from fstcn_keras.rejection import NONE
 from fstcn_keras.runs import RunFolder, run_and_files
 from fstcn_keras.video import VideoError
 from fstcn_keras.video.live import LiveSource
@@ -137,7 +138,8 @@ def main(options: PredictOptions):
     if bad:
         sys.exit(2)
     if options.is_over_time:
-        write_over_time(classifier, videos[0], options, answer=result.prediction.classes[0])
+        answer = NONE if result.prediction.rejected else result.prediction.classes[0]
+        write_over_time(classifier, videos[0], options, answer=answer)
 
 
 def _results(
@@ -148,6 +150,8 @@ def _results(
         yield from _predicted(classifier, videos)
         return
     network = f"{weights_sha256(classifier)} {classifier.plan} {classifier.classes}"
+    if classifier.rejection is not None:
+        network += f" {classifier.rejection}"
     key = hashlib.sha256(network.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     rows = prediction_table.PredictionTable(options.out, classes=classifier.classes, key=key)
     missing = rows.begin(videos)
@@ -207,6 +211,8 @@ def table(video: Path, prediction: Prediction, top_k: int) -> str:
     views = views_text(prediction.protocol)
     frames = "1 frame" if prediction.num_frames == 1 else f"{prediction.num_frames} frames"
     lines = [f"{video}: {frames}, {views}, SCI fusion"]
+    if prediction.rejected:
+        lines.append(f"  {prediction.novelty:6.3f}  {NONE}: its novelty is above the threshold")
     best = zip(prediction.classes[:top_k], prediction.scores, strict=False)
     return "\n".join(lines + [f"  {score:6.3f}  {name}" for name, score in best])
 
@@ -222,6 +228,8 @@ def json_line(video: Path, prediction: Prediction, top_k: int) -> str:
             "notes": prediction.notes,
             "classes": prediction.classes[:top_k],
             "scores": prediction.scores[:top_k].tolist(),
+            "novelty": prediction.novelty,
+            "rejected": prediction.rejected,
             "clip_scores": prediction.clip_scores[:, :top_k].tolist(),
             "sci": prediction.sci.tolist(),
             "frames_used": prediction.pairs.tolist(),
@@ -265,6 +273,8 @@ def live_line(found: live.LiveMoment, top_k: int) -> str:
             "end_time": over.isoformat(timespec="milliseconds"),
             "classes": moment.classes[:top_k],
             "scores": moment.scores[:top_k].tolist(),
+            "novelty": moment.novelty,
+            "rejected": moment.rejected,
             "delay_s": round(found.delay_s, 3),
             "dropped_frames": found.dropped_frames,
             "reconnections": found.reconnections,

@@ -13,7 +13,9 @@ from fstcn_keras.prediction import VideoResult
 from training.errors import UserError
 
 SUFFIXES = (".csv", ".parquet")
-TEXTS = ("video", "class", "problem")
+COLUMNS = ("video", "class", "score", "problem", "novelty", "rejected")
+TEXTS = ("video", "class", "problem", "rejected")
+REJECTED = {True: "yes", False: "no", None: ""}
 DECIMALS = 6
 
 
@@ -48,7 +50,7 @@ class PredictionTable:
         self.partial = file.with_name(f"partial-{key}-{file.name}").with_suffix(".csv")
         self._file = file
         self._classes = tuple(classes)
-        self._columns = ["video", "class", "score", "problem", *(f"score_{c}" for c in classes)]
+        self._columns = [*COLUMNS, *(f"score_{name}" for name in classes)]
         self._stream: IO[str] | None = None
 
     def begin(self, videos: Sequence[Path]) -> list[Path]:
@@ -74,10 +76,12 @@ class PredictionTable:
         """Writes the row of a video."""
         row = [_name(result.source)]
         if (prediction := result.prediction) is None:
-            row += ["", "", result.reason, *([""] * len(self._classes))]
+            row += ["", "", result.reason, "", "", *([""] * len(self._classes))]
         else:
             scores = dict(zip(prediction.classes, prediction.scores, strict=True))
             row += [prediction.classes[0], _number(prediction.scores[0]), prediction.incomplete]
+            novelty = "" if prediction.novelty is None else _number(prediction.novelty)
+            row += [novelty, REJECTED[prediction.rejected]]
             row += [_number(scores[name]) for name in self._classes]
         csv.writer(self._stream, lineterminator="\n").writerow(row)
         self._stream.flush()

@@ -40,6 +40,10 @@ class PrepareOptions:
         "examine the split too: counts, missing videos, duplicates, outliers; ends with 1 "
         "if an accuracy measured on it would be wrong",
     )
+    deep: bool = option(
+        False,
+        "with --check: look for scenes on both sides, too, by the features of EfficientNet-Lite0",
+    )
     json: Path | None = option(None, "file for the findings of --check as JSON")
     images: Path | None = option(None, "folder for frames of the training videos as JPEGs")
     image_step: int = option(15, "every how many frames --images writes one")
@@ -64,6 +68,8 @@ def main(options: PrepareOptions):
         raise UserError(f"--image-step must be positive, got {options.image_step}")
     if options.json is not None and not options.check:
         raise UserError("--json is where --check writes its findings: give both, or neither")
+    if options.deep and not options.check:
+        raise UserError("--deep makes --check look deeper: give both, or neither")
     if options.images is not None:
         check_empty(options.images)
     short_side = PRESETS[options.preset].short_side
@@ -87,7 +93,12 @@ def main(options: PrepareOptions):
         count = write_frames(store, train, options.images, step=options.image_step)
         print(f"{options.images}: {count} frames of {len(train)} training videos")
     if options.check:
-        report = examine(dataset, store)
+        more = []
+        if options.deep:
+            from training.scenes import find_shared_scenes  # imports Keras
+
+            more.append(find_shared_scenes(dataset, store, preset=options.preset))
+        report = examine(dataset, store, more)
         print(report)
         if options.json is not None:
             atomic_write_text(options.json, json.dumps(report.to_json(), indent=1))

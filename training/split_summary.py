@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write_text
 from training.errors import UserError
 from training.options import FitOptions
@@ -28,6 +29,12 @@ ROWS = {
     "clip, SCI over its crops": ("clip", "sci"),
     "clip, averaging its crops": ("clip", "average"),
 }
+WHOLE = ("mean", "std", "pooled")  # of all parts
+BESIDE = {
+    "chance": lambda judgement: judgement["chance"],
+    "most frequent class in training": lambda judgement: judgement["commonest"]["share"],
+    "linear classifier of features": lambda judgement: judgement["baseline"]["top1"],
+}
 
 
 def summarise(options: FitOptions):
@@ -40,6 +47,7 @@ def summarise(options: FitOptions):
     folder, folds = options.run_folder(), options.collection.folds
     results = [read_result(each.run_folder()) for each in options.each_split()]
     summary = over_splits(results) if folds is None else over_folds(results)
+    summary["beside"] = beside(results, pooled=folds is not None)
     atomic_write_text(folder.summary, json.dumps(summary, indent=1))
     protocol = results[0].protocol
     videos = np.array([result.protocol["videos"] for result in results])
@@ -59,6 +67,9 @@ def summarise(options: FitOptions):
             f"all {counts(videos + rejected)}: with {counts(rejected)} that could not be decoded, "
             "as errors"
         )
+    if folds is not None:
+        shares = {name: row["top1"] for name, row in summary["pooled"]["video"].items()}
+        print(f"best fusion, each video by the fold that has not seen it: {fusion.ranking(shares)}")
     print(*absent_text(protocol), f"results in {folder.summary}", sep="\n")
 
 
@@ -67,7 +78,7 @@ def _print_table(results: Sequence[RunResult], summary: dict, *, rejected: bool)
     titles += ["all videos"] * ("pooled" in summary)
     widths = [max(9, len(title) + 2) for title in titles]
     print(f"{'top-1':32}", *map(str.rjust, titles, widths), sep="")
-    whole = [summary[key] for key in ("mean", "std", "pooled") if key in summary]
+    whole = [summary[key] for key in WHOLE if key in summary]
     rows = {name: (*key, "top1") for name, key in ROWS.items()}
     if rejected:
         rows["video, SCI fusion, of all"] = ("video", "sci", "top1_all")
@@ -75,6 +86,34 @@ def _print_table(results: Sequence[RunResult], summary: dict, *, rejected: bool)
         tables = [*(result.accuracies for result in results), *whole]
         cells = [f"{table[level][method][measure]:.1%}" for table in tables]
         print(f"  {name:30}", *map(str.rjust, cells, widths), sep="")
+    for name, found in summary["beside"].items():
+        values = [*found["parts"][: len(results)], *(found[key] for key in WHOLE if key in found)]
+        print(f"  {name:30}", *map(str.rjust, map("{:.1%}".format, values), widths), sep="")
+
+
+def beside(results: Sequence[RunResult], *, pooled: bool) -> dict[str, dict]:
+    """Returns what the accuracies stand beside: chance, the commonest class, the linear baseline.
+
+    Args:
+        results: of two or more splits or folds.
+        pooled: whether all videos together count, too.
+
+    Returns:
+        By name, of those that all runs tell: `"parts"`, a share for each run, their `"mean"` and
+        `"std"`, and if wanted `"pooled"`, the share of all videos.
+    """
+    judgements = [json.loads(r.run.metrics.read_text()).get("judgement") or {} for r in results]
+    videos = [result.protocol["videos"] for result in results]
+    found = {}
+    for name, share in BESIDE.items():
+        try:
+            parts = [float(share(judgement)) for judgement in judgements]
+        except (LookupError, TypeError):  # there is no baseline, or a run is of an older version
+            continue
+        found[name] = {"parts": parts, "mean": float(np.mean(parts)), "std": deviation(parts)}
+        if pooled:
+            found[name]["pooled"] = float(np.average(parts, weights=videos))
+    return found
 
 
 def over_splits(results: Sequence[RunResult]) -> dict:

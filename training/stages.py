@@ -324,7 +324,8 @@ def describe(stage: Stage, rates: Mapping[str, float]) -> str:
     fixed = sum(math.prod(variable.shape) for variable in model.non_trainable_weights)
     text = (
         f"stage {stage.name}: {model.count_params():,} parameters ({model.dtype_policy.name}), "
-        f"{stage.epochs} epochs of {stage.steps_per_epoch} steps"
+        f"{stage.epochs} epochs of {stage.steps_per_epoch} steps, chance "
+        f"{1 / model.output_shape[-1]:.1%}"
     )
     if rates:
         names, rate = list(rates), max(rates.values())

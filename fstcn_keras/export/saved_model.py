@@ -9,12 +9,14 @@ signatures and their named inputs and outputs are
   `probabilities`, float32 `(N)`: the SCI-fused scores in the order of the network's classes,
   which are maxima over clips and need not add up to 1; `classes`, string `(N)`: all class
   names, best first; `scores`, float32 `(N)`: theirs; `sci`, float32 `(M, C)`: the sparsity
-  concentration index of each view.
+  concentration index of each view. If the classifier refuses videos of none of the classes, also
+  `novelty`, float32 `()`, see `rejection.novelty`, and `rejected`, bool `()`.
 - `classify_jpegs`: `frames`, string `(T)`: JPEG, PNG, GIF (its first image) or BMP files,
   all of one size. The same outputs.
-- `score_clips`, where views share feature maps: `frames`, uint8 `(n, H, W, 3)`, resized to the
-  short side of the views, and `pairs`, int32 `(clips, 2, l_t)`: positions of the frames of each
-  clip. Output `probabilities`, float64 `(clips, C, N)`.
+- `score_clips`, where views share feature maps or videos are refused: `frames`, uint8
+  `(n, H, W, 3)`, resized to the short side of the views, and `pairs`, int32 `(clips, 2, l_t)`:
+  positions of the frames of each clip. Outputs `probabilities`, float64 `(clips, C, N)`, and
+  `energy`, float64 `(clips, C)`.
 - `embed`: `frames` as for `classify_video`. Outputs `spatial_features`, `temporal_features`
   and `spatio_temporal_features`, those of them that the network has, float32 `(F)` each:
   means over the M x C views.
@@ -33,16 +35,23 @@ import tensorflow as tf
 from fstcn_keras import clips, fusion
 from fstcn_keras.acceleration.plain_export import plain_copy
 from fstcn_keras.classifier import ActionClassifier
-from fstcn_keras.description import load_description
+from fstcn_keras.description import load_description, load_rejection
 from fstcn_keras.export.shared_views import SavedScorer
 from fstcn_keras.model import FSTCN
 from fstcn_keras.parts import FEATURES
+from fstcn_keras.rejection import novelty
 from fstcn_keras.runs import saved_model_version
 from fstcn_keras.video import MAX_SIDE
 from fstcn_keras.views.arrays import Array
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.resizing import resize, short_side_weights
-from fstcn_keras.views.scoring import PROBABILITIES, ImageEncoder, ViewScorer, with_probabilities
+from fstcn_keras.views.scoring import (
+    ENERGY,
+    PROBABILITIES,
+    ImageEncoder,
+    ViewScorer,
+    with_probabilities,
+)
 
 DESCRIPTION = "assets.extra"  # folder of a SavedModel that TensorFlow leaves to its users
 _BASE = 2**31  # above every frame number
@@ -85,8 +94,10 @@ def load_saved_model(folder: Path) -> ActionClassifier:
     network = keras.layers.TFSMLayer(version, call_endpoint="serving_default")
     outputs = network(pair["clip"], clip_diff=pair["clip_diff"])
     model = keras.Model(pair, outputs["probabilities"])
-    scorer = SavedScorer(version) if plan.mode == "shared" else None
-    return ActionClassifier(model, classes=classes, plan=plan, scorer=scorer)
+    rejection = load_rejection(version / DESCRIPTION)
+    needs_scorer = plan.mode == "shared" or rejection is not None
+    scorer = SavedScorer(version) if needs_scorer else None
+    return ActionClassifier(model, classes=classes, plan=plan, scorer=scorer, rejection=rejection)
 
 
 def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArchive:
@@ -116,8 +127,13 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
         return {"probabilities": network(views, training=False)}
 
     def classify(load: Loader, num_frames: tf.Tensor) -> Outputs:
-        views = score_views(scorer, plan, load, num_frames)[PROBABILITIES]
-        return ranked(views, classifier.classes)
+        views = score_views(scorer, plan, load, num_frames)
+        answer = ranked(views[PROBABILITIES], classifier.classes)
+        if classifier.rejection is None:
+            return answer
+        found = novelty(views[ENERGY])
+        refused = classifier.rejection.rejects(found)
+        return {**answer, "novelty": tf.cast(found, tf.float32), "rejected": refused}
 
     def classify_video(frames: tf.Tensor) -> Outputs:
         return classify(*frame_loader(frames, plan.short_side))
@@ -133,7 +149,8 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
 
     def score_clips(frames: tf.Tensor, pairs: tf.Tensor) -> Outputs:
         scores = score_pairs(scorer, plan, lambda number: frames[number], pairs)
-        return {PROBABILITIES: with_probabilities(scores)[PROBABILITIES]}
+        outputs = with_probabilities(scores)
+        return {name: outputs[name] for name in (PROBABILITIES, ENERGY)}
 
     archive = keras.export.ExportArchive()
     endpoints = {
@@ -142,7 +159,8 @@ def saved_model_archive(classifier: ActionClassifier) -> keras.export.ExportArch
         classify_jpegs: [jpegs],
         embed: [frames],
     }
-    if plan.mode == "shared":  # those of the mode exact are scored by `serving_default`
+    # others are scored by `serving_default`
+    if plan.mode == "shared" or classifier.rejection is not None:
         pairs = tf.TensorSpec((None, 2, plan.clip_length), tf.int32, name="pairs")
         endpoints[score_clips] = [frames, pairs]
     for function, signature in endpoints.items():

@@ -1,4 +1,4 @@
-"""Scores clips by a SavedModel whose views share feature maps."""
+"""Scores clips by the signature of a SavedModel that is made for it."""
 
 import itertools
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from fstcn_keras.views.scoring import PROBABILITIES, Clip
+from fstcn_keras.views.scoring import Clip
 
 
 class SavedScorer:
@@ -27,11 +27,11 @@ class SavedScorer:
         self._score = self._loaded.signatures["score_clips"]
 
     def score(self, wanted: Sequence[Clip]) -> dict[str, np.ndarray]:
-        """Returns the probabilities for every crop of some clips, float64 `(clips, C, N)`."""
+        """Returns the outputs of the signature for every crop of some clips."""
         scores = []
         for _, alike in itertools.groupby(wanted, lambda clip: id(clip[0])):
             clips = list(alike)
             pairs = np.stack([pair for _, pair in clips]).astype(np.int32)
             found = self._score(frames=tf.constant(clips[0][0]), pairs=tf.constant(pairs))
-            scores.append(found[PROBABILITIES].numpy())
-        return {PROBABILITIES: np.concatenate(scores)}
+            scores.append({name: values.numpy() for name, values in found.items()})
+        return {name: np.concatenate([one[name] for one in scores]) for name in scores[0]}

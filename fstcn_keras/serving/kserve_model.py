@@ -107,7 +107,7 @@ class ClassifierModel(Model):
             model_name=self.name,
             model_version=self.version,
             infer_outputs=_v2_outputs(prediction, form),
-            parameters=_frame_counts(prediction),
+            parameters=_remarks(prediction),
             requested_outputs=[
                 RequestedOutput(name, {"binary_data": raw}) for name, raw in form.outputs
             ],
@@ -226,13 +226,18 @@ def v1_answer(prediction: Prediction) -> dict:
         "classes": list(prediction.classes),
         "scores": prediction.scores.tolist(),
         "sci": prediction.sci.tolist(),
-        **_frame_counts(prediction),
+        **({} if prediction.rejected is None else {"novelty": prediction.novelty}),
+        **_remarks(prediction),
     }
 
 
-def _frame_counts(prediction: Prediction) -> dict:
+def _remarks(prediction: Prediction) -> dict:
     told = {"num_frames": prediction.num_frames, "incomplete": prediction.incomplete}
-    return {**told, "notes": "; ".join(prediction.notes)} if prediction.notes else told
+    if prediction.notes:
+        told["notes"] = "; ".join(prediction.notes)
+    if prediction.rejected is not None:
+        told["rejected"] = prediction.rejected
+    return told
 
 
 def _v2_outputs(prediction: Prediction, form: AnswerForm) -> list[InferOutput]:

@@ -191,9 +191,13 @@ def _clips(prediction: Prediction, video: PageVideo) -> list[dict[str, Any]]:
 
 def _moment(classifier: "ActionClassifier", video: PageVideo, second: Second) -> Moment:
     frames, positions = _clip_frames(video, second.positions)
-    (probabilities,) = classifier.score_views(frames, positions[None])
+    scores = classifier.score_clips(frames, positions[None])
     return Moment.from_probabilities(
-        probabilities, classifier.classes, start_s=second.start_s, end_s=second.end_s
+        **{name: values[0] for name, values in scores.items()},
+        classes=classifier.classes,
+        start_s=second.start_s,
+        end_s=second.end_s,
+        rejection=classifier.rejection,
     )
 
 
@@ -210,6 +214,7 @@ def _second(moment: Moment) -> dict[str, Any]:
         "end_s": moment.end_s,
         "classes": list(moment.classes[:CLASSES_SHOWN]),
         "scores": moment.scores[:CLASSES_SHOWN].tolist(),
+        "rejected": moment.rejected,
     }
 
 

@@ -17,6 +17,7 @@ from fstcn_keras.views.arrays import Array, array_namespace, cast
 from fstcn_keras.views.plan import ViewPlan
 
 PROBABILITIES = "probabilities"  # of the outputs; the others are the features of the head
+ENERGY = "energy"  # and what its logits add up to, see `with_probabilities`
 # images that go through an encoder at once: enough to keep the cores busy, no more memory
 _IMAGES_AT_ONCE = {"exact": 1, "shared": 9}
 Clip = tuple[np.ndarray, np.ndarray]  # frames (n, h, w, 3) uint8, positions (2, l_t) in them
@@ -86,8 +87,8 @@ class ViewScorer:
             wanted: the clips.
 
         Returns:
-            `"probabilities"`, float64 `(clips, C, N)`, and of `FSTCN` the features of its head,
-            float `(clips, C, units)` each.
+            `"probabilities"`, float64 `(clips, C, N)`, and of `FSTCN` `"energy"`, float64
+            `(clips, C)`, and the features of its head, float `(clips, C, units)` each.
         """
         keys = [(id(frames), *pair.flat) for frames, pair in wanted]
         distinct = dict(zip(keys, wanted, strict=True))
@@ -222,10 +223,11 @@ def image_encoders(model: FSTCN) -> list[ImageEncoder]:
 
 
 def with_probabilities(outputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Returns a head's outputs with class probabilities, float64, in the place of logits.
+    """Returns a head's outputs with class probabilities and energy, float64, in place of logits.
 
-    float32 would take all probabilities under 1e-45 for 0 and all over 1 - 3e-8 for 1, and classes
-    among them for equally likely.
+    The energy of logits is `-log sum_n exp(logit_n)`, which probabilities do not tell (Liu et al.
+    2020, Energy-based out-of-distribution detection). float32 would take all probabilities under
+    1e-45 for 0 and all over 1 - 3e-8 for 1, and classes among them for equally likely.
 
     Example:
         >>> with_probabilities({"logits": np.array([[0.0, -200.0]], np.float32)})["probabilities"]
@@ -234,8 +236,11 @@ def with_probabilities(outputs: Mapping[str, Array]) -> dict[str, Array]:
     outputs = dict(outputs)
     logits = cast(outputs.pop(LOGITS), "float64")
     ops = array_namespace(logits)
-    odds = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
-    return {**outputs, PROBABILITIES: odds / ops.sum(odds, axis=-1, keepdims=True)}
+    highest = ops.max(logits, axis=-1, keepdims=True)
+    odds = ops.exp(logits - highest)
+    total = ops.sum(odds, axis=-1, keepdims=True)
+    energy = -(highest + ops.log(total))[..., 0]
+    return {**outputs, PROBABILITIES: odds / total, ENERGY: energy}
 
 
 def _distinct_crops(images: np.ndarray, size: int) -> tuple[np.ndarray, list[int]]:

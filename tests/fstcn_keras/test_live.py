@@ -202,7 +202,7 @@ def test_late_seconds_are_dropped_and_counted(classifier, monkeypatch):
     """The first second to be scored takes until all have come."""
     monkeypatch.setattr("fstcn_keras.live._ahead_s", lambda *_: 0)  # as of a camera
     all_came = threading.Event()
-    end, score = _Handover.end, classifier.score_views
+    end, score = _Handover.end, classifier.score_clips
 
     def ended(handover, error=None):
         end(handover, error)
@@ -213,7 +213,7 @@ def test_late_seconds_are_dropped_and_counted(classifier, monkeypatch):
         return score(frames, pairs)
 
     monkeypatch.setattr(_Handover, "end", ended)
-    monkeypatch.setattr(classifier, "score_views", slow)
+    monkeypatch.setattr(classifier, "score_clips", slow)
     with piped(mpegts(12 * 25)) as source:
         found = list(watch(classifier, source))
     first, last = (x.moment.start_s for x in found)

@@ -69,7 +69,8 @@ def test_a_row_for_each_video(colour_run, folder, tmp_path, capsys):
     names = ["a text.avi", "cut.avi", *(f"deep/{name}, it is.avi" for name in sorted(COLOURS))]
     assert [row["video"] for row in rows] == [str(folder / name) for name in names]
     text, cut, blue = rows[:3]
-    assert list(text) == ["video", "class", "score", "problem"] + [f"score_{c}" for c in COLOURS]
+    first = ["video", "class", "score", "problem", "novelty", "rejected"]
+    assert list(text) == first + [f"score_{name}" for name in COLOURS]
     assert text["problem"].startswith("cannot be opened as a video")
     assert {text[name] for name in text.keys() - {"video", "problem"}} == {""}
     assert cut["problem"].startswith("incomplete: ")
@@ -77,6 +78,7 @@ def test_a_row_for_each_video(colour_run, folder, tmp_path, capsys):
     assert (blue["class"], blue["problem"]) == ("blue", "")
     found = [float(blue[name]) for name in ("score", "score_red", "score_green", "score_blue")]
     np.testing.assert_allclose(found, [5 / 7, 1 / 7, 1 / 7, 5 / 7], atol=2e-3)
+    assert (blue["novelty"], blue["rejected"]) == ("", "")  # its network has no logits
 
 
 def test_parquet_holds_the_same(colour_run, folder, tmp_path, capsys):

@@ -114,10 +114,40 @@ def test_videos_that_could_not_be_decoded_count_as_errors(tmp_path, capsys):
         assert [row["top1"] for row in each] == [5 / 8, 1 / 3]
         assert summary["mean"][level][method]["top1_all"] == 0.375
         assert summary["pooled"][level][method]["top1_all"] == pytest.approx(6 / 14)
-    *_, row, note, _ = capsys.readouterr().out.splitlines()
+    *_, row, note, best, _ = capsys.readouterr().out.splitlines()
     assert row.startswith("  video, SCI fusion, of all ")
     assert row.split()[-5:] == ["50.0%", "25.0%", "37.5%", "17.7%", "42.9%"]
     assert note == "all 14: with 3 that could not be decoded, as errors"
+    texts = ("SCI fusion 54.5%", "averaging 54.5%", "one clip, centre crop 54.5%")  # 6 of 11 each
+    assert best == f"best fusion, each video by the fold that has not seen it: {', '.join(texts)}"
+
+
+def test_accuracies_of_folds_stand_beside_chance_and_baseline(tmp_path, capsys):
+    options = write_folds(tmp_path, labels=[[0, 1] * 4, [0] * 3], right=[[True] * 8, [True] * 3])
+    told = ({"share": 0.5, "top1": 0.75}, {"share": 1.0, "top1": 1 / 3})
+    for fold, found in enumerate(told, start=1):
+        file = tmp_path / f"fold{fold}" / "metrics.json"
+        metrics = json.loads(file.read_text())
+        metrics["judgement"] = {
+            "chance": 0.5,
+            "commonest": {"label": 0, "share": found["share"]},
+            "baseline": {"top1": found["top1"]},
+        }
+        file.write_text(json.dumps(metrics))
+    split_summary.summarise(options)
+    lines = {line[2:34].strip(): line.split()[-5:] for line in capsys.readouterr().out.splitlines()}
+    assert lines["chance"] == ["50.0%", "50.0%", "50.0%", "0.0%", "50.0%"]
+    frequent = ["50.0%", "100.0%", "75.0%", "35.4%", "63.6%"]  # 4 of 8 and 3 of 3: 7 of 11
+    assert lines["most frequent class in training"] == frequent
+    baseline = ["75.0%", "33.3%", "54.2%", "29.5%", "63.6%"]  # 6 of 8 and 1 of 3: 7 of 11
+    assert lines["linear classifier of features"] == baseline
+    summary = json.loads((tmp_path / "splits.json").read_text())["beside"]
+    assert summary["chance"] == {"parts": [0.5, 0.5], "mean": 0.5, "std": 0.0, "pooled": 0.5}
+
+    metrics["judgement"]["baseline"] = None  # as of a run without features to begin with
+    file.write_text(json.dumps(metrics))
+    split_summary.summarise(options)
+    assert "linear classifier" not in capsys.readouterr().out
 
 
 def test_accuracies_of_a_score_file_against_loops(tmp_path):

@@ -71,8 +71,14 @@ class Report:
         return {"healthy": self.healthy, **dataclasses.asdict(self)}
 
 
-def examine(dataset: Dataset, store: FrameStore) -> Report:
-    """Looks for missing, undecodable, duplicate and unusual videos, and unequal classes."""
+def examine(dataset: Dataset, store: FrameStore, more: Sequence[Finding] = ()) -> Report:
+    """Looks for missing, undecodable, duplicate and unusual videos, and unequal classes.
+
+    Args:
+        dataset: the split.
+        store: its decoded frames.
+        more: what others have found.
+    """
     counts = {name: {} for name in dataset.classes}
     for video in dataset.videos:
         by_side = counts[dataset.classes[video.label]]
@@ -83,6 +89,7 @@ def examine(dataset: Dataset, store: FrameStore) -> Report:
         *_classes(counts),
         *_outliers(store),
         _rates(store),
+        *more,
     ]
     found = [finding for finding in findings if finding.examples]
     return Report(counts, tuple(sorted(found, key=lambda finding: finding.severity)))

@@ -22,6 +22,7 @@ ADDED = {
     "min_steps",
     "class_weights",
     "no_baseline",
+    "reject_at",
 }  # older runs are without them
 
 

@@ -38,6 +38,12 @@ class FitOptions:
     optimization: OptimizationOptions = part(OptimizationOptions)
     stages: StageOptions = part(StageOptions)
     num_clips: int = option(5, "M, clips of a test video; each is scored in 18 crops")
+    reject_at: float | None = option(
+        None,
+        "refuse videos as none of the classes, so many that of videos of the classes this share is "
+        "refused, e.g. 0.05. The threshold is chosen on held-out training videos: those of "
+        "--val-fraction, else a fifth, whole groups, that choose nothing else",
+    )
     no_baseline: bool = option(
         False,
         "leave out the linear classifier of the features of --scl-weights, which the accuracy is "
@@ -47,6 +53,7 @@ class FitOptions:
 
     def __post_init__(self):
         check(self, ["num_clips"], lambda number: number > 0, "be positive")
+        check(self, ["reject_at"], lambda share: 0 < share < 1, "lie between 0 and 1")
         check(self, ["split"], lambda split: split == "all" or split > 0, "be 1 or more, or all")
 
     def resolved(self) -> "FitOptions":

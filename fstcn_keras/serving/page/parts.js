@@ -1,5 +1,7 @@
 // Small helpers that the other files share.
 
+export const NONE = "none of the classes";  // of a video that is refused
+
 export const at = (id) => document.getElementById(id);
 
 export function add(parent, kind, className, text = "") {

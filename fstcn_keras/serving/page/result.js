@@ -1,6 +1,6 @@
 // One file: its card on the page, from waiting to the answer.
 
-import { add, at, seconds, size } from "./parts.js";
+import { NONE, add, at, seconds, size } from "./parts.js";
 import { Player } from "./player.js";
 import { offerSaliency } from "./saliency.js";
 import { send } from "./send.js";
@@ -99,8 +99,8 @@ export class Result {
   }
 
   showScores() {
-    const { classes, scores } = this.prediction;
-    this.part(".best").textContent = classes[0];
+    const { classes, scores, rejected } = this.prediction;
+    this.part(".best").textContent = rejected ? NONE : classes[0];
     classes.slice(0, BARS).forEach((name, rank) => {
       const row = add(this.part(".bars"), "li", "");
       add(row, "span", "name", name);

@@ -1,8 +1,10 @@
 // Draws the best class of each second, and says the same in words.
 
-import { add, seconds } from "./parts.js";
+import { NONE, add, seconds } from "./parts.js";
 
 const COLOURS = 6;  // --c0 to --c5; further classes are of one colour
+
+const answer = (second) => (second.rejected ? NONE : second.classes[0]);
 
 export class Timeline {
   constructor(section, seek) {
@@ -20,7 +22,7 @@ export class Timeline {
   }
 
   add(second) {
-    const name = second.classes[0];
+    const name = answer(second);
     if (!this.classes.includes(name)) this.classes.push(name);
     this.seconds.push(second);
     const column = add(this.strip, "div", "");
@@ -33,11 +35,12 @@ export class Timeline {
     this.describe();
   }
 
-  // "wave: 0.0 to 2.0 s, 5.0 to 6.0 s", for each class that is best somewhere
+  // "wave: 0.0 to 2.0 s, 5.0 to 6.0 s", for each answer that is given somewhere
   describe() {
     const spans = new Map(this.classes.map((name) => [name, []]));
     let last = null;
-    for (const { start_s, end_s, classes: [name] } of this.seconds) {
+    for (const second of this.seconds) {
+      const { start_s, end_s } = second, name = answer(second);
       if (last && last.name === name && last.end_s === start_s) {
         last.end_s = end_s;
       } else {

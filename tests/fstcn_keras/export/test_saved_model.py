@@ -81,13 +81,15 @@ def test_classify_video_equals_the_keras_path(classifier, signatures, num_frames
     found = {k: v.numpy() for k, v in signatures["classify_video"](frames=frames).items()}
     expected = classifier.predict_video(frames)
     by_class = dict(zip(expected.classes, expected.scores, strict=True))
-    assert set(found) == {"probabilities", "classes", "scores", "sci"}
+    assert set(found) == {"probabilities", "classes", "scores", "sci", "novelty", "rejected"}
     assert [name.decode() for name in found["classes"]] == list(expected.classes)
     np.testing.assert_allclose(found["scores"], expected.scores, atol=1e-5)
     probabilities = [by_class[name] for name in classifier.classes]
     np.testing.assert_allclose(found["probabilities"], probabilities, atol=1e-5)
     np.testing.assert_allclose(found["sci"], expected.sci, atol=1e-5)
     assert found["scores"][0] > found["scores"][-1] + 0.1  # the comparison means something
+    assert found["novelty"] == pytest.approx(expected.novelty, abs=1e-5)
+    assert found["rejected"] == expected.rejected
 
 
 def test_classes_that_float32_takes_for_equal_keep_their_order(folder):
@@ -102,7 +104,8 @@ def test_classes_that_float32_takes_for_equal_keep_their_order(folder):
     found, expected = classify(frames=blocks(30, 64, 48)), ["sit", "déjà vu", "jump", "run"]
     assert [name.decode() for name in found["classes"].numpy()] == expected
     assert list(classifier.predict_video(blocks(30, 64, 48)).classes) == expected
-    assert {x.dtype.name for name, x in found.items() if name != "classes"} == {"float32"}
+    numbers = found.keys() - {"classes", "rejected"}
+    assert {found[name].dtype.name for name in numbers} == {"float32"}
 
 
 def test_shared_views_equal_the_keras_path(classifier, tmp_path):
@@ -190,6 +193,7 @@ def test_a_classifier_of_a_saved_model_scores_as_the_one_it_was_made_of(classifi
     for place in (folder, folder.parent):
         loaded = saved_model.load_saved_model(place)
         assert (loaded.classes, loaded.plan) == (classifier.classes, classifier.plan)
+        assert loaded.rejection == classifier.rejection
         found = loaded.predict_video(frames)
         assert found.classes == expected.classes
         np.testing.assert_allclose(found.view_probabilities, same, atol=1e-6)

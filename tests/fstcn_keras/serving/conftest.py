@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras import ActionClassifier, ViewPlan, fstcn
-from tests.networks import TINY
+from tests.networks import REJECTION, TINY
 from tests.videos import noise, write_video
 
 CLASSES = ["run", "déjà vu", "<b>sit</b>", "sit"]
@@ -16,7 +16,7 @@ PLAN = ViewPlan(num_clips=2, short_side=68, crop_size=68, clip_length=3, stride=
 @pytest.fixture(scope="session")
 def classifier() -> ActionClassifier:
     network = fstcn(num_classes=len(CLASSES), **TINY)
-    return ActionClassifier(network, classes=CLASSES, plan=PLAN)
+    return ActionClassifier(network, classes=CLASSES, plan=PLAN, rejection=REJECTION)
 
 
 @pytest.fixture(scope="session")

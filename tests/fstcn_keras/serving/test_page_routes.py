@@ -73,6 +73,8 @@ def test_scores_are_those_of_the_classifier(events, classifier, frames):
     np.testing.assert_allclose(answer["prediction"]["scores"], expected.scores, atol=1e-5)
     best = [expected.classes[i] for i in expected.clip_scores.argmax(axis=-1)]
     assert [clip["name"] for clip in answer["clips"]] == best
+    assert answer["prediction"]["rejected"] is expected.rejected is True
+    assert [event["second"]["rejected"] for event in events if "second" in event] == [True] * 2
     starts = expected.pairs.min(axis=(1, 2)) / 25
     np.testing.assert_allclose([clip["start_s"] for clip in answer["clips"]], starts, atol=1e-6)
     assert events[-1] == {"done": True}

@@ -141,16 +141,19 @@ def test_answers_tell_of_a_video_that_decodes_in_part(client, stub, classifier, 
     file = truncated(tmp_path / "cut.avi")
     expected = classifier.predict_video(file)
     assert expected.incomplete
-    told = {"num_frames": expected.num_frames, "incomplete": expected.incomplete}
+    told = {name: getattr(expected, name) for name in ("num_frames", "incomplete", "rejected")}
+    assert told["rejected"] is True
     (answer,) = client.post(V1, files={"video": file.read_bytes()}).json()["predictions"]
     assert is_expected(answer, expected)
     assert {name: answer[name] for name in told} == told
+    assert answer["novelty"] == pytest.approx(expected.novelty, abs=1e-5)
 
     body = tensor("video", "BYTES", [1], data=[base64_of(file.read_bytes())])
     assert client.post(V2, json=body).json()["parameters"] == told
     parameters = stub.ModelInfer(inference("video", [file.read_bytes()]).to_grpc()).parameters
     assert parameters["num_frames"].int64_param == expected.num_frames
     assert parameters["incomplete"].string_param == expected.incomplete
+    assert parameters["rejected"].bool_param
 
 
 def test_v2_takes_base64(client, frames, expected):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -29,9 +30,10 @@ def collection(tmp_path):
     return tmp_path
 
 
-def check(collection, *, code: int) -> tuple[dict, str]:
+def check(collection, *, code: int, more: Sequence[str] = ()) -> tuple[dict, dict]:
     options = ["--dataset", "hmdb51", "--data-dir", str(collection / "data"), "--check"]
     options += ["--store", str(collection / "store"), "--json", str(collection / "report.json")]
+    options += more
     with pytest.raises(SystemExit) as stopped:
         cli.run(prepare.main, prepare.PrepareOptions, options)
     assert stopped.value.code == code
