@@ -167,9 +167,10 @@ class Admission:
         headers = dict(scope["headers"])
         with self._workers.metrics.timed("read"):
             body = await self._read(headers, receive)
-        with self._workers.admitted():
+        with contextlib.ExitStack() as place:
+            place.enter_context(self._workers.admitted())
             body = await self._decompressed(body, headers)
-            await self._answer(scope, body, receive, send)
+            await self._answer(scope, body, receive, send, answered=place.close)
 
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         most = self._workers.limits.request_bytes
@@ -198,8 +199,19 @@ class Admission:
         most = self._workers.limits.request_bytes
         return await asyncio.to_thread(decompressed, body, encoding, most)
 
-    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+    async def _answer(
+        self,
+        scope: Scope,
+        body: bytes,
+        receive: Receive,
+        send: Send,
+        *,
+        answered: Callable[[], None],
+    ) -> None:
         """Lets the application answer, and gives it up when the client leaves before.
+
+        It calls `answered` as soon as the answer is out, before anything else is read: the client
+        may have sent its next request by the time the application has ended.
 
         Raises:
             ClientDisconnect: if it has left.
@@ -210,6 +222,8 @@ class Admission:
             nonlocal is_answered
             await send(message)
             is_answered = message["type"] == "http.response.body" and not message.get("more_body")
+            if is_answered:
+                answered()
 
         work = asyncio.ensure_future(self._app(scope, _replay(body), sending))
         left = asyncio.ensure_future(receive())  # the body is here: nothing else comes

@@ -87,3 +87,32 @@ def test_a_client_that_leaves_is_given_up(workers):
 
     asyncio.run(asyncio.wait_for(leave(), 60))
     assert (ended, workers._in_work) == ([1], 0)
+
+
+def test_a_place_is_free_once_its_answer_is_out(workers):
+    """The next request of the same client may be read in the loop's next turn."""
+    in_work = []
+
+    async def application(scope, receive, send):
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await send({"type": "http.response.body", "body": b"b"})
+
+    async def answer():
+        messages = iter([{"type": "http.request", "body": b"body"}])
+
+        async def receive():
+            return next(messages, None) or await asyncio.Future()
+
+        async def send(message):
+            loop = asyncio.get_running_loop()
+            loop.call_soon(lambda: in_work.append(workers._in_work))
+
+        admission = Admission(application, workers=workers, arrivals=Arrivals(LIMITS))
+        server = Observed(admission, metrics=workers.metrics, log=AccessLog(None))
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+        await server(scope, receive, send)
+
+    asyncio.run(asyncio.wait_for(answer(), 60))
+    assert in_work[-1] == 0
