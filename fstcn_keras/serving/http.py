@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from fstcn_keras.serving.compression import UnknownEncoding, decompressed
 from fstcn_keras.serving.connections import BoundedProtocol, max_connections
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
 from fstcn_keras.serving.limits import BadRequest, Overloaded, TooLarge, UnknownModel
+from fstcn_keras.serving.metrics import Metrics
 from fstcn_keras.serving.observation import AccessLog, Observed, observation, refusal_reason
 from fstcn_keras.serving.page_routes import add_page
 from fstcn_keras.serving.requests import V2Request
@@ -103,8 +105,15 @@ def _handle_errors(app: FastAPI, name: str) -> None:
     app.add_exception_handler(HTTPException, _answer_http)  # type: ignore[arg-type]
 
 
-def http_server(app: FastAPI, *, drain_s: int) -> uvicorn.Server:
-    """Makes a server that runs until its `should_exit`, and then answers the requests in work."""
+def http_server(app: FastAPI, *, metrics: Metrics, log: AccessLog, drain_s: int) -> uvicorn.Server:
+    """Makes a server that runs until its `should_exit`, and then answers the requests in work.
+
+    Args:
+        app: what answers.
+        metrics: where requests are counted that do not get as far as that.
+        log: where they are logged.
+        drain_s: seconds for the requests in work at the end.
+    """
 
     class Server(uvicorn.Server):
         @contextlib.contextmanager
@@ -113,11 +122,12 @@ def http_server(app: FastAPI, *, drain_s: int) -> uvicorn.Server:
 
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        log_level="error",  # its warnings are of what clients send
         access_log=False,
         timeout_graceful_shutdown=drain_s,
         timeout_keep_alive=KEEP_ALIVE_S,
-        http=BoundedProtocol,
+        # uvicorn calls it as it would a class
+        http=functools.partial(BoundedProtocol, metrics=metrics, log=log),  # type: ignore[arg-type]
         backlog=min(128, max_connections()),
         ws="none",
     )
