@@ -13,7 +13,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from multiprocessing.connection import Connection
 
-from joblib import cpu_count
 from tqdm import tqdm
 
 from fstcn_keras.process import limit_memory
@@ -44,6 +43,8 @@ def map_processes(
         description: of the work, for the progress.
         unit: what a job is about, for the progress.
     """
+    from joblib import cpu_count  # not in each of the processes, which import this module
+
     results = map_silently(function, jobs, killed=killed, num_processes=cpu_count())
     return with_progress(results, total=len(jobs), description=description, unit=unit)
 
