@@ -104,7 +104,8 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
         grpc = grpc_server(plane, workers, arrivals[1:], log)
         with _listening(options.host, options.grpc_port, "--grpc-port"):
             grpc_port = grpc.add_insecure_port(_address(options.host, options.grpc_port))
-        http = http_server(build_app(plane, arrivals[0], folder, log), drain_s=DRAIN_S)
+        app = build_app(plane, arrivals[0], folder, log)
+        http = http_server(app, metrics=metrics, log=log, drain_s=DRAIN_S)
         serving = asyncio.create_task(http.serve(sockets=[listener]))
         await grpc.start()
         try:

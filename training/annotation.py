@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import Moment
 from fstcn_keras.rejection import NONE
-from fstcn_keras.video import VideoReader
+from fstcn_keras.video.frames import FrameReader
 
 SHORT_SIDE = 360  # pixels; the lettering fits it
 LINES = 3  # classes named at a time
@@ -25,31 +25,31 @@ TICK = Fraction(1, 90_000)  # seconds; thirds of a millisecond and all common ra
 TIME_COLOUR = (230, 159, 0, 255)
 
 
-def annotate(video: Path, seconds: Sequence[Moment], target: Path):
+def annotate(video: FrameReader, seconds: Sequence[Moment], target: Path):
     """Writes the video with the best classes of each second, their scores and a time bar.
 
-    It becomes H.264 in MP4, which browsers play, with a short side of 360 pixels and no sound.
-    Its frames are shown when those of the video are.
+    It becomes H.264 in MP4, which browsers play, without sound. Its frames are shown when those of
+    the video are.
 
     Args:
-        video: the file.
+        video: the video, whose times are known, with a short side of `SHORT_SIDE`.
         seconds: its seconds, as `ActionClassifier.timeline` gives them.
         target: file to write.
 
     Raises:
         VideoError: if the video cannot be read.
     """
-    reader = VideoReader(video, short_side=SHORT_SIDE)
-    times = reader.times()
+    times = video.times()
     ticks = np.rint(times / float(TICK)).astype(int).tolist()
     lengths = dict(zip(ticks, np.diff(ticks).tolist(), strict=False))
-    rate = Fraction(reader.fps).limit_denominator(1001)
+    rate = Fraction(video.fps).limit_denominator(1001)
     with (
         atomic_write(target) as partial,
         av.open(partial, "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
-        frames = tqdm(reader, "annotating", unit="frame", leave=False, disable=None)
-        for number, frame in enumerate(frames):
+        numbers = range(video.count())
+        bar = tqdm(numbers, "annotating", unit="frame", leave=False, disable=None)
+        for number, frame in zip(bar, video.select(numbers), strict=True):
             if number == 0:
                 # without B-frames, the last packet is that of the last frame
                 stream = container.add_stream("libx264", rate=rate, options={"bf": "0"})

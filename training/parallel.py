@@ -13,7 +13,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from multiprocessing.connection import Connection
 
-from joblib import cpu_count
 from tqdm import tqdm
 
 from fstcn_keras.process import limit_memory
@@ -44,6 +43,8 @@ def map_processes(
         description: of the work, for the progress.
         unit: what a job is about, for the progress.
     """
+    from joblib import cpu_count  # not in each of the processes, which import this module
+
     results = map_silently(function, jobs, killed=killed, num_processes=cpu_count())
     return with_progress(results, total=len(jobs), description=description, unit=unit)
 
@@ -75,22 +76,23 @@ def _finished(
     waiting = collections.deque(jobs)
     running = {}  # future: its pool and its job
     with contextlib.ExitStack() as stack:
-        idle = [stack.enter_context(_pool()) for _ in range(min(num_processes, len(jobs)))]
+        idle = [stack.enter_context(single_process()) for _ in range(min(num_processes, len(jobs)))]
         while waiting or running:
             while waiting and idle:
                 pool, job = idle.pop(), waiting.popleft()
                 running[pool.submit(function, job)] = pool, job
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 pool, job = running.pop(future)
-                idle.append(stack.enter_context(_pool()) if future.exception() else pool)
+                idle.append(stack.enter_context(single_process()) if future.exception() else pool)
                 yield job, future
 
 
 @contextlib.contextmanager
-def _pool() -> Iterator[ProcessPoolExecutor]:
+def single_process() -> Iterator[ProcessPoolExecutor]:
     """Yields a pool of one process, which ends with the context or with this process.
 
-    It is spawned: a forked one would inherit locks that TensorFlow's threads hold.
+    Its memory is bounded as in `map_processes`. It is spawned: a forked one would inherit locks
+    that TensorFlow's threads hold.
     """
     context = multiprocessing.get_context("spawn")
     lives, this_lives = context.Pipe(duplex=False)

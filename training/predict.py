@@ -23,7 +23,7 @@ from fstcn_keras.video.live import LiveSource
 from fstcn_keras.video.suffixes import is_video
 from fstcn_keras.views.plan import SCORING_MODES
 from training import annotation, cli, figures, prediction_table
-from training.decoding import DecodedVideos
+from training.decoding import DecodedVideos, isolated
 from training.errors import UserError
 from training.evaluate import VIEWS_HELP
 from training.evaluation import load_classifier, weights_sha256
@@ -287,9 +287,11 @@ def write_over_time(
 ):
     """Writes what is asked for of the video's seconds; `answer` is that of the whole video."""
     try:
-        seconds = list(classifier.timeline(video))
+        with isolated(video) as frames:
+            seconds = list(classifier.timeline(frames))
         if options.annotate:
-            annotation.annotate(video, seconds, options.annotate)
+            with isolated(video, short_side=annotation.SHORT_SIDE) as frames:
+                annotation.annotate(frames, seconds, options.annotate)
             print(f"wrote {options.annotate}", file=sys.stderr)
         if options.timeline:
             title = f"{video.name}, as a whole {answer}"

@@ -1,14 +1,19 @@
 """Bounds what a connection over HTTP may hold, and for how long, before its request is there.
 
 Beyond the number of connections the one that is oldest among those without a request in work is
-closed, so that a new one, as of a health check, always gets its turn.
+closed, so that a new one, as of a health check, always gets its turn. What is refused here never
+becomes a request that the application sees, and is counted and logged here.
 """
 
 import asyncio
 import resource
 from collections.abc import Iterable
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from fstcn_keras.serving.metrics import Metrics
+from fstcn_keras.serving.observation import AccessLog, Observation
 
 HEADER_BYTES = 64 * 2**10
 HEADER_S = 10.0
@@ -28,10 +33,19 @@ def max_connections() -> int:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Reads requests as uvicorn does, within the bounds of this module."""
+    """Reads requests as uvicorn does, within the bounds of this module.
 
-    _header_bytes = 0
-    _header_timer: asyncio.TimerHandle | None = None
+    Args:
+        metrics: where requests are counted that are refused before they are one.
+        log: where they are logged.
+        options: what uvicorn gives its protocol.
+    """
+
+    def __init__(self, *, metrics: Metrics, log: AccessLog, **options: Any) -> None:
+        super().__init__(**options)
+        self._header_bytes = 0
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._metrics, self._log = metrics, log
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes a connection; one that has no request in work makes room for it, if need be.
@@ -75,6 +89,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._cancel_timer()
         super().on_headers_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no HTTP."""
+        self._observe_refusal("400", "bad_request")
+        super().send_400_response(msg)
+
     def is_in_work(self) -> bool:
         """Tells whether it has a whole request that is not answered."""
         cycle = self.cycle
@@ -86,13 +105,24 @@ class BoundedProtocol(HttpToolsProtocol):
     def _count(self, number: int) -> None:
         self._header_bytes += number
         if self._header_bytes > HEADER_BYTES and not self.transport.is_closing():
+            self._observe_refusal("431", "too_large")
             if self.cycle is None or self.cycle.response_complete:
                 self.transport.write(_TOO_LARGE)
             self.transport.close()
 
     def _wait_for_header(self) -> None:
         self._header_bytes = 0
-        self._header_timer = self.loop.call_later(HEADER_S, self.transport.abort)
+        self._header_timer = self.loop.call_later(HEADER_S, self._end_waiting)
+
+    def _end_waiting(self) -> None:
+        if self._header_bytes:  # a connection that is silent asks for nothing
+            self._observe_refusal("408", "slow")
+        self.transport.abort()
+
+    def _observe_refusal(self, status: str, reason: str) -> None:
+        observed = Observation("other", received=self._header_bytes, reason=reason)
+        client = self.client[0] if self.client else ""
+        observed.end(status, client=client, metrics=self._metrics, log=self._log)
 
     def _cancel_timer(self) -> None:
         if self._header_timer is not None:

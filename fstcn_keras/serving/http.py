@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from fstcn_keras.serving.compression import UnknownEncoding, decompressed
 from fstcn_keras.serving.connections import BoundedProtocol, max_connections
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
 from fstcn_keras.serving.limits import BadRequest, Overloaded, TooLarge, UnknownModel
+from fstcn_keras.serving.metrics import Metrics
 from fstcn_keras.serving.observation import AccessLog, Observed, observation, refusal_reason
 from fstcn_keras.serving.page_routes import add_page
 from fstcn_keras.serving.requests import V2Request
@@ -103,8 +105,15 @@ def _handle_errors(app: FastAPI, name: str) -> None:
     app.add_exception_handler(HTTPException, _answer_http)  # type: ignore[arg-type]
 
 
-def http_server(app: FastAPI, *, drain_s: int) -> uvicorn.Server:
-    """Makes a server that runs until its `should_exit`, and then answers the requests in work."""
+def http_server(app: FastAPI, *, metrics: Metrics, log: AccessLog, drain_s: int) -> uvicorn.Server:
+    """Makes a server that runs until its `should_exit`, and then answers the requests in work.
+
+    Args:
+        app: what answers.
+        metrics: where requests are counted that do not get as far as that.
+        log: where they are logged.
+        drain_s: seconds for the requests in work at the end.
+    """
 
     class Server(uvicorn.Server):
         @contextlib.contextmanager
@@ -113,11 +122,12 @@ def http_server(app: FastAPI, *, drain_s: int) -> uvicorn.Server:
 
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        log_level="error",  # its warnings are of what clients send
         access_log=False,
         timeout_graceful_shutdown=drain_s,
         timeout_keep_alive=KEEP_ALIVE_S,
-        http=BoundedProtocol,
+        # uvicorn calls it as it would a class
+        http=functools.partial(BoundedProtocol, metrics=metrics, log=log),  # type: ignore[arg-type]
         backlog=min(128, max_connections()),
         ws="none",
     )
@@ -167,9 +177,10 @@ class Admission:
         headers = dict(scope["headers"])
         with self._workers.metrics.timed("read"):
             body = await self._read(headers, receive)
-        with self._workers.admitted():
+        with contextlib.ExitStack() as place:
+            place.enter_context(self._workers.admitted())
             body = await self._decompressed(body, headers)
-            await self._answer(scope, body, receive, send)
+            await self._answer(scope, body, receive, send, answered=place.close)
 
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         most = self._workers.limits.request_bytes
@@ -198,8 +209,19 @@ class Admission:
         most = self._workers.limits.request_bytes
         return await asyncio.to_thread(decompressed, body, encoding, most)
 
-    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+    async def _answer(
+        self,
+        scope: Scope,
+        body: bytes,
+        receive: Receive,
+        send: Send,
+        *,
+        answered: Callable[[], None],
+    ) -> None:
         """Lets the application answer, and gives it up when the client leaves before.
+
+        It calls `answered` as soon as the answer is out, before anything else is read: the client
+        may have sent its next request by the time the application has ended.
 
         Raises:
             ClientDisconnect: if it has left.
@@ -210,6 +232,8 @@ class Admission:
             nonlocal is_answered
             await send(message)
             is_answered = message["type"] == "http.response.body" and not message.get("more_body")
+            if is_answered:
+                answered()
 
         work = asyncio.ensure_future(self._app(scope, _replay(body), sending))
         left = asyncio.ensure_future(receive())  # the body is here: nothing else comes

@@ -51,7 +51,8 @@ class Metrics:
         self._requests = Counter(
             "fstcn_requests",
             "Requests answered, by protocol (v1, v2, grpc, page, metrics, other) and status "
-            "(of HTTP, 499 where the client left; or gRPC's name)",
+            "(of HTTP, 408 also where a header did not come in time, 499 where the client left; "
+            "or gRPC's name)",
             (*own, "protocol", "status"),
             registry=self.registry,
         )

@@ -1,5 +1,6 @@
 """Tells when the frames of a video are shown."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -137,7 +138,8 @@ class Clock:
         """Fills in the times of the frames between, before and behind those that are known."""
         period = 1 / float(self.rate or ASSUMED_RATE)
         if len(known) > 1:
-            period = float(np.median(np.diff(seconds) / np.diff(known)))
+            # NumPy's median imports what takes longer than the frames of a short video
+            period = statistics.median((np.diff(seconds) / np.diff(known)).tolist())
         elif not len(known):
             known, seconds = np.array([0]), np.array([0.0])
         numbers = np.arange(num_frames)

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from fstcn_keras import ViewPlan
+from fstcn_keras.video import VideoError, VideoReader
 from fstcn_keras.video.frames import open_frames, view_frames
 from tests.processes import HANG_S, start_python
 from tests.training.bad_decoders import Deadly, Greedy
 from tests.videos import noise, write_video
-from training.decoding import DecodedVideos
+from training.decoding import KILLED, DecodedVideos, isolated
 from training.ending import END_S, ended_in_time
 from training.loop import _stop_signal
 from training.parallel import TOO_MUCH_MEMORY
@@ -31,7 +32,29 @@ def test_the_frames_are_those_of_the_views_and_bad_files_cost_nothing_else(tmp_p
     np.testing.assert_array_equal(video.images, expected.frames)
     assert greedy.reason == TOO_MUCH_MEMORY
     assert "No such file" in absent.reason
-    assert "process was killed" in killed.reason
+    assert killed.reason == KILLED
+
+
+def test_an_isolated_video_is_that_of_its_reader(tmp_path):
+    path = write_video(tmp_path / "a.avi", noise(12), fps=10)
+    reader = VideoReader(path, short_side=32)
+    with isolated(path, short_side=32) as video:
+        for numbers in (range(12), [0, 7, 11]):
+            expected = [*reader.select(numbers)]
+            assert expected[0].shape[0] == 32
+            np.testing.assert_array_equal([*video.select(numbers)], expected)
+        assert (video.count(), video.fps) == (12, 10)
+        np.testing.assert_array_equal(video.times(), reader.times())
+        assert (video.incomplete, video.notes) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [(Greedy(), TOO_MUCH_MEMORY), (Deadly(), KILLED)], ids=["greedy", "deadly"]
+)
+def test_an_isolated_video_costs_its_process_alone(path, reason):
+    with pytest.raises(VideoError) as raised, isolated(path):
+        pass
+    assert str(raised.value) == reason
 
 
 def test_a_training_answers_signals_in_its_own_time():
@@ -46,9 +69,20 @@ def test_a_training_answers_signals_in_its_own_time():
 HANGS_HERE = "hang()"
 HANGS_IN_ITS_PROCESS = f"list(DecodedVideos([Hanging()], {PLAN}))"
 
+HANGS_ISOLATED = (
+    "from tests.training.test_decoding import Hanging, isolated; isolated(Hanging()).__enter__()"
+)
 
-@pytest.mark.parametrize("work", [HANGS_HERE, HANGS_IN_ITS_PROCESS], ids=["here", "in its process"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+
+@pytest.mark.parametrize(
+    ("work", "number", "code"),
+    [
+        (HANGS_HERE, signal.SIGINT, 130),
+        (HANGS_HERE, signal.SIGTERM, 143),
+        (HANGS_IN_ITS_PROCESS, signal.SIGINT, 130),
+        (HANGS_ISOLATED, signal.SIGTERM, 143),
+    ],
+)
 def test_a_signal_ends_a_command_whatever_a_decoder_does(work, number, code):
     script = f"""
 import dataclasses

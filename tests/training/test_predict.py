@@ -172,6 +172,18 @@ def test_the_figure_over_time(colour_run, videos, tmp_path, capsys):
     assert (tmp_path / "seen.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_is_drawn_is_decoded_in_a_process_of_its_own(
+    colour_run, videos, tmp_path, capsys, monkeypatch
+):
+    def decode(self):
+        raise AssertionError("decoded by the command itself")
+
+    monkeypatch.setattr(VideoReader, "_decoded", decode)
+    for option, name in (("annotate", "a.mp4"), ("timeline", "t.svg"), ("segments", "s.csv")):
+        predicted(capsys, colour_run, videos / "red.avi", f"--{option}", tmp_path / name)
+        assert (tmp_path / name).exists()
+
+
 def test_segments_as_captions_and_as_a_table(colour_run, tmp_path, capsys):
     video = write_video(tmp_path / "v.avi", coloured(*["red", "red", "blue", "red", "red"]), fps=10)
     for name in ("s.vtt", "s.csv"):

@@ -9,13 +9,13 @@ video against those of the other as it is, propose pairs; correlation confirms t
 import base64
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
 TIMES, SIDE = 6, 16  # images of a signature, and their pixels in a row
-LOOK_STEP = 2  # only every second frame is looked at, because shrinking takes time
+LOOK_STEP = 2  # frames are looked at among every second one alone
 MAX_DISTANCE = 44  # bits of 192 between the hashes of a pair that is proposed
 MIN_PLACE, MIN_MOTION = 0.88, 0.75  # correlations of a pair that is confirmed
 NOISE = 1.0  # grey levels that an encoder may change in a signature's pixel
@@ -34,24 +34,73 @@ def shrunk(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-def signature(images: Sequence[np.ndarray], num_frames: int) -> str:
+class Looks:
+    """Shrinks the few frames of a video that its signature is made of, as they come.
+
+    Args:
+        claimed: the number of all frames, as far as it is known before they are read; 0 if not.
+    """
+
+    def __init__(self, claimed: int):
+        # packed frames of XviD end with an empty one, which is claimed too
+        wanted = {*looked_at(claimed), *looked_at(claimed - 1)}
+        self._wanted = wanted if claimed else None
+        self._images: dict[int, np.ndarray] = {}
+
+    def look(self, number: int, image: Image.Image):
+        """Keeps the frame with this number, shrunk, if the signature may need it."""
+        is_wanted = number % LOOK_STEP == 0 if self._wanted is None else number in self._wanted
+        if is_wanted:
+            self._images[number] = shrunk(image)
+
+    def signature(self, num_frames: int, select: Callable[[Sequence[int]], Iterable]) -> str:
+        """Returns the video's signature.
+
+        Args:
+            num_frames: number of all its frames.
+            select: gives the frames with these numbers again, uint8 `(height, width, 3)`: where
+                others came than were claimed, some have not been kept.
+        """
+        lacking = [number for number in looked_at(num_frames) if number not in self._images]
+        if lacking:
+            for number, frame in zip(lacking, select(lacking), strict=True):
+                self._images[number] = shrunk(Image.fromarray(frame))
+        return signature(self._images, num_frames)
+
+
+def looked_at(num_frames: int) -> list[int]:
+    """Returns the numbers of the frames that a signature is made of, increasing."""
+    if num_frames < 1:
+        return []
+    before, after, share = _middles(num_frames)
+    return np.union1d(before, after[share > 0]).tolist()
+
+
+def _middles(num_frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the frames next to the middles of `TIMES` equal parts, and the latter's shares."""
+    last = (num_frames - 1) // LOOK_STEP
+    middles = ((np.arange(TIMES) + 0.5) / TIMES * num_frames - 0.5) / LOOK_STEP
+    middles = np.clip(middles, 0, last)
+    before = np.floor(middles).astype(int)
+    after = np.minimum(before + 1, last)
+    return LOOK_STEP * before, LOOK_STEP * after, middles - before
+
+
+def signature(images: Mapping[int, np.ndarray], num_frames: int) -> str:
     """Returns what is compared of a video, as text.
 
     Args:
-        images: every `LOOK_STEP`-th frame of it, as `shrunk` returns them.
+        images: by number, those frames of it that are looked at, as `shrunk` returns them.
         num_frames: number of all its frames.
 
     Returns:
         Base 64 of uint8 `(TIMES, SIDE, SIDE)`: the video at the middles of equal parts of its
         time, between two frames in proportion, so that the rate of frames makes no difference.
     """
-    frames = ((np.arange(TIMES) + 0.5) / TIMES * num_frames - 0.5) / LOOK_STEP
-    frames = np.clip(frames, 0, len(images) - 1)
-    before = np.floor(frames).astype(int)
-    after = np.minimum(before + 1, len(images) - 1)
-    share = (frames - before)[:, None, None]
-    stack = np.asarray(images, np.float32)
-    mixed = (1 - share) * stack[before] + share * stack[after]
+    mixed = [
+        (1 - share) * images[one].astype(float) + (share and share * images[other].astype(float))
+        for one, other, share in zip(*(part.tolist() for part in _middles(num_frames)), strict=True)
+    ]
     return base64.b64encode(np.rint(mixed).astype(np.uint8).tobytes()).decode()
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.video import VideoError, VideoReader
 from fstcn_keras.video.resampling import ResampledFrames
-from training.data.lookalikes import LOOK_STEP, shrunk, signature
+from training.data.lookalikes import Looks
 from training.data.reuse import stored_elsewhere, take, write_hashes
 from training.data.store import (
     JPEG_QUALITY,
@@ -219,31 +219,32 @@ def _source_facts(path: str, source: Path) -> StoredVideo:
 
 def _write_records(partial: Path, job: _Job, stored: StoredVideo) -> StoredVideo:
     reader = VideoReader(job.source, short_side=job.short_side)
-    frames, found = iter(reader), {}
+    frames, found, looks = iter(reader), {}, None
     if job.fps is not None:
         resampled = ResampledFrames(reader, job.fps)
         frames = resampled.select(range(resampled.count()))
         found = _found(reader)  # now, as the second reading may stop before the end
         share = reader.damaged_frames / reader.decoded_frames
         found |= {"fps": job.fps, "damaged_frames": round(share * resampled.count())}
+        looks = Looks(resampled.count())
     count = height = width = 0
-    small = []
     with _record_writer(partial) as writer:
         with _frame_writer(job, writer) as write_frame:
             for index, frame in enumerate(frames):
                 image = Image.fromarray(frame)
                 write_frame(image)
-                if index % LOOK_STEP == 0:
-                    small.append(shrunk(image))
+                looks = looks or Looks(reader.expected_frames)  # known now
+                looks.look(index, image)
                 height, width = frame.shape[:2]
                 count = index + 1
+        found = found or _found(reader)
         stored = dataclasses.replace(
             stored,
             num_frames=count,
             height=height,
             width=width,
-            signature=signature(small, count),
-            **(found or _found(reader)),
+            signature=looks.signature(count, reader.select),
+            **found,
         )
         writer.write(stored.to_json())
     return stored

@@ -19,6 +19,8 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 from PIL import Image
 
 from fstcn_keras.serving.limits import Limits, most_memory_mib
+from fstcn_keras.serving.observation import ID_HEADER
+from tests.fstcn_keras.serving.http2 import INFER, LIVE, PREFACE, half_calls
 from tests.fstcn_keras.serving.test_hostile_requests import claiming_mov
 from tests.fstcn_keras.serving.test_server import inference
 from tests.servers import ServerProcess
@@ -30,8 +32,7 @@ DECODER_MEMORY = 256
 TRIES = 10
 V1 = "/v1/models/tiny run:predict"
 HEAD = "POST /v1/models/tiny%20run:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n"
-INFER, LIVE = (f"/inference.GRPCInferenceService/{name}" for name in ("ModelInfer", "ServerLive"))
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+HALF_CALLS = 60
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,34 @@ def test_connections_over_grpc(served, video, sent):
 def test_calls_without_a_message(served, video, method):
     with calls_without_a_message(served, method, 3 * LIMITS.waiting):
         check_served(served, video)
+
+
+@pytest.mark.parametrize("method", [INFER, LIVE])
+@pytest.mark.parametrize("calls", [1, 20], ids=["one a connection", "many a connection"])
+def test_half_messages_over_grpc(served, video, method, calls):
+    host, port = served.grpc_address.split(":")
+    with contextlib.ExitStack() as stack:
+        sent = half_calls(method, calls)
+        connections(served.grpc_address, HALF_CALLS // calls, sent, stack)
+        last = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+        last.sendall(sent)
+        answer = b""
+        while ID_HEADER.lower().encode() not in answer:  # the call has begun
+            answer += last.recv(4096)
+        with served.client() as client:  # and has no place
+            assert "\nfstcn_requests_in_work 0.0\n" in client.get("/metrics").text
+        check_served(served, video)
+        check_served_over_grpc(served, video)
+
+
+def check_served_over_grpc(server, video: bytes):
+    """A good client over gRPC is answered."""
+    request = inference("video", [video]).to_grpc()
+    with grpc.insecure_channel(
+        server.grpc_address, [("grpc.use_local_subchannel_pool", 1)]
+    ) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        assert stub.ModelInfer(request, timeout=60, wait_for_ready=True).outputs
 
 
 def test_headers_without_end_beside_others(served, video):

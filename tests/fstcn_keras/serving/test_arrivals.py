@@ -1,16 +1,22 @@
 """Requests that are not whole yet: what they may hold together, and who is given up."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("kserve")
 
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
 from fstcn_keras.serving.arrivals import Arrivals
+from fstcn_keras.serving.grpc import aio, grpc_server
 from fstcn_keras.serving.http import Admission
 from fstcn_keras.serving.limits import Limits, Overloaded
-from fstcn_keras.serving.observation import AccessLog, Observed
+from fstcn_keras.serving.observation import ID_HEADER, AccessLog, Observed
 from fstcn_keras.serving.workers import Workers
+from tests.fstcn_keras.serving.http2 import INFER, LIVE, half_calls
 
 LIMITS = Limits(request_bytes=100, waiting=2)
 
@@ -87,3 +93,70 @@ def test_a_client_that_leaves_is_given_up(workers):
 
     asyncio.run(asyncio.wait_for(leave(), 60))
     assert (ended, workers._in_work) == ([1], 0)
+
+
+def test_a_place_is_free_once_its_answer_is_out(workers):
+    """The next request of the same client may be read in the loop's next turn."""
+    in_work = []
+
+    async def application(scope, receive, send):
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await send({"type": "http.response.body", "body": b"b"})
+
+    async def answer():
+        messages = iter([{"type": "http.request", "body": b"body"}])
+
+        async def receive():
+            return next(messages, None) or await asyncio.Future()
+
+        async def send(message):
+            loop = asyncio.get_running_loop()
+            loop.call_soon(lambda: in_work.append(workers._in_work))
+
+        admission = Admission(application, workers=workers, arrivals=Arrivals(LIMITS))
+        server = Observed(admission, metrics=workers.metrics, log=AccessLog(None))
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+        await server(scope, receive, send)
+
+    asyncio.run(asyncio.wait_for(answer(), 60))
+    assert in_work[-1] == 0
+
+
+@pytest.mark.parametrize("method", [INFER, LIVE])
+def test_messages_that_stop_half_way_hold_no_place(workers, method):
+    """Beyond their number the oldest is given up, and other calls are answered."""
+    calls = 3
+
+    class Plane:
+        model_registry = None
+        model = SimpleNamespace(name="m", version="1")
+
+        async def live(self):
+            return {"status": "alive"}
+
+        async def infer_v2(self, name, request):
+            assert workers._in_work == 1
+            return SimpleNamespace(to_grpc=messages.ModelInferResponse)
+
+    async def attack():
+        arrivals = [Arrivals(LIMITS, number=2), Arrivals(LIMITS, number=2)]
+        server = grpc_server(Plane(), workers, arrivals, AccessLog(None))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(half_calls(method, calls))
+        answer = b""
+        while answer.count(ID_HEADER.lower().encode()) < 1 or b"grpc-status" not in answer:
+            answer += await reader.read(4096)
+        assert workers._in_work == 0
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = GRPCInferenceServiceStub(channel)
+            assert (await stub.ServerLive(messages.ServerLiveRequest())).live
+            await stub.ModelInfer(messages.ModelInferRequest(model_name="m"))
+        assert workers._in_work == 0
+        writer.close()
+        await server.stop(0)
+
+    asyncio.run(asyncio.wait_for(attack(), 60))

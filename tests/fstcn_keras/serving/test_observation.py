@@ -1,8 +1,11 @@
 """What an operator sees of the server: metrics, the access log, and the dashboard in `deploy/`."""
 
+import asyncio
+import contextlib
 import io
 import json
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,11 +13,13 @@ import pytest
 pytest.importorskip("kserve")
 
 import grpc
+from fastapi import FastAPI
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from prometheus_client.parser import text_string_to_metric_families
 
-from fstcn_keras.serving import observation
+from fstcn_keras.serving import connections, observation
+from fstcn_keras.serving.http import http_server
 from fstcn_keras.serving.limits import Limits
 from fstcn_keras.serving.metrics import STAGES, Metrics
 from fstcn_keras.serving.observation import AccessLog
@@ -78,6 +83,51 @@ def test_a_refusal_is_counted_by_its_reason(client, request_, protocol, status, 
     grown = growth(client, lambda: client.request(method, path, content=content))
     assert grown["fstcn_requests_total", ("protocol", protocol), ("status", status)] == 1
     assert grown["fstcn_refusals_total", ("protocol", protocol), ("reason", reason)] == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "reason"),
+    [
+        (b"no HTTP\r\n\r\n", "400", "bad_request"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * connections.HEADER_BYTES, "431", "too_large"),
+        (b"GET / HTTP/1.1\r\nX: ", "408", "slow"),
+        (b"", None, None),  # silence is no request
+    ],
+    ids=["no HTTP", "long header", "half a header", "silent"],
+)
+def test_what_is_refused_before_it_is_a_request_is_counted(monkeypatch, sent, status, reason):
+    monkeypatch.setattr(connections, "HEADER_S", 0.2)
+    metrics, file = Metrics(Limits()), io.StringIO()
+
+    async def refuse():
+        server = http_server(FastAPI(), metrics=metrics, log=AccessLog(file), drain_s=1)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(sent)
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+            server.should_exit = True
+            await serving
+
+    asyncio.run(asyncio.wait_for(refuse(), 60))
+    counted = [
+        ({k: v for k, v in sample.labels.items() if k in ("protocol", "status", "reason")}, value)
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name in ("fstcn_requests_total", "fstcn_refusals_total")
+        and (value := sample.value)
+    ]
+    lines = [json.loads(line) for line in file.getvalue().splitlines()]
+    if status is None:
+        assert (counted, lines) == ([], [])
+        return
+    assert counted == [
+        ({"protocol": "other", "status": status}, 1),
+        ({"protocol": "other", "reason": reason}, 1),
+    ]
+    assert [(line["status"], line["reason"]) for line in lines] == [(status, reason)]
 
 
 def test_calls_over_grpc_are_counted(client, server):

@@ -10,14 +10,17 @@ import pytest
 from PIL import Image
 
 from fstcn_keras.video import VideoReader
+from tests.bad_videos import truncated
 from tests.training.data.test_collections import touch
 from tests.videos import write_video
 from training.data import collections, splits
 from training.data.lookalikes import (
     SIDE,
     TIMES,
+    Looks,
     clusters,
     copies,
+    looked_at,
     near_duplicates,
     shrunk,
     signature,
@@ -81,7 +84,8 @@ COPIES = {
 
 
 def signature_of(frames: np.ndarray) -> str:
-    return signature([shrunk(Image.fromarray(frame)) for frame in frames[::2]], len(frames))
+    images = {n: shrunk(Image.fromarray(frames[n])) for n in looked_at(len(frames))}
+    return signature(images, len(frames))
 
 
 def write_copies(root, number: int, *, seed: int) -> dict[str, str]:
@@ -185,11 +189,57 @@ def test_a_room_in_which_nothing_moves_is_one_place():
 
 def test_a_signature_is_of_times_not_of_frames():
     ramp = np.broadcast_to(4.0 * np.arange(60)[:, None, None], (60, SIDE, SIDE))
-    decoded = np.frombuffer(base64.b64decode(signature(list(ramp[::2]), 60)), np.uint8)
-    levels = decoded.reshape(TIMES, -1)
-    np.testing.assert_array_equal(levels.mean(axis=1), [18, 58, 98, 138, 178, 218])
-    assert signature(list(ramp[::4]), 30) == signature(list(ramp[1::4] - 4), 30)
-    assert len(base64.b64decode(signature([np.zeros((SIDE, SIDE))], 1))) == TIMES * SIDE**2
+    levels = levels_of(signature({n: ramp[n] for n in looked_at(60)}, 60))
+    np.testing.assert_array_equal(levels.mean(axis=(1, 2)), [18, 58, 98, 138, 178, 218])
+    half = {n: ramp[2 * n] for n in looked_at(30)}
+    assert signature(half, 30) == signature({n: ramp[2 * n + 1] - 4 for n in half}, 30)
+    assert len(base64.b64decode(signature({0: np.zeros((SIDE, SIDE))}, 1))) == TIMES * SIDE**2
+
+
+def levels_of(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(TIMES, SIDE, SIDE)
+
+
+def of_all_frames(frames: np.ndarray) -> np.ndarray:
+    """What a signature holds, by a plain loop over every second frame of a video."""
+    looks = [np.float64(shrunk(Image.fromarray(frame))) for frame in frames[::2]]
+    mixed = []
+    for part in range(TIMES):
+        middle = min(max(((part + 0.5) / TIMES * len(frames) - 0.5) / 2, 0), len(looks) - 1)
+        one = int(middle)
+        other = min(one + 1, len(looks) - 1)
+        mixed.append((1 - (middle - one)) * looks[one] + (middle - one) * looks[other])
+    return np.rint(mixed)
+
+
+@pytest.mark.parametrize("num_frames", [1, 2, 7, 30, 101])
+@pytest.mark.parametrize("claimed", [0, 1, 30, 102, 10**9])
+def test_the_frames_that_are_looked_at_are_enough(num_frames, claimed):
+    frames = np.random.default_rng(0).integers(0, 256, (num_frames, 24, 32, 3), dtype=np.uint8)
+    looks, again = Looks(claimed), []
+
+    def select(numbers):
+        again.extend(numbers)
+        return frames[numbers]
+
+    for number, frame in enumerate(frames):
+        looks.look(number, Image.fromarray(frame))
+    found = levels_of(looks.signature(num_frames, select))
+    np.testing.assert_array_equal(found, of_all_frames(frames))
+    if claimed in (0, num_frames, num_frames + 1):
+        assert again == []
+    else:
+        assert len(again) <= 2 * TIMES
+
+
+def test_the_signature_of_a_video_that_is_cut_short(tmp_path):
+    truncated(tmp_path / "cut.avi")
+    store = prepare_store(tmp_path / "store", tmp_path, ["cut.avi"], short_side=48)
+    reader = VideoReader(tmp_path / "cut.avi", short_side=48)
+    frames = np.stack(list(reader))
+    assert len(frames) < 39 < reader.expected_frames
+    found = levels_of(store.videos["cut.avi"].signature)
+    np.testing.assert_array_equal(found, of_all_frames(frames))
 
 
 def test_equal_signatures_are_copies():
