@@ -48,7 +48,15 @@ def description_texts(classes: Sequence[str], plan: ViewPlan) -> dict[str, str]:
 
 
 def save_rejection(folder: Path, rejection: Rejection | None) -> None:
-    """Writes `rejection.json` into a folder that is there, or removes it if there is none."""
+    """Writes `rejection.json` into a folder that is there, or removes it if there is none.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_rejection(Path(folder), None)
+        ...     list(Path(folder).iterdir())
+        []
+    """
     file = folder / "rejection.json"
     if rejection is None:
         file.unlink(missing_ok=True)

@@ -69,9 +69,7 @@ def test_a_training_answers_signals_in_its_own_time():
 HANGS_HERE = "hang()"
 HANGS_IN_ITS_PROCESS = f"list(DecodedVideos([Hanging()], {PLAN}))"
 
-HANGS_ISOLATED = (
-    "from tests.training.test_decoding import Hanging, isolated; isolated(Hanging()).__enter__()"
-)
+HANGS_ISOLATED = "isolated(Hanging()).__enter__()"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +87,7 @@ import dataclasses
 from fstcn_keras import ViewPlan
 from tests.training.bad_decoders import Hanging, hang
 from training import cli, ending
-from training.decoding import DecodedVideos
+from training.decoding import DecodedVideos, isolated
 
 ending.END_S = 0.2
 

@@ -341,7 +341,7 @@ def test_more_epochs(run, data, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "0 left as initialised, 0 of the file unused" in printed
     (line,) = re.findall(r"^stage global: .*steps(.*)$", printed, re.MULTILINE)
-    assert line == f"; the optimiser goes on with its state of {run}"
+    assert line == f", chance 50.0%; the optimiser goes on with its state of {run}"
     more = RunFolder(tmp_path / "more")
     assert read_config(more.config).network.start_from == run.path
     record = json.loads(more.training_videos.read_text())
