@@ -142,6 +142,26 @@ class ActionClassifier:
         """
         return self._scores([(frames, pair) for pair in pairs])
 
+    def moment(
+        self, frames: np.ndarray, pair: np.ndarray, *, start_s: float, end_s: float
+    ) -> Moment:
+        """Names the action in one clip, which stands for part of a video.
+
+        Args:
+            frames: as for `score_views`.
+            pair: positions of the clip's frames in them, integers `(2, l_t)`.
+            start_s: where the part begins, seconds.
+            end_s: where it ends.
+        """
+        scores = self.score_clips(frames, pair[None])
+        return Moment.from_probabilities(
+            **{name: values[0] for name, values in scores.items()},
+            classes=self.classes,
+            start_s=start_s,
+            end_s=end_s,
+            rejection=self.rejection,
+        )
+
     def _scores(self, clips: Sequence[Clip]) -> dict[str, np.ndarray]:
         found = self._scorer.score(clips)
         return {name: found[name] for name in (PROBABILITIES, ENERGY) if name in found}
@@ -244,14 +264,8 @@ class ActionClassifier:
                 held[number] = frame
             distinct, positions = np.unique(pair, return_inverse=True)
             frames = np.stack([held[number] for number in distinct.tolist()])
-            scores = self.score_clips(frames, positions.reshape(1, *pair.shape))
-            yield Moment.from_probabilities(
-                **{name: values[0] for name, values in scores.items()},
-                classes=self.classes,
-                start_s=second,
-                end_s=min(second + 1, float(times[-1])),
-                rejection=self.rejection,
-            )
+            end_s = min(second + 1, float(times[-1]))
+            yield self.moment(frames, positions.reshape(pair.shape), start_s=second, end_s=end_s)
 
     def _results(
         self, videos: Sequence[tuple[Any, ViewFrames | VideoResult]], batch_clips: int

@@ -256,13 +256,11 @@ def _answers(classifier: "ActionClassifier", handover: _Handover) -> Iterator[Li
     for offset_s, second in handover:
         images = [frame.image() for frame in second.frames]
         frames = np.stack(list(resized(images, classifier.plan.short_side)))
-        scores = classifier.score_clips(frames, second.positions[None])
-        moment = Moment.from_probabilities(
-            **{name: values[0] for name, values in scores.items()},
-            classes=classifier.classes,
+        moment = classifier.moment(
+            frames,
+            second.positions,
             start_s=offset_s + second.start_s,
             end_s=offset_s + second.end_s,
-            rejection=classifier.rejection,
         )
         yield LiveMoment(
             moment=moment,

@@ -70,7 +70,6 @@ def main(argv: list[str] | None = None) -> None:
     set_up_process()
     try:
         run, calibration = chosen_run(options.run), options.calibration
-        _check_quantization(options.format, options.quantize, calibration)
         how = {"quantize": options.quantize, "calibration": calibration}
         file = export(run, options.format, out=options.out, mode=options.views, **how)
         print(file, flush=True)
@@ -135,9 +134,7 @@ def export(
     return file
 
 
-def _check_quantization(
-    format: str, quantize: str | None, calibration: Sequence[Path] = ()
-) -> None:
+def _check_quantization(format: str, quantize: str | None, calibration: Sequence[Path]) -> None:
     if quantize not in (None, *QUANTIZATIONS):
         raise ValueError(f"`quantize` must be one of {QUANTIZATIONS}. Received: {quantize!r}")
     if quantize and format not in SUFFIXES:

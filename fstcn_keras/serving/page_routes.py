@@ -191,14 +191,7 @@ def _clips(prediction: Prediction, video: PageVideo) -> list[dict[str, Any]]:
 
 def _moment(classifier: "ActionClassifier", video: PageVideo, second: Second) -> Moment:
     frames, positions = _clip_frames(video, second.positions)
-    scores = classifier.score_clips(frames, positions[None])
-    return Moment.from_probabilities(
-        **{name: values[0] for name, values in scores.items()},
-        classes=classifier.classes,
-        start_s=second.start_s,
-        end_s=second.end_s,
-        rejection=classifier.rejection,
-    )
+    return classifier.moment(frames, positions, start_s=second.start_s, end_s=second.end_s)
 
 
 def _clip_frames(video: PageVideo, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

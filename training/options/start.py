@@ -12,7 +12,8 @@ from training.parts import flag
 
 ALIKE = ("preset", "scl", "initialization")  # as in the run: they decide what layers there are
 _REQUIRED = (*ALIKE, "paths", "temporal_kernels", "short_side", "dropout")
-INHERITED = (*_REQUIRED, "stride", "distance", "sampling")  # unless given; older runs lack the last
+# unless given; old runs lack the last three
+INHERITED = (*_REQUIRED, "stride", "distance", "sampling")
 
 
 def of_part(path: Path, split: int | str | None, fold: int | str | None) -> Path:
