@@ -6,6 +6,7 @@ EfficientNet-Lite0's: means over positions and the frames of a clip, their squar
 unit length. How alike two videos are is the highest cosine of one of either's clips.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,7 +33,9 @@ def find_shared_scenes(dataset: Dataset, store: FrameStore, *, preset: str) -> F
     Raises:
         UserError: if the weights are not installed.
     """
-    plan = ViewPlan.from_config(PRESETS[preset], num_clips=NUM_CLIPS)
+    # sparse clips of one video are nearly the same: they would set too high a mark
+    config = dataclasses.replace(PRESETS[preset], sampling="dense")
+    plan = ViewPlan.from_config(config, num_clips=NUM_CLIPS)
     usable = [video for video in dataset.videos if store.videos[video.path].num_frames]
     train, test = ([v for v in usable if v.side == side] for side in ("train", "test"))
     features = clip_features([*train, *test], store, plan)

@@ -33,12 +33,13 @@ def test_features_are_scaled_roots():
 
 def test_the_doctor_tells_of_them(collection, monkeypatch, capsys):  # noqa: F811
     def made(videos, store, plan):
+        assert plan.sampling == "dense"  # that of `lite` is sparse
         place = {path: 7 * n for n, path in enumerate(sorted(video.path for video in videos))}
         place["a/4.avi"] = place["a/0.avi"]
         return angles(*((place[video.path], place[video.path] + 2) for video in videos))
 
     monkeypatch.setattr(scenes, "clip_features", made)
-    report, findings = check(collection, code=0, more=["--deep"])
+    report, findings = check(collection, code=0, more=["--deep", "--preset", "lite"])
     (text,) = (text for text in findings if "test videos show a scene" in text)
     assert text.startswith("1 of 4 test videos")
     (example,) = findings[text]["examples"]
