@@ -63,11 +63,7 @@ class HeadsOptions:
             UserError: if it is not heads alone that are trained.
         """
         fit = self.fit.resolved()
-        stages = fit.stages
-        if stages.epochs or not (stages.head_epochs and stages.encoded_views):
-            raise UserError(
-                "heads alone are compared: give --epochs 0 --head-epochs N --encoded-views N"
-            )
+        check_heads_alone(fit)
         if "both" not in self.networks:
             raise UserError(f"--networks must name both, got {' '.join(self.networks)}")
         out = fit.run.out or RUNS / f"heads-{self.name}"
@@ -83,6 +79,19 @@ class HeadsOptions:
         return range(self.fit.run.seed, self.fit.run.seed + self.seeds)
 
 
+def check_heads_alone(fit: FitOptions):
+    """Makes sure that nothing but heads is trained, on encoded views.
+
+    Raises:
+        UserError: if it is not so.
+    """
+    stages = fit.stages
+    if stages.epochs or not (stages.head_epochs and stages.encoded_views):
+        raise UserError(
+            "heads alone are compared: give --epochs 0 --head-epochs N --encoded-views N"
+        )
+
+
 def main(options: HeadsOptions):
     """Prints and writes the table."""
     seeds, networks = options.all_seeds(), sorted(options.networks)  # both first
@@ -90,8 +99,7 @@ def main(options: HeadsOptions):
     fit_runs(runs, by_encoded_views=True)
     answers = {
         f"FSTCN, {name}, {LABELS[fusion]}": [
-            _joined(read_scores(r.run_folder()).answers(fusion) for r in options.runs(name, seed))
-            for seed in seeds
+            answers_of(options.runs(name, seed), fusion) for seed in seeds
         ]
         for name in networks
         for fusion in ("sci", "average")
@@ -103,11 +111,17 @@ def main(options: HeadsOptions):
     write_csv(options.name, rows)
 
 
-def table(answers: dict[str, list[Answers]]) -> list[dict]:
-    """Returns a row of each head: accuracy and its interval, and FSTCN less the head.
+def answers_of(runs: Iterable[FitOptions], fusion: str) -> Answers:
+    """Returns the answers of one network for the test videos of all splits or folds."""
+    return _joined(read_scores(run.run_folder()).answers(fusion) for run in runs)
+
+
+def table(answers: dict[str, list[Answers]], *, first_name: str = "FSTCN") -> list[dict]:
+    """Returns a row of each head: accuracy and its interval, and the first less the head.
 
     Args:
-        answers: of each head, with each seed; FSTCN with both paths first.
+        answers: of each head, with each seed; what the others are compared with first.
+        first_name: of the first, as the column of differences has it.
     """
     rows, first = [], _joined(next(iter(answers.values())))
     for name, seeds in answers.items():
@@ -124,7 +138,7 @@ def table(answers: dict[str, list[Answers]]) -> list[dict]:
                 "top-1": f"{100 * np.mean(shares):.1f}",
                 "over seeds": f"{100 * np.min(shares):.1f} to {100 * np.max(shares):.1f}",
                 "interval": f"{100 * interval.low:.1f} to {100 * interval.high:.1f}",
-                "FSTCN less it": f"{100 * less.difference:+.1f}",
+                f"{first_name} less it": f"{100 * less.difference:+.1f}",
                 "its interval": f"{100 * less.low:+.1f} to {100 * less.high:+.1f}",
             }
         )
