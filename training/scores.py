@@ -221,8 +221,12 @@ def accuracies(scores: np.ndarray, labels: np.ndarray, *, rejected: int = 0) -> 
     }
 
 
-def check_same_protocol(results: Sequence[RunResult]):
+def check_same_protocol(results: Sequence[RunResult], *, own_views: bool = False):
     """Makes sure that the runs are of one data set, know the same classes and have the same views.
+
+    Args:
+        results: of the runs.
+        own_views: whether each may have views of its own.
 
     Raises:
         UserError: saying which two runs differ, and in what.
@@ -232,7 +236,8 @@ def check_same_protocol(results: Sequence[RunResult]):
         names = (str(first.run), str(other.run))
         _check_same(names, "data set", first.protocol["dataset"], other.protocol["dataset"])
         check_classes(names, first.classes, other.classes)
-        _check_same(names, "views", *(views_text(result.protocol) for result in (first, other)))
+        if not own_views:
+            _check_same(names, "views", *(views_text(run.protocol) for run in (first, other)))
 
 
 def check_classes(names: tuple[str, str], one: Sequence[str], other: Sequence[str]):
@@ -247,14 +252,18 @@ def check_classes(names: tuple[str, str], one: Sequence[str], other: Sequence[st
         raise UserError(f"{names[0]} and {names[1]} list the same classes in another order")
 
 
-def check_same_videos(results: Sequence[RunResult]):
+def check_same_videos(results: Sequence[RunResult], *, own_views: bool = False):
     """Makes sure that the runs were scored on the same videos of one split or fold.
+
+    Args:
+        results: of the runs.
+        own_views: whether each may have views of its own.
 
     Raises:
         UserError: saying which two runs differ, and in what: data set, classes, split, views,
             videos or their labels.
     """
-    check_same_protocol(results)
+    check_same_protocol(results, own_views=own_views)
     first = results[0]
     for other in results[1:]:
         names = (str(first.run), str(other.run))

@@ -146,7 +146,7 @@ def compare(trials: dict[str, FitOptions]) -> tuple[list[dict], str]:
         for name, trial in trials.items()
     }
     for of_fold in zip(*scores.values(), strict=True):
-        check_same_videos(list(of_fold))
+        check_same_videos(of_fold, own_views=True)  # views are among what is tried
     first, records = next(iter(scores.values())), []
     compared, _ = _answers(first)
     for name, of_folds in scores.items():
@@ -166,7 +166,8 @@ def compare(trials: dict[str, FitOptions]) -> tuple[list[dict], str]:
                 "preset": trials[name].preset_text(),
             }
         )
-    return records, _to_markdown(records, first)
+    views = dict.fromkeys(views_text(f.protocol) for of_folds in scores.values() for f in of_folds)
+    return records, _to_markdown(records, first, views=" or ".join(views))
 
 
 def _answers(folds: list[RunScores]) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +175,7 @@ def _answers(folds: list[RunScores]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(right), np.concatenate(sources)
 
 
-def _to_markdown(records: list[dict], folds: list[RunScores]) -> str:
+def _to_markdown(records: list[dict], folds: list[RunScores], *, views: str) -> str:
     protocol, first = folds[0].protocol, records[0]["change"]
     rows = [
         [
@@ -192,8 +193,7 @@ def _to_markdown(records: list[dict], folds: list[RunScores]) -> str:
     lines = [
         f"{protocol['dataset']}, {len(folds)} folds of the training videos of split "
         f"{protocol['split']}: {videos} videos of {protocol['num_classes']} classes and "
-        f"{len({*_answers(folds)[1]})} sources, each judged once; {views_text(protocol)}, "
-        f"{LABELS[FUSION]}",
+        f"{len({*_answers(folds)[1]})} sources, each judged once; {views}, {LABELS[FUSION]}",
         "",
         *markdown_table(headings, rows),
         "",

@@ -52,6 +52,22 @@ def test_the_table_against_counts_by_hand(tmp_path):
     assert longer["recipe"].startswith("modern with epochs 7")
     assert "8 videos of 3 classes and 6 sources" in text
     assert "| longer | 75.0 ± 0.0 % | +37.5 |" in text
+    assert "judged once; 2 clips x 18 crops, SCI fusion\n" in text
+
+
+def test_each_change_may_have_views_of_its_own(tmp_path):
+    file = changes_file(tmp_path, "few: {encoded_views: 4}\nmany: {encoded_views: 8}\n")
+    options = build(TuneOptions, changes=file, out=tmp_path / "t", folds=2, preset="small")
+    for name, crops in (("few", 5), ("many", 9)):
+        for number in (1, 2):
+            run = write_run(tmp_path / "t" / name / f"fold{number}", num_videos=4, seed=number)
+            views = one_hot_views(np.arange(4) % 3, np.ones(4, bool))[:, :1, :crops]
+            change(run, scores=views, groups=np.arange(4))
+            metrics = json.loads((run / "metrics.json").read_text())
+            metrics["protocol"] |= {"views": "encoded", "num_clips": 1, "num_crops": crops}
+            (run / "metrics.json").write_text(json.dumps(metrics))
+    _, text = tune.compare(options.trials())
+    assert "; 4 views drawn as in training and the centre or 8 views drawn" in text
 
 
 def test_changes_are_trained_on_folds_of_the_training_videos(data, tmp_path, capsys):  # noqa: F811
