@@ -72,6 +72,8 @@ def _products(layer: keras.Layer, shape: Shape) -> int:
     if isinstance(layer, TemporalConvolution):
         positions = math.prod(shape[1:-1])  # l_t * f
         return sum(positions * math.prod(one.kernel.shape) for one in layer.convolutions)
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return math.prod(shape[1:]) * math.prod(layer.kernel.shape[:2])
     if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense, TPOperator)):
         kernel = layer.P if isinstance(layer, TPOperator) else layer.kernel
         # each of the outputs is a sum over all axes of the kernel but the last

@@ -16,11 +16,11 @@ def coarse_video(path: Path, *, num_frames: int, square: int, seed: int = 0) -> 
     return write_video(path, squares.repeat(square, axis=1).repeat(square, axis=2), codec="mpeg4")
 
 
-def random_run(folder: Path, *, num_classes: int) -> Path:
-    """Saves a network of preset small with random weights like a run."""
+def random_run(folder: Path, *, num_classes: int, preset: str = "small") -> Path:
+    """Saves a network with random weights like a run."""
     keras.utils.set_random_seed(0)
     classes = [f"class {number}" for number in range(num_classes)]
-    network = fstcn(num_classes=num_classes, preset="small")
-    plan = ViewPlan.from_config(PRESETS["small"])
+    network = fstcn(num_classes=num_classes, preset=preset)
+    plan = ViewPlan.from_config(PRESETS[preset])
     ActionClassifier(network, classes=classes, plan=plan).save(folder)
     return folder

@@ -32,6 +32,29 @@ def test_the_small_network_counted_by_hand():
     assert flops.training_flops(model) == 2 * (3 * total - SMALL["conv1"])
 
 
+def test_depthwise_convolutions_counted_from_the_published_table():
+    """Those of EfficientNet-B0 (Tan and Le 2019, Table 1), at 192 pixels: Lite0 has the same."""
+    size, features, expected = 96, 32, 96 * 96 * 32 * 3 * 3 * 3
+    for expansion, kernel, filters, repeats, stride in (
+        (1, 3, 16, 1, 1),
+        (6, 3, 24, 2, 2),
+        (6, 5, 40, 2, 2),
+        (6, 3, 80, 3, 2),
+        (6, 5, 112, 3, 1),
+        (6, 5, 192, 4, 2),
+        (6, 3, 320, 1, 1),
+    ):
+        for number in range(repeats):
+            wide = features * expansion
+            expected += size**2 * features * wide if expansion > 1 else 0
+            size = size // stride if number == 0 else size
+            expected += size**2 * wide * (kernel**2 + filters)
+            features = filters
+    counts = flops.multiply_adds(fstcn(num_classes=2, preset="lite"))
+    backbone = {n: c for n, c in counts.items() if n.startswith(("conv_stem", "block"))}
+    assert sum(backbone.values()) == 6 * expected  # one frame and five differences
+
+
 @pytest.mark.parametrize("preset", ["small", "squeeze"])
 def test_counts_are_those_of_pytorch(preset):
     torch = pytest.importorskip("torch", reason="PyTorch comes with the extra `bench`")
