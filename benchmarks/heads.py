@@ -4,13 +4,18 @@ The encoders, as --scl-weights has them, encode the same views of every video on
 (`--encoded-views`); on the views of the training videos of each split or fold these learn, with
 several seeds: FSTCN's head of both paths and of each alone, by the recipe; a linear support vector
 machine and a softmax layer with dropout on mean features of the frame, of the differences and of
-both; a block of R(2+1)D. All answer for the same views of the test videos. Runs go to --out; the
-same command goes on where an interrupted one stopped.
+both; a block of R(2+1)D. All answer for the same views of the test videos. Runs and the answers of
+the other heads go to --out: the same command goes on where an interrupted one stopped, and one with
+more seeds or networks trains what lacks.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -28,11 +33,14 @@ from training.data.splits import open_data
 from training.data.store import FrameStore
 from training.fitting import fit_runs
 from training.options import FitOptions
+from training.partial_scores import scored
 from training.parts import part, replaced
 from training.scores import read_scores
 from training.statistics import paired_difference, share_of
 
 FEATURES = {"frame": ("frame",), "differences": ("differences",), "both": ("frame", "differences")}
+LAST = "R(2+1)D block, both"
+FORMAT = 1  # of the kept answers; heads that learn otherwise are another format
 NETWORKS = {"both": PATHS, "spatial": ("spatial",), "temporal": ("temporal",)}
 Answers = tuple[np.ndarray, np.ndarray]  # whether each is right, and the source of its video
 
@@ -142,7 +150,9 @@ def peer_answers(options: HeadsOptions) -> dict[str, list[Answers]]:
             num_views=run.stages.encoded_views,
             scales=run.optimization.scales,
         )
-        for name, seed, labels in judged(sides[0], sides[1], store, views, seeds):
+        part_name = run.run_folder().path.relative_to(options.fit.run.out)
+        others = Peers(sides[0], sides[1], store, views, options.fit.run.out / "peers" / part_name)
+        for name, seed, labels in others.answers(seeds):
             right = labels == np.array([video.label for video in sides[1]])
             groups = np.array([video.group for video in sides[1]])
             order = np.argsort([video.path for video in sides[1]])  # as RunScores.answers
@@ -151,27 +161,108 @@ def peer_answers(options: HeadsOptions) -> dict[str, list[Answers]]:
     return {name: [_joined(parts) for parts in by_seed] for name, by_seed in found.items()}
 
 
-def judged(
-    train: Sequence[Video],
-    test: Sequence[Video],
-    store: FrameStore,
-    views: EncodedViews,
-    seeds: Sequence[int],
-) -> Iterator[tuple[str, int, np.ndarray]]:
-    """Yields the name of each other head, the seed, and its labels of the test videos."""
-    labels = np.array([video.label for video in train])
-    groups = np.array([video.group for video in train])
-    maps, test_maps = (_maps(videos, store, views) for videos in (train, test))
-    maps = {name: values[:, :-1] for name, values in maps.items()}  # without the centre
-    for kind, names in FEATURES.items():
-        features, unseen = peers.pooled(maps, names), peers.pooled(test_maps, names)
-        answer = peers.svm(features, labels, groups, unseen)
-        found = peers.softmax(features, labels, groups, unseen, seeds=seeds)
-        for seed, of_seed in zip(seeds, found, strict=True):
-            yield f"linear SVM, {kind}", seed, answer
-            yield f"softmax with dropout, {kind}", seed, of_seed
-    for seed in seeds:
-        yield "R(2+1)D block, both", seed, peers.space_time(maps, labels, test_maps, seed=seed)
+@dataclass(frozen=True)
+class Peers:
+    """The other heads of one split or fold, which learn once.
+
+    Attributes:
+        train: videos to learn from.
+        test: videos to answer for.
+        store: facts of the videos.
+        views: of all of them.
+        folder: of the answers.
+    """
+
+    train: Sequence[Video]
+    test: Sequence[Video]
+    store: FrameStore
+    views: EncodedViews
+    folder: Path
+
+    def answers(self, seeds: Sequence[int]) -> Iterator[tuple[str, int, np.ndarray]]:
+        """Yields the name of each head, the seed, and its labels of the test videos."""
+        vectors = self._kept("svm", FEATURES, self._svm)
+        dropouts = self._kept("dropouts", FEATURES, self._best_dropout)
+
+        def trained(head: str, seed: int) -> np.ndarray:
+            train, test = self._maps
+            if head == LAST:
+                return peers.space_time(train, self._labels, test, seed=seed)
+            features, unseen = self._features(head)
+            return peers.softmax(
+                features, self._labels, unseen, dropout=float(dropouts[head]), seed=seed
+            )
+
+        networks = {
+            seed: self._kept(
+                f"seed{seed}", [*FEATURES, LAST], lambda head, s=seed: trained(head, s)
+            )
+            for seed in seeds
+        }
+        for kind in FEATURES:
+            for seed in seeds:
+                yield f"linear SVM, {kind}", seed, vectors[kind]
+                yield f"softmax with dropout, {kind}", seed, networks[seed][kind]
+        for seed in seeds:
+            yield LAST, seed, networks[seed][LAST]
+
+    def _svm(self, kind: str) -> np.ndarray:
+        features, unseen = self._features(kind)
+        return peers.svm(features, self._labels, self._groups, unseen)
+
+    def _best_dropout(self, kind: str) -> np.ndarray:
+        features, _ = self._features(kind)
+        return np.array(peers.best_dropout(features, self._labels, self._groups))
+
+    def _kept(
+        self, name: str, heads: Iterable[str], learn: Callable[[str], np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Returns what each head learns; of those that the file has, without learning it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        found = scored(
+            [*heads],
+            learn,
+            file=self.folder / f"{name}.npz",
+            key=self._key,
+            description=f"other heads, {name}",
+            unit="head",
+            keep=True,
+        )
+        return dict(zip(heads, found, strict=True))
+
+    @cached_property
+    def _key(self) -> str:
+        """Returns the digest of what the heads learn and are asked."""
+        facts = {
+            "format": FORMAT,
+            "views": [
+                self.views.num_views,
+                *(folder.name for folder in self.views.folders.values()),
+            ],
+            "videos": [
+                [[v.path, self.store.videos[v.path].source_sha256, v.label, v.group] for v in side]
+                for side in (self.train, self.test)
+            ],
+        }
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    @cached_property
+    def _labels(self) -> np.ndarray:
+        return np.array([video.label for video in self.train])
+
+    @cached_property
+    def _groups(self) -> np.ndarray:
+        return np.array([video.group for video in self.train])
+
+    @cached_property
+    def _maps(self) -> tuple[peers.Maps, peers.Maps]:
+        """Returns the maps of the training videos, without the centre, and of the test videos."""
+        train, test = (_maps(side, self.store, self.views) for side in (self.train, self.test))
+        return {name: values[:, :-1] for name, values in train.items()}, test
+
+    def _features(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
+        train, test = self._maps
+        return peers.pooled(train, FEATURES[kind]), peers.pooled(test, FEATURES[kind])
 
 
 def _maps(videos: Sequence[Video], store: FrameStore, views: EncodedViews) -> dict[str, np.ndarray]:

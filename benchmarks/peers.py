@@ -57,42 +57,46 @@ def svm(train: np.ndarray, labels: np.ndarray, groups: np.ndarray, test: np.ndar
 
 
 def softmax(
-    train: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    test: np.ndarray,
-    *,
-    seeds: Sequence[int],
-) -> list[np.ndarray]:
+    train: np.ndarray, labels: np.ndarray, test: np.ndarray, *, dropout: float, seed: int
+) -> np.ndarray:
     """Returns the labels that a softmax layer with dropout, trained on single views, gives.
 
     On frames alone it is the network of temporal segments (Wang et al. 2016) with one frame a
     segment and the mean as its consensus.
 
     Args:
+        train: as of `svm`, and so `labels` and `test`.
+        labels: of the training videos.
+        test: features of the test videos.
+        dropout: share of the features that a step leaves out.
+        seed: of the layer and its training.
+    """
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input(train.shape[2:])
+    logits = layers.Dense(int(labels.max()) + 1)(layers.Dropout(dropout)(inputs))
+    return _answers(_trained(keras.Model(inputs, logits), train, labels), test)
+
+
+def best_dropout(train: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
+    """Returns the dropout of `softmax` that is right most often on sources that are left out.
+
+    Args:
         train: as of `svm`, and so the others.
         labels: of the training videos.
         groups: their sources.
-        test: features of the test videos.
-        seeds: of the layers and their training, an answer for each; the first chooses the dropout.
     """
 
-    def answers(part: np.ndarray, dropout: float, unseen: np.ndarray, seed: int) -> np.ndarray:
-        keras.utils.set_random_seed(seed)
-        inputs = keras.Input(train.shape[2:])
-        logits = layers.Dense(int(labels.max()) + 1)(layers.Dropout(dropout)(inputs))
-        model = _trained(keras.Model(inputs, logits), train[part], labels[part])
-        return _answers(model, unseen)
-
-    def right(dropout: float) -> float:
+    def right(dropout: float) -> int:
         folds = GroupKFold(min(FOLDS, len({*groups}))).split(train, labels, groups)
         return sum(
-            np.sum(answers(part, dropout, train[rest], seeds[0]) == labels[rest])
+            np.sum(
+                softmax(train[part], labels[part], train[rest], dropout=dropout, seed=0)
+                == labels[rest]
+            )
             for part, rest in folds
         )
 
-    best = max(DROPOUTS, key=right)
-    return [answers(np.arange(len(train)), best, test, seed) for seed in seeds]
+    return max(DROPOUTS, key=right)
 
 
 def space_time(train: Maps, labels: np.ndarray, test: Maps, *, seed: int) -> np.ndarray:

@@ -21,6 +21,7 @@ def scored(
     file: Path,
     key: str,
     description: str = "scoring test videos",
+    unit: str = "video",
     keep: bool = False,
 ) -> np.ndarray:
     """Scores videos one after another; goes on with those that a stopped evaluation has done.
@@ -33,6 +34,7 @@ def scored(
         file: what is done, an `.npz` file.
         key: tells the network and its views; what another has done is of no use.
         description: what is going on, for people.
+        unit: what has a score, for people.
         keep: whether the file is to hold all of them in the end.
 
     Returns:
@@ -40,11 +42,12 @@ def scored(
     """
     done = read_scored(file, key)
     left = [path for path in paths if path not in done]
-    if kept := len(paths) - len(left):
-        print(f"going on with the scores of {kept} of {len(paths)} videos", flush=True)
+    if 0 < len(left) < len(paths):
+        kept = len(paths) - len(left)
+        print(f"going on with the scores of {kept} of {len(paths)} {unit}s", flush=True)
     saved = time.monotonic()
     try:
-        for path in with_progress(left, total=len(left), description=description, unit="video"):
+        for path in with_progress(left, total=len(left), description=description, unit=unit):
             done[path] = score(path)
             if time.monotonic() - saved > SECONDS:
                 _write(file, key, done)

@@ -1,10 +1,14 @@
 """Heads on the same encoded views: what each sees, and how they are compared."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from benchmarks import heads, peers
 from training.cli import UserError
+from training.data.collections import Video
+from training.data.encoded_views import EncodedViews
 from training.parts import build
 
 LABELS = np.arange(24) % 2
@@ -43,9 +47,13 @@ def test_linear_heads_learn_means(learner, monkeypatch):
     for values in maps:  # another feature is as large as the first is not: the direction tells
         values["differences"][..., 1] = 3 - values["differences"][..., 0]
     train, test = (peers.pooled(values, ["differences"]) for values in maps)
-    keywords = {} if learner == "svm" else {"seeds": [0, 1]}
-    answers = getattr(peers, learner)(train, LABELS, GROUPS, test, **keywords)
-    np.testing.assert_array_equal(answers, TEST if learner == "svm" else [TEST, TEST])
+    if learner == "svm":
+        answers = peers.svm(train, LABELS, GROUPS, test)
+    else:
+        dropout = peers.best_dropout(train, LABELS, GROUPS)
+        assert dropout in (0.2, 0.5)
+        answers = peers.softmax(train, LABELS, test, dropout=dropout, seed=1)
+    np.testing.assert_array_equal(answers, TEST)
 
 
 def test_the_space_time_block_sees_order_which_means_do_not(monkeypatch):
@@ -74,3 +82,53 @@ def test_the_table_by_hand():
 def test_heads_alone_are_compared():
     with pytest.raises(UserError, match="give --epochs 0 --head-epochs N --encoded-views N"):
         build(heads.HeadsOptions, preset="lite", scl_weights="imagenet", epochs=1)
+
+
+@pytest.fixture
+def learned(monkeypatch):
+    """What the heads learn, by name: each answers with its seed, and the features are none."""
+    asked = []
+
+    def learns(name, answer):
+        def learn(*_, seed=0, **__):
+            asked.append((name, seed))
+            return answer(seed)
+
+        monkeypatch.setattr(peers, name, learn)
+
+    learns("svm", lambda seed: np.array([7, 7]))
+    learns("best_dropout", lambda seed: 0.5)
+    learns("softmax", lambda seed: np.array([seed, 1]))
+    learns("space_time", lambda seed: np.array([seed, 2]))
+    monkeypatch.setattr(peers, "pooled", lambda *_: None)
+    monkeypatch.setattr(heads, "_maps", lambda *_: {})
+    return asked
+
+
+def others(folder, *, num_views: int = 2, group: str = "a") -> heads.Peers:
+    """The heads of two training and two test videos."""
+    videos = [Video(f"{n}.avi", n % 2, "train", group) for n in range(4)]
+    stored = {video.path: SimpleNamespace(source_sha256=video.path) for video in videos}
+    views = EncodedViews({"frame": folder / "frame-1"}, {"frame": (1, 1, 3)}, num_views)
+    return heads.Peers(videos[:2], videos[2:], SimpleNamespace(videos=stored), views, folder)
+
+
+def test_a_command_with_more_seeds_trains_what_lacks_alone(learned, tmp_path):
+    first = list(others(tmp_path).answers([0]))
+    assert sorted({name for name, _ in learned}) == ["best_dropout", "softmax", "space_time", "svm"]
+    learned.clear()
+    more = list(others(tmp_path).answers([0, 1]))
+    assert learned == [("softmax", 1)] * 3 + [("space_time", 1)]
+    assert len(more) == 2 * len(first) == 14
+    for name, seed, labels in more:
+        expected = [7, 7] if "SVM" in name else [seed, 2 if "R(2+1)D" in name else 1]
+        assert labels.tolist() == expected, name
+
+
+@pytest.mark.parametrize("change", [{"num_views": 3}, {"group": "b"}])
+def test_other_views_or_videos_are_learned_anew(change, learned, tmp_path):
+    list(others(tmp_path).answers([0]))
+    before = learned.copy()
+    learned.clear()
+    list(others(tmp_path, **change).answers([0]))
+    assert learned == before
