@@ -13,8 +13,9 @@ import hashlib
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -30,6 +31,10 @@ from training.data.store import FrameStore
 from training.options import FitOptions
 from training.parallel import with_progress
 from training.start import load_scl_weights
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+    from sklearn.model_selection import BaseCrossValidator
 
 PENALTIES = (1, 3, 10, 30, 100)
 FOLDS = 5
@@ -67,8 +72,9 @@ def write_baseline(
     networks = pooled_networks(options)
     features = cached_features([*train, *test], store, plan, networks)
     learned, asked = features[: len(train)], features[len(train) :]
-    groups = [video.group for video in train]
-    answers, penalty = svm_answers(learned, [v.label for v in train], groups, asked)
+    labels, groups = [video.label for video in train], [video.group for video in train]
+    folds = source_folds(labels, groups)
+    answers, penalty = svm_answers(learned, labels, groups, asked, folds=folds)
     record = {
         "features": f"{options.backbone.scl}, {Path(weights).name}",
         "penalty": penalty,
@@ -157,7 +163,12 @@ def _read(file: Path) -> dict[str, np.ndarray]:
 
 
 def svm_answers(
-    train: np.ndarray, labels: Sequence[int], groups: Sequence[str], test: np.ndarray
+    train: np.ndarray,
+    labels: Sequence[int],
+    groups: Sequence[str],
+    test: np.ndarray,
+    *,
+    folds: "BaseCrossValidator | None",
 ) -> tuple[np.ndarray, float]:
     """Returns the labels that a linear support vector machine gives, and its penalty C.
 
@@ -166,17 +177,53 @@ def svm_answers(
         labels: theirs.
         groups: their sources.
         test: features of the test videos, `(W, ...)`.
+        folds: that choose the penalty, as for `fit_tuned`.
     """
-    from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold  # takes a second
-    from sklearn.svm import SVC
+    from sklearn.svm import SVC  # takes a second
 
-    sources = {(label, group) for label, group in zip(labels, groups, strict=True)}
-    fewest = min(Counter(label for label, _ in sources).values())
     learner, flat = SVC(kernel="linear", C=PENALTIES[2]), train.reshape(len(train), -1)
-    if fewest > 1:  # else there is nothing to choose by
-        folds = StratifiedGroupKFold(min(FOLDS, fewest))
-        search = GridSearchCV(learner, {"C": PENALTIES}, cv=folds, refit=False)
-        search.fit(flat, labels, groups=groups)
-        learner.set_params(**search.best_params_)
-    learner.fit(flat, labels)
+    fit_tuned(learner, flat, labels, groups, settings={"C": PENALTIES}, folds=folds)
     return learner.predict(test.reshape(len(test), -1)), float(learner.C)
+
+
+def source_folds(labels: Sequence[int], groups: Sequence[str]) -> "BaseCrossValidator | None":
+    """Returns folds of whole sources in which every class is, or `None` where a class has one."""
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second
+
+    sources = {*zip(labels, groups, strict=True)}
+    fewest = min(Counter(label for label, _ in sources).values())
+    return StratifiedGroupKFold(min(FOLDS, fewest)) if fewest > 1 else None
+
+
+def fit_tuned(
+    learner: "ClassifierMixin",
+    features: np.ndarray,
+    labels: Sequence[int],
+    groups: Sequence[str],
+    *,
+    settings: Mapping[str, Sequence[float]],
+    folds: "BaseCrossValidator | None",
+) -> float | None:
+    """Fits a classifier of scikit-learn, with the settings that cross-validation chooses.
+
+    Args:
+        learner: is fitted.
+        features: of the training videos, `(V, f)`.
+        labels: theirs.
+        groups: their sources, which the folds keep together.
+        settings: by name, what to try.
+        folds: if `None`, there is nothing to choose by, and the classifier keeps its settings.
+
+    Returns:
+        The mean accuracy on the folds, or `None` if there are none.
+    """
+    from sklearn.model_selection import GridSearchCV  # takes a second
+
+    score = None
+    if folds is not None:
+        search = GridSearchCV(learner, settings, cv=folds, refit=False)
+        search.fit(features, labels, groups=groups)
+        learner.set_params(**search.best_params_)
+        score = float(search.best_score_)
+    learner.fit(features, labels)
+    return score
