@@ -7,11 +7,9 @@ machine learns the training videos; its penalty is chosen by cross-validation ov
 them. The features of a video are computed once and kept in the cache folder.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,14 +20,14 @@ import numpy as np
 
 from fstcn_keras import AuxiliaryClassifier, ViewPlan, accelerate, clips
 from fstcn_keras.backbones import get_backbone
-from fstcn_keras.files import atomic_write, atomic_write_text
+from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video.frames import view_frames
 from training.data.cache import cache_folder
 from training.data.collections import Video
 from training.data.store import FrameStore
 from training.options import FitOptions
-from training.parallel import with_progress
+from training.partial_scores import scored
 from training.start import load_scl_weights
 
 if TYPE_CHECKING:
@@ -138,28 +136,19 @@ def cached_features(
     for network in networks:
         for weight in network.get_weights():
             digest.update(np.ascontiguousarray(weight))
-    file = cache_folder() / "linear-features" / f"{digest.hexdigest()[:20]}.npz"
-    known = _read(file)
-    keys = [store.videos[video.path].source_sha256 for video in videos]
-    lacking = [(v, k) for v, k in zip(videos, keys, strict=True) if k not in known]
-    for video, key in with_progress(
-        lacking, total=len(lacking), description="features of the linear baseline", unit="video"
-    ):
-        known[key] = video_features(video, store, plan, networks).astype(np.float32)
-    if lacking:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(file) as partial, partial.open("wb") as stream:
-            np.savez(stream, keys=np.array([*known]), features=np.stack([*known.values()]))
-    return np.stack([known[key] for key in keys])
-
-
-def _read(file: Path) -> dict[str, np.ndarray]:
-    with (
-        contextlib.suppress(OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile),
-        np.load(file, allow_pickle=False) as arrays,
-    ):
-        return dict(zip(map(str, arrays["keys"]), arrays["features"], strict=True))
-    return {}
+    folder = cache_folder() / "linear-features"
+    folder.mkdir(parents=True, exist_ok=True)
+    by_hash = {store.videos[video.path].source_sha256: video for video in videos}
+    found = scored(
+        [*by_hash],
+        lambda key: video_features(by_hash[key], store, plan, networks).astype(np.float32),
+        file=folder / f"{digest.hexdigest()[:20]}.npz",
+        key=digest.hexdigest(),
+        description="features of the linear baseline",
+        keep=True,
+    )
+    features = dict(zip(by_hash, found, strict=True))
+    return np.stack([features[store.videos[video.path].source_sha256] for video in videos])
 
 
 def svm_answers(
