@@ -20,7 +20,7 @@ def scored(
     *,
     file: Path,
     key: str,
-    description: str = "scoring test videos",
+    description: str,
     unit: str = "video",
     keep: bool = False,
 ) -> np.ndarray:
