@@ -71,8 +71,12 @@ class HeadsOptions:
 
     def runs(self, network: str, seed: int) -> list[FitOptions]:
         """Returns the runs of FSTCN by the name of its paths, one of each split or fold."""
-        folder = self.fit.run.out / f"{network}-seed{seed}"
+        folder = self.folder(network, seed)
         return replaced(self.fit, paths=NETWORKS[network], seed=seed, out=folder).each_split()
+
+    def folder(self, network: str, seed: int) -> Path:
+        """Returns the folder of these runs."""
+        return self.fit.run.out / f"{network}-seed{seed}"
 
     def all_seeds(self) -> range:
         """Returns the seeds."""
@@ -148,7 +152,8 @@ def table(answers: dict[str, list[Answers]], *, first_name: str = "FSTCN") -> li
 def peer_answers(options: HeadsOptions) -> dict[str, list[Answers]]:
     """Trains the other heads on every split or fold; their answers by name, with each seed."""
     seeds, found = options.all_seeds(), {}
-    for run in options.runs("both", options.fit.run.seed):
+    folder = options.folder("both", seeds[0])
+    for run in options.runs("both", seeds[0]):
         dataset, store = open_data(
             run.collection, run.split, run.store, short_side=run.config().short_side
         )
@@ -164,9 +169,8 @@ def peer_answers(options: HeadsOptions) -> dict[str, list[Answers]]:
             num_views=run.stages.encoded_views,
             scales=run.optimization.scales,
         )
-        part_name = run.run_folder().path.relative_to(options.fit.run.out)
-        others = Peers(sides[0], sides[1], store, views, options.fit.run.out / "peers" / part_name)
-        for name, seed, labels in others.answers(seeds):
+        kept = options.fit.run.out / "peers" / run.run_folder().path.relative_to(folder)
+        for name, seed, labels in Peers(*sides, store, views, kept).answers(seeds):
             right = labels == np.array([video.label for video in sides[1]])
             groups = np.array([video.group for video in sides[1]])
             order = np.argsort([video.path for video in sides[1]])  # as RunScores.answers

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.model_selection import GroupKFold
 from sklearn.svm import SVC
 from tqdm import tqdm
 
 from benchmarks.report import print_table, write_csv
 from fstcn_keras import ViewPlan
 from training import cli
-from training.baseline import PENALTIES, pooled_networks, video_features
+from training.baseline import PENALTIES, fit_tuned, pooled_networks, video_features
 from training.cli import UserError, option
 from training.data.collections import Video
 from training.data.splits import open_data
@@ -129,17 +129,18 @@ def judged(
     def matrix(videos: Sequence[Video]) -> np.ndarray:
         return np.stack([features[video.path][list(parts)].ravel() for video in videos])
 
-    groups = [video.group for video in train]
-    folds = GroupKFold(min(FOLDS, len(set(groups))))
     estimator, settings = LEARNERS[learner]
-    search = GridSearchCV(estimator, settings, cv=folds)
-    search.fit(matrix(train), [video.label for video in train], groups=groups)
-    right = search.predict(matrix(test)) == [video.label for video in test]
+    fitted = clone(estimator)
+    labels, groups = [video.label for video in train], [video.group for video in train]
+    folds = GroupKFold(min(FOLDS, len({*groups})))
+    score = fit_tuned(fitted, matrix(train), labels, groups, settings=settings, folds=folds)
+    right = fitted.predict(matrix(test)) == [video.label for video in test]
+    chosen = fitted.get_params()
     return {
         "learner": learner,
         "videos": len(test),
-        "setting": ", ".join(f"{name} {value}" for name, value in search.best_params_.items()),
-        "top-1, training folds": f"{search.best_score_:.3f}",
+        "setting": ", ".join(f"{name} {chosen[name]}" for name in settings),
+        "top-1, training folds": f"{score:.3f}",
         "top-1": f"{right.mean():.3f}",
     }
 

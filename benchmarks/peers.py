@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import numpy as np
 from keras import layers
-from sklearn.model_selection import GridSearchCV, GroupKFold
-from sklearn.svm import SVC
+from sklearn.model_selection import GroupKFold
+
+from training.baseline import svm_answers
 
 Maps = Mapping[
     str, np.ndarray
 ]  # "frame" (videos, views, h, w, f), "differences" (..., l_t, h, w, f)
 
 FOLDS = 3  # of the choice
-PENALTIES = (1, 3, 10, 30, 100)
 DROPOUTS = (0.5, 0.8)
 PASSES = 60  # over the training videos
 RATE, DECAY, BATCH = 1e-3, 1e-2, 32
@@ -50,10 +50,9 @@ def svm(train: np.ndarray, labels: np.ndarray, groups: np.ndarray, test: np.ndar
         test: features of the test videos.
     """
     length = np.sqrt(train.shape[-1])
-    folds = GroupKFold(min(FOLDS, len({*groups})))
-    search = GridSearchCV(SVC(kernel="linear"), {"C": PENALTIES}, cv=folds)
-    search.fit(train.mean(axis=1) / length, labels, groups=groups)
-    return search.predict(test.mean(axis=1) / length)
+    means, unseen = train.mean(axis=1) / length, test.mean(axis=1) / length
+    answers, _ = svm_answers(means, labels, groups, unseen, folds=_folds(groups))
+    return answers
 
 
 def softmax(
@@ -87,7 +86,7 @@ def best_dropout(train: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> f
     """
 
     def right(dropout: float) -> int:
-        folds = GroupKFold(min(FOLDS, len({*groups}))).split(train, labels, groups)
+        folds = _folds(groups).split(train, labels, groups)
         return sum(
             np.sum(
                 softmax(train[part], labels[part], train[rest], dropout=dropout, seed=0)
@@ -125,6 +124,10 @@ def space_time(train: Maps, labels: np.ndarray, test: Maps, *, seed: int) -> np.
     joined = layers.Dropout(DROPOUTS[0])(layers.Concatenate()(means))
     model = keras.Model(inputs, layers.Dense(int(labels.max()) + 1)(joined))
     return _answers(_trained(model, train, labels), test)
+
+
+def _folds(groups: Sequence[str]) -> GroupKFold:
+    return GroupKFold(min(FOLDS, len({*groups})))
 
 
 def _trained(model: keras.Model, views, labels: np.ndarray) -> keras.Model:

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.report import alternate, print_table, write_csv
-from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, accelerate, fstcn, fusion
+from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, accelerate, fstcn
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.plan import SCORING_MODES
@@ -26,7 +26,7 @@ from training.data.splits import open_data
 from training.evaluation import check_test_videos, load_classifier
 from training.options import read_config
 from training.parts import replaced
-from training.scores import all_accuracies
+from training.scores import all_accuracies, all_fused
 
 ROUNDS = 5
 
@@ -102,18 +102,19 @@ def accuracies(run: RunFolder) -> list[dict]:
     )
     videos = check_test_videos(dataset, store, run)
     labels = np.array([video.label for video in videos])
-    scores, rows = {}, []
+    answers, rows = {}, []
     for views in SCORING_MODES:
         classifier = ActionClassifier.load(run.path, mode=views)
         begin = time.perf_counter()
         found = (view_frames(store.reader(video.path), classifier.plan) for video in videos)
-        scores[views] = np.stack([classifier.score_views(v.frames, v.positions) for v in found])
+        scores = np.stack([classifier.score_views(v.frames, v.positions) for v in found])
+        fused = all_fused(scores)
         row = {"data": dataset.name, "split": dataset.split, "preset": options.backbone.preset}
         row |= {"videos": len(videos), "clips": plan.num_clips, "crops": 18, "views": views}
-        for method, values in all_accuracies(scores[views], labels)["video"].items():
+        for method, values in all_accuracies(fused, labels)["video"].items():
             row[f"top-1, {method}"] = f"{values['top1']:.3f}"
-        agree = [fusion.fuse(scores[name]).argmax(axis=-1) for name in ("exact", views)]
-        row["same answer as exact"] = f"{(agree[0] == agree[1]).mean():.3f}"
+        answers[views] = fused["video"]["sci"].argmax(axis=-1)
+        row["same answer as exact"] = f"{(answers['exact'] == answers[views]).mean():.3f}"
         rows.append(row | {"seconds": f"{time.perf_counter() - begin:.1f}"})
     return rows
 

@@ -345,36 +345,6 @@ def map_crops(maps: Array, corners: Array, size: tuple[int, int]) -> list[Array]
     return [*windows(maps[0], positions, size), *windows(maps[1], mirrored, size)]
 
 
-def random_crop(
-    generator: np.random.Generator, height: int, width: int, size: int
-) -> tuple[int, int, bool]:
-    """Draws one crop for all frames of a training pair, uniform over the positions where it fits.
-
-    Example:
-        >>> random_crop(np.random.default_rng(0), 240, 320, 204)
-        (31, 74, True)
-
-    Args:
-        generator: draws the position.
-        height: height of the frames, pixels.
-        width: width of the frames, pixels.
-        size: side of the square crop, pixels.
-
-    Returns:
-        Top, left, and whether the crop is mirrored (with probability 1/2).
-
-    Raises:
-        ValueError: if the crop does not fit into the frame.
-
-    Reference:
-        Sun et al. 2015, section 2.5 (cropped at the same location and flipped simultaneously).
-    """
-    _check_crop(height, width, size)
-    top = int(generator.integers(0, height - size, endpoint=True))
-    left = int(generator.integers(0, width - size, endpoint=True))
-    return top, left, bool(generator.integers(2))
-
-
 def absolute_difference(images: Array, later: Array) -> Array:
     """Computes `|V(t) - V(t + d_t)|` of uint8 images, without overflow (equation 4).
 

@@ -7,29 +7,32 @@ machine learns the training videos; its penalty is chosen by cross-validation ov
 them. The features of a video are computed once and kept in the cache folder.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from fstcn_keras import AuxiliaryClassifier, ViewPlan, accelerate, clips
 from fstcn_keras.backbones import get_backbone
-from fstcn_keras.files import atomic_write, atomic_write_text
+from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video.frames import view_frames
 from training.data.cache import cache_folder
 from training.data.collections import Video
 from training.data.store import FrameStore
 from training.options import FitOptions
-from training.parallel import with_progress
+from training.partial_scores import scored
 from training.start import load_scl_weights
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+    from sklearn.model_selection import BaseCrossValidator
 
 PENALTIES = (1, 3, 10, 30, 100)
 FOLDS = 5
@@ -67,8 +70,9 @@ def write_baseline(
     networks = pooled_networks(options)
     features = cached_features([*train, *test], store, plan, networks)
     learned, asked = features[: len(train)], features[len(train) :]
-    groups = [video.group for video in train]
-    answers, penalty = svm_answers(learned, [v.label for v in train], groups, asked)
+    labels, groups = [video.label for video in train], [video.group for video in train]
+    folds = source_folds(labels, groups)
+    answers, penalty = svm_answers(learned, labels, groups, asked, folds=folds)
     record = {
         "features": f"{options.backbone.scl}, {Path(weights).name}",
         "penalty": penalty,
@@ -132,32 +136,28 @@ def cached_features(
     for network in networks:
         for weight in network.get_weights():
             digest.update(np.ascontiguousarray(weight))
-    file = cache_folder() / "linear-features" / f"{digest.hexdigest()[:20]}.npz"
-    known = _read(file)
-    keys = [store.videos[video.path].source_sha256 for video in videos]
-    lacking = [(v, k) for v, k in zip(videos, keys, strict=True) if k not in known]
-    for video, key in with_progress(
-        lacking, total=len(lacking), description="features of the linear baseline", unit="video"
-    ):
-        known[key] = video_features(video, store, plan, networks).astype(np.float32)
-    if lacking:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(file) as partial, partial.open("wb") as stream:
-            np.savez(stream, keys=np.array([*known]), features=np.stack([*known.values()]))
-    return np.stack([known[key] for key in keys])
-
-
-def _read(file: Path) -> dict[str, np.ndarray]:
-    with (
-        contextlib.suppress(OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile),
-        np.load(file, allow_pickle=False) as arrays,
-    ):
-        return dict(zip(map(str, arrays["keys"]), arrays["features"], strict=True))
-    return {}
+    folder = cache_folder() / "linear-features"
+    folder.mkdir(parents=True, exist_ok=True)
+    by_hash = {store.videos[video.path].source_sha256: video for video in videos}
+    found = scored(
+        [*by_hash],
+        lambda key: video_features(by_hash[key], store, plan, networks).astype(np.float32),
+        file=folder / f"{digest.hexdigest()[:20]}.npz",
+        key=digest.hexdigest(),
+        description="features of the linear baseline",
+        keep=True,
+    )
+    features = dict(zip(by_hash, found, strict=True))
+    return np.stack([features[store.videos[video.path].source_sha256] for video in videos])
 
 
 def svm_answers(
-    train: np.ndarray, labels: Sequence[int], groups: Sequence[str], test: np.ndarray
+    train: np.ndarray,
+    labels: Sequence[int],
+    groups: Sequence[str],
+    test: np.ndarray,
+    *,
+    folds: "BaseCrossValidator | None",
 ) -> tuple[np.ndarray, float]:
     """Returns the labels that a linear support vector machine gives, and its penalty C.
 
@@ -166,17 +166,53 @@ def svm_answers(
         labels: theirs.
         groups: their sources.
         test: features of the test videos, `(W, ...)`.
+        folds: that choose the penalty, as for `fit_tuned`.
     """
-    from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold  # takes a second
-    from sklearn.svm import SVC
+    from sklearn.svm import SVC  # takes a second
 
-    sources = {(label, group) for label, group in zip(labels, groups, strict=True)}
-    fewest = min(Counter(label for label, _ in sources).values())
     learner, flat = SVC(kernel="linear", C=PENALTIES[2]), train.reshape(len(train), -1)
-    if fewest > 1:  # else there is nothing to choose by
-        folds = StratifiedGroupKFold(min(FOLDS, fewest))
-        search = GridSearchCV(learner, {"C": PENALTIES}, cv=folds, refit=False)
-        search.fit(flat, labels, groups=groups)
-        learner.set_params(**search.best_params_)
-    learner.fit(flat, labels)
+    fit_tuned(learner, flat, labels, groups, settings={"C": PENALTIES}, folds=folds)
     return learner.predict(test.reshape(len(test), -1)), float(learner.C)
+
+
+def source_folds(labels: Sequence[int], groups: Sequence[str]) -> "BaseCrossValidator | None":
+    """Returns folds of whole sources in which every class is, or `None` where a class has one."""
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second
+
+    sources = {*zip(labels, groups, strict=True)}
+    fewest = min(Counter(label for label, _ in sources).values())
+    return StratifiedGroupKFold(min(FOLDS, fewest)) if fewest > 1 else None
+
+
+def fit_tuned(
+    learner: "ClassifierMixin",
+    features: np.ndarray,
+    labels: Sequence[int],
+    groups: Sequence[str],
+    *,
+    settings: Mapping[str, Sequence[float]],
+    folds: "BaseCrossValidator | None",
+) -> float | None:
+    """Fits a classifier of scikit-learn, with the settings that cross-validation chooses.
+
+    Args:
+        learner: is fitted.
+        features: of the training videos, `(V, f)`.
+        labels: theirs.
+        groups: their sources, which the folds keep together.
+        settings: by name, what to try.
+        folds: if `None`, there is nothing to choose by, and the classifier keeps its settings.
+
+    Returns:
+        The mean accuracy on the folds, or `None` if there are none.
+    """
+    from sklearn.model_selection import GridSearchCV  # takes a second
+
+    score = None
+    if folds is not None:
+        search = GridSearchCV(learner, settings, cv=folds, refit=False)
+        search.fit(features, labels, groups=groups)
+        learner.set_params(**search.best_params_)
+        score = float(search.best_score_)
+    learner.fit(features, labels)
+    return score

@@ -3,18 +3,17 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fstcn_keras import fusion
 from fstcn_keras.description import existing_file, load_description
-from fstcn_keras.files import atomic_write, atomic_write_text
-from fstcn_keras.rejection import Rejection
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.plan import ViewPlan
-from training import figures, judgement
+from training import judgement
 from training.data.collections import Dataset, Video
 from training.data.preparation import write_rejected
 from training.data.splits import open_data
@@ -24,8 +23,9 @@ from training.examples import write_examples
 from training.leakage import check_leakage, file_hashes
 from training.locks import locked
 from training.options import FitOptions
-from training.partial_scores import read_scored, scored
-from training.scores import absent_text, all_accuracies, protocol_part, views_text
+from training.partial_scores import scored
+from training.results import write_results
+from training.scores import absent_text, all_fused, protocol_part, views_text
 
 if TYPE_CHECKING:
     from fstcn_keras import FSTCN, ActionClassifier
@@ -128,11 +128,20 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str |
     print(f"scoring {len(videos)} test videos{_instead(run, classifier.plan)}", flush=True)
     paths = [video.path for video in videos]
     scores, energy = score_videos(classifier, store, paths, file=run.partial_scores)
-    write_examples(run, dataset, videos, fusion.fuse(scores))
+    fused = all_fused(scores)
+    write_examples(run, dataset, videos, fused["video"]["sci"])
     protocol = _protocol(classifier, dataset, scores)
     rejection = classifier.rejection
-    _write_results(
-        run, dataset, store, videos, scores, protocol, energy=energy, rejection=rejection
+    write_results(
+        run,
+        dataset,
+        store,
+        videos,
+        scores,
+        protocol,
+        fused=fused,
+        energy=energy,
+        rejection=rejection,
     )
     run.partial_scores.unlink(missing_ok=True)
 
@@ -166,7 +175,9 @@ def evaluate_encoded(
     model = classifier.model
     scores, energy = score_encoded(model, store, videos, num_views=num_views, scales=scales)
     protocol = _protocol(classifier, dataset, scores) | {"views": "encoded"}
-    _write_results(run, dataset, store, videos, scores, protocol, energy=energy)
+    write_results(
+        run, dataset, store, videos, scores, protocol, fused=all_fused(scores), energy=energy
+    )
 
 
 def score_encoded(
@@ -203,82 +214,6 @@ def score_encoded(
         found.append(with_probabilities(head.predict_on_batch(maps)))
     scores, energy = (np.stack([one[n] for one in found]) for n in (PROBABILITIES, ENERGY))
     return scores[:, None], energy[:, None]
-
-
-def _write_results(
-    run: RunFolder,
-    dataset: Dataset,
-    store: FrameStore,
-    videos: Sequence[Video],
-    scores: np.ndarray,
-    protocol: dict,
-    *,
-    energy: np.ndarray | None = None,
-    rejection: Rejection | None = None,
-):
-    """Writes the scores `(V, M, C, N)`, and what follows from them, into the run folder.
-
-    From the energy `(V, M, C)` follows which videos are refused.
-    """
-    labels = np.array([video.label for video in videos])
-    paths = np.array([video.path for video in videos])
-    groups = np.array([video.group for video in videos])
-    run.metrics.unlink(missing_ok=True)  # it is of the scores that were
-    with atomic_write(run.scores) as partial, partial.open("wb") as file:
-        more = {} if energy is None else {"energy": energy}
-        np.savez_compressed(file, scores=scores, labels=labels, paths=paths, groups=groups, **more)
-    confusion = figures.draw_confusion(
-        labels,
-        fusion.fuse(scores).argmax(axis=-1),
-        dataset.classes,
-        caption=f"{dataset.name} {dataset.part}: {len(videos)} test videos, "
-        f"{views_text(protocol)}, SCI fusion",
-    )
-    figures.save_figure(confusion, run.confusion)
-    accuracies = all_accuracies(scores, labels, rejected=protocol["rejected"])
-    trained = [v.label for v in dataset.side("train") if store.videos[v.path].is_trainable]
-    judged = judgement.judge(
-        scores,
-        labels,
-        sources=groups,
-        trained=np.bincount(trained, minlength=len(dataset.classes)),
-        training=judgement.last_training(run.history),
-        baseline=judgement.baseline_answers(run.baseline, paths.tolist()),
-        fusions=held_out_fusions(run, dataset),
-        refusals=None
-        if rejection is None
-        else judgement.refusals(rejection, scores, energy, labels, sources=groups),
-    )
-    judgement.write_classes(judged, dataset.classes, run.class_measures)
-    if judged["auc"] is not None:
-        caption = (
-            f"{dataset.name} {dataset.part}: {len(videos)} test videos, {views_text(protocol)}"
-        )
-        roc = figures.draw_roc(scores, labels, dataset.classes, caption=caption)
-        figures.save_figure(roc, run.roc)
-    metrics = {
-        "video": accuracies["video"],
-        "clip": accuracies["clip"]["sci"],
-        "classes": list(dataset.classes),
-        "judgement": judged,
-        "protocol": protocol,
-    }
-    atomic_write_text(run.metrics, json.dumps(metrics, indent=1))
-
-
-def held_out_fusions(run: RunFolder, dataset: Dataset) -> dict[str, float] | None:
-    """Returns the accuracy of each method of fusion on the run's held-out videos.
-
-    Returns:
-        `None` unless they were scored, for `--reject-at`, and all are still there.
-    """
-    scores = read_scored(run.held_out_scores)
-    known = {video.path: video.label for video in dataset.videos}
-    if not scores or not scores.keys() <= known.keys():
-        return None
-    views = np.stack([*scores.values()])[..., :-1]  # without the energy
-    found = all_accuracies(views, np.array([known[path] for path in scores]))
-    return {method: row["top1"] for method, row in found["video"].items()}
 
 
 def _protocol(classifier: "ActionClassifier", dataset: Dataset, scores: np.ndarray) -> dict:
@@ -321,7 +256,13 @@ def weights_sha256(classifier: "ActionClassifier") -> str:
 
 
 def score_videos(
-    classifier: "ActionClassifier", store: FrameStore, paths: Sequence[str], **kept
+    classifier: "ActionClassifier",
+    store: FrameStore,
+    paths: Sequence[str],
+    *,
+    file: Path,
+    description: str = "scoring test videos",
+    keep: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Computes the class probabilities of all views of stored videos, and their energy.
 
@@ -329,7 +270,9 @@ def score_videos(
         classifier: what scores.
         store: the decoded frames.
         paths: of the videos.
-        **kept: where what is done is kept, and how, see `partial_scores.scored`.
+        file: what is done, see `partial_scores.scored`.
+        description: what is going on, for people.
+        keep: whether the file is to hold all scores in the end.
 
     Returns:
         float64 `(V, M, C, N)` and `(V, M, C)`; the energy is NaN of a network without logits.
@@ -343,7 +286,7 @@ def score_videos(
         return np.concatenate([probabilities, energy[..., None]], axis=-1)
 
     key = f"{weights_sha256(classifier)} {classifier.plan} with energy"
-    views = scored(paths, views_of, key=key, **kept)
+    views = scored(paths, views_of, file=file, key=key, description=description, keep=keep)
     return views[..., :-1], views[..., -1]
 
 

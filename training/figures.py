@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import Moment
 from fstcn_keras.rejection import NONE
@@ -122,14 +121,14 @@ def draw_roc(
     """Draws the ROC curve of the second of two classes.
 
     Args:
-        scores: of all views of the test videos, `(V, M, C, 2)`; fused by SCI.
+        scores: of the test videos, fused by SCI, `(V, 2)`.
         labels: int `(V,)`, both of them among it.
         classes: names of the two.
         caption: what is written below.
     """
     from sklearn.metrics import roc_auc_score, roc_curve  # takes a second
 
-    share = second_class(fusion.fuse(scores))
+    share = second_class(scores)
     false_rates, true_rates, _ = roc_curve(labels, share, drop_intermediate=False)
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()

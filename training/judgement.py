@@ -37,7 +37,7 @@ def judge(
     """Returns what is printed beside an accuracy, as `metrics.json` holds it.
 
     Args:
-        scores: of all views of the test videos, `(V, M, C, N)`.
+        scores: of the test videos, fused by SCI, `(V, N)`.
         labels: int `(V,)`.
         sources: that each test video was cut from, `V` names.
         trained: training videos of each class, N numbers.
@@ -59,8 +59,7 @@ def judge(
     from sklearn.metrics import precision_recall_fscore_support, roc_auc_score  # takes a second
 
     num_classes = scores.shape[-1]
-    fused = fusion.fuse(scores)
-    answers = fused.argmax(axis=-1)
+    answers = scores.argmax(axis=-1)
     interval = share_of(answers == labels, sources)
     measures = precision_recall_fscore_support(
         labels, answers, labels=range(num_classes), zero_division=0
@@ -77,7 +76,7 @@ def judge(
             dict(zip(names, map(float, row), strict=True)) for row in zip(*measures, strict=True)
         ],
         "confusions": _confusions(labels, answers, num_classes),
-        "auc": float(roc_auc_score(labels, second_class(fused))) if both_seen else None,
+        "auc": float(roc_auc_score(labels, second_class(scores))) if both_seen else None,
         "trained": [int(number) for number in trained],
         "training": training,
         "baseline": None if baseline is None else _beside(baseline, answers, labels, sources),
@@ -110,7 +109,7 @@ def refusals(
 
     Args:
         rejection: from when on a video is refused.
-        scores: of all views of the videos, `(V, M, C, N)`.
+        scores: of the videos, fused by SCI, `(V, N)`.
         energy: `(V, M, C)`.
         labels: int `(V,)`.
         sources: that each video was cut from, `V` names.
@@ -120,7 +119,7 @@ def refusals(
         sources; the accuracy on those `"kept"`, `None` if there are none.
     """
     refused = rejection.rejects(novelty(energy))
-    found, right = share_of(refused, sources), fusion.fuse(scores).argmax(axis=-1) == labels
+    found, right = share_of(refused, sources), scores.argmax(axis=-1) == labels
     return {
         **rejection.settings(),
         "refused": found.share,

@@ -1,4 +1,4 @@
-"""Scores of the videos that an evaluation has done, kept in case that it is stopped."""
+"""Scores of videos, or their features, that are kept: a command that was stopped goes on."""
 
 import contextlib
 import time
@@ -20,11 +20,11 @@ def scored(
     *,
     file: Path,
     key: str,
-    description: str = "scoring test videos",
+    description: str,
     unit: str = "video",
     keep: bool = False,
 ) -> np.ndarray:
-    """Scores videos one after another; goes on with those that a stopped evaluation has done.
+    """Scores videos one after another; goes on with those that a stopped command has done.
 
     What is done is saved every minute and when an exception ends it, such as Ctrl-C.
 
@@ -44,7 +44,7 @@ def scored(
     left = [path for path in paths if path not in done]
     if 0 < len(left) < len(paths):
         kept = len(paths) - len(left)
-        print(f"going on with the scores of {kept} of {len(paths)} {unit}s", flush=True)
+        print(f"{description}: {kept} of {len(paths)} {unit}s are done", flush=True)
     saved = time.monotonic()
     try:
         for path in with_progress(left, total=len(left), description=description, unit=unit):

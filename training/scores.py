@@ -14,6 +14,7 @@ from training.errors import UserError
 
 NAMED = 10  # classes without videos, at most
 Accuracies = dict[str, dict[str, dict[str, float]]]  # by level, method of fusion and measure
+Fused = dict[str, dict[str, np.ndarray]]  # by level and method of fusion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ def read_scores(run: RunFolder) -> RunScores:
             protocol=protocol,
             classes=classes,
             class_names={str(p): classes[label] for p, label in zip(paths, labels, strict=True)},
-            accuracies=all_accuracies(scores, labels, rejected=protocol["rejected"]),
+            accuracies=all_accuracies(all_fused(scores), labels, rejected=protocol["rejected"]),
             paths=tuple(map(str, paths)),
             sources=tuple(map(str, groups)),
             labels=labels,
@@ -162,31 +163,38 @@ def absent_text(protocol: dict) -> list[str]:
     ]
 
 
-def all_accuracies(scores: np.ndarray, labels: np.ndarray, *, rejected: int = 0) -> Accuracies:
+def all_fused(scores: np.ndarray) -> Fused:
+    """Fuses scores `(V, M, C, N)` at both levels by every method of `fusion.METHODS`.
+
+    At the level of `"video"` all views of a video are fused (section 2.4 of the paper), to
+    `(V, N)`; at that of `"clip"` only the crops of each clip, to `(V * M, N)`.
+    """
+    levels = {"video": scores, "clip": each_clip(scores)}
+    return {
+        level: {method: fusion.fuse(views, method) for method in fusion.METHODS}
+        for level, views in levels.items()
+    }
+
+
+def all_accuracies(fused: Fused, labels: np.ndarray, *, rejected: int = 0) -> Accuracies:
     """Returns accuracies at both levels by every method of `fusion.METHODS`.
 
-    At the level of `"video"` all views of a video are fused (section 2.4 of the paper); at that
-    of `"clip"` every clip counts as one sample and only its crops are fused. `"single"` is at
-    both the accuracy to expect of the centre crop of one clip of each video, drawn at random: the
-    mean over the M clips, each as likely as the others.
+    At the level of `"clip"` every clip counts as one sample. `"single"` is at both the accuracy to
+    expect of the centre crop of one clip of each video, drawn at random: the mean over the M clips,
+    each as likely as the others.
 
     Args:
-        scores: `(V, M, C, N)`.
+        fused: of `all_fused`.
         labels: int `(V,)`.
         rejected: test videos without scores, as they could not be decoded.
     """
-    num_clips = scores.shape[1]
-    levels = {
-        "video": (scores, labels, rejected),
-        "clip": (each_clip(scores), np.repeat(labels, num_clips), rejected * num_clips),
-    }
-    found = {
-        level: {
-            method: accuracies(fusion.fuse(views, method), truth, rejected=lost)
-            for method in fusion.METHODS
+    found = {}
+    for level, methods in fused.items():
+        each = len(methods["sci"]) // len(labels)  # samples of a video
+        found[level] = {
+            method: accuracies(rows, np.repeat(labels, each), rejected=rejected * each)
+            for method, rows in methods.items()
         }
-        for level, (views, truth, lost) in levels.items()
-    }
     found["video"]["single"] = found["clip"]["single"]
     return found
 

@@ -15,6 +15,7 @@ from training.scores import (
     RunResult,
     absent_text,
     all_accuracies,
+    all_fused,
     check_same_protocol,
     read_result,
     read_scores,
@@ -153,7 +154,7 @@ def over_folds(results: Sequence[RunResult]) -> dict:
         )
     scores = [read_scores(result.run) for result in results]
     summary["pooled"] = all_accuracies(
-        np.concatenate([one.scores for one in scores]),
+        all_fused(np.concatenate([one.scores for one in scores])),
         np.concatenate([one.labels for one in scores]),
         rejected=sum(result.protocol["rejected"] for result in results),
     )

@@ -40,7 +40,7 @@ class RunVideos:
 
         Args:
             run: the folder, which tells their paths and where they were.
-            folders: other ones that the paths may start from.
+            folders: other ones that the paths may start from; files among them do not matter.
         """
         try:
             record = json.loads(run.training_videos.read_text(encoding="utf-8"))
@@ -62,24 +62,25 @@ class RunVideos:
         )
 
 
-def calibration_files(run: RunFolder, given: Sequence[Path] = ()) -> list[Path]:
+def calibration_files(run: RunFolder, videos: RunVideos, given: Sequence[Path] = ()) -> list[Path]:
     """Chooses at most `NUM_VIEWS` videos: of those given, else of those the run was trained on.
 
     Test videos of the run are left out.
 
     Example:
-        >>> calibration_files(RunFolder(Path("no-such-run")))  # doctest: +ELLIPSIS
+        >>> run = RunFolder(Path("no-such-run"))
+        >>> calibration_files(run, RunVideos.of(run))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         FileNotFoundError: the training videos of no-such-run are not found: name some...
 
     Args:
         run: the folder.
+        videos: its videos.
         given: files, and folders of videos.
 
     Raises:
         FileNotFoundError: if there is none.
     """
-    videos = RunVideos.of(run, folders=[path for path in given if path.is_dir()])
     if given:
         files = [file for file in video_files(given) if file.resolve() not in videos.test]
         if not files:

@@ -13,6 +13,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,10 +72,10 @@ def main(argv: list[str] | None = None) -> None:
     try:
         run, calibration = chosen_run(options.run), options.calibration
         how = {"quantize": options.quantize, "calibration": calibration}
-        file = export(run, options.format, out=options.out, mode=options.views, **how)
-        print(file, flush=True)
+        exported = _export(run, options.format, out=options.out, mode=options.views, **how)
+        print(exported.file, flush=True)
         if options.quantize:
-            print(comparison_text(run, file, calibration))
+            print(_comparison_text(exported))
     except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
@@ -112,6 +113,29 @@ def export(
         ImportError: if the format needs a package that is not installed.
         RuntimeError: if Keras does not run on TensorFlow, which a SavedModel needs.
     """
+    exported = _export(run, format, out=out, mode=mode, quantize=quantize, calibration=calibration)
+    return exported.file
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Exported:
+    """What was written, of which network; and the run's videos and those of the calibration."""
+
+    file: Path
+    classifier: "ActionClassifier"
+    videos: RunVideos
+    calibration: Sequence[Path]
+
+
+def _export(
+    run: Path,
+    format: str,
+    *,
+    out: Path | None,
+    mode: str | None,
+    quantize: str | None,
+    calibration: Sequence[Path],
+) -> _Exported:
     from fstcn_keras import ActionClassifier  # not before the command line is known to be sound
 
     if format in SUFFIXES and mode not in (None, "exact"):
@@ -119,11 +143,15 @@ def export(
             f"`mode` is for a SavedModel; {format} is the network alone. Received: {mode!r}"
         )
     _check_quantization(format, quantize, calibration)
-    chosen = calibration_files(RunFolder(run), calibration) if quantize else []
+    chosen, videos = [], RunVideos(training=(), test={})
+    if quantize:
+        videos = RunVideos.of(RunFolder(run), folders=calibration)
+        chosen = calibration_files(RunFolder(run), videos, calibration)
     classifier = ActionClassifier.load(run, mode=mode)
     name = run.resolve().name
     if format == "saved_model":
-        return write_version(classifier, (out or run / "saved_model") / name)
+        folder = write_version(classifier, (out or run / "saved_model") / name)
+        return _Exported(file=folder, classifier=classifier, videos=videos, calibration=chosen)
     numbers = f".{quantize}" if quantize else ""
     file = (out or run) / f"{name}{numbers}{SUFFIXES[format]}"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +159,7 @@ def export(
     with atomic_write(file) as partial:
         _export_network(classifier.model, partial, format, views)
         describe(partial, description_texts(classifier.classes, classifier.plan))
-    return file
+    return _Exported(file=file, classifier=classifier, videos=videos, calibration=chosen)
 
 
 def _check_quantization(format: str, quantize: str | None, calibration: Sequence[Path]) -> None:
@@ -203,26 +231,12 @@ def describe(file: Path, texts: dict[str, str]) -> None:
     onnx.save(model, file)
 
 
-def comparison_text(run: Path, file: Path, calibration: Sequence[Path] = ()) -> str:
-    """Says how a network in int8 compares with the one in float32: answers and size.
-
-    Args:
-        run: the run folder.
-        file: as `export` wrote it.
-        calibration: as for `export`.
-
-    Raises:
-        ValueError: see `comparison.compare`.
-        ImportError: the same.
-    """
-    from fstcn_keras import ActionClassifier
+def _comparison_text(exported: _Exported) -> str:
+    """Says how a network in int8 compares with the one in float32: answers and size."""
     from fstcn_keras.export.comparison import compare
 
-    classifier = ActionClassifier.load(run, mode="exact")
-    folders = [path for path in calibration if path.is_dir()]
-    videos = RunVideos.of(RunFolder(run), folders=folders)
-    files = calibration_files(RunFolder(run), calibration)
-    found = compare(classifier, file, videos=videos, calibration=files)
+    classifier, file, files = exported.classifier, exported.file, exported.calibration
+    found = compare(classifier, file, videos=exported.videos, calibration=files)
     weights = 4 * classifier.model.count_params()
     views = f"{classifier.plan.num_clips} clips x {NUM_CROPS} crops"
     return (

@@ -194,29 +194,12 @@ def test_map_crops_are_the_nine_of_the_grid_then_those_of_the_mirror_image():
         np.testing.assert_array_equal(found[9 + number], expected)
 
 
-def test_random_crop_is_uniform_over_the_places_where_it_fits():
-    generator = np.random.default_rng(0)
-    counts = np.zeros((2, 4, 2), int)  # 6x8 pixels leave a crop of 5 two rows and four columns
-    for _ in range(3200):
-        top, left, mirrored = clips.random_crop(generator, 6, 8, 5)
-        counts[top, left, int(mirrored)] += 1
-    assert np.sum((counts - 200) ** 2 / 200) < 37.7  # chi-square, 15 degrees of freedom: p = 0.001
-
-
-def test_random_crop_of_the_whole_frame():
-    generator = np.random.default_rng(0)
-    drawn = {clips.random_crop(generator, 5, 5, 5) for _ in range(30)}
-    assert drawn == {(0, 0, False), (0, 0, True)}
-
-
 @pytest.mark.parametrize(("height", "width", "size"), [(4, 9, 5), (9, 4, 5), (9, 9, 0)])
 def test_crops_that_do_not_fit_are_rejected(height, width, size):
     with pytest.raises(ValueError, match=f"Received: size={size}, height={height}"):
         clips.crop_grid(height, width, size)
     with pytest.raises(ValueError, match="Received"):
         clips.crops(np.zeros((height, width, 3), np.uint8), size)
-    with pytest.raises(ValueError, match="Received"):
-        clips.random_crop(np.random.default_rng(0), height, width, size)
 
 
 def test_absolute_difference_of_all_pairs_of_pixels():

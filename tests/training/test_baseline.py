@@ -60,9 +60,10 @@ def test_the_answers_are_those_of_the_features(sources):
     labels = [0, 1] * 6
     train = np.stack([corner(label) for label in labels])
     groups = [f"s{number % sources}" for number in range(12)]
-    answers, penalty = baseline.svm_answers(train, labels, groups, train[:4][::-1])
+    folds = baseline.source_folds(labels, groups)
+    answers, penalty = baseline.svm_answers(train, labels, groups, train[:4][::-1], folds=folds)
     np.testing.assert_array_equal(answers, [1, 0, 1, 0])
-    assert penalty in baseline.PENALTIES
+    assert (folds is None, penalty) == ((True, 10) if sources == 2 else (False, 1))
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from training.figures import draw_roc
 CLASSES = ("bow", "clap", "wave")
 
 
-def one_view(answers, num_classes=3) -> np.ndarray:
-    """Scores of one view a video whose likeliest class is the answer."""
-    return np.eye(num_classes)[np.array(answers)][:, None, None] * 0.8 + 0.05
+def sure(answers, num_classes=3) -> np.ndarray:
+    """Scores of videos whose likeliest class is the answer."""
+    return np.eye(num_classes)[np.array(answers)] * 0.8 + 0.05
 
 
 def judged(labels, answers, **changes) -> dict:
@@ -23,7 +23,7 @@ def judged(labels, answers, **changes) -> dict:
         "trained": [4, 4, 4],
         "training": {"epoch": 3, "epochs": 3, "top1": 0.9, "val_top1": None},
     }
-    return judgement.judge(one_view(answers), np.array(labels), **options | changes)
+    return judgement.judge(sure(answers), np.array(labels), **options | changes)
 
 
 def test_measures_of_classes_are_those_of_the_counts():
@@ -60,7 +60,7 @@ def test_auc_is_the_share_of_pairs_in_the_right_order():
     generator = np.random.default_rng(0)
     labels = generator.integers(2, size=40)
     share = np.round(0.3 * labels + 0.7 * generator.random(40), 1)  # with ties
-    scores = np.stack([1 - share, share], axis=-1)[:, None, None]
+    scores = np.stack([1 - share, share], axis=-1)
     pairs = list(itertools.product(share[labels == 1], share[labels == 0]))
     expected = np.mean([(one > two) + 0.5 * (one == two) for one, two in pairs])
     found = judgement.judge(
@@ -72,7 +72,7 @@ def test_auc_is_the_share_of_pairs_in_the_right_order():
 
 
 def test_one_class_alone_among_the_test_videos_has_no_auc():
-    scores = np.full((3, 1, 1, 2), 0.5)
+    scores = np.full((3, 2), 0.5)
     found = judgement.judge(
         scores, np.zeros(3, int), sources=["a", "b", "c"], trained=[1, 1], training={}
     )
@@ -134,7 +134,7 @@ def test_all_classes_go_to_a_table_and_of_many_the_worst_are_printed(tmp_path):
     labels, classes = list(range(20)), [f"c{n:02}" for n in range(20)]
     answers = [*range(15), *(0 for _ in range(5))]
     found = judgement.judge(
-        one_view(answers, 20),
+        sure(answers, 20),
         np.array(labels),
         sources=classes,
         trained=range(1, 21),

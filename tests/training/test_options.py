@@ -113,3 +113,14 @@ def test_a_config_from_before_folds_and_starts_is_that_of_a_split(tmp_path):
     file.write_text("".join(line for line in lines if not line.startswith(new)))
     assert len(file.read_text().splitlines()) == len(lines) - 5
     assert read_config(file) == options
+
+
+@pytest.mark.parametrize("given", [{}, {"preset": "lite", "scl_weights": "imagenet"}])
+def test_a_config_from_before_sparse_clips_is_of_dense_ones(tmp_path, given):
+    file, options = tmp_path / "config.yaml", build(FitOptions, sampling="dense", **given)
+    write_config(options, file)
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if not line.startswith("sampling:")))
+    assert len(file.read_text().splitlines()) == len(lines) - 1
+    assert read_config(file) == options
+    assert build(FitOptions, **given).network.sampling == ("sparse" if given else "dense")

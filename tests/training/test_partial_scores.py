@@ -1,11 +1,14 @@
 """An evaluation that is stopped goes on with what it has."""
 
+import functools
+
 import numpy as np
 import pytest
 
-from training.partial_scores import scored
+from training import partial_scores
 
 PATHS = ["a", "b", "c"]
+scored = functools.partial(partial_scores.scored, description="scoring")
 
 
 def score(path: str) -> np.ndarray:

@@ -113,7 +113,7 @@ def _options(out: Path) -> FitOptions:
 
 
 def test_refusals_are_counted_by_hand():
-    scores = np.eye(2)[[0, 0, 1, 1]][:, None, None]
+    scores = np.eye(2)[[0, 0, 1, 1]]
     energy = np.array([-5.0, -3.0, -4.5, -2.0])[:, None, None]
     labels = np.array([0, 0, 0, 1])
     found = judgement.refusals(REJECTION, scores, energy, labels, sources=list("abcd"))

@@ -180,7 +180,7 @@ def test_a_random_clip_is_the_mean_over_all_draws():
     ]
     each = [scores.accuracies(np.array(choice), labels) for choice in drawn]
     assert len(each) == 81
-    found = scores.all_accuracies(views, labels)["video"]["single"]
+    found = scores.all_accuracies(scores.all_fused(views), labels)["video"]["single"]
     for measure in ("top1", "top5", "mean_class"):
         values = [one[measure] for one in each]
         assert len(set(values)) > 1

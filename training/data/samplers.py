@@ -120,9 +120,35 @@ def random_sample(
     last = layout.last_start(stored.num_frames)
     start = int(generator.integers(0, last, endpoint=True))
     size = crop_side(stored, scales[generator.integers(len(scales))])
-    top, left, mirrored = clips.random_crop(generator, stored.height, stored.width, size)
+    top, left, mirrored = random_crop(generator, stored.height, stored.width, size)
     frame_indices = layout.frame_indices(start, stored.num_frames)
     return Sample(video, frame_indices, top, left, size, mirrored)
+
+
+def random_crop(
+    generator: np.random.Generator, height: int, width: int, size: int
+) -> tuple[int, int, bool]:
+    """Draws one crop for all frames of a training pair, uniform over the positions where it fits.
+
+    Example:
+        >>> random_crop(np.random.default_rng(0), 240, 320, 204)
+        (31, 74, True)
+
+    Args:
+        generator: draws the position.
+        height: height of the frames, pixels.
+        width: width of the frames, pixels.
+        size: side of the square crop, pixels.
+
+    Returns:
+        Top, left, and whether the crop is mirrored (with probability 1/2).
+
+    Reference:
+        Sun et al. 2015, section 2.5 (cropped at the same location and flipped simultaneously).
+    """
+    top = int(generator.integers(0, height - size, endpoint=True))
+    left = int(generator.integers(0, width - size, endpoint=True))
+    return top, left, bool(generator.integers(2))
 
 
 def center_sample(video: Video, store: FrameStore, layout: ClipPairs | Frames) -> Sample:

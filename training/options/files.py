@@ -8,7 +8,7 @@ from fstcn_keras.files import atomic_write_text
 from training.cli import parse
 from training.errors import UserError
 from training.options.fit import FitOptions
-from training.parts import Options, flat, leaves
+from training.parts import Options, flat, leaves, replaced
 
 ADDED = {
     "groups",
@@ -23,7 +23,8 @@ ADDED = {
     "class_weights",
     "no_baseline",
     "reject_at",
-}  # older runs are without them
+}  # older runs are without them, and were trained by today's defaults
+THEN = {"sampling": "dense"}  # what older runs were trained by, where today's default is another
 
 
 def write_config(options, file: Path):
@@ -32,7 +33,7 @@ def write_config(options, file: Path):
 
 
 def read_config(file: Path, options_class: type[Options] = FitOptions) -> Options:
-    """Reads what `write_config` wrote.
+    """Reads what `write_config` wrote, also for a run from before there were all options.
 
     Raises:
         UserError: if the file is missing, or does not hold all options of a run and nothing else.
@@ -44,13 +45,14 @@ def read_config(file: Path, options_class: type[Options] = FitOptions) -> Option
         written = yaml.safe_load(file.read_text())
     except (UserError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{file} does not hold the options of a run: {error}") from error
-    lacking = sorted({leaf.name for leaf in leaves(options_class)} - set(written) - ADDED)
+    absent = {leaf.name for leaf in leaves(options_class)} - set(written)
+    lacking = sorted(absent - ADDED - THEN.keys())
     if lacking:  # today's defaults may be others than those it was trained by
         raise UserError(
             f"{file} is of an older version and lacks {', '.join(lacking)}: add what the run was "
             "trained with, or train anew"
         )
-    return options
+    return replaced(options, **{name: THEN[name] for name in THEN.keys() & absent})
 
 
 def differences(options: Options, other: Options) -> list[str]:

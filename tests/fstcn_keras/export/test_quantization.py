@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -42,9 +43,9 @@ def test_the_run_tells_its_videos(tmp_path):
     found = RunVideos.of(run)
     assert found.training == (data / "a/0.avi", data / "b/2.avi")
     assert found.test == {data / "a/1.avi": 0, data / "b/3.avi": 1}
-    assert calibration_files(run) == list(found.training)
+    assert calibration_files(run, RunVideos.of(run)) == list(found.training)
     (data / "a/0.avi").unlink()
-    assert calibration_files(run) == [data / "b/2.avi"]
+    assert calibration_files(run, RunVideos.of(run)) == [data / "b/2.avi"]
 
 
 def test_videos_that_have_moved_are_found_in_the_folder_given(tmp_path):
@@ -52,19 +53,22 @@ def test_videos_that_have_moved_are_found_in_the_folder_given(tmp_path):
     for root in (tmp_path / "gone", None):  # older runs do not tell
         run = record_videos(tmp_path / "run", root)
         with pytest.raises(FileNotFoundError, match="run are not found: name some videos"):
-            calibration_files(run)
-        assert calibration_files(run, [data]) == [data / "a/0.avi", data / "b/2.avi"]
+            calibration_files(run, RunVideos.of(run))
+        assert calibration_files(run, RunVideos.of(run, folders=[data]), [data]) == [
+            data / "a/0.avi",
+            data / "b/2.avi",
+        ]
         assert set(RunVideos.of(run, folders=[data]).test.values()) == {0, 1}
     for name in NAMES[::2]:
         (data / name).unlink()
     with pytest.raises(FileNotFoundError, match="nothing but test videos"):
-        calibration_files(run, [data])
+        calibration_files(run, RunVideos.of(run, folders=[data]), [data])
 
 
 def test_a_folder_without_videos(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(FileNotFoundError, match="holds no video"):
-        calibration_files(RunFolder(tmp_path), [tmp_path])
+        calibration_files(RunFolder(tmp_path), RunVideos(training=(), test={}), [tmp_path])
 
 
 def test_views_are_spread_over_videos_clips_and_crops(tmp_path):
@@ -143,6 +147,36 @@ def test_what_is_refused_before_a_network_is_loaded(tmp_path, capsys, arguments,
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_the_network_is_loaded_and_the_videos_are_listed_once(tmp_path, monkeypatch, capsys):
+    run = record_videos(tmp_path / "mine", make_videos(tmp_path / "data"))
+    counts = {"loaded": 0, "listed": 0}
+    of = RunVideos.of
+
+    def load(*_, **__):
+        counts["loaded"] += 1
+        return SimpleNamespace(model=SimpleNamespace(count_params=lambda: 0), classes=(), plan=PLAN)
+
+    def listed(*arguments, **keywords):
+        counts["listed"] += 1
+        return of(*arguments, **keywords)
+
+    def compared(classifier, file, *, videos, calibration):
+        assert (len(videos.test), len(calibration)) == (2, 2)
+        return SimpleNamespace(text="they agree in {}".format)
+
+    monkeypatch.setattr(ActionClassifier, "load", load)
+    monkeypatch.setattr(RunVideos, "of", listed)
+    monkeypatch.setattr(formats, "_export_network", lambda _, file, *__: file.touch())
+    monkeypatch.setattr(formats, "describe", lambda *_: None)
+    monkeypatch.setattr(comparison, "compare", compared)
+    formats.main([str(run.path), "--format", "onnx", "--quantize", "int8"])
+    assert counts == {"loaded": 1, "listed": 1}
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "calibrated by 2 videos; 0.0 MB, the weights in float32 0.0 MB",
+        "they agree in 2 clips x 18 crops",
+    ]
 
 
 @pytest.mark.slow
