@@ -5,6 +5,7 @@ import pytest
 from benchmarks import flops
 from fstcn_keras import fstcn
 from fstcn_keras.config import preset_config
+from tests.fstcn_keras.backbones.test_efficientnet_lite import BLOCKS
 
 SMALL = {  # preset small: 108 pixels become 51, 25, 12, 6; one frame and five differences
     "conv1": 6 * (51 * 51 * 48) * (7 * 7 * 3),
@@ -35,15 +36,7 @@ def test_the_small_network_counted_by_hand():
 def test_depthwise_convolutions_counted_from_the_published_table():
     """Those of EfficientNet-B0 (Tan and Le 2019, Table 1), at 192 pixels: Lite0 has the same."""
     size, features, expected = 96, 32, 96 * 96 * 32 * 3 * 3 * 3
-    for expansion, kernel, filters, repeats, stride in (
-        (1, 3, 16, 1, 1),
-        (6, 3, 24, 2, 2),
-        (6, 5, 40, 2, 2),
-        (6, 3, 80, 3, 2),
-        (6, 5, 112, 3, 1),
-        (6, 5, 192, 4, 2),
-        (6, 3, 320, 1, 1),
-    ):
+    for repeats, kernel, stride, expansion, filters in BLOCKS:
         for number in range(repeats):
             wide = features * expansion
             expected += size**2 * features * wide if expansion > 1 else 0
