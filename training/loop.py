@@ -149,11 +149,11 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: RunFolder, *, min
                 cost = saved - now
             if stopping:
                 break
-        if stopped:
-            print(f"stopped after step {progress.step}; the same command goes on from here")
-            sys.exit(stopped[0])
-        if stopping:
-            raise WorkerLost(f"one was stopped after step {progress.step}")
+    if stopped:  # also by a signal that came after the last step
+        print(f"stopped after step {progress.step}; the same command goes on from here")
+        sys.exit(stopped[0])
+    if stopping:
+        raise WorkerLost(f"one was stopped after step {progress.step}")
     sum_over_workers(strategy, 0)  # the first has written its files
     if progress.best_epoch is not None:
         checkpoints.restore_best(stage.model)

@@ -1,5 +1,6 @@
 """Killed at any point, a run goes on to bitwise the same weights, optimiser and history."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from tests.processes import HANG_S, start_python
 from tests.training.runs import assert_same_runs, fit_arguments
 from tests.videos import write_noise_folder
-from training import cli, fit
+from training import cli, fit, loop
 from training.history import History
 from training.options import FitOptions
 
@@ -19,7 +20,7 @@ LAST = "global-00000004"
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from training import cli, fit
+from training import cli, fit, loop
 from training.options import FitOptions
 
 stage, step, moment, *arguments = sys.argv[1:]
@@ -94,3 +95,19 @@ def test_sigterm_saves_and_ends_with_143(data, whole, tmp_path, capsys, monkeypa
     assert "stopped after step 3; the same command goes on from here" in capsys.readouterr().out
     cli.run(fit.main, FitOptions, options)
     assert_same_runs(whole, tmp_path / "run", LAST)
+
+
+def test_sigterm_after_the_last_step_is_not_forgotten(data, tmp_path, capsys, monkeypatch):
+    answered = loop.signals_answered
+
+    @contextlib.contextmanager
+    def late_signal():
+        with answered():
+            yield
+            os.kill(os.getpid(), signal.SIGTERM)  # before the loop's own handler goes
+
+    monkeypatch.setattr(loop, "signals_answered", late_signal)
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run"))
+    assert stopped.value.code == 143
+    assert "the same command goes on from here" in capsys.readouterr().out
