@@ -27,7 +27,7 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from fstcn_keras.serving.arrivals import Arrivals
 from fstcn_keras.serving.connections import max_connections
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
-from fstcn_keras.serving.limits import BadRequest, Overloaded, TooLarge, UnknownModel
+from fstcn_keras.serving.limits import INT_MAX, BadRequest, Overloaded, TooLarge, UnknownModel
 from fstcn_keras.serving.observation import ID_HEADER, AccessLog, Observation
 from fstcn_keras.serving.requests import GrpcRequest
 from fstcn_keras.serving.workers import Workers
@@ -36,6 +36,7 @@ MAX_CALLS = 1000  # at a time; those whose message has not come are bounded furt
 MAX_MESSAGE = 64 * 2**10  # bytes, but for inference, whose messages this process does not parse
 HANDSHAKE_MS = 3000
 IDLE_MS = 10_000  # of a connection without a call; clients connect again by themselves
+AGE_MS = 120_000  # of a connection, after which its calls may end; clients connect again
 _STATUS = {  # of each error, and what is said instead of its own text
     UnknownModel: (StatusCode.NOT_FOUND, None),
     TooLarge: (StatusCode.RESOURCE_EXHAUSTED, None),
@@ -54,6 +55,9 @@ def grpc_server(
 ) -> aio.Server:
     """Makes the service, without a port yet; messages may be as long as bodies over HTTP.
 
+    A client that never takes an answer holds its calls until its connection is closed: as soon as
+    it makes no further ones, and at the latest by its age.
+
     Args:
         plane: what answers.
         workers: whose limits are observed.
@@ -67,6 +71,8 @@ def grpc_server(
         ("grpc.max_allowed_incoming_connections", max_connections()),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
         ("grpc.max_connection_idle_ms", IDLE_MS),
+        ("grpc.max_connection_age_ms", AGE_MS),
+        ("grpc.max_connection_age_grace_ms", min(int(2000 * limits.seconds), INT_MAX)),
     ]
     server = aio.server(
         interceptors=[_Calls(workers, arrivals, log)],

@@ -7,7 +7,7 @@ from typing import Any
 CODE_MIB = 240  # what a decoder takes before its first request, and has taken addresses for
 DECODER_MEMORY_MIB = 1536  # by default: a tensor of 64 MB of JSON takes 1100
 _LEAST_DECODED = 16 * 2**20  # 50 frames, of 256 pixels on the short side, take 13 MB
-_INT_MAX = 2**31 - 1  # gRPC's options are C's ints
+INT_MAX = 2**31 - 1  # gRPC's options are C's ints
 
 
 class BadRequest(Exception):
@@ -67,9 +67,9 @@ class Limits:
         for name, value in dataclasses.asdict(self).items():
             if not value > 0:
                 raise ValueError(f"`{name}` must be positive. Received: {value}")
-        if self.request_bytes > _INT_MAX:
+        if self.request_bytes > INT_MAX:
             raise ValueError(
-                f"`request_bytes` must be at most {_INT_MAX}. Received: {self.request_bytes}"
+                f"`request_bytes` must be at most {INT_MAX}. Received: {self.request_bytes}"
             )
 
 

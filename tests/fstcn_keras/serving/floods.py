@@ -18,13 +18,15 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from PIL import Image
 
+from fstcn_keras.serve import DRAIN_S
+from fstcn_keras.serving.grpc import MAX_CALLS
 from fstcn_keras.serving.limits import Limits, most_memory_mib
 from fstcn_keras.serving.observation import ID_HEADER
-from tests.fstcn_keras.serving.http2 import INFER, LIVE, PREFACE, half_calls
+from tests.fstcn_keras.serving.http2 import INFER, LIVE, PREFACE, calls_without_window, half_calls
 from tests.fstcn_keras.serving.test_hostile_requests import claiming_mov
 from tests.fstcn_keras.serving.test_server import inference
 from tests.servers import ServerProcess
-from tests.videos import encoded
+from tests.videos import encoded, grey_ramp, write_video
 
 FILES = 256  # that the server may have open
 LIMITS = Limits(request_bytes=8 * 2**20, waiting=16)
@@ -145,6 +147,37 @@ def test_half_messages_over_grpc(served, video, method, calls):
             assert "\nfstcn_requests_in_work 0.0\n" in client.get("/metrics").text
         check_served(served, video)
         check_served_over_grpc(served, video)
+
+
+def test_answers_that_are_never_read(run, video, tmp_path):
+    """They hold no place among the requests in work, nor a call for long, and stop no exit."""
+    small = write_video(tmp_path / "small.mp4", grey_ramp(35), codec="libx264").read_bytes()
+    request = inference("video", [small]).to_grpc().SerializeToString()
+    options = ("--decoders", "1", "--max-waiting", str(LIMITS.waiting))
+    with (
+        ServerProcess(run, *options, log=tmp_path / "stderr.txt") as server,
+        contextlib.ExitStack() as stack,
+    ):
+        host, port = server.grpc_address.split(":")
+
+        def flood(sent: bytes):
+            one = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+            one.sendall(sent)
+
+        for _ in range(2 * LIMITS.waiting):
+            flood(calls_without_window(INFER, 1, request))
+        server.wait_for_requests(0)
+        check_served_over_grpc(server, video)
+        for _ in range(MAX_CALLS // 100 + 1):
+            flood(calls_without_window(LIVE, 100))
+        begin = time.monotonic()
+        while seconds(lambda: check_served_over_grpc(server, video)) == float("inf"):
+            assert time.monotonic() - begin < 60
+        for _ in range(5):
+            flood(calls_without_window(LIVE, 100))
+        begin = time.monotonic()
+        assert server.stop() == 143
+        assert time.monotonic() - begin < DRAIN_S
 
 
 def check_served_over_grpc(server, video: bytes):

@@ -1,22 +1,35 @@
 """Requests that are not whole yet: what they may hold together, and who is given up."""
 
 import asyncio
+import contextlib
+import dataclasses
+import itertools
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("kserve")
 
+from grpc import StatusCode
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
+from fstcn_keras.serving import grpc
 from fstcn_keras.serving.arrivals import Arrivals
 from fstcn_keras.serving.grpc import aio, grpc_server
 from fstcn_keras.serving.http import Admission
 from fstcn_keras.serving.limits import Limits, Overloaded
 from fstcn_keras.serving.observation import ID_HEADER, AccessLog, Observed
 from fstcn_keras.serving.workers import Workers
-from tests.fstcn_keras.serving.http2 import INFER, LIVE, half_calls
+from tests.fstcn_keras.serving.http2 import (
+    INFER,
+    LIVE,
+    calls_without_window,
+    framed,
+    half_calls,
+    http2_calls,
+    http2_frame,
+)
 
 LIMITS = Limits(request_bytes=100, waiting=2)
 
@@ -124,25 +137,31 @@ def test_a_place_is_free_once_its_answer_is_out(workers):
     assert in_work[-1] == 0
 
 
+class Plane:
+    """Answers at once."""
+
+    model_registry = None
+    model = SimpleNamespace(name="m", version="1")
+
+    def __init__(self, workers):
+        self._workers = workers
+
+    async def live(self):
+        return {"status": "alive"}
+
+    async def infer_v2(self, name, request):
+        assert self._workers._in_work == 1
+        return SimpleNamespace(to_grpc=messages.ModelInferResponse)
+
+
 @pytest.mark.parametrize("method", [INFER, LIVE])
 def test_messages_that_stop_half_way_hold_no_place(workers, method):
     """Beyond their number the oldest is given up, and other calls are answered."""
     calls = 3
 
-    class Plane:
-        model_registry = None
-        model = SimpleNamespace(name="m", version="1")
-
-        async def live(self):
-            return {"status": "alive"}
-
-        async def infer_v2(self, name, request):
-            assert workers._in_work == 1
-            return SimpleNamespace(to_grpc=messages.ModelInferResponse)
-
     async def attack():
         arrivals = [Arrivals(LIMITS, number=2), Arrivals(LIMITS, number=2)]
-        server = grpc_server(Plane(), workers, arrivals, AccessLog(None))
+        server = grpc_server(Plane(workers), workers, arrivals, AccessLog(None))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -160,3 +179,39 @@ def test_messages_that_stop_half_way_hold_no_place(workers, method):
         await server.stop(0)
 
     asyncio.run(asyncio.wait_for(attack(), 60))
+
+
+def test_answers_that_are_never_taken_hold_no_call_for_long(workers, monkeypatch):
+    """Not even those of a client that goes on calling."""
+    monkeypatch.setattr(grpc, "MAX_CALLS", 2)
+    monkeypatch.setattr(grpc, "AGE_MS", 500)
+    monkeypatch.setattr(workers, "limits", dataclasses.replace(LIMITS, seconds=0.5))
+
+    async def call_again_and_again(port: int):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(calls_without_window(LIVE, 2))
+        assert (await reader.readexactly(9))[3:5] == b"\4\0"  # its settings
+        writer.write(http2_frame(4, 1, 0, b""))
+        with contextlib.suppress(OSError):
+            for number in itertools.count(2):
+                writer.write(http2_calls(LIVE, 1, framed(b""), end=True, before=number))
+                await writer.drain()
+                await asyncio.sleep(0.2)
+
+    async def attack():
+        arrivals = [Arrivals(LIMITS), Arrivals(LIMITS)]
+        server = grpc_server(Plane(workers), workers, arrivals, AccessLog(None))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        calling = asyncio.create_task(call_again_and_again(port))
+        codes = []
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = GRPCInferenceServiceStub(channel)
+            while codes[-2:] != [StatusCode.RESOURCE_EXHAUSTED, StatusCode.OK]:
+                call = stub.ServerLive(messages.ServerLiveRequest())
+                codes.append(await call.code())
+                await asyncio.sleep(0.05)
+        calling.cancel()
+        await server.stop(0)
+
+    asyncio.run(asyncio.wait_for(attack(), 30))
