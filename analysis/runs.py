@@ -9,7 +9,7 @@ import numpy as np
 from fstcn_keras.runs import RunFolder
 from training.cli import UserError, option, positional
 from training.data.collections import Dataset, Video
-from training.data.splits import open_data
+from training.data.splits import decodable, open_data
 from training.data.store import FrameStore
 from training.evaluation import check_network_classes, check_test_videos, load_classifier
 from training.options import FitOptions, read_config
@@ -56,7 +56,7 @@ class OpenRun:
         """
         if side == "test":
             return check_test_videos(self.dataset, self.store, self.folder)
-        return [v for v in self.dataset.side(side) if self.store.videos[v.path].num_frames]
+        return decodable(self.dataset.side(side), self.store)
 
     def middle_frame(self, path: str) -> np.ndarray:
         """The frame in the middle of a video, uint8 `(height, width, 3)`."""

@@ -29,7 +29,7 @@ from training import cli, evaluation
 from training.cli import UserError, option
 from training.data.collections import Video
 from training.data.encoded_views import EncodedViews, encode_views
-from training.data.splits import open_data
+from training.data.splits import decodable, open_data
 from training.data.store import FrameStore
 from training.fitting import fit_runs
 from training.options import FitOptions
@@ -158,10 +158,7 @@ def peer_answers(options: HeadsOptions) -> dict[str, list[Answers]]:
             run.collection, run.split, run.store, short_side=run.config().short_side
         )
         model = evaluation.load_classifier(run.run_folder()).model
-        sides = [
-            [v for v in dataset.side(side) if store.videos[v.path].num_frames]
-            for side in ("train", "test")
-        ]
+        sides = [decodable(dataset.side(side), store) for side in ("train", "test")]
         views = encode_views(
             model,
             store,

@@ -25,7 +25,7 @@ from training import cli
 from training.baseline import PENALTIES, fit_tuned, pooled_networks, video_features
 from training.cli import UserError, option
 from training.data.collections import Video
-from training.data.splits import open_data
+from training.data.splits import decodable, open_data
 from training.options import FitOptions
 from training.parts import part
 
@@ -61,10 +61,7 @@ def main(options: LinearOptions):
     )
     for fit in options.fit.each_split():
         dataset, store = open_data(fit.collection, fit.split, fit.store, short_side=plan.short_side)
-        sides = {
-            side: [v for v in dataset.side(side) if store.videos[v.path].num_frames]
-            for side in ("train", "test")
-        }
+        sides = {side: decodable(dataset.side(side), store) for side in ("train", "test")}
         for video in tqdm([*sides["train"], *sides["test"]], "features", disable=None):
             if video.path not in known:
                 known[video.path] = video_features(video, store, plan, networks)

@@ -27,7 +27,7 @@ from training.cli import option
 from training.data import pipeline
 from training.data.pipeline import training_batches
 from training.data.samplers import ClipPairs, TrainingSampler
-from training.data.splits import open_data
+from training.data.splits import decodable, open_data
 from training.data.store import ENCODINGS
 from training.options.collection import SPLIT_HELP, CollectionOptions
 from training.parts import part
@@ -57,7 +57,7 @@ def main(options: PipelineOptions):
             dataset, stores[encoding] = open_data(
                 chosen, options.split, None, short_side=config.short_side
             )
-        videos = [v for v in dataset.side("train") if stores["raw"].videos[v.path].num_frames]
+        videos = decodable(dataset.side("train"), stores["raw"])
         samplers = {
             encoding: TrainingSampler(store, videos, ClipPairs(config), seed=[0])
             for encoding, store in stores.items()

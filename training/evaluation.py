@@ -16,7 +16,7 @@ from fstcn_keras.views.plan import ViewPlan
 from training import judgement
 from training.data.collections import Dataset, Video
 from training.data.preparation import write_rejected
-from training.data.splits import open_data
+from training.data.splits import decodable, open_data
 from training.data.store import FrameStore
 from training.errors import UserError
 from training.examples import write_examples
@@ -87,7 +87,7 @@ def check_test_videos(dataset: Dataset, store: FrameStore, run: RunFolder) -> li
             "both sides with --ignore-look-alikes"
         )
     check_leakage(run, listed, file_hashes(store))
-    videos = [video for video in listed if store.videos[video.path].num_frames]
+    videos = decodable(listed, store)
     if not videos:
         raise UserError(
             f"{dataset.root}: none of {len(listed)} test videos of {dataset.part} can be "

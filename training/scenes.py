@@ -16,6 +16,7 @@ from fstcn_keras.config import PRESETS
 from fstcn_keras.video.frames import view_frames
 from training.data.collections import Dataset, Video
 from training.data.doctor import Finding
+from training.data.splits import decodable
 from training.data.store import FrameStore
 from training.parallel import with_progress
 
@@ -36,7 +37,7 @@ def find_shared_scenes(dataset: Dataset, store: FrameStore, *, preset: str) -> F
     # sparse clips of one video are nearly the same: they would set too high a mark
     config = dataclasses.replace(PRESETS[preset], sampling="dense")
     plan = ViewPlan.from_config(config, num_clips=NUM_CLIPS)
-    usable = [video for video in dataset.videos if store.videos[video.path].num_frames]
+    usable = decodable(dataset.videos, store)
     train, test = ([v for v in usable if v.side == side] for side in ("train", "test"))
     features = clip_features([*train, *test], store, plan)
     found = shared_scenes(features[: len(train)], features[len(train) :])

@@ -3,6 +3,7 @@
 It imports neither Keras nor KServe, so that a process starts at once and stays small.
 """
 
+import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedR
     decoded: list[DecodedFrames] = []
     left = limits.decoded_bytes  # which the process that scores must hold
     for video in videos:
-        decoded.append(_decode(video, plan, limits))
+        with bad_videos_refused():
+            decoded.append(DecodedFrames.of_views(_reader(video, limits), plan))
         left -= sum(image.nbytes for image in decoded[-1].images)
         if left < 0:
             raise too_much_decoded(limits)
@@ -80,9 +82,22 @@ def too_much_decoded(limits: Limits) -> TooLarge:
     )
 
 
-def _decode(video: Video, plan: ViewPlan, limits: Limits) -> DecodedFrames:
+@contextlib.contextmanager
+def bad_videos_refused() -> Iterator[None]:
+    """Says that the request is at fault, where a video is.
+
+    Example:
+        >>> with bad_videos_refused():
+        ...     raise VideoError("no frames")
+        Traceback (most recent call last):
+        fstcn_keras.serving.limits.BadRequest: the video: no frames
+
+    Raises:
+        BadRequest: for one that cannot be decoded.
+        TooLarge: for one beyond the limits.
+    """
     try:
-        return DecodedFrames.of_views(_reader(video, limits), plan)
+        yield
     except VideoTooLarge as error:
         raise TooLarge(f"the video: {error}") from error
     except VideoError as error:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from fstcn_keras.serving.decoding import DecodedFrames, too_much_decoded
-from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
-from fstcn_keras.video import VideoError, VideoReader, VideoTooLarge
+from fstcn_keras.serving.decoding import DecodedFrames, bad_videos_refused, too_much_decoded
+from fstcn_keras.serving.limits import Limits
+from fstcn_keras.video import VideoReader
 from fstcn_keras.video.frames import FrameReader, read_resized
 from fstcn_keras.video.resampling import ResampledFrames
 from fstcn_keras.views.plan import ViewPlan
@@ -65,12 +65,8 @@ def decode_for_page(data: bytes, plan: ViewPlan, limits: Limits) -> PageVideo:
         BadRequest: if it is no video, or cannot be decoded.
         TooLarge: beyond the limits.
     """
-    try:
+    with bad_videos_refused():
         return _decode(data, plan, limits)
-    except VideoTooLarge as error:
-        raise TooLarge(f"the video: {error}") from error
-    except VideoError as error:
-        raise BadRequest(f"the video: {error}") from error
 
 
 def jpeg(image: np.ndarray) -> bytes:

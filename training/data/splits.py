@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,6 +113,11 @@ def damaged_text(dataset: Dataset, store: FrameStore) -> str:
     )
 
 
+def decodable(videos: Sequence[Video], store: FrameStore) -> list[Video]:
+    """Returns those of the videos that the store has frames of."""
+    return [video for video in videos if store.videos[video.path].num_frames]
+
+
 def split_training(
     dataset: Dataset, store: FrameStore, *, val_fraction: float, seed: int
 ) -> tuple[list[Video], list[Video]]:
@@ -133,7 +138,7 @@ def split_training(
     items = [(v.path, dataset.classes[v.label], v.group) for v in usable]
     held = held_out_paths(items, fraction=val_fraction, salt=f"validation {seed}")
     check_held_out(val_fraction, len(held))
-    named = [v for v in dataset.side("val") if store.videos[v.path].num_frames]
+    named = decodable(dataset.side("val"), store)
     if named and held:
         raise UserError(
             f"--val-fraction {val_fraction:g} is not for {dataset.root}, which names the "
