@@ -80,7 +80,10 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
     from prometheus_client import REGISTRY
 
     from fstcn_keras.serving.arrivals import Arrivals
-    from fstcn_keras.serving.grpc import grpc_server  # heavy: not before the port is known free
+    from fstcn_keras.serving.grpc import (
+        grpc_server,
+        stop,
+    )  # heavy: not before the port is known free
     from fstcn_keras.serving.http import build_app, http_server
     from fstcn_keras.serving.kserve_model import ClassifierDataPlane, ClassifierModel
     from fstcn_keras.serving.metrics import Metrics
@@ -116,7 +119,7 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
             http.should_exit = True
             for arriving in arrivals:
                 arriving.end()
-            await asyncio.gather(serving, grpc.stop(DRAIN_S))
+            await asyncio.gather(serving, stop(grpc, workers, drain_s=DRAIN_S))
     finally:
         workers.close()
 

@@ -1,5 +1,6 @@
 """Answers over gRPC by KServe's inference service (V2)."""
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,6 +38,7 @@ MAX_MESSAGE = 64 * 2**10  # bytes, but for inference, whose messages this proces
 HANDSHAKE_MS = 3000
 IDLE_MS = 10_000  # of a connection without a call; clients connect again by themselves
 AGE_MS = 120_000  # of a connection, after which its calls may end; clients connect again
+SENDING_S = 5  # for the last answers when the server stops
 _STATUS = {  # of each error, and what is said instead of its own text
     UnknownModel: (StatusCode.NOT_FOUND, None),
     TooLarge: (StatusCode.RESOURCE_EXHAUSTED, None),
@@ -81,6 +83,24 @@ def grpc_server(
     )
     service.add_GRPCInferenceServiceServicer_to_server(_Servicer(plane), server)
     return server
+
+
+async def stop(server: aio.Server, workers: Workers, *, drain_s: float) -> None:
+    """Stops the service: requests in work are answered, and who takes no answer is not waited for.
+
+    Args:
+        server: that was started.
+        workers: what has the requests in work.
+        drain_s: seconds for them.
+    """
+    stopping = asyncio.ensure_future(server.stop(drain_s))
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(workers.without_work(), drain_s)
+    await asyncio.wait({stopping}, timeout=SENDING_S)
+    if not stopping.done():
+        stopping.cancel()
+        await asyncio.wait({stopping})
+        await server.stop(None)
 
 
 class _Servicer(InferenceServicer):

@@ -74,6 +74,8 @@ class Workers:
         self._ahead = asyncio.Semaphore(decoders + 1)  # requests whose frames may be held decoded
         self._decoder_memory = decoder_memory
         self._in_work = 0
+        self._without_work = asyncio.Event()
+        self._without_work.set()
         self._closed = False
         self._scorer = ThreadPoolExecutor(1, thread_name_prefix="scorer")
         self._callers = ThreadPoolExecutor(decoders, thread_name_prefix="decoder")
@@ -92,12 +94,19 @@ class Workers:
         """
         self.check_place()
         self._in_work += 1
+        self._without_work.clear()
         self.metrics.requests_in_work.set(self._in_work)
         try:
             yield
         finally:
             self._in_work -= 1
+            if not self._in_work:
+                self._without_work.set()
             self.metrics.requests_in_work.set(self._in_work)
+
+    async def without_work(self) -> None:
+        """Waits until no request is in work."""
+        await self._without_work.wait()
 
     def check_place(self) -> None:
         """Makes sure that one of the places is free.

@@ -18,7 +18,6 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from PIL import Image
 
-from fstcn_keras.serve import DRAIN_S
 from fstcn_keras.serving.grpc import MAX_CALLS
 from fstcn_keras.serving.limits import Limits, most_memory_mib
 from fstcn_keras.serving.observation import ID_HEADER
@@ -175,9 +174,7 @@ def test_answers_that_are_never_read(run, video, tmp_path):
             assert time.monotonic() - begin < 60
         for _ in range(5):
             flood(calls_without_window(LIVE, 100))
-        begin = time.monotonic()
         assert server.stop() == 143
-        assert time.monotonic() - begin < DRAIN_S
 
 
 def check_served_over_grpc(server, video: bytes):

@@ -215,3 +215,26 @@ def test_answers_that_are_never_taken_hold_no_call_for_long(workers, monkeypatch
         await server.stop(0)
 
     asyncio.run(asyncio.wait_for(attack(), 30))
+
+
+def test_answers_that_are_never_taken_do_not_delay_the_end(workers, monkeypatch):
+    monkeypatch.setattr(grpc, "SENDING_S", 0.1)
+
+    async def attack():
+        arrivals = [Arrivals(LIMITS), Arrivals(LIMITS)]
+        server = grpc_server(Plane(workers), workers, arrivals, AccessLog(None))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(calls_without_window(LIVE, 2))
+        answer = b""
+        while answer.count(ID_HEADER.lower().encode()) < 1:  # the calls have begun
+            answer += await reader.read(4096)
+        with workers.admitted():
+            stopping = asyncio.create_task(grpc.stop(server, workers, drain_s=600))
+            done, _ = await asyncio.wait({stopping}, timeout=0.5)
+            assert not done  # before what is in work is answered
+        await asyncio.wait_for(stopping, 8)
+        writer.close()
+
+    asyncio.run(asyncio.wait_for(attack(), 30))
