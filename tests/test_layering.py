@@ -9,15 +9,18 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("fstcn_keras", "training", "analysis")
 FILES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 FORBIDDEN = {
-    "fstcn_keras": {"training", "analysis", "tensorflow", "torch", "jax", "tests", "benchmarks"},
-    "training": {"tests", "benchmarks"},
-    "analysis": {"tests", "benchmarks"},
+    "fstcn_keras": {
+        *("training", "analysis", "tensorflow", "torch", "jax", "ray", "tests", "benchmarks")
+    },
+    "training": {"ray", "tests", "benchmarks"},
+    "analysis": {"ray", "tests", "benchmarks"},
 }
 MAY_IMPORT = {
     "fstcn_keras/export/quantization.py": {"tensorflow"},
     "fstcn_keras/export/saved_model.py": {"tensorflow"},
     "fstcn_keras/export/shared_views.py": {"tensorflow"},
     "fstcn_keras/acceleration/dispatch.py": {"tensorflow"},  # once it is known to be what runs
+    "training/on_cluster.py": {"ray"},  # once it is known to be installed
 }
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import io
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -18,6 +19,7 @@ import jsonargparse
 from fstcn_keras.process import BackendError, set_up_process
 from training.ending import ended_in_time
 from training.errors import UserError
+from training.on_cluster import ClusterOptions, connected
 from training.parts import Leaf, Options, build, flag, leaves, option, positional
 
 __all__ = ["UserError", "option", "parse", "positional", "run"]
@@ -25,8 +27,16 @@ __all__ = ["UserError", "option", "parse", "positional", "run"]
 MAX_MESSAGE = 1500  # characters: the names of all backbones and more
 
 
-def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
+def run(
+    main: Callable,
+    options_class: type,
+    argv: Sequence[str] | None = None,
+    *,
+    on_clusters: bool = False,
+):
     """Sets the process up, parses the command line, calls `main(options)` and exits.
+
+    A command that works on clusters takes `--cluster`, too, and is called once it is connected.
 
     Exit codes: 0 done; 2 the user's input or a file system is at fault, with one line on
     stderr; 130 after Ctrl-C; 143 after SIGTERM, both within 5 s, but for a training, which
@@ -39,7 +49,15 @@ def run(main: Callable, options_class: type, argv: Sequence[str] | None = None):
     try:
         with ended_in_time():
             set_up_process(tensorflow=True)
-            main(parse(options_class, argv, description=sys.modules[main.__module__].__doc__))
+            description = sys.modules[main.__module__].__doc__
+            if on_clusters:
+                values = parse_values(options_class, argv, ClusterOptions, description=description)
+                cluster = build(ClusterOptions, **_taken(values, ClusterOptions))
+                options = build(options_class, **values)
+                with connected(cluster):
+                    main(options)
+            else:
+                main(parse(options_class, argv, description=description))
     except (UserError, BackendError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
@@ -60,9 +78,18 @@ def parse(
 
 
 def parse_values(
-    options_class: type, argv: Sequence[str] | None = None, *, description: str = ""
+    options_class: type,
+    argv: Sequence[str] | None = None,
+    *more: type,
+    description: str = "",
 ) -> dict[str, Any]:
     """Returns the values by flat name, of the right types, of which `parse` builds options.
+
+    Args:
+        options_class: of the options.
+        argv: the command line; `None` for that of this process.
+        *more: other classes, whose options may be given, too.
+        description: of the command, for its help.
 
     Raises:
         UserError: for an unknown option, or a value of the wrong type.
@@ -74,7 +101,7 @@ def parse_values(
         formatter_class=_HelpFormatter,
     )
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
-    options = list(leaves(options_class))
+    options = [leaf for each in (options_class, *more) for leaf in leaves(each)]
     for leaf in options:
         _add_argument(parser, leaf)
     try:
@@ -85,7 +112,21 @@ def parse_values(
         raise UserError(
             _with_nearest(textwrap.shorten(str(error), MAX_MESSAGE), options)
         ) from error
-    return {leaf.name: _plain(values[leaf.name]) for leaf in options}
+    plain = {leaf.name: _plain(values[leaf.name]) for leaf in options}
+    for leaf in options:
+        path = plain[leaf.name]
+        found = isinstance(path, Path) and re.match(r"(\w{2,}):/(.*)", str(path))
+        if found and not leaf.positional:
+            raise UserError(
+                f"{flag(leaf.name)} {found[1]}://{found[2]} is an address, not a folder or file: "
+                "stores and runs are read in place, so mount it, by one name on all machines"
+            )
+    return plain
+
+
+def _taken(values: dict[str, Any], options_class: type) -> dict[str, Any]:
+    """Takes those of a class out of the values by flat name."""
+    return {leaf.name: values.pop(leaf.name) for leaf in leaves(options_class)}
 
 
 def _files_last(argv: Sequence[str], options: Sequence[Leaf]) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from fstcn_keras.video import VideoError, VideoReader
 from fstcn_keras.video.decoded import DecodedFrames
 from fstcn_keras.views.plan import ViewPlan
-from training.parallel import TOO_MUCH_MEMORY, map_silently, single_process
+from training.parallel import TOO_MUCH_MEMORY, LastingProcess, single_process
 
 KILLED = "the decoder's process was killed, by a crash or from outside"
 
@@ -45,23 +45,28 @@ class DecodedVideo(DecodedFrames):
 class DecodedVideos:
     """Gives videos one after another, each decoded when it is asked for.
 
-    The process that decodes is bounded in memory. One that is killed is replaced.
-
     Args:
         paths: of the files.
-        plan: the views.
+        decoder: a process, see `decoder_of_views`.
     """
 
-    def __init__(self, paths: Sequence[Path], plan: ViewPlan):
+    def __init__(self, paths: Sequence[Path], decoder: LastingProcess):
         self._paths = paths
-        self._plan = plan
+        self._decoder = decoder
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __iter__(self) -> Iterator[DecodedVideo]:
-        decode = functools.partial(_decoded, plan=self._plan)
-        return map_silently(decode, self._paths, killed=_killed, num_processes=1)
+        return self._decoder.map(self._paths)
+
+
+def decoder_of_views(plan: ViewPlan) -> LastingProcess:
+    """Returns a process for `DecodedVideos`, to be closed in the end.
+
+    It is bounded in memory. One that is killed is replaced.
+    """
+    return LastingProcess(functools.partial(_decoded, plan=plan), killed=_killed)
 
 
 def _decoded(path: Path, plan: ViewPlan) -> DecodedVideo:

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -12,10 +13,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from tqdm import tqdm
 
 from fstcn_keras.process import limit_memory
+from training import on_cluster
 
 MEMORY_MIB = 4096  # that a process may take beyond its own code
 TOO_MUCH_MEMORY = f"to decode it takes more than {MEMORY_MIB} MiB of memory"
@@ -28,7 +31,13 @@ LINES = {  # of progress in a log
 
 
 def map_processes(
-    function: Callable, jobs: Sequence, *, killed: Callable, description: str, unit: str = "video"
+    function: Callable,
+    jobs: Sequence,
+    *,
+    killed: Callable,
+    description: str,
+    unit: str = "video",
+    shared: Sequence[Path] = (),
 ) -> Iterator:
     """Yields results of `function(job)` in any order, with its progress on stderr.
 
@@ -42,19 +51,61 @@ def map_processes(
         killed: `killed(job)` gives the result of a job whose process was killed twice.
         description: of the work, for the progress.
         unit: what a job is about, for the progress.
+        shared: all files and folders that the work needs, if it may be done on other machines.
     """
-    from joblib import cpu_count  # not in each of the processes, which import this module
-
-    results = map_silently(function, jobs, killed=killed, num_processes=cpu_count())
+    if shared and on_cluster.is_connected():
+        make = functools.partial(_lasting, function, killed)
+        results = on_cluster.spread(make, jobs, shared=shared)
+    else:
+        results = _on_this_machine(function, jobs, killed)
     return with_progress(results, total=len(jobs), description=description, unit=unit)
 
 
-def map_silently(
-    function: Callable, jobs: Sequence, *, killed: Callable, num_processes: int
-) -> Iterator:
-    """Yields the same in so many processes, without a word; of one process in order of the jobs."""
+def _lasting(function: Callable, killed: Callable) -> Callable[[Iterable], Iterator]:
+    return LastingProcess(function, killed=killed).map
+
+
+class LastingProcess:
+    """Does one job after another in a process of its own, which is there until this is closed.
+
+    It is made for the first job, and anew after one that has killed it, which is tried once more.
+    Its memory is bounded as in `map_processes`.
+
+    Args:
+        function: what to do, as for `map_processes`.
+        killed: the same.
+    """
+
+    def __init__(self, function: Callable, *, killed: Callable):
+        self._function = function
+        self._killed = killed
+        self._stack = contextlib.ExitStack()
+        self._pool: ProcessPoolExecutor | None = None
+
+    def map(self, jobs: Iterable) -> Iterator:
+        """Yields the result of each job, in their order."""
+        return map(self._done, jobs)
+
+    def close(self):
+        """Ends the process."""
+        self._stack.close()
+
+    def _done(self, job):
+        for _ in range(2):
+            self._pool = self._pool or self._stack.enter_context(single_process())
+            try:
+                return self._pool.submit(self._function, job).result()
+            except BrokenProcessPool:
+                self._pool = None
+        return self._killed(job)
+
+
+def _on_this_machine(function: Callable, jobs: Sequence, killed: Callable) -> Iterator:
+    """Yields what `map_processes` does, without a word."""
+    from joblib import cpu_count  # not in each of the processes, which import this module
+
     again = []
-    with closing(_finished(function, jobs, num_processes=num_processes)) as finished:
+    with closing(_finished(function, jobs, num_processes=cpu_count())) as finished:
         for job, future in finished:
             if isinstance(future.exception(), BrokenProcessPool):
                 again.append(job)

@@ -1,8 +1,10 @@
 """Name the action in videos: python -m training.predict [RUN] VIDEO..."""
 
 import contextlib
+import csv
 import dataclasses
 import datetime
+import functools
 import hashlib
 import json
 import math
@@ -22,19 +24,21 @@ from fstcn_keras.video import VideoError
 from fstcn_keras.video.live import LiveSource
 from fstcn_keras.video.suffixes import is_video
 from fstcn_keras.views.plan import SCORING_MODES
-from training import annotation, cli, figures, prediction_table
-from training.decoding import DecodedVideos, isolated
+from training import annotation, cli, figures, on_cluster, prediction_table
+from training.decoding import isolated
 from training.errors import UserError
 from training.evaluate import VIEWS_HELP
 from training.evaluation import load_classifier, weights_sha256
 from training.parallel import with_progress
 from training.parts import option, positional
 from training.scores import views_text
+from training.scoring import predicted, predicted_on_cluster
 
 if TYPE_CHECKING:
     from fstcn_keras import ActionClassifier
 
 
+LISTS = (".txt", ".csv")
 SUFFIXES = {
     "out": prediction_table.SUFFIXES,
     "annotate": (".mp4",),
@@ -48,8 +52,9 @@ class PredictOptions:
     """What to predict, and by which run."""
 
     paths: tuple[Path, ...] = positional(
-        "video files, or folders of them; a folder before them is that of the training run "
-        "(default: the newest finished one under runs/)",
+        "video files, folders of them, or lists: a .txt file with a path a line, a .csv file with "
+        "a column path or video; a folder before them is that of the training run (default: the "
+        "newest finished one under runs/)",
         default=(),
     )
     top_k: int = option(5, "number of classes to give")
@@ -131,7 +136,7 @@ def main(options: PredictOptions):
         raise UserError(f"--annotate would replace {videos[0]} itself: name another file")
     classifier = load_classifier(RunFolder(run), mode=options.views)
     bad = 0
-    for result in _results(classifier, videos, options):
+    for result in _results(RunFolder(run), classifier, videos, options):
         bad += not _report(result, options)
     if options.out:
         print(f"wrote {options.out}", file=sys.stderr)
@@ -143,11 +148,17 @@ def main(options: PredictOptions):
 
 
 def _results(
-    classifier: "ActionClassifier", videos: Sequence[Path], options: PredictOptions
+    run: RunFolder,
+    classifier: "ActionClassifier",
+    videos: Sequence[Path],
+    options: PredictOptions,
 ) -> Iterator[VideoResult]:
     """Yields what is said about each video, once it stands in the table if there is one."""
+    predict = functools.partial(predicted, classifier)
+    if on_cluster.is_connected():
+        predict = functools.partial(predicted_on_cluster, run, mode=options.views)
     if options.out is None:
-        yield from _predicted(classifier, videos)
+        yield from predict(videos)
         return
     network = f"{weights_sha256(classifier)} {classifier.plan} {classifier.classes}"
     if classifier.rejection is not None:
@@ -158,23 +169,14 @@ def _results(
     if kept := len({*videos}) - len(missing):
         print(f"going on with {kept} of {len({*videos})} videos in {rows.partial}", file=sys.stderr)
     with contextlib.closing(rows):
-        results = _predicted(classifier, missing)  # with a bar on a terminal
-        if not sys.stderr.isatty():
+        results = predict(missing)  # of this process, with a bar on a terminal
+        if on_cluster.is_connected() or not sys.stderr.isatty():
             names = {"description": "predicting", "unit": "video"}
             results = with_progress(results, total=len(missing), **names)
         for result in results:
             rows.add(result)
             yield result
     rows.finish()
-
-
-def _predicted(classifier: "ActionClassifier", videos: Sequence[Path]) -> Iterator[VideoResult]:
-    """Yields what is said about each video, which a process of its own decodes."""
-    for result in classifier.predict_videos(DecodedVideos(videos, classifier.plan)):
-        decoded, prediction = result.source, result.prediction
-        if prediction is not None:
-            prediction = dataclasses.replace(prediction, times=decoded.shown_at)
-        yield dataclasses.replace(result, source=decoded.path, prediction=prediction)
 
 
 def _report(result: VideoResult, options: PredictOptions) -> bool:
@@ -193,16 +195,38 @@ def _report(result: VideoResult, options: PredictOptions) -> bool:
 
 
 def _videos_of(path: Path) -> list[Path]:
-    """Returns the file, or of a folder the videos in it and below it.
+    """Returns the file, or the videos of a list, or of a folder those in it and below it.
 
     Raises:
-        UserError: if a folder has none.
+        UserError: if a folder or a list has none, or a list cannot be read.
     """
+    if path.suffix.lower() in LISTS and not path.is_dir():
+        return _listed(path)
     if not path.is_dir():
         return [path]
     found = sorted(file for file in path.rglob("*") if is_video(file) and file.is_file())
     if not found:
         raise UserError(f"{path} is a folder without videos: name video files, or a folder of them")
+    return found
+
+
+def _listed(path: Path) -> list[Path]:
+    """Returns the paths that a list names, relative to the current folder."""
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            if path.suffix.lower() == ".txt":
+                names = [line.strip() for line in stream]
+            else:
+                rows = csv.DictReader(stream)
+                column = next((n for n in ("path", "video") if n in (rows.fieldnames or ())), None)
+                if column is None:
+                    raise UserError(f"{path} has no column path or video: {rows.fieldnames}")
+                names = [row[column] or "" for row in rows]
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{path} is not a list of videos: {error}") from error
+    found = [Path(name) for name in names if name]
+    if not found:
+        raise UserError(f"{path} names no video: write a path a line")
     return found
 
 
@@ -309,4 +333,4 @@ def write_over_time(
 
 
 if __name__ == "__main__":
-    cli.run(main, PredictOptions)
+    cli.run(main, PredictOptions, on_clusters=True)

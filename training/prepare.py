@@ -106,4 +106,4 @@ def main(options: PrepareOptions):
 
 
 if __name__ == "__main__":
-    cli.run(main, PrepareOptions)
+    cli.run(main, PrepareOptions, on_clusters=True)

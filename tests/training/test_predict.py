@@ -290,3 +290,30 @@ def test_the_network_of_a_run_and_folders_of_videos_are_what_they_seem(
     (tmp_path / "empty").mkdir()
     error = error_of(capsys, predict.main, predict.PredictOptions, colour_run, tmp_path / "empty")
     assert "empty is a folder without videos: name video files, or a folder of them" in error
+
+
+def test_a_list_names_videos(colour_run, videos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(videos)
+    (tmp_path / "list.txt").write_text("red.avi\n\nblue.avi\n")
+    (tmp_path / "list.csv").write_text('label,path\n1,green.avi\n0,"red.avi"\n')
+    lists = [str(tmp_path / name) for name in ("list.txt", "list.csv")]
+    cli.run(predict.main, predict.PredictOptions, [str(colour_run), *lists, "--json"])
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["video"] for answer in answers] == [
+        *("red.avi", "blue.avi", "green.avi", "red.avi")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "file,label\nred.avi,0\n", "has no column path or video: ['file', 'label']"),
+        ("a.txt", "\n", "names no video: write a path a line"),
+        ("a.txt", None, "is not a list of videos: [Errno 2]"),
+    ],
+)
+def test_a_list_without_videos(colour_run, tmp_path, capsys, name, text, message):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    error = error_of(capsys, predict.main, predict.PredictOptions, colour_run, tmp_path / name)
+    assert message in error

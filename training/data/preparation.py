@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import platform
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from training.locks import locked
 from training.parallel import TOO_MUCH_MEMORY, map_processes
 
 FORMAT = 6  # of the store; another format is another folder of the cache
+SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,11 @@ def _prepare_missing(jobs: list[_Job]) -> dict[str, StoredVideo]:
         _remove_leftovers(folder)  # of a process that was killed
         try:
             for stored in map_processes(
-                _prepare_video, waiting, killed=_reject_killed, description="decoding videos"
+                _prepare_video,
+                waiting,
+                killed=_reject_killed,
+                description="decoding videos",
+                shared=(folder / SETTINGS, waiting[0].root),
             ):
                 videos[stored.path] = stored
         finally:
@@ -148,7 +154,7 @@ def _take_stored(jobs: list[_Job]) -> dict[str, StoredVideo]:
 
 
 def _check_settings(folder: Path, settings: dict):
-    file = folder / "settings.json"
+    file = folder / SETTINGS
     if not file.exists():
         atomic_write_text(file, json.dumps(settings))
     try:
@@ -305,8 +311,8 @@ def _record_writer(file: Path):
 
 
 def _partial(file: Path) -> Path:
-    # of this process alone: another may outlive a parent that was killed
-    return file.with_name(f"{file.name}.{os.getpid()}.partial")
+    # of this process alone: another may outlive a parent that was killed, also on another machine
+    return file.with_name(f"{file.name}.{platform.node()}-{os.getpid()}.partial")
 
 
 def _remove_leftovers(folder: Path):

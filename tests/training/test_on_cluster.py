@@ -1,0 +1,116 @@
+"""Work on a cluster: what is checked before, and how it is given out by a fake of Ray."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from training import cli, on_cluster
+from training.on_cluster import ClusterOptions, spread
+
+
+class FakeRay:
+    """Does tasks at once, in this process, and notes how many wait to be asked for."""
+
+    def __init__(self, cores: int):
+        self.cores = cores
+        self.waiting: dict[int, list] = {}
+        self.most = 0
+        self.sizes: list[int] = []
+        self.cancelled: list[int] = []
+        self.exceptions = SimpleNamespace(RayTaskError=ZeroDivisionError, RayError=OSError)
+
+    def cluster_resources(self):
+        return {"CPU": float(self.cores)}
+
+    def nodes(self):
+        return [{"NodeID": "a", "NodeManagerAddress": "10.0.0.1", "Alive": True}]
+
+    def remote(self, **needs):
+        assert needs == {"num_cpus": 1, "num_gpus": 0, "max_calls": 0, "max_retries": 5}
+        return lambda function: SimpleNamespace(remote=self._call)
+
+    def _call(self, work: bytes, items: list) -> int:
+        number = len(self.sizes)
+        self.sizes.append(len(items))
+        self.waiting[number] = [item**2 for item in items]
+        self.most = max(self.most, len(self.waiting))
+        return number
+
+    def wait(self, tasks, num_returns):
+        return [max(tasks)], []  # another order than theirs
+
+    def get(self, task):
+        return self.waiting.pop(task)
+
+    def cancel(self, task, force):
+        self.cancelled.append(task)
+
+
+@pytest.fixture
+def ray(monkeypatch) -> FakeRay:
+    fake = FakeRay(cores=3)
+    monkeypatch.setattr(on_cluster, "_ray", lambda: fake)
+    return fake
+
+
+def test_every_item_comes_once_and_few_tasks_wait(ray):
+    found = list(spread(tuple, range(5000), shared=()))
+    assert sorted(found) == [number**2 for number in range(5000)]
+    assert ray.most == 2 * ray.cores
+    assert max(ray.sizes) == on_cluster.MAX_ITEMS
+    assert ray.cancelled == []
+
+
+def test_few_items_are_divided_over_all_cores(ray):
+    assert len(list(spread(tuple, range(30), shared=()))) == 30
+    assert set(ray.sizes) == {2} != {30 / (ray.cores * on_cluster.TASKS_PER_SLOT)}
+
+
+def test_fewer_cores_get_fewer_tasks(ray):
+    results = spread(tuple, range(5000), shared=())
+    found = [next(results)]
+    ray.cores = 1
+    found += [next(results) for _ in range(32 * 8)]
+    assert len(ray.waiting) <= 2
+    assert len([*found, *results]) == 5000
+
+
+def test_what_is_not_asked_for_is_cancelled(ray):
+    results = spread(tuple, range(5000), shared=())
+    next(results)
+    results.close()
+    assert sorted([*ray.cancelled, 5]) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_node_that_is_gone_is_named(ray, capsys):
+    before = {"a": "10.0.0.1", "b": "10.0.0.2"}
+    assert on_cluster._tell_lost(ray, before) == {"a": "10.0.0.1"}
+    assert "the node 10.0.0.2 was lost" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "head", "s3://bucket", "AUTO"])
+def test_an_address_is_that_of_a_cluster(address):
+    with pytest.raises(cli.UserError, match="--cluster must be auto, local or HOST:PORT, got"):
+        ClusterOptions(cluster=address)
+
+
+def test_without_ray_one_line_names_the_extra(monkeypatch, capsys):
+    monkeypatch.setattr(on_cluster.importlib.util, "find_spec", lambda name: None)
+    from training import prepare
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(prepare.main, prepare.PrepareOptions, ["--cluster", "auto"], on_clusters=True)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: --cluster needs Ray: pip install 'fstcn-keras[cluster]'\n"
+    )
+
+
+@pytest.mark.parametrize("argument", ["--store=s3://bucket/store", "--data-dir=gs://bucket/videos"])
+def test_an_address_is_no_folder(argument, capsys):
+    from training import prepare
+
+    with pytest.raises(SystemExit):
+        cli.run(prepare.main, prepare.PrepareOptions, [argument])
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {argument.replace('=', ' ')} is an address, not a folder")

@@ -1,0 +1,161 @@
+"""Commands on nodes of a Ray cluster: the results of one machine, also where a node is killed."""
+
+import csv
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.processes import HANG_S, run_command, start_python
+from tests.training.colours import COLOURS, coloured
+from tests.training.ray_nodes import Nodes, cluster_of
+from tests.training.test_prepare import digests
+from tests.videos import noise, write_video
+from training import on_cluster
+from training.on_cluster import ClusterOptions
+from training.parallel import map_processes
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    with cluster_of(2) as nodes:
+        yield nodes
+
+
+def on(nodes: Nodes) -> tuple[str, str]:
+    return ("--cluster", nodes.address)
+
+
+def kill_when(condition, nodes: Nodes, module: str, *arguments: object) -> str:
+    """What a command says on stderr while a node is killed once the condition holds."""
+    process = start_python("-m", module, *arguments, *on(nodes))
+    started = time.monotonic()
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() - started < HANG_S
+        time.sleep(0.02)
+    nodes.kill()
+    _, errors = process.communicate(timeout=HANG_S)
+    nodes.add()
+    assert process.returncode == 0, errors
+    assert "was lost: what it had begun is tried elsewhere" in errors
+    return errors
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(60):
+        write_video(folder / f"class{number % 2}" / f"{number}.avi", noise(9, seed=number), fps=10)
+    (folder / "class0" / "text.avi").write_text("no video")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(videos, tmp_path_factory) -> Path:
+    """Made on one machine."""
+    store = tmp_path_factory.mktemp("one") / "store"
+    done = run_command("training.prepare", *of_folder(videos), "--store", store)
+    assert done.returncode == 0, done.stderr
+    return store
+
+
+def of_folder(videos: Path) -> tuple[str, ...]:
+    return ("--dataset", "folder", "--data-dir", str(videos))
+
+
+def test_a_store_is_that_of_one_machine(nodes, videos, store, tmp_path):
+    arguments = (*of_folder(videos), "--store", tmp_path / "many")
+    done = run_command("training.prepare", *arguments, *on(nodes))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[0] == "working on 3 nodes, 2 cores"
+    assert digests(tmp_path / "many") == digests(store)
+
+
+def test_a_killed_node_costs_a_store_nothing(nodes, videos, store, tmp_path):
+    folder = tmp_path / "many"
+    kill_when(
+        lambda: len([*folder.glob("videos/*/*.array_record")]) > 10,
+        nodes,
+        "training.prepare",
+        *of_folder(videos),
+        *("--store", folder),
+    )
+    assert digests(folder) == digests(store)
+
+
+def test_what_kills_its_process_is_given_up_and_errors_arrive(nodes, tmp_path):
+    with on_cluster.connected(ClusterOptions(cluster=nodes.address)):
+        found = set(map_processes(job, range(12), killed=minus, description="t", shared=[tmp_path]))
+        assert found == {*range(12), -7} - {7}
+        missing = tmp_path / "missing"
+        with pytest.raises(on_cluster.UserError, match=f"{missing} is not there on the machine"):
+            list(map_processes(job, range(12), killed=minus, description="t", shared=[missing]))
+
+
+def job(number: int) -> int:
+    if number == 7:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return number
+
+
+def minus(number: int) -> int:
+    return -number
+
+
+@pytest.fixture(scope="module")
+def coloured_videos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("colours")
+    for number in range(60):
+        seconds = [COLOURS[number % 3], COLOURS[(number + number // 3) % 3]]
+        write_video(folder / f"{number}.avi", coloured(*seconds), fps=10)
+    return folder
+
+
+def rows_of(table: Path) -> dict[str, dict[str, str]]:
+    with table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len({row["video"] for row in rows}) == len(rows)
+    return {row["video"]: row for row in rows}
+
+
+def assert_same_rows(one: Path, two: Path):
+    one, two = rows_of(one), rows_of(two)
+    assert one.keys() == two.keys()
+    for name, row in one.items():
+        for column, value in row.items():
+            if column.startswith("score"):
+                assert float(two[name][column]) == pytest.approx(float(value), abs=2e-6)
+            else:
+                assert two[name][column] == value
+
+
+@pytest.fixture(scope="module")
+def table(colour_run, coloured_videos, tmp_path_factory) -> Path:
+    """Made on one machine."""
+    table = tmp_path_factory.mktemp("table") / "scores.csv"
+    done = run_command("training.predict", colour_run, coloured_videos, "--out", table)
+    assert done.returncode == 0, done.stderr
+    return table
+
+
+def test_predictions_are_those_of_one_machine(nodes, colour_run, coloured_videos, table, tmp_path):
+    many = tmp_path / "scores.csv"
+    arguments = (colour_run, coloured_videos, "--out", many)
+    done = run_command("training.predict", *arguments, *on(nodes))
+    assert done.returncode == 0, done.stderr
+    assert_same_rows(many, table)
+
+
+def test_a_killed_node_costs_no_prediction(nodes, colour_run, coloured_videos, table, tmp_path):
+    def some_are_done() -> bool:
+        return any(len(file.read_bytes().splitlines()) > 10 for file in tmp_path.glob("partial*"))
+
+    many = tmp_path / "scores.csv"
+    arguments = (colour_run, coloured_videos, "--out", many)
+    kill_when(some_are_done, nodes, "training.predict", *arguments)
+    assert_same_rows(many, table)

@@ -1,0 +1,288 @@
+"""Many machines, by Ray: all that the project asks of it.
+
+`--cluster` of a command connects to a cluster, or starts one of this machine alone. Then `spread`
+gives out work to all cores, or all GPUs where there are some. Ray starts the processes, and tries
+what a lost node had begun elsewhere. The machines share the folders that a command names: frame
+stores and run folders are read and written in place.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import itertools
+import logging
+import math
+import os
+import pickle
+import platform
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tqdm import tqdm
+
+from training.errors import UserError
+from training.parts import option
+
+MAX_ITEMS = 32  # of a task: what starts for each takes little of its time
+TASKS_PER_SLOT = 8  # at least, if there are items enough: all end at about the same time
+MAX_RETRIES = 5  # of a task whose process or node was lost
+SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+Work = Callable[[Sequence], Iterator]
+
+_connected = False  # whether this process is one that gives out work
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """Where a command works."""
+
+    cluster: str | None = option(
+        None,
+        "work on all machines of a Ray cluster: auto, from one of them, HOST:PORT of its head, or "
+        "local, a new one of this machine alone",
+    )
+
+    def __post_init__(self):
+        if self.cluster is None:
+            return
+        if not re.fullmatch(r"auto|local|[^\s/]+:\d+", self.cluster):
+            raise UserError(
+                f"--cluster must be auto, local or HOST:PORT, got {self.cluster}. From outside of "
+                "a cluster 'ray job submit' starts a command in it: see docs/clusters.md"
+            )
+        if importlib.util.find_spec("ray") is None:
+            raise UserError("--cluster needs Ray: pip install 'fstcn-keras[cluster]'")
+
+
+@contextlib.contextmanager
+def connected(options: ClusterOptions) -> Iterator[None]:
+    """Works on the cluster that the options name, if one; ends the job after it, not the cluster.
+
+    Raises:
+        UserError: if the cluster cannot be reached.
+    """
+    if options.cluster is None:
+        yield
+        return
+    os.environ.update(SETTINGS | os.environ)
+    ray = _ray()
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    global _connected
+    try:
+        context = ray.init(options.cluster, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # of no other class where a node does not start in time
+        ray.shutdown()
+        raise UserError(f"--cluster {options.cluster} cannot be reached: {error}") from error
+    finally:
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray sets one of its own
+    try:
+        where = f", dashboard at http://{context.dashboard_url}" if context.dashboard_url else ""
+        print(f"working on {_describe(ray)}{where}", file=sys.stderr, flush=True)
+        _connected = True
+        yield
+    finally:
+        _connected = False
+        ray.shutdown()
+
+
+def is_connected() -> bool:
+    """Returns whether this process gives out work to a cluster."""
+    return _connected
+
+
+def spread(make: Callable[[], Work], items: Sequence, *, shared: Sequence[Path]) -> Iterator:
+    """Yields what is made of each item, in any order, by the processes of the cluster.
+
+    Two tasks for each core wait or run at any time, of some items each, so that this process holds
+    few results however many items there are. A task whose node is lost is tried elsewhere, and the
+    results that it had are forgotten: none comes twice.
+
+    Args:
+        make: gives, once in each process, what yields a result for each of some items; for example
+            it loads a network. Sent between machines, as are items and results.
+        items: what the work is done with.
+        shared: files and folders that it needs.
+
+    Raises:
+        UserError: if a machine does not see one of these, the work raises one, or a task loses
+            one process after another.
+    """
+    ray = _ray()
+    resource = "GPU" if ray.cluster_resources().get("GPU") else "CPU"
+    needs = {"num_cpus": 1, "num_gpus": int(resource == "GPU")}
+    # a process is not replaced after a task, though it uses a GPU: what it has loaded is used again
+    task = ray.remote(**needs, max_calls=0, max_retries=MAX_RETRIES)(_do)
+    work = pickle.dumps((make, os.getcwd(), [path.absolute() for path in shared]))
+    chunks, running, nodes = _chunks(items, _num_slots(ray, resource)), set(), {}
+    try:
+        while True:
+            room = 2 * _num_slots(ray, resource) - len(running)  # negative once a node is lost
+            for chunk in itertools.islice(chunks, max(0, room)):
+                running.add(task.remote(work, chunk))
+            if not running:
+                return
+            done, _ = ray.wait(list(running), num_returns=1)
+            nodes = _tell_lost(ray, nodes)
+            running.difference_update(done)
+            yield from _result(ray, done[0])
+    finally:
+        for left in running:
+            ray.cancel(left, force=True)
+
+
+def run_apart(function: Callable[[Any], None], jobs: Sequence, *, logs: Sequence[Path]):
+    """Does long jobs side by side, where there is room: each on a node, or a GPU, of its own.
+
+    One whose node is lost starts again elsewhere: it must go on where it was. What it prints goes
+    to its log, and from there to the output, once a second.
+
+    Args:
+        function: what to do; it and the jobs are sent between machines.
+        jobs: what to do it with.
+        logs: a file for each job, which all machines see.
+
+    Raises:
+        UserError: the first that a job raises, or if one loses one process after another.
+    """
+    ray = _ray()
+    gpus = int(bool(ray.cluster_resources().get("GPU")))
+    cores = 1 if gpus else _num_cores_of_a_node(ray)
+    task = ray.remote(num_cpus=cores, num_gpus=gpus, max_calls=1, max_retries=MAX_RETRIES)(_log)
+    logs = [log.absolute() for log in logs]
+    root = os.path.commonpath([log.parent for log in logs])
+    followed = [_Followed(log, os.path.relpath(log.parent, root)) for log in logs]
+    running, nodes = set(), {}
+    for job, log in zip(jobs, logs, strict=True):
+        work = pickle.dumps((functools.partial(_job, function, job), os.getcwd(), [log]))
+        running.add(task.remote(work, log))
+    try:
+        while running:
+            done, _ = ray.wait(list(running), num_returns=1, timeout=1)
+            nodes = _tell_lost(ray, nodes)
+            for log in followed:
+                log.print_news()
+            running.difference_update(done)
+            for each in done:
+                _result(ray, each)
+    finally:
+        for left in running:
+            ray.cancel(left, force=True)
+
+
+def _job(function: Callable, job: Any) -> Work:
+    return lambda items: iter([function(job)])
+
+
+def _log(work: bytes, log: Path):
+    """Does a long job in a process of the cluster."""
+    with (
+        log.open("a", buffering=1) as stream,
+        contextlib.redirect_stdout(stream),
+        contextlib.redirect_stderr(stream),
+    ):
+        _do(work, [None])
+
+
+class _Followed:
+    """A file whose new lines are printed behind a name, unless that is `.`."""
+
+    def __init__(self, log: Path, name: str):
+        self._log = log
+        self._end = log.stat().st_size
+        self._name = "" if name == "." else f"{name}: "
+
+    def print_news(self):
+        """Prints the whole lines that are new."""
+        with self._log.open("rb") as stream:
+            stream.seek(self._end)
+            news = stream.read()
+        news = news[: news.rfind(b"\n") + 1]
+        self._end += len(news)
+        for line in news.decode(errors="backslashreplace").splitlines():
+            print(f"{self._name}{line}", flush=True)
+
+
+def _num_cores_of_a_node(ray: ModuleType) -> int:
+    """Returns the cores of the smallest node that has some: every node has room for a job."""
+    found = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    return min((cores for cores in found if cores), default=1)
+
+
+def _chunks(items: Sequence, num_slots: int) -> Iterator[list]:
+    size = min(MAX_ITEMS, math.ceil(len(items) / (TASKS_PER_SLOT * num_slots)))
+    rest = iter(items)
+    return iter(lambda: list(itertools.islice(rest, size)), [])
+
+
+def _do(work: bytes, items: list) -> list:
+    """Does some of the work in a process of the cluster."""
+    return list(_made(work)(items))
+
+
+@functools.lru_cache(maxsize=1)
+def _made(work: bytes) -> Work:
+    """Sets this process up, once for all tasks of a piece of work."""
+    from fstcn_keras.process import set_up_process
+
+    sys.modules["__main__"].__file__ = None  # processes that this one spawns do not import Ray
+    set_up_process(tensorflow=True)
+    make, folder, shared = pickle.loads(work)
+    for path in (Path(folder), *shared):
+        if not path.exists():
+            raise UserError(
+                f"{path} is not there on the machine {platform.node()}: all machines of the "
+                "cluster must see the same folders, by the same names"
+            )
+    os.chdir(folder)  # relative paths mean the same everywhere
+    return make()
+
+
+def _result(ray: ModuleType, task: Any) -> list:
+    try:
+        return ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, UserError):
+            raise error.cause from None
+        raise
+    except ray.exceptions.RayError as error:
+        raise UserError(
+            f"the cluster lost the process of a task {MAX_RETRIES + 1} times: {error}"
+        ) from error
+
+
+def _tell_lost(ray: ModuleType, before: dict[str, str]) -> dict[str, str]:
+    """Names the nodes that are there no more; returns those that are, by their numbers."""
+    now = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    for number in before.keys() - now.keys():
+        tqdm.write(
+            f"warning: the node {before[number]} was lost: what it had begun is tried elsewhere",
+            file=sys.stderr,
+        )
+    return now
+
+
+def _num_slots(ray: ModuleType, resource: str) -> int:
+    return max(1, int(ray.cluster_resources().get(resource, 0)))
+
+
+def _describe(ray: ModuleType) -> str:
+    resources = ray.cluster_resources()
+    counts = {
+        "node": sum(node["Alive"] for node in ray.nodes()),
+        "core": int(resources.get("CPU", 0)),
+        "GPU": int(resources.get("GPU", 0)),
+    }
+    return ", ".join(f"{n} {name}{'s' if n > 1 else ''}" for name, n in counts.items() if n)
+
+
+def _ray() -> ModuleType:
+    import ray
+
+    return ray
