@@ -236,7 +236,7 @@ class Peers:
         self.folder.mkdir(parents=True, exist_ok=True)
         found = scored(
             [*heads],
-            learn,
+            lambda left: ((head, learn(head)) for head in left),
             file=self.folder / f"{name}.npz",
             key=self._key,
             description=f"other heads, {name}",

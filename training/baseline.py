@@ -141,7 +141,10 @@ def cached_features(
     by_hash = {store.videos[video.path].source_sha256: video for video in videos}
     found = scored(
         [*by_hash],
-        lambda key: video_features(by_hash[key], store, plan, networks).astype(np.float32),
+        lambda left: (
+            (key, video_features(by_hash[key], store, plan, networks).astype(np.float32))
+            for key in left
+        ),
         file=folder / f"{digest.hexdigest()[:20]}.npz",
         key=digest.hexdigest(),
         description="features of the linear baseline",

@@ -75,4 +75,4 @@ def moved(collection: CollectionOptions, data_dir: Path) -> dict[str, Path | str
 
 
 if __name__ == "__main__":
-    cli.run(main, EvaluateOptions)
+    cli.run(main, EvaluateOptions, on_clusters=True)

@@ -1,8 +1,9 @@
 """The official protocol: M clips x 18 crops of every test video, fused (section 2.4)."""
 
+import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,11 @@ from fstcn_keras.description import existing_file, load_description
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.plan import ViewPlan
-from training import judgement
+from training import judgement, on_cluster
 from training.data.collections import Dataset, Video
 from training.data.preparation import write_rejected
 from training.data.splits import decodable, open_data
-from training.data.store import FrameStore
+from training.data.store import FrameStore, StoredVideo
 from training.errors import UserError
 from training.examples import write_examples
 from training.leakage import check_leakage, file_hashes
@@ -127,7 +128,7 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str |
     videos = check_test_videos(dataset, store, run)
     print(f"scoring {len(videos)} test videos{_instead(run, classifier.plan)}", flush=True)
     paths = [video.path for video in videos]
-    scores, energy = score_videos(classifier, store, paths, file=run.partial_scores)
+    scores, energy = score_videos(classifier, store, paths, run=run, file=run.partial_scores)
     fused = all_fused(scores)
     write_examples(run, dataset, videos, fused["video"]["sci"])
     protocol = _protocol(classifier, dataset, scores)
@@ -260,6 +261,7 @@ def score_videos(
     store: FrameStore,
     paths: Sequence[str],
     *,
+    run: RunFolder | None = None,
     file: Path,
     description: str = "scoring test videos",
     keep: bool = False,
@@ -270,6 +272,7 @@ def score_videos(
         classifier: what scores.
         store: the decoded frames.
         paths: of the videos.
+        run: where the classifier is from, so that the processes of a cluster may load it.
         file: what is done, see `partial_scores.scored`.
         description: what is going on, for people.
         keep: whether the file is to hold all scores in the end.
@@ -277,17 +280,39 @@ def score_videos(
     Returns:
         float64 `(V, M, C, N)` and `(V, M, C)`; the energy is NaN of a network without logits.
     """
+    score = functools.partial(_views_of, classifier, store.folder, store.encoding)
+    if run is not None and on_cluster.is_connected():
+        folders = run.path.absolute(), store.folder.absolute()
+        make = functools.partial(_scorer, *folders, store.encoding, classifier.plan.mode)
+        score = functools.partial(on_cluster.spread, make, shared=(run.model, store.folder))
+    views = scored(
+        paths,
+        lambda left: score([store.videos[path] for path in left]),
+        file=file,
+        key=f"{weights_sha256(classifier)} {classifier.plan} with energy",
+        description=description,
+        keep=keep,
+    )
+    return views[..., :-1], views[..., -1]
 
-    def views_of(path: str) -> np.ndarray:
-        video = view_frames(store.reader(path), classifier.plan)
+
+def _scorer(run: Path, folder: Path, encoding: str, mode: str) -> on_cluster.Work:
+    """Loads the network in a process of a cluster."""
+    classifier = load_classifier(RunFolder(run), mode=mode)
+    return functools.partial(_views_of, classifier, folder, encoding)
+
+
+def _views_of(
+    classifier: "ActionClassifier", folder: Path, encoding: str, videos: Sequence[StoredVideo]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields each path with the probabilities and the energy of all views."""
+    for stored in videos:
+        store = FrameStore(folder, {stored.path: stored}, encoding=encoding)
+        video = view_frames(store.reader(stored.path), classifier.plan)
         found = classifier.score_clips(video.frames, video.positions)
         probabilities = found["probabilities"]
         energy = found.get("energy", np.full(probabilities.shape[:-1], np.nan))
-        return np.concatenate([probabilities, energy[..., None]], axis=-1)
-
-    key = f"{weights_sha256(classifier)} {classifier.plan} with energy"
-    views = scored(paths, views_of, file=file, key=key, description=description, keep=keep)
-    return views[..., :-1], views[..., -1]
+        yield stored.path, np.concatenate([probabilities, energy[..., None]], axis=-1)
 
 
 def print_metrics(run: RunFolder):

@@ -3,7 +3,7 @@
 import contextlib
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ SECONDS = 60  # between two savings
 
 def scored(
     paths: Sequence[str],
-    score: Callable[[str], np.ndarray],
+    score: Callable[[Sequence[str]], Iterable[tuple[str, np.ndarray]]],
     *,
     file: Path,
     key: str,
@@ -24,13 +24,13 @@ def scored(
     unit: str = "video",
     keep: bool = False,
 ) -> np.ndarray:
-    """Scores videos one after another; goes on with those that a stopped command has done.
+    """Scores videos; goes on with those that a stopped command has done.
 
     What is done is saved every minute and when an exception ends it, such as Ctrl-C.
 
     Args:
         paths: of the videos.
-        score: computes the scores of one, an array of the same shape for all.
+        score: gives videos, in any order, each with its scores, arrays of one shape.
         file: what is done, an `.npz` file.
         key: tells the network and its views; what another has done is of no use.
         description: what is going on, for people.
@@ -47,8 +47,11 @@ def scored(
         print(f"{description}: {kept} of {len(paths)} {unit}s are done", flush=True)
     saved = time.monotonic()
     try:
-        for path in with_progress(left, total=len(left), description=description, unit=unit):
-            done[path] = score(path)
+        results = score(left)
+        for path, found in with_progress(
+            results, total=len(left), description=description, unit=unit
+        ):
+            done[path] = found
             if time.monotonic() - saved > SECONDS:
                 _write(file, key, done)
                 saved = time.monotonic()

@@ -79,6 +79,7 @@ def calibrate(
         load_classifier(run),
         store,
         [video.path for video in held_out],
+        run=run,
         file=run.held_out_scores,
         description="scoring held-out videos",
         keep=True,

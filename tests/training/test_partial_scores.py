@@ -1,6 +1,7 @@
 """An evaluation that is stopped goes on with what it has."""
 
 import functools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -11,28 +12,27 @@ PATHS = ["a", "b", "c"]
 scored = functools.partial(partial_scores.scored, description="scoring")
 
 
-def score(path: str) -> np.ndarray:
-    return np.full((2, 3), ord(path), float)
+def score(paths: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+    return ((path, np.full((2, 3), ord(path), float)) for path in paths)
 
 
 @pytest.mark.parametrize(("key", "again"), [("one", ["c"]), ("two", PATHS)])
 def test_a_stopped_evaluation_goes_on_with_the_same_network_alone(tmp_path, key, again):
-    def stopped(path):
-        if path == "c":
-            raise KeyboardInterrupt
-        return score(path)
+    def stopped(paths):
+        yield from score(paths[:2])
+        raise KeyboardInterrupt
 
     file, asked = tmp_path / "partial.npz", []
     with pytest.raises(KeyboardInterrupt):
         scored(PATHS, stopped, file=file, key="one")
 
-    def counted(path):
-        asked.append(path)
-        return score(path)
+    def counted(paths):
+        asked.extend(paths)
+        return score(paths[::-1])
 
     found = scored(PATHS, counted, file=file, key=key)
     assert asked == again
-    np.testing.assert_array_equal(found, np.stack([score(path) for path in PATHS]))
+    np.testing.assert_array_equal(found, np.stack([views for _, views in score(PATHS)]))
 
 
 def test_a_damaged_file_is_made_anew(tmp_path):
