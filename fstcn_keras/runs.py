@@ -51,6 +51,7 @@ class RunFolder:
     roc = _file("roc.png", "Of two classes: the ROC curve of the test videos.")
     confusion = _file("confusion.png", "The confusion matrix of the test videos.")
     checkpoints = _file("checkpoints", "Folder of the states that training goes on from.")
+    log = _file("log.txt", "What it has printed, of a run on a cluster.")
     logs = _file("logs", "Folder of TensorBoard's files.")
     examples = _file("examples", "Folder of two clips that the page of the server offers.")
     figures = _file("figures", "Folder of what `analysis` draws.")

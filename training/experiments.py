@@ -173,4 +173,4 @@ def network_results(runs: Sequence[FitOptions]) -> list[RunResult]:
 
 
 if __name__ == "__main__":
-    cli.run(main, ExperimentOptions)
+    cli.run(main, ExperimentOptions, on_clusters=True)

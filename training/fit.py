@@ -26,4 +26,4 @@ def main(options: FitOptions):
 
 
 if __name__ == "__main__":
-    cli.run(main, FitOptions)
+    cli.run(main, FitOptions, on_clusters=True)

@@ -1,6 +1,7 @@
 """Runs of `training.fit`: data, stages, evaluation, one split or fold after another."""
 
 import contextlib
+import functools
 import gc
 from collections.abc import Sequence
 
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 from fstcn_keras import ActionClassifier, ViewPlan
 from fstcn_keras.runs import RunFolder
-from training import evaluation, figures, rejection
+from training import evaluation, figures, on_cluster, rejection
 from training.baseline import write_baseline
 from training.checkpoints import Checkpoints
 from training.claims import check_options, claim_run, open_run
@@ -40,6 +41,8 @@ from training.start import check_start
 def fit_runs(runs: Sequence[FitOptions], *, by_encoded_views: bool = False) -> bool:
     """Trains and evaluates those of the runs that are not finished, one after another.
 
+    On a cluster they are trained side by side, as far as there is room.
+
     Args:
         runs: of one split or fold each, on the same devices.
         by_encoded_views: whether test videos are scored by each run's own `--encoded-views`, in
@@ -52,6 +55,9 @@ def fit_runs(runs: Sequence[FitOptions], *, by_encoded_views: bool = False) -> b
         UserError: if the splits are not of the same classes, one of the runs cannot start from what
             it is to start from, and as `fit_run` does.
     """
+    if on_cluster.is_connected():
+        _fit_on_cluster(runs, by_encoded_views)
+        return True
     tf.config.experimental.enable_op_determinism()
     strategy = device_strategy(batch_size=runs[0].optimization.batch_size)
     check_splits(runs)
@@ -61,6 +67,25 @@ def fit_runs(runs: Sequence[FitOptions], *, by_encoded_views: bool = False) -> b
         gc.collect()  # networks are cyclic: not two at once in memory
     sum_over_workers(strategy, 0)  # all end together: one that is lost before comes back
     return is_chief(strategy)
+
+
+def _fit_on_cluster(runs: Sequence[FitOptions], by_encoded_views: bool):
+    check_splits(runs)
+    check_starts(runs)
+    for options in runs:
+        claim_run(options, open_run(options))  # what is logged there is of this run
+        short_side = options.config().short_side
+        open_data(options.collection, options.split, options.store, short_side=short_side)
+    fit_one = functools.partial(_fit_one, by_encoded_views=by_encoded_views)
+    logs = [options.run_folder().log for options in runs]
+    for log in logs:
+        log.touch()
+    on_cluster.run_apart(fit_one, runs, logs=logs)
+
+
+def _fit_one(options: FitOptions, *, by_encoded_views: bool):
+    """Trains and evaluates a run in a process of a cluster."""
+    fit_runs([options], by_encoded_views=by_encoded_views)
 
 
 def fit_run(

@@ -206,4 +206,4 @@ def _to_markdown(records: list[dict], folds: list[RunScores], *, views: str) -> 
 
 
 if __name__ == "__main__":
-    cli.run(main, TuneOptions)
+    cli.run(main, TuneOptions, on_clusters=True)
