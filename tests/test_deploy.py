@@ -19,6 +19,10 @@ import pytest
 from fstcn_keras import serve
 from fstcn_keras.serving.limits import Limits, most_memory_mib
 from tests.videos import encoded
+from training import cli
+from training.on_cluster import ClusterOptions
+from training.options import FitOptions
+from training.predict import PredictOptions
 
 yaml = pytest.importorskip("yaml")
 kserve = pytest.importorskip("kserve")
@@ -227,3 +231,35 @@ def test_the_steps_of_the_image_make_a_server(tmp_path):
         begin = time.monotonic()
         assert server.wait(120) == 128 + signal.SIGTERM
         print(f"ended after {time.monotonic() - begin:.1f} s", file=sys.stderr)
+
+
+RAY_JOB = {  # of KubeRay 1.x (its ray-operator/apis/ray/v1), what is used here
+    "": {"entrypoint", "shutdownAfterJobFinishes", "backoffLimit", "rayClusterSpec"},
+    "rayClusterSpec": {"rayVersion", "headGroupSpec", "workerGroupSpecs"},
+    "headGroupSpec": {"rayStartParams", "template"},
+    "workerGroupSpecs": {
+        *("groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template")
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "options"), [("predict", PredictOptions), ("fit", FitOptions)])
+def test_the_ray_jobs_start_commands_on_a_cluster(name, options):
+    job = yaml.safe_load((ROOT / f"deploy/rayjob-{name}.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = job["spec"]["rayClusterSpec"]
+    (workers,) = cluster["workerGroupSpecs"]
+    assert set(job["spec"]) == RAY_JOB[""]
+    assert set(cluster) == RAY_JOB["rayClusterSpec"]
+    assert set(workers) == RAY_JOB["workerGroupSpecs"]
+    assert set(cluster["headGroupSpec"]) == RAY_JOB["headGroupSpec"]
+    for group in (cluster["headGroupSpec"], workers):
+        check(group["template"], "V1PodTemplateSpec", name)
+        (container,) = group["template"]["spec"]["containers"]
+        assert container["volumeMounts"][0]["mountPath"] == "/shared"
+    python, _, module, *arguments = shlex.split(job["spec"]["entrypoint"])
+    assert (python, module) == ("python", f"training.{name}")
+    values = cli.parse_values(options, arguments, ClusterOptions)
+    assert values["cluster"] == "auto"
+    image = (ROOT / "deploy/Dockerfile.cluster").read_text()
+    assert f"FROM rayproject/ray:{cluster['rayVersion']}-py311" in image

@@ -55,6 +55,7 @@ PROGRAMS = {
     "kubectl",
     "curl",
     "ffmpeg",
+    "ray",
     "python",
 }  # of others
 OTHER_MODULES = {"pytest", "venv"}

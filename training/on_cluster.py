@@ -33,6 +33,7 @@ MAX_ITEMS = 32  # of a task: what starts for each takes little of its time
 TASKS_PER_SLOT = 8  # at least, if there are items enough: all end at about the same time
 MAX_RETRIES = 5  # of a task whose process or node was lost
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1"}  # of TensorFlow: every core has its own process
 
 Work = Callable[[Sequence], Iterator]
 
@@ -116,9 +117,15 @@ def spread(make: Callable[[], Work], items: Sequence, *, shared: Sequence[Path])
     """
     ray = _ray()
     resource = "GPU" if ray.cluster_resources().get("GPU") else "CPU"
-    needs = {"num_cpus": 1, "num_gpus": int(resource == "GPU")}
+    gpus = int(resource == "GPU")
     # a process is not replaced after a task, though it uses a GPU: what it has loaded is used again
-    task = ray.remote(**needs, max_calls=0, max_retries=MAX_RETRIES)(_do)
+    task = ray.remote(
+        num_cpus=1,
+        num_gpus=gpus,
+        max_calls=0,
+        max_retries=MAX_RETRIES,
+        runtime_env={} if gpus else {"env_vars": ONE_THREAD},
+    )(_do)
     work = pickle.dumps((make, os.getcwd(), [path.absolute() for path in shared]))
     chunks, running, nodes = _chunks(items, _num_slots(ray, resource)), set(), {}
     try:

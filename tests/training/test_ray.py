@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.ray_nodes import Nodes, cluster_of
 from tests.processes import HANG_S, run_command, start_python
 from tests.training.colours import COLOURS, coloured
-from tests.training.ray_nodes import Nodes, cluster_of
 from tests.training.runs import assert_same_runs, fit_arguments
 from tests.training.test_prepare import digests
 from tests.videos import noise, write_noise_folder, write_video
@@ -20,6 +20,7 @@ from training import on_cluster
 from training.on_cluster import ClusterOptions
 from training.parallel import map_processes
 
+pytest.importorskip("ray", reason="needs Ray: pip install -e '.[cluster]'")
 pytestmark = pytest.mark.slow
 
 
@@ -76,6 +77,23 @@ def test_a_store_is_that_of_one_machine(nodes, videos, store, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[0] == "working on 3 nodes, 2 cores"
     assert digests(tmp_path / "many") == digests(store)
+
+
+def test_ctrl_c_ends_the_command_and_the_next_goes_on(nodes, videos, store, tmp_path):
+    folder = tmp_path / "many"
+    arguments = (*of_folder(videos), "--store", folder)
+    process = start_python("-m", "training.prepare", *arguments, *on(nodes))
+    while len([*folder.glob("videos/*/*.array_record")]) < 3:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=HANG_S)
+    assert process.returncode == 130
+    assert errors.endswith("interrupted; the same command goes on from here\n")
+    assert digests(folder).keys() < digests(store).keys()
+    done = run_command("training.prepare", *arguments, *on(nodes))
+    assert done.returncode == 0, done.stderr
+    assert digests(folder) == digests(store)
 
 
 def test_a_killed_node_costs_a_store_nothing(nodes, videos, store, tmp_path):

@@ -4,10 +4,6 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-import pytest
-
-ray = pytest.importorskip("ray", reason="needs Ray: pip install -e '.[cluster]'")
-
 MIB = 2**20
 NODE = {"num_cpus": 1, "object_store_memory": 100 * MIB, "include_dashboard": False}
 
