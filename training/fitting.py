@@ -13,6 +13,7 @@ from training import evaluation, figures, on_cluster, rejection
 from training.baseline import write_baseline
 from training.checkpoints import Checkpoints
 from training.claims import check_options, claim_run, open_run
+from training.cluster import Cluster
 from training.data.collections import load_dataset
 from training.data.splits import open_data
 from training.distribution import (
@@ -70,12 +71,16 @@ def fit_runs(runs: Sequence[FitOptions], *, by_encoded_views: bool = False) -> b
 
 
 def _fit_on_cluster(runs: Sequence[FitOptions], by_encoded_views: bool):
+    if Cluster.from_environment():
+        raise UserError("TF_CONFIG names the workers of one training: unset it for --cluster")
     check_splits(runs)
     check_starts(runs)
     for options in runs:
-        claim_run(options, open_run(options))  # what is logged there is of this run
-        short_side = options.config().short_side
-        open_data(options.collection, options.split, options.store, short_side=short_side)
+        run = open_run(options)
+        if not run.is_finished():
+            claim_run(options, run)  # what is logged there is of this run
+            short_side = options.config().short_side
+            open_data(options.collection, options.split, options.store, short_side=short_side)
     fit_one = functools.partial(_fit_one, by_encoded_views=by_encoded_views)
     logs = [options.run_folder().log for options in runs]
     for log in logs:
