@@ -191,7 +191,8 @@ def folds(tmp_path_factory) -> tuple[Path, Path]:
     return data, out
 
 
-TWO_FOLDS = ("--paths", "temporal", "--folds", "2")
+FOLDS = ("fold1", "fold2")
+TWO_FOLDS = ("--paths", "temporal", "--folds", "2", "--epochs", "3", "--checkpoint-minutes", "0")
 
 
 def test_folds_trained_side_by_side_are_those_of_one_machine(nodes, folds, tmp_path):
@@ -199,11 +200,24 @@ def test_folds_trained_side_by_side_are_those_of_one_machine(nodes, folds, tmp_p
     arguments = fit_arguments(data, tmp_path / "folds", *TWO_FOLDS)
     done = run_command("training.fit", *arguments, *on(nodes))
     assert done.returncode == 0, done.stderr
-    for fold in ("fold1", "fold2"):
+    for fold in FOLDS:
         assert_same_runs(one / fold, tmp_path / "folds" / fold)
         assert f"{fold}: training temporal of preset small" in done.stdout
         assert f"{fold}: results in {tmp_path / 'folds' / fold}" in done.stdout
     assert (tmp_path / "folds" / "splits.json").exists()
+
+
+def test_a_killed_node_costs_a_training_its_last_steps(nodes, folds, tmp_path):
+    def both_have_begun() -> bool:
+        return {file.parents[1].name for file in out.glob("*/checkpoints/*")} == {*FOLDS}
+
+    data, one = folds
+    out = tmp_path / "folds"
+    kill_when(both_have_begun, nodes, "training.fit", *fit_arguments(data, out, *TWO_FOLDS))
+    for fold in FOLDS:
+        assert_same_runs(one / fold, out / fold)
+    started = [(out / fold / "log.txt").read_text().count("training temporal") for fold in FOLDS]
+    assert sorted(started) == [1, 2]
 
 
 def test_an_evaluation_is_that_of_one_machine(nodes, folds, tmp_path):
