@@ -23,6 +23,12 @@ def main(options: FitOptions):
         chief = fit_runs(options.each_split())
     if options.is_series and chief:
         split_summary.summarise(options)
+    elif chief:
+        run = options.run_folder()
+        print(
+            f"next: python -m training.predict {run} VIDEO; python -m analysis.report {run}; "
+            f"python -m fstcn_keras.serve {run}"
+        )
 
 
 if __name__ == "__main__":

@@ -100,6 +100,8 @@ def main(options: PrepareOptions):
             more.append(find_shared_scenes(dataset, store, preset=options.preset))
         report = examine(dataset, store, more)
         print(report)
+        if report.healthy:
+            print("next: python -m training.fit, with the options that name the videos here")
         if options.json is not None:
             atomic_write_text(options.json, json.dumps(report.to_json(), indent=1))
         sys.exit(0 if report.healthy else 1)
