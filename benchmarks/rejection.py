@@ -4,12 +4,13 @@ A network learns the videos of --classes, as with `fit --reject-at`. Of the test
 these classes are known ones, and those of all other classes of the collection unknown ones. For
 each share that was asked for, the table says which share of either is refused by the threshold
 from held-out training videos. A second one says how well this novelty tells unknown videos from
-known ones beside what else a softmax classifier offers: the area under the ROC curve. Runs go to
+known ones beside what else a softmax classifier offers: the area under the ROC curve. Of several
+splits, each with a network and thresholds of its own, the last rows count all videos. Runs go to
 --out; the same command goes on where an interrupted one stopped.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +38,25 @@ SCORES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "1 - probability, mean of views": lambda scores, energy: 1 - _best(scores, "average"),
     "1 - score, SCI fusion": lambda scores, energy: 1 - _best(scores, "sci"),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """What a network has made of the videos of a split.
+
+    Attributes:
+        held_out: views that give the thresholds.
+        known: those of test videos of the network's classes.
+        unknown: those of other test videos.
+        labels: of the known ones.
+        groups: sources of the known, and of the unknown ones.
+    """
+
+    held_out: Views
+    known: Views
+    unknown: Views
+    labels: np.ndarray
+    groups: tuple[Sequence[str], Sequence[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,19 +93,22 @@ def main(options: RejectionOptions):
     """Prints and writes both tables."""
     encoded, fit = options.views == "encoded", options.fit
     fit_runs(fit.each_split(), by_encoded_views=encoded)
-    curve, areas = [], []
+    curve, areas, found = [], [], []
     for run in fit.each_split():
         sides = scored_sides(run, encoded=encoded)
         about = {"data": run.collection.dataset, "part": run.part, "views": options.views}
-        curve += [about | row for row in refused_shares(**sides)]
-        areas += [about | row for row in areas_under_curve(sides["known"], sides["unknown"])]
+        curve += [about | row for row in refused_shares(sides)]
+        areas += [about | row for row in areas_under_curve(sides.known, sides.unknown)]
+        found.append(sides)
+    if len(found) > 1:
+        curve += [about | {"part": "all"} | row for row in refused_shares(*found)]
     for name, rows in ((options.name, curve), (f"{options.name}-scores", areas)):
         print_table(rows)
         write_csv(name, rows)
 
 
-def scored_sides(options: FitOptions, *, encoded: bool) -> dict:
-    """Returns the views of held-out, known and unknown videos, and what goes with them."""
+def scored_sides(options: FitOptions, *, encoded: bool) -> Sides:
+    """Scores held-out, known and unknown videos by the network of a run."""
     run = options.run_folder()
     classifier = evaluation.load_classifier(run)
     everything = replaced(options, classes=None)
@@ -116,40 +139,41 @@ def scored_sides(options: FitOptions, *, encoded: bool) -> dict:
             arrays["labels"],
             arrays["groups"],
         )
-    return {
-        "held_out": score(held_out, run.held_out_scores.name),
-        "known": known,
-        "unknown": score(unknown, "unknown-scores.npz"),
-        "labels": labels,
-        "groups": (groups, [video.group for video in unknown]),
-    }
+    return Sides(
+        held_out=score(held_out, run.held_out_scores.name),
+        known=known,
+        unknown=score(unknown, "unknown-scores.npz"),
+        labels=labels,
+        groups=(groups, [video.group for video in unknown]),
+    )
 
 
-def refused_shares(
-    held_out: Views, known: Views, unknown: Views, *, labels: np.ndarray, groups: tuple
-) -> list[dict]:
+def refused_shares(*sides: Sides) -> list[dict]:
     """Returns a row for each share for which there are held-out videos enough.
 
     Args:
-        held_out: views that give the thresholds.
-        known: those of test videos of the network's classes.
-        unknown: those of other test videos.
-        labels: of the known ones.
-        groups: sources of the known, and of the unknown ones.
+        *sides: of one split or more, each with thresholds of its own; their videos are counted
+            together.
     """
-    rows, right = [], fusion.fuse(known[0]).argmax(axis=-1) == labels
+    rows, fewest = [], min(len(each.held_out[1]) for each in sides)
+    right = np.concatenate([fusion.fuse(s.known[0]).argmax(axis=-1) == s.labels for s in sides])
     for share in SHARES:
-        if len(held_out[1]) < fewest_videos(share):
+        if fewest < fewest_videos(share):
             continue
-        rejection = Rejection.from_held_out(held_out[1], share=share)
-        refused = [rejection.rejects(novelty(views[1])) for views in (known, unknown)]
-        row = {"held out": len(held_out[1]), "asked for": f"{share:.2f}"}
-        for name, found, sources in zip(("known", "unknown"), refused, groups, strict=True):
-            of = share_of(found, sources)
+        row = {"held out": fewest, "asked for": f"{share:.2f}"}
+        thresholds = [Rejection.from_held_out(each.held_out[1], share=share) for each in sides]
+        refused = {}
+        for number, name in enumerate(("known", "unknown")):
+            found = [
+                threshold.rejects(novelty(getattr(each, name)[1]))
+                for threshold, each in zip(thresholds, sides, strict=True)
+            ]
+            refused[name] = np.concatenate(found)
+            of = share_of(refused[name], np.concatenate([each.groups[number] for each in sides]))
             row[name] = of.videos
             row[f"{name} refused"] = f"{of.share:.3f}"
             row[f"{name}, interval"] = f"{of.low:.3f} to {of.high:.3f}"
-        kept = right[~refused[0]]
+        kept = right[~refused["known"]]
         rows.append(row | {"top-1 of kept": f"{kept.mean():.3f}" if len(kept) else ""})
     return rows
 

@@ -1,6 +1,7 @@
 """A video and a network to measure with, both of random numbers."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,11 +17,13 @@ def coarse_video(path: Path, *, num_frames: int, square: int, seed: int = 0) -> 
     return write_video(path, squares.repeat(square, axis=1).repeat(square, axis=2), codec="mpeg4")
 
 
-def random_run(folder: Path, *, num_classes: int, preset: str = "small") -> Path:
-    """Saves a network with random weights like a run."""
+def random_run(
+    folder: Path, *, num_classes: int, preset: str = "small", num_clips: int = 5, **changed: Any
+) -> Path:
+    """Saves a network with random weights like a run; `changed` are fields of the preset."""
     keras.utils.set_random_seed(0)
     classes = [f"class {number}" for number in range(num_classes)]
-    network = fstcn(num_classes=num_classes, preset=preset)
-    plan = ViewPlan.from_config(PRESETS[preset])
+    network = fstcn(num_classes=num_classes, preset=preset, **changed)
+    plan = ViewPlan.from_config(PRESETS[preset], num_clips=num_clips)
     ActionClassifier(network, classes=classes, plan=plan).save(folder)
     return folder

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "fstcn_keras/export/saved_model.py": {"tensorflow"},
     "fstcn_keras/export/shared_views.py": {"tensorflow"},
     "fstcn_keras/acceleration/dispatch.py": {"tensorflow"},  # once it is known to be what runs
+    "training/cluster_jobs.py": {"ray"},  # on a cluster
     "training/on_cluster.py": {"ray"},  # once it is known to be installed
 }
 

@@ -32,11 +32,11 @@ def run(
     options_class: type,
     argv: Sequence[str] | None = None,
     *,
-    on_clusters: bool = False,
+    cluster_options: type[ClusterOptions] | None = None,
 ):
     """Sets the process up, parses the command line, calls `main(options)` and exits.
 
-    A command that works on clusters takes `--cluster`, too, and is called once it is connected.
+    A command that works on clusters takes their options, too, and is called once it is connected.
 
     Exit codes: 0 done; 2 the user's input or a file system is at fault, with one line on
     stderr; 130 after Ctrl-C; 143 after SIGTERM, both within 5 s, but for a training, which
@@ -50,9 +50,9 @@ def run(
         with ended_in_time():
             set_up_process(tensorflow=True)
             description = sys.modules[main.__module__].__doc__
-            if on_clusters:
-                values = parse_values(options_class, argv, ClusterOptions, description=description)
-                cluster = build(ClusterOptions, **_taken(values, ClusterOptions))
+            if cluster_options is not None:
+                values = parse_values(options_class, argv, cluster_options, description=description)
+                cluster = build(cluster_options, **_taken(values, cluster_options))
                 options = build(options_class, **values)
                 with connected(cluster):
                     main(options)

@@ -1,9 +1,7 @@
-"""Several machines: what `TF_CONFIG` says, and workers that survive the loss of another.
+"""Several machines: what `TF_CONFIG` says, and how a worker ends when another is lost.
 
 TensorFlow cannot leave a cluster that has failed: collective operations raise errors ever after,
-some failures abort the process, and a process that waits for others heeds no signal. So a worker
-is two processes: one that computes, and its parent, which starts another one when a worker was
-lost. The parent has computed nothing, which makes forking safe.
+and some failures abort the process. So a worker ends, and what started it starts it again.
 """
 
 import contextlib
@@ -19,14 +17,13 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from training.ending import answering
 from training.errors import UserError
 
-LOST = 75  # exit code of a child that lost another worker (EX_TEMPFAIL)
+LOST = 75  # exit code of a worker that lost another one (EX_TEMPFAIL)
 TELL_AFTER_S = 5  # of waiting for the other workers
 GIVE_UP_AFTER_S = 30 * 60
 PORT_S = 10
-SHORT_LIFE_S = 60
-MAX_SHORT_LIVES = 8  # in a row
 
 
 class WorkerLost(Exception):
@@ -98,11 +95,34 @@ def _wrong(what: str, text: str) -> UserError:
 
 
 @contextlib.contextmanager
+def ended_by_loss(cluster: Cluster | None) -> Iterator[None]:
+    """Ends the process with one line and the exit code `LOST` if another worker is lost within."""
+    try:
+        yield
+    except LOSSES as error:
+        if cluster is None:
+            raise
+        print(
+            f"a worker was lost: this one ends with code {LOST}; when all of them are started "
+            "again they go on from the last checkpoint "
+            f"({type(error).__name__}: {' '.join(str(error).split())})",
+            file=sys.stderr,
+            flush=True,
+        )
+        sys.stdout.flush()
+        os._exit(LOST)  # TensorFlow cannot leave the failed cluster in order
+
+
+@contextlib.contextmanager
 def waiting_for(cluster: Cluster) -> Iterator[None]:
     """Tells whom the process waits for while it joins the cluster within, and gives up at last.
 
     TensorFlow does not return to Python meanwhile, so signals end the process at once.
+
+    Raises:
+        UserError: if this worker's port cannot be had.
     """
+    _wait_for_port(int(cluster.addresses[cluster.number].rpartition(":")[2]))
 
     def tell():
         print(f"waiting for the other workers: {cluster.others}", flush=True)
@@ -117,50 +137,15 @@ def waiting_for(cluster: Cluster) -> Iterator[None]:
         os._exit(2)
 
     timers = [threading.Timer(TELL_AFTER_S, tell), threading.Timer(GIVE_UP_AFTER_S, give_up)]
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in _FORWARDED}
     for timer in timers:
         timer.daemon = True
         timer.start()
     try:
-        yield
+        with answering(signal.SIG_DFL):
+            yield
     finally:
         for timer in timers:
             timer.cancel()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-_FORWARDED = (signal.SIGTERM, signal.SIGINT)
-
-
-def continue_in_child(cluster: Cluster):
-    """Returns in a child process, and again in another one whenever a worker was lost.
-
-    Raises:
-        UserError: if this worker's port cannot be had.
-        SystemExit: in the parent, when a child is done, with its exit code; with 1 if child after
-            child lived but shortly.
-    """
-    short_lives = 0
-    while True:
-        began = time.monotonic()
-        _wait_for_port(int(cluster.addresses[cluster.number].rpartition(":")[2]))
-        code, stopped = _run_child()
-        if code is None:
-            return
-        if stopped and code in (LOST, -signal.SIGKILL):
-            code = -stopped[0]
-        ended_by_signal = code < 0 and -code not in _FORWARDED
-        if code != LOST and not ended_by_signal:
-            sys.exit(code if code >= 0 else 128 - code)
-        if ended_by_signal:
-            name = signal.Signals(-code).name
-            print(f"this worker was ended by {name} and starts again", file=sys.stderr, flush=True)
-        short_lives = short_lives + 1 if time.monotonic() - began < SHORT_LIFE_S else 0
-        if short_lives == MAX_SHORT_LIVES:
-            print(f"error: gave up after {short_lives} short starts", file=sys.stderr)
-            sys.exit(1)
-        time.sleep(min(2 ** (short_lives - 1), 16) if short_lives else 0)
 
 
 def _wait_for_port(port: int):
@@ -179,54 +164,3 @@ def _wait_for_port(port: int):
                         f"{error.strerror}"
                     ) from error
         time.sleep(0.2)
-
-
-def _run_child() -> tuple[int | None, list[int]]:
-    """Runs a child; returns its exit code, negative for a signal, and the signals that came."""
-    stopped: list[int] = []
-    child = None
-
-    def forward(number, frame):
-        stopped.append(number)
-        if child:
-            os.kill(child, number)
-
-    sys.stdout.flush()
-    sys.stderr.flush()
-    lives, parent_lives = os.pipe()
-    before = {number: signal.getsignal(number) for number in _FORWARDED}
-    child = os.fork()
-    if child == 0:
-        os.close(parent_lives)
-        threading.Thread(target=_end_with_parent, args=(lives,), daemon=True).start()
-        sys.excepthook = _tell_loss
-        return None, stopped
-    os.close(lives)
-    for number in _FORWARDED:
-        signal.signal(number, forward)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    child = None
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    os.close(parent_lives)
-    return code, stopped
-
-
-def _end_with_parent(lives: int):
-    os.read(lives, 1)  # returns when the parent, which alone holds the other end, has ended
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _tell_loss(kind: type[BaseException], error: BaseException, trace):
-    """Makes of an error that another worker's end caused one line and the exit code `LOST`."""
-    if not issubclass(kind, LOSSES):
-        sys.__excepthook__(kind, error, trace)
-        return
-    print(
-        "a worker was lost; this one starts again from the last checkpoint, and waits for it "
-        f"({kind.__name__}: {' '.join(str(error).split())})",
-        file=sys.stderr,
-        flush=True,
-    )
-    sys.stdout.flush()
-    os._exit(LOST)  # TensorFlow cannot leave the failed cluster in order

@@ -12,7 +12,7 @@ import tensorflow as tf
 from fstcn_keras.backbones import get_backbone
 from fstcn_keras.processor import multiplies_bfloat16
 from fstcn_keras.runs import RunFolder
-from training.cluster import Cluster, continue_in_child, waiting_for
+from training.cluster import Cluster, waiting_for
 from training.errors import UserError
 from training.locks import locked
 from training.parts import Options, replaced
@@ -25,14 +25,12 @@ def device_strategy(*, batch_size: int) -> tf.distribute.Strategy:
 
     With the environment variable `TF_CONFIG`, the description of a cluster of machines as
     TensorFlow defines it, `MultiWorkerMirroredStrategy` over the devices of all workers. It must
-    then come before anything else that computes, and returns in a child process, see
-    `cluster.continue_in_child`.
+    then come before anything else that computes.
 
     Raises:
         UserError: if the batch does not divide over the devices, or `TF_CONFIG` is wrong.
     """
     if cluster := Cluster.from_environment():
-        continue_in_child(cluster)
         with waiting_for(cluster):
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
     else:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 END_S = 4.0  # after Ctrl-C or SIGTERM
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -35,12 +35,29 @@ def ended_in_time() -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_answered() -> Iterator[None]:
-    """Leaves signals to what answers them in its own time."""
+    """Leaves signals to what answers them in its own time; for the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.set_wakeup_fd(-1)
     try:
         yield
     finally:
         signal.set_wakeup_fd(before)
+
+
+@contextlib.contextmanager
+def answering(handler: Callable | signal.Handlers) -> Iterator[None]:
+    """Answers Ctrl-C and SIGTERM in this way; in the main thread alone, as Python has it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in EXIT_CODES}
+    try:
+        yield
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)
 
 
 def _watch(numbers: int, left: threading.Event):

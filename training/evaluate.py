@@ -14,6 +14,7 @@ from fstcn_keras.views.plan import SCORING_MODES
 from training import cli, split_summary
 from training.errors import UserError
 from training.evaluation import evaluate_again
+from training.on_cluster import ClusterOptions
 from training.options import CollectionOptions, read_config
 from training.parts import check, option, positional, replaced
 from training.rejection import choose_again
@@ -75,4 +76,4 @@ def moved(collection: CollectionOptions, data_dir: Path) -> dict[str, Path | str
 
 
 if __name__ == "__main__":
-    cli.run(main, EvaluateOptions, on_clusters=True)
+    cli.run(main, EvaluateOptions, cluster_options=ClusterOptions)

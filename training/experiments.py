@@ -17,6 +17,7 @@ from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RUNS, RunFolder, finished_runs
 from training import cli
 from training.errors import UserError
+from training.on_cluster import TrainingClusterOptions
 from training.options import FitOptions, differences, read_config
 from training.parts import build, flag, flat, part, positional, replaced
 from training.scores import RunResult, check_same_protocol, check_same_videos, read_result
@@ -173,4 +174,4 @@ def network_results(runs: Sequence[FitOptions]) -> list[RunResult]:
 
 
 if __name__ == "__main__":
-    cli.run(main, ExperimentOptions, on_clusters=True)
+    cli.run(main, ExperimentOptions, cluster_options=TrainingClusterOptions)

@@ -8,6 +8,7 @@ gives the mean and the deviation of their accuracies; `--folds K --fold all` for
 
 from training import cli, split_summary
 from training.claims import claim_run, open_run, removed_if_refused
+from training.on_cluster import TrainingClusterOptions
 from training.options import FitOptions
 
 
@@ -32,4 +33,4 @@ def main(options: FitOptions):
 
 
 if __name__ == "__main__":
-    cli.run(main, FitOptions, on_clusters=True)
+    cli.run(main, FitOptions, cluster_options=TrainingClusterOptions)

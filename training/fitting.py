@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from fstcn_keras import ActionClassifier, ViewPlan
 from fstcn_keras.runs import RunFolder
-from training import evaluation, figures, on_cluster, rejection
+from training import cluster_jobs, evaluation, figures, on_cluster, rejection
 from training.baseline import write_baseline
 from training.checkpoints import Checkpoints
 from training.claims import check_options, claim_run, open_run
-from training.cluster import Cluster
+from training.cluster import Cluster, ended_by_loss
 from training.data.collections import load_dataset
 from training.data.splits import open_data
 from training.distribution import (
@@ -42,7 +42,8 @@ from training.start import check_start
 def fit_runs(runs: Sequence[FitOptions], *, by_encoded_views: bool = False) -> bool:
     """Trains and evaluates those of the runs that are not finished, one after another.
 
-    On a cluster they are trained side by side, as far as there is room.
+    On a cluster they are trained side by side, as far as there is room, or with `--workers` one
+    after another by several workers at a time.
 
     Args:
         runs: of one split or fold each, on the same devices.
@@ -60,13 +61,14 @@ def fit_runs(runs: Sequence[FitOptions], *, by_encoded_views: bool = False) -> b
         _fit_on_cluster(runs, by_encoded_views)
         return True
     tf.config.experimental.enable_op_determinism()
-    strategy = device_strategy(batch_size=runs[0].optimization.batch_size)
-    check_splits(runs)
-    check_starts(runs)
-    for options in runs:
-        fit_run(options, strategy, by_encoded_views=by_encoded_views)
-        gc.collect()  # networks are cyclic: not two at once in memory
-    sum_over_workers(strategy, 0)  # all end together: one that is lost before comes back
+    with ended_by_loss(Cluster.from_environment()):
+        strategy = device_strategy(batch_size=runs[0].optimization.batch_size)
+        check_splits(runs)
+        check_starts(runs)
+        for options in runs:
+            fit_run(options, strategy, by_encoded_views=by_encoded_views)
+            gc.collect()  # networks are cyclic: not two at once in memory
+        sum_over_workers(strategy, 0)  # all end together: one that is lost before comes back
     return is_chief(strategy)
 
 
@@ -85,7 +87,12 @@ def _fit_on_cluster(runs: Sequence[FitOptions], by_encoded_views: bool):
     logs = [options.run_folder().log for options in runs]
     for log in logs:
         log.touch()
-    on_cluster.run_apart(fit_one, runs, logs=logs)
+    num_workers = on_cluster.num_workers()
+    if num_workers == 1:
+        cluster_jobs.run_apart(fit_one, runs, logs=logs)
+        return
+    for options, log in zip(runs, logs, strict=True):
+        cluster_jobs.run_together(fit_one, options, num_workers=num_workers, log=log)
 
 
 def _fit_one(options: FitOptions, *, by_encoded_views: bool):

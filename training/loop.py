@@ -7,7 +7,6 @@ import contextlib
 import gc
 import itertools
 import math
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ from training.data.pipeline import (
     training_batches,
 )
 from training.distribution import is_chief, num_workers, sum_over_workers, take_from_chief
-from training.ending import signals_answered
+from training.ending import EXIT_CODES, answering, signals_answered
 from training.errors import UserError
 from training.history import History
 
@@ -322,25 +321,13 @@ def _memory_errors_named(stage: Stage) -> Iterator[None]:
 @contextlib.contextmanager
 def _stop_signal() -> Iterator[list[int]]:
     """Yields a list that holds an exit code once SIGTERM or Ctrl-C came; a second ends at once."""
-    codes = {signal.SIGTERM: 143, signal.SIGINT: 130}
     stopped = []
 
-    came = 0.0
-
     def stop(number, frame):
-        nonlocal came
         if stopped:
-            if time.monotonic() - came > 1:  # else the same one, sent to a worker and its parent
-                sys.exit(codes[number])
-            return
-        came = time.monotonic()
-        stopped.append(codes[number])
+            sys.exit(EXIT_CODES[number])
+        stopped.append(EXIT_CODES[number])
         print("stopping after this step", file=sys.stderr, flush=True)
 
-    before = {number: signal.signal(number, stop) for number in codes}
-    try:
-        with signals_answered():
-            yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with answering(stop), signals_answered():
+        yield stopped

@@ -1,9 +1,10 @@
-"""Many machines, by Ray: all that the project asks of it.
+"""Many machines, by Ray.
 
 `--cluster` of a command connects to a cluster, or starts one of this machine alone. Then `spread`
-gives out work to all cores, or all GPUs where there are some. Ray starts the processes, and tries
-what a lost node had begun elsewhere. The machines share the folders that a command names: frame
-stores and run folders are read and written in place.
+gives out work to all cores, or all GPUs where there are some; trainings are given out by
+`cluster_jobs`. Ray starts the processes, and tries what a lost node had begun elsewhere. The
+machines share the folders that a command names: frame stores and run folders are read and written
+in place.
 """
 
 import contextlib
@@ -32,12 +33,17 @@ from training.parts import option
 MAX_ITEMS = 32  # of a task: what starts for each takes little of its time
 TASKS_PER_SLOT = 8  # at least, if there are items enough: all end at about the same time
 MAX_RETRIES = 5  # of a task whose process or node was lost
-SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else workers print each line twice
+    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+}
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1"}  # of TensorFlow: every core has its own process
 
 Work = Callable[[Sequence], Iterator]
 
-_connected = False  # whether this process is one that gives out work
+_options: "ClusterOptions | None" = None  # of the cluster that this process gives out work to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +68,27 @@ class ClusterOptions:
             raise UserError("--cluster needs Ray: pip install 'fstcn-keras[cluster]'")
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingClusterOptions(ClusterOptions):
+    """Where a command that trains works."""
+
+    workers: int = option(
+        1,
+        "of --cluster, on how many machines, or GPUs, each network is trained at a time; with 1 "
+        "several are trained side by side",
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.workers < 1:
+            raise UserError(f"--workers must be 1 or more, got {self.workers}")
+        if self.workers > 1 and self.cluster is None:
+            raise UserError(
+                f"--workers {self.workers} are of a cluster: give --cluster, too; all devices of "
+                "this machine are used without"
+            )
+
+
 @contextlib.contextmanager
 def connected(options: ClusterOptions) -> Iterator[None]:
     """Works on the cluster that the options name, if one; ends the job after it, not the cluster.
@@ -73,9 +100,9 @@ def connected(options: ClusterOptions) -> Iterator[None]:
         yield
         return
     os.environ.update(SETTINGS | os.environ)
-    ray = _ray()
+    ray = ray_package()
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    global _connected
+    global _options
     try:
         context = ray.init(options.cluster, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # of no other class where a node does not start in time
@@ -86,16 +113,21 @@ def connected(options: ClusterOptions) -> Iterator[None]:
     try:
         where = f", dashboard at http://{context.dashboard_url}" if context.dashboard_url else ""
         print(f"working on {_describe(ray)}{where}", file=sys.stderr, flush=True)
-        _connected = True
+        _options = options
         yield
     finally:
-        _connected = False
+        _options = None
         ray.shutdown()
 
 
 def is_connected() -> bool:
     """Returns whether this process gives out work to a cluster."""
-    return _connected
+    return _options is not None
+
+
+def num_workers() -> int:
+    """Returns on how many machines, or GPUs, the cluster is to train a network at a time."""
+    return _options.workers if isinstance(_options, TrainingClusterOptions) else 1
 
 
 def spread(make: Callable[[], Work], items: Sequence, *, shared: Sequence[Path]) -> Iterator:
@@ -115,7 +147,7 @@ def spread(make: Callable[[], Work], items: Sequence, *, shared: Sequence[Path])
         UserError: if a machine does not see one of these, the work raises one, or a task loses
             one process after another.
     """
-    ray = _ray()
+    ray = ray_package()
     resource = "GPU" if ray.cluster_resources().get("GPU") else "CPU"
     gpus = int(resource == "GPU")
     # a process is not replaced after a task, though it uses a GPU: what it has loaded is used again
@@ -125,8 +157,8 @@ def spread(make: Callable[[], Work], items: Sequence, *, shared: Sequence[Path])
         max_calls=0,
         max_retries=MAX_RETRIES,
         runtime_env={} if gpus else {"env_vars": ONE_THREAD},
-    )(_do)
-    work = pickle.dumps((make, os.getcwd(), [path.absolute() for path in shared]))
+    )(do)
+    work = packed(make, shared)
     chunks, running, nodes = _chunks(items, _num_slots(ray, resource)), set(), {}
     try:
         while True:
@@ -136,90 +168,12 @@ def spread(make: Callable[[], Work], items: Sequence, *, shared: Sequence[Path])
             if not running:
                 return
             done, _ = ray.wait(list(running), num_returns=1)
-            nodes = _tell_lost(ray, nodes)
+            nodes = tell_lost(ray, nodes)
             running.difference_update(done)
-            yield from _result(ray, done[0])
+            yield from result(ray, done[0])
     finally:
         for left in running:
             ray.cancel(left, force=True)
-
-
-def run_apart(function: Callable[[Any], None], jobs: Sequence, *, logs: Sequence[Path]):
-    """Does long jobs side by side, where there is room: each on a node, or a GPU, of its own.
-
-    One whose node is lost starts again elsewhere: it must go on where it was. What it prints goes
-    to its log, and from there to the output, once a second.
-
-    Args:
-        function: what to do; it and the jobs are sent between machines.
-        jobs: what to do it with.
-        logs: a file for each job, which all machines see.
-
-    Raises:
-        UserError: the first that a job raises, or if one loses one process after another.
-    """
-    ray = _ray()
-    gpus = int(bool(ray.cluster_resources().get("GPU")))
-    cores = 1 if gpus else _num_cores_of_a_node(ray)
-    task = ray.remote(num_cpus=cores, num_gpus=gpus, max_calls=1, max_retries=MAX_RETRIES)(_log)
-    logs = [log.absolute() for log in logs]
-    root = os.path.commonpath([log.parent for log in logs])
-    followed = [_Followed(log, os.path.relpath(log.parent, root)) for log in logs]
-    running, nodes = set(), {}
-    for job, log in zip(jobs, logs, strict=True):
-        work = pickle.dumps((functools.partial(_job, function, job), os.getcwd(), [log]))
-        running.add(task.remote(work, log))
-    try:
-        while running:
-            done, _ = ray.wait(list(running), num_returns=1, timeout=1)
-            nodes = _tell_lost(ray, nodes)
-            for log in followed:
-                log.print_news()
-            running.difference_update(done)
-            for each in done:
-                _result(ray, each)
-    finally:
-        for left in running:
-            ray.cancel(left, force=True)
-
-
-def _job(function: Callable, job: Any) -> Work:
-    return lambda items: iter([function(job)])
-
-
-def _log(work: bytes, log: Path):
-    """Does a long job in a process of the cluster."""
-    with (
-        log.open("a", buffering=1) as stream,
-        contextlib.redirect_stdout(stream),
-        contextlib.redirect_stderr(stream),
-    ):
-        _do(work, [None])
-
-
-class _Followed:
-    """A file whose new lines are printed behind a name, unless that is `.`."""
-
-    def __init__(self, log: Path, name: str):
-        self._log = log
-        self._end = log.stat().st_size
-        self._name = "" if name == "." else f"{name}: "
-
-    def print_news(self):
-        """Prints the whole lines that are new."""
-        with self._log.open("rb") as stream:
-            stream.seek(self._end)
-            news = stream.read()
-        news = news[: news.rfind(b"\n") + 1]
-        self._end += len(news)
-        for line in news.decode(errors="backslashreplace").splitlines():
-            print(f"{self._name}{line}", flush=True)
-
-
-def _num_cores_of_a_node(ray: ModuleType) -> int:
-    """Returns the cores of the smallest node that has some: every node has room for a job."""
-    found = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    return min((cores for cores in found if cores), default=1)
 
 
 def _chunks(items: Sequence, num_slots: int) -> Iterator[list]:
@@ -228,7 +182,12 @@ def _chunks(items: Sequence, num_slots: int) -> Iterator[list]:
     return iter(lambda: list(itertools.islice(rest, size)), [])
 
 
-def _do(work: bytes, items: list) -> list:
+def packed(make: Callable[[], Work], shared: Sequence[Path]) -> bytes:
+    """Returns work as it is sent to other machines, see `spread`."""
+    return pickle.dumps((make, os.getcwd(), [path.absolute() for path in shared]))
+
+
+def do(work: bytes, items: list) -> list:
     """Does some of the work in a process of the cluster."""
     return list(_made(work)(items))
 
@@ -251,7 +210,12 @@ def _made(work: bytes) -> Work:
     return make()
 
 
-def _result(ray: ModuleType, task: Any) -> list:
+def result(ray: ModuleType, task: Any) -> list:
+    """Returns what a task has made.
+
+    Raises:
+        UserError: if the task raised one, or lost one process after another.
+    """
     try:
         return ray.get(task)
     except ray.exceptions.RayTaskError as error:
@@ -264,7 +228,7 @@ def _result(ray: ModuleType, task: Any) -> list:
         ) from error
 
 
-def _tell_lost(ray: ModuleType, before: dict[str, str]) -> dict[str, str]:
+def tell_lost(ray: ModuleType, before: dict[str, str]) -> dict[str, str]:
     """Names the nodes that are there no more; returns those that are, by their numbers."""
     now = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
     for number in before.keys() - now.keys():
@@ -289,7 +253,8 @@ def _describe(ray: ModuleType) -> str:
     return ", ".join(f"{n} {name}{'s' if n > 1 else ''}" for name, n in counts.items() if n)
 
 
-def _ray() -> ModuleType:
+def ray_package() -> ModuleType:
+    """Returns Ray, which only who works on a cluster has installed."""
     import ray
 
     return ray

@@ -29,6 +29,7 @@ from training.decoding import isolated
 from training.errors import UserError
 from training.evaluate import VIEWS_HELP
 from training.evaluation import load_classifier, weights_sha256
+from training.on_cluster import ClusterOptions
 from training.parallel import with_progress
 from training.parts import option, positional
 from training.scores import views_text
@@ -333,4 +334,4 @@ def write_over_time(
 
 
 if __name__ == "__main__":
-    cli.run(main, PredictOptions, on_clusters=True)
+    cli.run(main, PredictOptions, cluster_options=ClusterOptions)

@@ -22,6 +22,7 @@ from training.data.doctor import examine
 from training.data.images import check_empty, write_frames
 from training.data.splits import open_data
 from training.errors import UserError
+from training.on_cluster import ClusterOptions
 from training.options.collection import SPLIT_HELP, CollectionOptions
 from training.parts import option, part
 
@@ -108,4 +109,4 @@ def main(options: PrepareOptions):
 
 
 if __name__ == "__main__":
-    cli.run(main, PrepareOptions, on_clusters=True)
+    cli.run(main, PrepareOptions, cluster_options=ClusterOptions)

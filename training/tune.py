@@ -28,6 +28,7 @@ from fstcn_keras.fusion import LABELS
 from fstcn_keras.runs import RUNS
 from training import cli
 from training.errors import UserError
+from training.on_cluster import TrainingClusterOptions
 from training.options import FitOptions
 from training.parts import build, flag, flat, leaves, part, positional
 from training.scores import RunScores, check_same_videos, read_scores, views_text
@@ -206,4 +207,4 @@ def _to_markdown(records: list[dict], folds: list[RunScores], *, views: str) -> 
 
 
 if __name__ == "__main__":
-    cli.run(main, TuneOptions, on_clusters=True)
+    cli.run(main, TuneOptions, cluster_options=TrainingClusterOptions)

@@ -23,9 +23,14 @@ def test_the_curve_by_hand():
     held_out = views(range(19), [0] * 19)
     known, labels = views([0, 17.8, 17.8, 1], [0, 0, 1, 1]), np.array([0, 0, 0, 1])
     unknown = views([17.5, 16.5, 30], [0, 0, 0])
-    rows = rejection.refused_shares(
-        held_out, known, unknown, labels=labels, groups=(list("abcd"), list("aab"))
+    sides = rejection.Sides(
+        held_out=held_out,
+        known=known,
+        unknown=unknown,
+        labels=labels,
+        groups=(list("abcd"), list("aab")),
     )
+    rows = rejection.refused_shares(sides)
     assert [row["asked for"] for row in rows] == [
         *("0.05", "0.07", "0.10", "0.15", "0.20", "0.30", "0.40", "0.50")
     ]  # 0.03 needs 33 held-out videos
@@ -36,6 +41,24 @@ def test_the_curve_by_hand():
     assert (first["top-1 of kept"], third["top-1 of kept"]) == ("0.750", "1.000")
     low, high = map(float, third["unknown, interval"].split(" to "))
     assert low < 2 / 3 < high
+
+
+def test_splits_refuse_by_their_own_thresholds_and_are_counted_together():
+    def sides(start: int) -> rejection.Sides:
+        """Novelties from `start` on; of three known videos one is refused by share 0.1."""
+        return rejection.Sides(
+            held_out=views(np.arange(19) + start, [0] * 19),
+            known=views(np.array([0, 5, 17.5]) + start, [0, 1, 1]),
+            unknown=views(np.array([18]) + start, [0]),
+            labels=np.array([0, 1, 1]),
+            groups=(["a", "a", f"b{start}"], ["c"]),
+        )
+
+    rows = rejection.refused_shares(sides(0), sides(100))
+    row = next(row for row in rows if row["asked for"] == "0.10")
+    assert (row["held out"], row["known"], row["unknown"]) == (19, 6, 2)
+    assert (row["known refused"], row["unknown refused"]) == ("0.333", "1.000")
+    assert row["top-1 of kept"] == "1.000"
 
 
 def test_areas_are_shares_of_pairs():

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.processes import start_python
+from tests.processes import HANG_S, start_python
 from tests.training.runs import assert_same_runs, fit_arguments
 from tests.training.test_cli import error_of
 from tests.training.test_distribution import free_ports
@@ -21,7 +21,7 @@ from training.options import FitOptions
 
 STEPS = 8
 LAST = f"global-{STEPS:08d}"
-LOST = "a worker was lost; this one starts again from the last checkpoint"
+LOST = "a worker was lost: this one ends with code 75"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,10 @@ def data(tmp_path_factory):
 
 
 class Job:
-    """Workers of one run on this machine, with stores of their own; the first may be a chief."""
+    """Workers of one run on this machine, with stores of their own; the first may be a chief.
+
+    A worker that has lost another one is started again, as a scheduler does.
+    """
 
     def __init__(self, data: Path, run: Path, *more: str, size: int = 2, chief: bool = False):
         self.run = run
@@ -42,6 +45,7 @@ class Job:
         counts = {kind: len(addresses) for kind, addresses in self._cluster.items()}
         self._tasks = [{"type": kind, "index": n} for kind in counts for n in range(counts[kind])]
         self.workers = [self._start(number) for number in range(size)]
+        self._before = [""] * size  # what workers that ended had printed
 
     def _start(self, number: int) -> subprocess.Popen:
         config = {"cluster": self._cluster, "task": self._tasks[number]}
@@ -56,29 +60,37 @@ class Job:
         deadline = time.monotonic() + 180
         while self.newest_step() < after_step:
             assert time.monotonic() < deadline
-            assert all(worker.poll() is None for worker in self.workers)
+            self._start_lost_again()
             time.sleep(0.02)
         worker = self.workers[index]
         worker.send_signal(number)
         output = worker.communicate(timeout=60)[0]
         assert worker.returncode == (143 if number == signal.SIGTERM else -number), output
         self.workers[index] = self._start(index)
-        return output
+        return self._before[index] + output
+
+    def _start_lost_again(self):
+        for index, worker in enumerate(self.workers):
+            if worker.poll() not in (None, 0):
+                assert worker.returncode in (75, -signal.SIGABRT), worker.communicate()[0]
+                self._before[index] += worker.communicate()[0]
+                self.workers[index] = self._start(index)
 
     def newest_step(self) -> int:
         files = (self.run / "checkpoints").glob("global-*.npz")
         return max((int(file.stem.rpartition("-")[2]) for file in files), default=0)
 
     def outputs(self) -> list[str]:
-        try:
-            outputs = [worker.communicate(timeout=300)[0] for worker in self.workers]
-        except subprocess.TimeoutExpired:
-            for worker in self.workers:
-                worker.kill()
-            raise
-        codes = [worker.returncode for worker in self.workers]
-        assert set(codes) == {0}, "\n".join(outputs)
-        return outputs
+        deadline = time.monotonic() + HANG_S
+        while any(worker.poll() is None for worker in self.workers):
+            if time.monotonic() > deadline:
+                for worker in self.workers:
+                    worker.kill()
+            self._start_lost_again()
+            time.sleep(0.1)
+        ends = [worker.communicate()[0] for worker in self.workers]
+        assert {worker.returncode for worker in self.workers} == {0}, "\n".join(ends)
+        return [before + end for before, end in zip(self._before, ends, strict=True)]
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ class FakeRay:
 @pytest.fixture
 def ray(monkeypatch) -> FakeRay:
     fake = FakeRay(cores=3)
-    monkeypatch.setattr(on_cluster, "_ray", lambda: fake)
+    monkeypatch.setattr(on_cluster, "ray_package", lambda: fake)
     return fake
 
 
@@ -107,7 +107,12 @@ def test_without_ray_one_line_names_the_extra(monkeypatch, capsys):
     from training import prepare
 
     with pytest.raises(SystemExit) as ended:
-        cli.run(prepare.main, prepare.PrepareOptions, ["--cluster", "auto"], on_clusters=True)
+        cli.run(
+            prepare.main,
+            prepare.PrepareOptions,
+            ["--cluster", "auto"],
+            cluster_options=ClusterOptions,
+        )
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
         "error: --cluster needs Ray: pip install 'fstcn-keras[cluster]'\n"

@@ -1,6 +1,7 @@
 """Commands on nodes of a Ray cluster: the results of one machine, also where a node is killed."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -44,9 +45,10 @@ def kill_when(condition, nodes: Nodes, module: str, *arguments: object):
         time.sleep(0.02)
     nodes.kill()
     assert process.poll() is None
-    _, errors = process.communicate(timeout=HANG_S)
     nodes.add()
+    _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, errors
+    assert errors.count("was lost: what it had begun is tried elsewhere") == 1
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +220,80 @@ def test_a_killed_node_costs_a_training_its_last_steps(nodes, folds, tmp_path):
         assert_same_runs(one / fold, out / fold)
     started = [(out / fold / "log.txt").read_text().count("training temporal") for fold in FOLDS]
     assert sorted(started) == [1, 2]
+
+
+@pytest.fixture(scope="module")
+def by_two_workers(nodes, folds, tmp_path_factory) -> Path:
+    """A run that two nodes have trained together."""
+    data, _ = folds
+    out = tmp_path_factory.mktemp("together") / "run"
+    done = run_command("training.fit", *fit_arguments(data, out, *TOGETHER), *on(nodes))
+    assert done.returncode == 0, done.stderr
+    assert "training temporal of preset small" in done.stdout
+    assert "on 2 CPUs of 2 workers" in done.stdout
+    found = done.stdout.splitlines()
+    assert found[1:-1] == (out / "log.txt").read_text().splitlines()
+    once = [line for line in found[1:] if not line.startswith("waiting for another process")]
+    assert len({*once}) == len(once)
+    assert not [*out.glob(".ray*")]
+    return out
+
+
+# SGD, for Adam makes much of rounding where gradients are small
+SGD = ("--optimizer", "sgd", "--learning-rate", "0.001")
+TOGETHER = (*("--paths", "temporal", "--dropout", "0", "--epochs", "4"), *SGD, "--workers", "2")
+
+
+def test_two_workers_give_the_weights_of_one_machine(folds, by_two_workers, tmp_path):
+    data, _ = folds
+    out = tmp_path / "run"
+    done = run_command("training.fit", *fit_arguments(data, out, *TOGETHER[:-2]))
+    assert done.returncode == 0, done.stderr
+    name = "checkpoints/global-00000008.npz"
+    with np.load(out / name) as one, np.load(by_two_workers / name) as two:
+        assert set(one) == set(two)
+        for key in set(one) - {"state"}:
+            np.testing.assert_allclose(two[key], one[key], rtol=1e-4, atol=1e-5, err_msg=key)
+        states = [json.loads(str(arrays["state"])) for arrays in (one, two)]
+    for row, other in zip(*(state["history"] for state in states), strict=True):
+        assert row.pop("stage") == other.pop("stage")
+        assert row == pytest.approx(other, rel=1e-4)
+
+
+def test_a_killed_node_costs_a_common_training_its_last_steps(
+    nodes, folds, by_two_workers, tmp_path
+):
+    def some_steps_are_done() -> bool:
+        return any(step_of(file) >= 2 for file in out.glob("checkpoints/global-*.npz"))
+
+    data, _ = folds
+    out = tmp_path / "run"
+    arguments = fit_arguments(data, out, *TOGETHER, "--checkpoint-minutes", "0")
+    kill_when(some_steps_are_done, nodes, "training.fit", *arguments)
+    assert_same_runs(by_two_workers, out, "global-00000008")
+    assert (out / "log.txt").read_text().count("training temporal") == 2
+
+
+def step_of(file: Path) -> int:
+    return int(file.stem.rpartition("-")[2])
+
+
+def test_more_workers_than_there_is_room_for(nodes, folds, tmp_path):
+    data, _ = folds
+    arguments = fit_arguments(data, tmp_path / "run", *TOGETHER[:-1], "3")
+    done = run_command("training.fit", *arguments, *on(nodes))
+    assert done.returncode == 2
+    error = done.stderr.splitlines()[-1]
+    assert error == "error: --workers 3: the cluster has room for 2, 1 cores each"
+
+
+def test_an_error_of_a_worker_is_told_once(nodes, folds, tmp_path):
+    data, _ = folds
+    out = tmp_path / "run"
+    arguments = fit_arguments(data, out, *TOGETHER, "--batch-size", "5")
+    done = run_command("training.fit", *arguments, *on(nodes))
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "error: --batch-size 5 does not divide over 2 devices"
 
 
 def test_an_evaluation_is_that_of_one_machine(nodes, folds, tmp_path):
