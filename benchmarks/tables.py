@@ -1,16 +1,19 @@
 """Puts the CSV files into benchmarks/README.md: python -m benchmarks.tables
 
 What stands between `<!-- NAME.csv -->` and `<!-- end -->` becomes the table of
-`results/NAME.csv`, with its line of circumstances below.
+`results/NAME.csv`, with its line of circumstances below, and a mark if the code that it measures
+has changed since, as git has it.
 """
 
 import csv
 import re
 
+from benchmarks import currency
 from benchmarks.report import RESULTS
 from fstcn_keras.files import atomic_write_text
 
 README = RESULTS.parent / "README.md"
+OLDER = "**Older than the code that it measures.**"
 _PLACE = re.compile(r"<!-- (?P<name>[\w-]+)\.csv -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -25,11 +28,15 @@ def filled(text: str) -> str:
 
 
 def _table(name: str) -> str:
-    with (RESULTS / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+    result = RESULTS / f"{name}.csv"
+    with result.open(newline="", encoding="utf-8") as file:
         circumstances = file.readline().removeprefix("#").strip()
         names, *rows = csv.reader(file)
     lines = [names, ["---"] * len(names), *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    code = currency.measured_by(circumstances)
+    if currency.has_history() and currency.is_older(result, code):
+        circumstances = f"{OLDER} {circumstances}"
     return f"<!-- {name}.csv -->\n{table}\n\n{circumstances}\n<!-- end -->"
 
 

@@ -35,20 +35,22 @@ def on(nodes: Nodes) -> tuple[str, str]:
     return ("--cluster", nodes.address)
 
 
-def kill_when(condition, nodes: Nodes, module: str, *arguments: object):
-    """Runs a command, and kills a node once the condition holds."""
+def kill_when(condition, nodes: Nodes, module: str, *arguments: object, killed: int = 1):
+    """Runs a command, and kills nodes once the condition holds; others stand in for them."""
     process = start_python("-m", module, *arguments, *on(nodes))
     started = time.monotonic()
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() - started < HANG_S
         time.sleep(0.02)
-    nodes.kill()
+    for _ in range(killed):
+        nodes.kill()
     assert process.poll() is None
-    nodes.add()
+    for _ in range(killed):
+        nodes.add()
     _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, errors
-    assert errors.count("was lost: what it had begun is tried elsewhere") == 1
+    assert errors.count("was lost: what it had begun is tried elsewhere") == killed
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,26 @@ def test_a_killed_node_costs_a_store_nothing(nodes, videos, store, tmp_path):
         *("--store", folder),
     )
     assert digests(folder) == digests(store)
+
+
+def test_four_nodes_of_which_two_are_killed(
+    videos, store, colour_run, coloured_videos, table, tmp_path
+):
+    folder, many = tmp_path / "many", tmp_path / "scores.csv"
+    with cluster_of(4) as nodes:
+        kill_when(
+            lambda: len([*folder.glob("videos/*/*.array_record")]) > 5,
+            nodes,
+            "training.prepare",
+            *of_folder(videos),
+            *("--store", folder),
+            killed=2,
+        )
+        arguments = (colour_run, coloured_videos, "--out", many)
+        done = run_command("training.predict", *arguments, *on(nodes))
+    assert digests(folder) == digests(store)
+    assert done.returncode == 0, done.stderr
+    assert_same_rows(many, table)
 
 
 def test_what_kills_its_process_is_given_up_and_errors_arrive(nodes, tmp_path):

@@ -1,0 +1,86 @@
+"""Which results are older than the code that they measure, as git has it."""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+NETWORK = (
+    *("fstcn_keras/model.py", "fstcn_keras/parts.py", "fstcn_keras/layers"),
+    *("fstcn_keras/acceleration", "fstcn_keras/backbones"),
+)
+TRAINING = (*NETWORK, "training/loop.py", "training/optimizers.py")
+SAMPLES = (
+    *("training/data/pipeline.py", "training/data/samplers.py", "training/data/store.py"),
+    "fstcn_keras/clips.py",
+)
+PREPARATION = ("training/data/preparation.py", "training/parallel.py", "fstcn_keras/video")
+ANSWERS = (
+    *("fstcn_keras/classifier.py", "fstcn_keras/views", "fstcn_keras/fusion.py"),
+    *("fstcn_keras/video", "fstcn_keras/clips.py"),
+)
+RECIPE = (
+    *("fstcn_keras/config.py", "training/recipes.py", "training/stages.py"),
+    *("training/data/samplers.py", "fstcn_keras/clips.py", "fstcn_keras/views"),
+)
+ON_CLUSTER = ("training/on_cluster.py", "training/cluster_jobs.py", "training/scoring.py")
+
+MEASURED = {  # by the module of benchmarks
+    "cluster": (*ON_CLUSTER, *PREPARATION, *ANSWERS),
+    "cluster_memory": (*ON_CLUSTER, "training/predict.py", "training/prediction_table.py"),
+    "costs": NETWORK,
+    "heads": RECIPE,
+    "jobs": (*NETWORK, *ANSWERS, "training/predict.py"),
+    "layers": NETWORK,
+    "linear": ("fstcn_keras/backbones", "benchmarks/linear.py"),
+    "live": (*ANSWERS, "fstcn_keras/live.py"),
+    "memory": SAMPLES,
+    "pipeline": SAMPLES,
+    "plan": (*ON_CLUSTER, *PREPARATION, *ANSWERS),
+    "prepare": PREPARATION,
+    "quantized": ("fstcn_keras/export",),
+    "recipe": RECIPE,
+    "rejection": (*RECIPE, "fstcn_keras/rejection.py", "training/rejection.py"),
+    "scaling": TRAINING,
+    "server": ("fstcn_keras/serving", *ANSWERS),
+    "settings": ("fstcn_keras/process.py", *TRAINING),
+    "start_from": (*RECIPE, "training/start.py"),
+    "startup": ("fstcn_keras/__init__.py", "fstcn_keras/process.py", "training/predict.py"),
+    "step": TRAINING,
+    "views": ANSWERS,
+}
+
+
+def measured_by(circumstances: str) -> tuple[str, ...]:
+    """Returns the files and folders whose code a result measures.
+
+    Args:
+        circumstances: the first line of the file of the result, which names the command.
+    """
+    (module,) = re.findall(r"python -m benchmarks\.(\w+)", circumstances)
+    return MEASURED[module]
+
+
+def has_history() -> bool:
+    """Returns whether git knows all that was committed to this copy of the project."""
+    try:
+        return _git("rev-parse", "--is-shallow-repository") == "false"
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+def is_older(result: Path, code: tuple[str, ...]) -> bool:
+    """Returns whether code has changed since the commit of a result, or is not committed yet.
+
+    A result that is not committed is not older than anything.
+    """
+    if _git("status", "--porcelain", "--", str(result)):
+        return False
+    commit = _git("log", "-1", "--format=%H", "--", str(result))
+    return bool(_git("diff", "--name-only", commit, "--", *code))
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
