@@ -10,17 +10,22 @@ NETWORK = (
     *("fstcn_keras/model.py", "fstcn_keras/parts.py", "fstcn_keras/layers"),
     *("fstcn_keras/acceleration", "fstcn_keras/backbones"),
 )
-TRAINING = (*NETWORK, "training/loop.py", "training/optimizers.py")
+TRAINING = (
+    *NETWORK,
+    *("training/loop.py", "training/optimizers.py", "training/distribution.py"),
+)
 SAMPLES = (
     *("training/data/pipeline.py", "training/data/samplers.py", "training/data/store.py"),
     "fstcn_keras/clips.py",
 )
 PREPARATION = ("training/data/preparation.py", "training/parallel.py", "fstcn_keras/video")
 ANSWERS = (
+    *NETWORK,
     *("fstcn_keras/classifier.py", "fstcn_keras/views", "fstcn_keras/fusion.py"),
     *("fstcn_keras/video", "fstcn_keras/clips.py"),
 )
 RECIPE = (
+    *TRAINING,
     *("fstcn_keras/config.py", "training/recipes.py", "training/stages.py"),
     *("training/data/samplers.py", "fstcn_keras/clips.py", "fstcn_keras/views"),
 )
@@ -31,7 +36,7 @@ MEASURED = {  # by the module of benchmarks
     "cluster_memory": (*ON_CLUSTER, "training/predict.py", "training/prediction_table.py"),
     "costs": NETWORK,
     "heads": RECIPE,
-    "jobs": (*NETWORK, *ANSWERS, "training/predict.py"),
+    "jobs": (*ANSWERS, "training/predict.py"),
     "layers": NETWORK,
     "linear": ("fstcn_keras/backbones", "benchmarks/linear.py"),
     "live": (*ANSWERS, "fstcn_keras/live.py"),
@@ -71,14 +76,15 @@ def has_history() -> bool:
 
 
 def is_older(result: Path, code: tuple[str, ...]) -> bool:
-    """Returns whether code has changed since the commit of a result, or is not committed yet.
+    """Returns whether code has changed since the result was committed.
 
     A result that is not committed is not older than anything.
     """
     if _git("status", "--porcelain", "--", str(result)):
         return False
     commit = _git("log", "-1", "--format=%H", "--", str(result))
-    return bool(_git("diff", "--name-only", commit, "--", *code))
+    changed = _git("diff", "--name-only", commit, "--", *code)
+    return bool(changed or _git("status", "--porcelain", "--", *code))  # or new files
 
 
 def _git(*arguments: str) -> str:

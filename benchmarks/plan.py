@@ -1,8 +1,8 @@
 """What many hours of video take on a cluster: python -m benchmarks.plan --data-dir DIR --run RUN
 
 Measures, on this machine and the videos of a folder, what an hour of video takes: bytes of its
-files and of the frame store, core-seconds to prepare it and to score it by a run (shared views, one
-thread), and what it costs Ray to give out a task. Then simulates `prepare` and `predict` of 1,000
+files and of the frame store, core-seconds to prepare it and to score it by a run (shared views),
+and what it costs Ray to give out a task. Then simulates `prepare` and `predict` of 1,000
 and of 1,000,000 hours on clusters whose nodes fail at given rates: the times of tasks are sums of
 measured ones, drawn at random. Of a large cluster the work of four nodes is simulated, which the
 process that gives out tasks serves in its turn. Needs the extra `cluster`; minutes on two cores.
@@ -219,16 +219,20 @@ def simulated(
     left, given, lost_s, wall_s, giver_free = num_tasks, 0, 0.0, 0.0, 0.0
     while left or lost:
         now, core = heapq.heappop(free)
-        if lost and (not left or lost[0][0] <= now):
-            when, duration = heapq.heappop(lost)
-            now = max(now, when)
+        if not left and now < lost[0][0]:  # it waits for what another one is about to lose
+            now = lost[0][0]
+        of_node = failures[core // CORES]
+        number = bisect.bisect_right(of_node, now)
+        if number and now < of_node[number - 1] + REPAIR_S:  # its node has failed meanwhile
+            heapq.heappush(free, (of_node[number - 1] + REPAIR_S, core))
+            continue
+        if lost and lost[0][0] <= now:
+            duration = heapq.heappop(lost)[1]
         else:
             left -= 1
             duration = tasks[left % DRAWN]
         begin = giver_free = max(giver_free, now) + task_s
         given += 1
-        of_node = failures[core // CORES]
-        number = bisect.bisect_right(of_node, now)
         failed = of_node[number] if number < len(of_node) else math.inf
         if failed < begin + duration:
             lost_s += max(0.0, failed - begin)

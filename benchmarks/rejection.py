@@ -5,8 +5,9 @@ these classes are known ones, and those of all other classes of the collection u
 each share that was asked for, the table says which share of either is refused by the threshold
 from held-out training videos. A second one says how well this novelty tells unknown videos from
 known ones beside what else a softmax classifier offers: the area under the ROC curve. Of several
-splits, each with a network and thresholds of its own, the last rows count all videos. Runs go to
---out; the same command goes on where an interrupted one stopped.
+splits, each with a network and thresholds of its own, the last rows of the first table count the
+test videos of all, which must be others in each. Runs go to --out; the same command goes on where
+an interrupted one stopped.
 """
 
 import json
@@ -156,11 +157,12 @@ def refused_shares(*sides: Sides) -> list[dict]:
             together.
     """
     rows, fewest = [], min(len(each.held_out[1]) for each in sides)
+    count = sum(len(each.held_out[1]) for each in sides)
     right = np.concatenate([fusion.fuse(s.known[0]).argmax(axis=-1) == s.labels for s in sides])
     for share in SHARES:
         if fewest < fewest_videos(share):
             continue
-        row = {"held out": fewest, "asked for": f"{share:.2f}"}
+        row = {"held out": count, "asked for": f"{share:.2f}"}
         thresholds = [Rejection.from_held_out(each.held_out[1], share=share) for each in sides]
         refused = {}
         for number, name in enumerate(("known", "unknown")):

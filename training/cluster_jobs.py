@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from training.errors import UserError
 from training.on_cluster import (
     MAX_RETRIES,
     Work,
+    check_seen,
     do,
     packed,
     ray_package,
@@ -23,6 +25,8 @@ from training.on_cluster import (
 )
 
 Job = Callable[[Any], None]
+STATE = ".ray-"  # begins the name of Ray Train's folder
+READ_AT_IMPORT = ("KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL")
 
 
 def run_apart(function: Job, jobs: Sequence, *, logs: Sequence[Path]):
@@ -57,89 +61,119 @@ def run_apart(function: Job, jobs: Sequence, *, logs: Sequence[Path]):
             ray.cancel(left, force=True)
 
 
-def run_together(function: Job, job: Any, *, num_workers: int, log: Path):
-    """Does a job by several workers at a time, each on a node, or a GPU, of its own.
+def check_room(num_workers: int):
+    """Makes sure that the cluster has room for so many workers, before anything is trained.
 
-    Ray Train starts them and names them to each other in `TF_CONFIG`. When one is lost it ends the
-    others, and starts all of them again: the job must go on where it was. What the first one prints
-    goes to the log, and from there to the output, once a second.
+    Raises:
+        UserError: if it has not.
+    """
+    ray = ray_package()
+    cores, gpus = _needs(ray)
+    if (room := _room(ray, cores, gpus)) < num_workers:
+        each = "a GPU" if gpus else f"{cores} core{'s' if cores > 1 else ''}"
+        raise UserError(f"--workers {num_workers}: the cluster has room for {room}, of {each} each")
+
+
+def run_together(function: Job, job: Any, *, num_workers: int, log: Path):
+    """Does a job by several workers at a time, which are spread over the nodes.
+
+    Ray Train starts them, names them to each other in `TF_CONFIG`, and ends all of them when one is
+    lost. They are started again then, once there is room: the job must go on where it was. What the
+    first one prints goes to the log, and from there to the output, once a second.
+
+    Ray Train could start them again by itself, but does so after any error, the user's too.
 
     Args:
         function: what each worker does; it and the job are sent between machines.
         job: what to do it with.
-        num_workers: how many.
+        num_workers: how many, each with a GPU, or as many cores as the smallest node has.
         log: a file that all machines see; a folder of Ray's stands beside it meanwhile.
 
     Raises:
-        UserError: if there is no room for so many workers, what one of them raises, or if workers
-            are lost again and again.
+        UserError: if workers are lost again and again.
+        Exception: what one of them raises.
     """
+    ray = ray_package()
+    watch = _Watch(ray, [log])
+    (log,) = watch.logs
+    for left in log.parent.glob(f"{STATE}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    config = {"work": _work(function, job, log), "log": log}
+    for _ in range(MAX_RETRIES + 1):
+        with tempfile.TemporaryDirectory(
+            prefix=STATE, dir=log.parent, ignore_cleanup_errors=True
+        ) as folder:
+            ended = _started(ray, config, num_workers=num_workers, folder=folder)
+            waits = False
+            while not ended.done():
+                with contextlib.suppress(TimeoutError):
+                    ended.exception(timeout=1)
+                watch.tell()
+                waited, waits = waits, _room(ray, *_needs(ray)) < num_workers
+                if waits and not waited:
+                    print(f"waiting for a machine: {num_workers} train together", flush=True)
+        if (error := ended.exception()) is None:
+            return
+        _raise_own(error)
+    raise UserError(f"the cluster lost workers of {log.parent} {MAX_RETRIES + 1} times: {error}")
+
+
+def _started(ray: ModuleType, config: dict, *, num_workers: int, folder: str) -> Future:
+    """Starts workers in a thread; in the main one Ray Train would answer Ctrl-C in its own way."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.tensorflow import TensorflowTrainer
 
-    ray = ray_package()
     cores, gpus = _needs(ray)
-    if (room := _room(ray, cores, gpus)) < num_workers:
-        raise UserError(
-            f"--workers {num_workers}: the cluster has room for {room}, {cores} cores each"
-            + (" and a GPU" if gpus else "")
-        )
-    watch, ended = _Watch(ray, [log]), Future()
-    (log,) = watch.logs
-    with tempfile.TemporaryDirectory(prefix=".ray-", dir=log.parent) as folder:
-        error = Path(folder, "error")
-        trainer = TensorflowTrainer(
-            _work_together,
-            train_loop_config={"work": _work(function, job, log), "log": log, "error": error},
-            scaling_config=ScalingConfig(
-                num_workers=num_workers,
-                use_gpu=bool(gpus),
-                resources_per_worker={"CPU": cores, "GPU": gpus},
-            ),
-            run_config=RunConfig(
-                name=log.parent.name,
-                storage_path=folder,
-                failure_config=FailureConfig(max_failures=MAX_RETRIES),
-            ),
-        )
-        # in the main thread it would answer Ctrl-C in its own way
-        threading.Thread(target=_fit, args=(trainer, ended), daemon=True).start()
-        waits = False
-        while not ended.done():
-            with contextlib.suppress(TimeoutError):
-                ended.exception(timeout=1)
-            watch.tell()
-            waited, waits = waits, _room(ray, cores, gpus) < num_workers
-            if waits and not waited:
-                print(f"waiting for a machine: {num_workers} train together", flush=True)
-        if error.exists():
-            raise UserError(error.read_text())
-        if problem := ended.exception():
-            raise UserError(
-                f"the cluster lost workers of {log.parent} {MAX_RETRIES + 1} times: {problem}"
-            )
+    trainer = TensorflowTrainer(
+        _work_together,
+        train_loop_config=config,
+        scaling_config=ScalingConfig(
+            num_workers=num_workers,
+            use_gpu=bool(gpus),
+            resources_per_worker={"CPU": cores, "GPU": gpus},
+            placement_strategy="SPREAD",
+        ),
+        run_config=RunConfig(
+            name="workers",
+            storage_path=folder,
+            failure_config=FailureConfig(max_failures=0),
+            # Ray imports TensorFlow and Keras before the job begins
+            worker_runtime_env={"env_vars": {name: os.environ[name] for name in READ_AT_IMPORT}},
+        ),
+    )
+    ended: Future = Future()
+
+    def fit():
+        try:
+            ended.set_result(trainer.fit())
+        except BaseException as error:
+            ended.set_exception(error)
+
+    threading.Thread(target=fit, daemon=True).start()
+    return ended
 
 
-def _fit(trainer: Any, ended: Future):
-    try:
-        ended.set_result(trainer.fit())
-    except Exception as error:
-        ended.set_exception(error)
+def _raise_own(error: BaseException):
+    """Raises what a worker has raised; returns if nothing did and workers were lost."""
+    from ray.train import WorkerGroupError
+
+    if not isinstance(error, WorkerGroupError):
+        raise error
+    raised = [
+        failure
+        for failure in error.worker_failures.values()
+        if not type(failure).__module__.startswith("ray.")  # these say that a worker is lost
+    ]
+    for failure in sorted(raised, key=lambda failure: not isinstance(failure, UserError)):
+        raise failure
 
 
 def _work_together(config: dict[str, Any]):
-    """Does a worker's part; an error of the user's ends all, without another try."""
+    """Does a worker's part."""
     from ray.train import get_context
 
-    error: Path = config["error"]
-    if error.exists():
-        return
     first = get_context().get_world_rank() == 0
-    try:
-        _log(config["work"], config["log"] if first else Path(os.devnull))
-    except UserError as raised:
-        error.write_text(str(raised))
-        raise
+    _log(config["work"], config["log"], printed=first)
 
 
 def _work(function: Job, job: Any, log: Path) -> bytes:
@@ -150,10 +184,13 @@ def _of_job(function: Job, job: Any) -> Work:
     return lambda items: iter([function(job)])
 
 
-def _log(work: bytes, log: Path):
-    """Does a job in a process of the cluster."""
+def _log(work: bytes, log: Path, *, printed: bool = True):
+    """Does a job in a process of the cluster; what it prints goes to the log, or nowhere."""
+    check_seen(log.parent)
     with (
-        log.open("a", buffering=1) as stream,
+        (log if printed else Path(os.devnull)).open(
+            "a", buffering=1, encoding="utf-8", errors="backslashreplace"
+        ) as stream,
         contextlib.redirect_stdout(stream),
         contextlib.redirect_stderr(stream),
     ):
@@ -163,7 +200,7 @@ def _log(work: bytes, log: Path):
 def _needs(ray: ModuleType) -> tuple[int, int]:
     """Returns the cores and GPUs of a job: a GPU, or the cores of the smallest node.
 
-    Every node that has some has room for a job then.
+    Every node that has cores has room for a job then.
     """
     if ray.cluster_resources().get("GPU"):
         return 1, 1

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 
 import keras
@@ -12,7 +12,7 @@ import tensorflow as tf
 from fstcn_keras.backbones import get_backbone
 from fstcn_keras.processor import multiplies_bfloat16
 from fstcn_keras.runs import RunFolder
-from training.cluster import Cluster, waiting_for
+from training.cluster import Cluster, ended_by_loss, waiting_for
 from training.errors import UserError
 from training.locks import locked
 from training.parts import Options, replaced
@@ -41,6 +41,17 @@ def device_strategy(*, batch_size: int) -> tf.distribute.Strategy:
     if batch_size % count:
         raise UserError(f"--batch-size {batch_size} does not divide over {count} devices")
     return strategy
+
+
+@contextlib.contextmanager
+def training_devices(*, batch_size: int) -> Iterator[tf.distribute.Strategy]:
+    """Yields `device_strategy`; a worker that loses another one within ends, see `ended_by_loss`.
+
+    Raises:
+        UserError: as `device_strategy` does.
+    """
+    with ended_by_loss(Cluster.from_environment()):
+        yield device_strategy(batch_size=batch_size)
 
 
 def num_workers(strategy: tf.distribute.Strategy) -> int:

@@ -13,15 +13,15 @@ from training import cluster_jobs, evaluation, figures, on_cluster, rejection
 from training.baseline import write_baseline
 from training.checkpoints import Checkpoints
 from training.claims import check_options, claim_run, open_run
-from training.cluster import Cluster, ended_by_loss
+from training.cluster import Cluster
 from training.data.collections import load_dataset
 from training.data.splits import open_data
 from training.distribution import (
     alone,
     describe,
-    device_strategy,
     is_chief,
     sum_over_workers,
+    training_devices,
     with_precision,
 )
 from training.errors import UserError
@@ -61,8 +61,7 @@ def fit_runs(runs: Sequence[FitOptions], *, by_encoded_views: bool = False) -> b
         _fit_on_cluster(runs, by_encoded_views)
         return True
     tf.config.experimental.enable_op_determinism()
-    with ended_by_loss(Cluster.from_environment()):
-        strategy = device_strategy(batch_size=runs[0].optimization.batch_size)
+    with training_devices(batch_size=runs[0].optimization.batch_size) as strategy:
         check_splits(runs)
         check_starts(runs)
         for options in runs:
@@ -75,23 +74,29 @@ def fit_runs(runs: Sequence[FitOptions], *, by_encoded_views: bool = False) -> b
 def _fit_on_cluster(runs: Sequence[FitOptions], by_encoded_views: bool):
     if Cluster.from_environment():
         raise UserError("TF_CONFIG names the workers of one training: unset it for --cluster")
+    num_workers = on_cluster.num_workers()
+    if num_workers > 1:
+        cluster_jobs.check_room(num_workers)
     check_splits(runs)
     check_starts(runs)
+    left = []
     for options in runs:
         run = open_run(options)
-        if not run.is_finished():
-            claim_run(options, run)  # what is logged there is of this run
-            short_side = options.config().short_side
-            open_data(options.collection, options.split, options.store, short_side=short_side)
+        if run.is_finished():
+            _tell_finished(options, run)
+            continue
+        left.append(options)
+        claim_run(options, run)  # what is logged there is of this run
+        short_side = options.config().short_side
+        open_data(options.collection, options.split, options.store, short_side=short_side)
     fit_one = functools.partial(_fit_one, by_encoded_views=by_encoded_views)
-    logs = [options.run_folder().log for options in runs]
+    logs = [options.run_folder().log for options in left]
     for log in logs:
         log.touch()
-    num_workers = on_cluster.num_workers()
     if num_workers == 1:
-        cluster_jobs.run_apart(fit_one, runs, logs=logs)
+        cluster_jobs.run_apart(fit_one, left, logs=logs)
         return
-    for options, log in zip(runs, logs, strict=True):
+    for options, log in zip(left, logs, strict=True):
         cluster_jobs.run_together(fit_one, options, num_workers=num_workers, log=log)
 
 
@@ -112,7 +117,16 @@ def fit_run(
         if not run.is_finished():
             _fit_run(with_precision(options), run, strategy, by_encoded_views)
             return
-        check_options(options, run)
+    _tell_finished(options, run)
+
+
+def _tell_finished(options: FitOptions, run: RunFolder):
+    """Prints what a finished run has come to.
+
+    Raises:
+        UserError: if it has other options.
+    """
+    check_options(options, run)
     if changes := _changes_since(options, run):
         print(
             f"{run} is finished, but its videos have changed since: {changes}. Its accuracies are "

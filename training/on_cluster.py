@@ -201,13 +201,22 @@ def _made(work: bytes) -> Work:
     set_up_process(tensorflow=True)
     make, folder, shared = pickle.loads(work)
     for path in (Path(folder), *shared):
-        if not path.exists():
-            raise UserError(
-                f"{path} is not there on the machine {platform.node()}: all machines of the "
-                "cluster must see the same folders, by the same names"
-            )
+        check_seen(path)
     os.chdir(folder)  # relative paths mean the same everywhere
     return make()
+
+
+def check_seen(path: Path):
+    """Makes sure that this machine sees a file or folder.
+
+    Raises:
+        UserError: if not.
+    """
+    if not path.exists():
+        raise UserError(
+            f"{path} is not there on the machine {platform.node()}: all machines of the "
+            "cluster must see the same folders, by the same names"
+        )
 
 
 def result(ray: ModuleType, task: Any) -> list:

@@ -86,8 +86,11 @@ def main(options: PretrainOptions):
     from training import distribution, pretraining
 
     tf.config.experimental.enable_op_determinism()
-    strategy = distribution.device_strategy(batch_size=options.optimization.batch_size)
-    with distribution.alone(run, strategy):
+    batch_size = options.optimization.batch_size
+    with (
+        distribution.training_devices(batch_size=batch_size) as strategy,
+        distribution.alone(run, strategy),
+    ):
         if run.weights.exists():
             check_options(options, run)
             print(f"{run.weights} is finished already")

@@ -37,6 +37,14 @@ def test_failures_cost_half_a_task_and_the_repair():
     assert outcome.wall_s == pytest.approx(work / (2 * plan.CORES * available), rel=0.1)
 
 
+def test_a_core_whose_node_has_failed_waits_for_its_repair(monkeypatch):
+    monkeypatch.setattr(plan, "_failures", lambda random, days, horizon_s: [10.0])
+    monkeypatch.setattr(plan, "CORES", 2)  # one of them has nothing to do
+    outcome = plan.simulated(SECOND, num_tasks=1, nodes=1, days=1.0, task_s=0.0)
+    assert outcome.wall_s == 10 + plan.REPAIR_S + plan.MAX_ITEMS
+    assert outcome.lost_s == 10
+
+
 def test_a_row_by_hand():
     costs = plan.Costs(
         seconds=np.full(10, 36.0),

@@ -56,7 +56,7 @@ def test_splits_refuse_by_their_own_thresholds_and_are_counted_together():
 
     rows = rejection.refused_shares(sides(0), sides(100))
     row = next(row for row in rows if row["asked for"] == "0.10")
-    assert (row["held out"], row["known"], row["unknown"]) == (19, 6, 2)
+    assert (row["held out"], row["known"], row["unknown"]) == (38, 6, 2)
     assert (row["known refused"], row["unknown refused"]) == ("0.333", "1.000")
     assert row["top-1 of kept"] == "1.000"
 

@@ -46,6 +46,7 @@ class Job:
         self._tasks = [{"type": kind, "index": n} for kind in counts for n in range(counts[kind])]
         self.workers = [self._start(number) for number in range(size)]
         self._before = [""] * size  # what workers that ended had printed
+        self.lost: list[int] = []  # exit codes of workers that lost another one
 
     def _start(self, number: int) -> subprocess.Popen:
         config = {"cluster": self._cluster, "task": self._tasks[number]}
@@ -72,8 +73,10 @@ class Job:
     def _start_lost_again(self):
         for index, worker in enumerate(self.workers):
             if worker.poll() not in (None, 0):
-                assert worker.returncode in (75, -signal.SIGABRT), worker.communicate()[0]
-                self._before[index] += worker.communicate()[0]
+                output = worker.communicate()[0]
+                assert worker.returncode in (75, -signal.SIGABRT), output
+                self.lost.append(worker.returncode)
+                self._before[index] += output
                 self.workers[index] = self._start(index)
 
     def newest_step(self) -> int:
@@ -119,6 +122,7 @@ def test_a_stopped_worker_has_the_first_one_save(data, whole, tmp_path):
     first = job.outputs()[0]
     assert LOST in first
     assert "WorkerLost: one was stopped after step" in first
+    assert job.lost == [75]
     assert_same_runs(whole, job.run, LAST)
 
 

@@ -17,7 +17,7 @@ from tests.training.colours import COLOURS, coloured
 from tests.training.runs import assert_same_runs, fit_arguments
 from tests.training.test_prepare import digests
 from tests.videos import noise, write_noise_folder, write_video
-from training import on_cluster
+from training import cluster_jobs, on_cluster
 from training.on_cluster import ClusterOptions
 from training.parallel import map_processes
 
@@ -306,7 +306,7 @@ def test_more_workers_than_there_is_room_for(nodes, folds, tmp_path):
     done = run_command("training.fit", *arguments, *on(nodes))
     assert done.returncode == 2
     error = done.stderr.splitlines()[-1]
-    assert error == "error: --workers 3: the cluster has room for 2, 1 cores each"
+    assert error == "error: --workers 3: the cluster has room for 2, of 1 core each"
 
 
 def test_an_error_of_a_worker_is_told_once(nodes, folds, tmp_path):
@@ -316,6 +316,39 @@ def test_an_error_of_a_worker_is_told_once(nodes, folds, tmp_path):
     done = run_command("training.fit", *arguments, *on(nodes))
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "error: --batch-size 5 does not divide over 2 devices"
+
+
+def test_only_the_loss_of_workers_is_tried_again():
+    from ray.exceptions import RayActorError
+    from ray.train import ControllerError, WorkerGroupError
+
+    lost = RayActorError()
+    cluster_jobs._raise_own(WorkerGroupError("", {0: lost, 1: lost}))
+    failures = {0: lost, 1: OSError("full"), 2: cluster_jobs.UserError("a mistake")}
+    with pytest.raises(cluster_jobs.UserError, match="a mistake"):
+        cluster_jobs._raise_own(WorkerGroupError("", failures))
+    with pytest.raises(OSError, match="full"):
+        cluster_jobs._raise_own(WorkerGroupError("", {0: lost, 1: OSError("full")}))
+    with pytest.raises(ControllerError):
+        cluster_jobs._raise_own(ControllerError(OSError("no code")))
+
+
+def test_ctrl_c_ends_a_common_training_and_the_next_goes_on(nodes, folds, by_two_workers, tmp_path):
+    data, _ = folds
+    out = tmp_path / "run"
+    arguments = fit_arguments(data, out, *TOGETHER, "--checkpoint-minutes", "0")
+    process = start_python("-m", "training.fit", *arguments, *on(nodes))
+    while not [*out.glob("checkpoints/global-*.npz")]:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=HANG_S)
+    assert process.returncode == 130
+    assert errors.endswith("interrupted; the same command goes on from here\n")
+    done = run_command("training.fit", *arguments, *on(nodes))
+    assert done.returncode == 0, done.stderr
+    assert not [*out.glob(".ray*")]
+    assert_same_runs(by_two_workers, out, "global-00000008")
 
 
 def test_an_evaluation_is_that_of_one_machine(nodes, folds, tmp_path):
