@@ -14,17 +14,15 @@ import keras
 from fstcn_keras import FSTCN
 from fstcn_keras.layers import TemporalConvolution, TPOperator
 
-FIRST_LAYER = "conv1"  # of all backbones that are counted
-
 Shape = tuple[int | None, ...]
 
 
 def multiply_adds(model: FSTCN) -> dict[str, int]:
-    """Counts the multiply-adds of one clip in a forward pass, by layer.
+    """Counts the multiply-adds of one clip in a forward pass, by layer in their order.
 
     Args:
-        model: the network, whose layers with weights are convolutions over all channels, `Dense`,
-            `TPOperator` and `TemporalConvolution`.
+        model: the network, whose layers with weights are convolutions, over all channels or
+            depthwise, `Dense`, `TPOperator` and `TemporalConvolution`.
     """
     config = model.config
     size = (None, config.crop_size, config.crop_size, 3)
@@ -51,8 +49,8 @@ def training_flops(model: FSTCN) -> int:
     The forward pass, and as many again for the gradients of the weights and for those of the
     inputs; the first layer's inputs are pixels and need none.
     """
-    counts = multiply_adds(model)
-    return 2 * (3 * sum(counts.values()) - counts[FIRST_LAYER])
+    counts = list(multiply_adds(model).values())
+    return 2 * (3 * sum(counts) - counts[0])
 
 
 def _encoder_layers(encoder: keras.Sequential, shape: Shape) -> Iterator[tuple[keras.Layer, Shape]]:

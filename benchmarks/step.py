@@ -36,8 +36,8 @@ PLAIN = "PyTorch, plain"  # its process
 class StepOptions:
     """What to measure."""
 
-    presets: tuple[Literal["paper", "small", "squeeze"], ...] = option(
-        ("paper", "small", "squeeze"), "which networks"
+    presets: tuple[Literal["paper", "small", "squeeze", "lite"], ...] = option(
+        ("paper", "small", "squeeze", "lite"), "which networks"
     )
     peers_beside: tuple[Literal["small", "squeeze"], ...] = option(
         ("small", "squeeze"), "networks that R(2+1)D-18 and C3D take turns with"

@@ -5,7 +5,7 @@ import functools
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from benchmarks.torch_peers import C3D, R2Plus1D18
 from benchmarks.torch_twin import FSTCN
@@ -55,7 +55,7 @@ def step(
             model(*inputs)
 
     once = training if phase == "training" else inference
-    flops = repeats * batch * _flops(network, crop_size, phase)
+    flops = repeats * batch * clip_flops(network, crop_size, phase)
     return Work(lambda: _synchronized(once, repeats), flops)
 
 
@@ -63,6 +63,37 @@ def peak(*, precision: str, size: int, repeats: int = 1) -> Work:
     """A product of two square matrices."""
     left, right = torch.randn(2, size, size, dtype=getattr(torch, precision), device=_device())
     return Work(lambda: _synchronized(lambda: left @ right, repeats), repeats * 2 * size**3)
+
+
+@functools.cache
+def clip_flops(network: str, crop_size: int, phase: str) -> int:
+    """Operations of one clip in products and convolutions, as PyTorch counts them.
+
+    Args:
+        network: as for `step`.
+        crop_size: as for `step`.
+        phase: as for `step`.
+    """
+    with torch.device("meta"):
+        model = _build(network, crop_size, tuned=False)
+        if network in PEERS:
+            inputs = [torch.zeros(1, 3, CLIP, crop_size, crop_size)]
+        else:
+            inputs = [torch.zeros(1, PRESETS[network].clip_length, 3, crop_size, crop_size)] * 2
+        with flop_counter() as counter:
+            logits = model(*inputs)
+            if phase == "training":
+                logits.sum().backward()
+    return counter.get_total_flops()
+
+
+def flop_counter() -> FlopCounterMode:
+    """PyTorch's counter of operations, but for the gradients of convolutions.
+
+    PyTorch counts those of a depthwise kernel as if each filter saw all channels.
+    """
+    gradients = {torch.ops.aten.convolution_backward: _gradient_flops}
+    return FlopCounterMode(display=False, custom_mapping=gradients)
 
 
 def device() -> str:
@@ -124,17 +155,7 @@ def _batch(name: str, crop_size: int, form: str, batch: int) -> list[Tensor]:
     return [*(pixels if form == "tuned" else pixels.contiguous()), labels]
 
 
-@functools.cache
-def _flops(name: str, crop_size: int, phase: str) -> int:
-    """Operations of one clip in products and convolutions, as PyTorch counts them."""
-    with torch.device("meta"):
-        model = _build(name, crop_size, tuned=False)
-        if name in PEERS:
-            inputs = [torch.zeros(1, 3, CLIP, crop_size, crop_size)]
-        else:
-            inputs = [torch.zeros(1, PRESETS[name].clip_length, 3, crop_size, crop_size)] * 2
-        with FlopCounterMode(display=False) as counter:
-            logits = model(*inputs)
-            if phase == "training":
-                logits.sum().backward()
-    return counter.get_total_flops()
+def _gradient_flops(gradient, images, kernel, *arguments, **_) -> int:
+    """As many operations as forward, for the images' gradient and as many for the kernel's."""
+    of_images, of_kernel, _ = arguments[-1]  # which of them are asked for, and of the bias
+    return (of_images + of_kernel) * conv_flop_count(images, kernel, gradient)

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.torch_lite import efficientnet_lite0
 from fstcn_keras.config import FSTCNConfig
 
 LRN = {"size": 5, "alpha": 5e-4, "beta": 0.75, "k": 2.0}
 PIXELS = {  # mean and divisor of red, green and blue; whether the network takes them reversed
     "vgg_m": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), False),
     "squeezenet": ((123.68, 116.779, 103.939), (1.0, 1.0, 1.0), True),
+    "efficientnet_lite0": ((127.0,) * 3, (128.0,) * 3, False),
 }
 
 
@@ -39,24 +41,24 @@ class FSTCN(nn.Module):
     def __init__(self, config: FSTCNConfig, *, num_classes: int, tuned: bool = False):
         super().__init__()
         self.memory_format = torch.channels_last if tuned else torch.contiguous_format
-        name = config.backbone
-        mean, std, self.reverse = PIXELS[name]
+        mean, std, self.reverse = PIXELS[config.backbone]
         self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1))
-        self.backbone = squeezenet() if name == "squeezenet" else vgg_m(config.width, tuned)
+        self.backbone = backbone(config, tuned)
         maps = self.backbone(torch.zeros(1, 3, config.crop_size, config.crop_size))
         _, features, side, _ = maps.shape
-        parallel, filters, branch = (round(config.width * f) for f in (512, 128, 32))
+        sizes = *config.scl_filters, config.tp_filters, config.tcl_filters
+        parallel, temporal, factorised, branch = (round(config.width * size) for size in sizes)
 
         self.parallel_scl = nn.Conv2d(features, parallel, 3, padding=1)
-        self.temporal_scl = nn.Conv2d(features, filters, 3, padding=1)
-        self.tp_operator = nn.Linear(filters, filters, bias=False)
+        self.temporal_scl = nn.Conv2d(features, temporal, 3, padding=1)
+        self.tp_operator = nn.Linear(temporal, factorised, bias=False)
         self.conv_3x3 = nn.Conv2d(pooled(side, 3) ** 2, branch, 3, padding=1)
         self.conv_5x5 = nn.Conv2d(pooled(side, 3) ** 2, branch, 5, padding=2)
 
         first, second = config.path_units
         self.spatial_fc = nn.Linear(pooled(side, 2) ** 2 * parallel, first)
-        self.temporal_fc = nn.Linear(config.clip_length * filters * 2 * branch, first)
+        self.temporal_fc = nn.Linear(config.clip_length * factorised * 2 * branch, first)
         self.spatial_features = nn.Linear(first, second)
         self.temporal_features = nn.Linear(first, second)
         self.spatio_temporal_features = nn.Linear(2 * second, config.joint_units)
@@ -153,6 +155,15 @@ class Scale(nn.Module):
         return self.factor * x
 
 
+def backbone(config: FSTCNConfig, tuned: bool) -> nn.Sequential:
+    """The lower SCLs of a network of these sizes."""
+    if config.backbone == "squeezenet":
+        return squeezenet()
+    if config.backbone == "efficientnet_lite0":
+        return efficientnet_lite0(config.crop_size)
+    return vgg_m(config.width, tuned)
+
+
 def vgg_m(width: float, tuned: bool) -> nn.Sequential:
     """The lower SCLs of presets `paper` and `small`."""
     f1, f2, f3, f4 = (round(width * features) for features in (96, 256, 512, 512))
@@ -232,6 +243,8 @@ def copy_weights(twin: FSTCN, weights: Sequence[tuple[str, np.ndarray]]):
         layer, name = path.split("/")[-2:]
         suffix = "bias" if name == "bias" else "weight"
         axes = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}[value.ndim]
+        if value.ndim == 4 and layer.endswith("depthwise"):
+            axes = (2, 3, 0, 1)
         with torch.no_grad():
             parameters.pop(f"{layer}_{suffix}").copy_(torch.tensor(value.transpose(axes)))
     if parameters:

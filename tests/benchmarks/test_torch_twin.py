@@ -16,7 +16,18 @@ WIDE = {**TINY, "joint_units": 32}  # of 8 ReLUs at random all may be dead
 NETWORKS = {
     "vgg_m": WIDE,
     "squeezenet": {**WIDE, "preset": "squeeze", "crop_size": 84, "short_side": 84},
+    "efficientnet_lite0": {  # 100 pixels become 50, 25, 13, 7, 4: even and odd paddings
+        **WIDE,
+        "preset": "lite",
+        "crop_size": 100,
+        "short_side": 100,
+        "width": 1.0,
+        "scl_filters": (24, 16),
+        "tp_filters": 8,
+        "tcl_filters": 2,
+    },
 }
+CLASSIFIER_SCALES = {"small": 1.0, "squeeze": 0.01, "lite": 1.0}  # those of large features small
 
 
 def twins(network: dict, *, tuned: bool):
@@ -26,8 +37,11 @@ def twins(network: dict, *, tuned: bool):
     for weight in model.weights:
         if weight.path.endswith("bias"):
             weight.assign(generator.normal(scale=0.1, size=weight.shape))
-    scale = 0.01 if network["preset"] == "squeeze" else 1.0  # its features are larger
+        if weight.path.endswith("depthwise/kernel"):  # Keras starts them as if over all channels
+            scale = np.sqrt(2 / np.prod(weight.shape[:2]))
+            weight.assign(generator.normal(scale=scale, size=weight.shape))
     kernel = model.classifier.kernel
+    scale = CLASSIFIER_SCALES[network["preset"]]
     kernel.assign(generator.normal(scale=scale, size=kernel.shape))
     twin = torch_twin.FSTCN(preset_config(**network), num_classes=4, tuned=tuned)
     torch_twin.copy_weights(twin, [(w.path, ops.convert_to_numpy(w)) for w in model.weights])
