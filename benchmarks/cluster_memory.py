@@ -51,7 +51,8 @@ def main(options: MemoryOptions):
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             memory = {}
             while process.poll() is None:
-                memory = {"driver, MB": resident_mb(process.pid), "worker, MB": largest_worker()}
+                if worker := largest_worker():  # they end before the table is whole
+                    memory = {"driver, MB": resident_mb(process.pid), "worker, MB": worker}
                 done = rows_done(folder / "out")
                 while marks[1:] and done >= marks[0]:
                     rows.append({"rows": marks.pop(0), **memory})
