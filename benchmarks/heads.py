@@ -131,7 +131,8 @@ def table(answers: dict[str, list[Answers]], *, first_name: str = "FSTCN") -> li
     for name, seeds in answers.items():
         right, sources = _joined(seeds)
         shares = [np.mean(of_seed) for of_seed, _ in seeds]
-        interval = share_of(right, sources)
+        # each video counts once, however often it was judged
+        interval = share_of(np.mean([of_seed for of_seed, _ in seeds], axis=0), seeds[0][1])
         less = paired_difference(right, first[0], sources, seed=0)
         rows.append(
             {

@@ -53,7 +53,7 @@ def share_of(right: np.ndarray, sources: Sequence[str]) -> Share:
     Where all videos are right, or none, or all are of one source, `n = G`.
 
     Args:
-        right: bool `(V,)`.
+        right: bool `(V,)`, or of each video the share of several networks that are right.
         sources: that each video was cut from, `V` names.
     """
     number = len(right)
@@ -69,7 +69,7 @@ def share_of(right: np.ndarray, sources: Sequence[str]) -> Share:
     middle = share + z**2 / (2 * effective)
     half = z * math.sqrt(share * (1 - share) / effective + z**2 / (4 * effective**2))
     return Share(
-        right=int(np.sum(right)),
+        right=round(np.sum(right)),
         videos=number,
         sources=groups,
         share=share,

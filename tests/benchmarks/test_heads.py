@@ -79,6 +79,14 @@ def test_the_table_by_hand():
     assert (low, high) == (50, 50)  # each source has lost half of what it is asked
 
 
+def test_a_video_counts_once_however_often_it_was_judged():
+    judged = (np.arange(60) % 2 == 0, np.repeat(np.arange(10), 6))  # as even as can be: d is 0
+    one, three = (heads.table({"FSTCN": [judged] * seeds})[0] for seeds in (1, 3))
+    assert one["interval"] == three["interval"]
+    low, high = map(float, three["interval"].split(" to "))
+    assert (low, high) == pytest.approx((37.7, 62.3), abs=0.05)  # Wilson's of 30 of 60
+
+
 def test_heads_alone_are_compared():
     with pytest.raises(UserError, match="give --epochs 0 --head-epochs N --encoded-views N"):
         build(heads.HeadsOptions, preset="lite", scl_weights="imagenet", epochs=1)
