@@ -1,10 +1,11 @@
 """What Ray costs: python -m benchmarks.cluster [--videos 500] [--nodes 2]
 
-Prepares a folder of synthetic videos, as long and large as HMDB-51's are on average, and names the
+Prepares a folder of synthetic videos, of about the size and length of HMDB-51's, and names the
 actions in them by shared views, on this machine alone and on as many nodes of one core each as it
-is told, all on this machine and with its cores. The two ways take turns, each a command of its own; starting it, and connecting to the cluster, is in its time.
-Then a node is killed in the middle of each command: the time beyond that of the undisturbed one is
-what the loss costs. Needs the extra `cluster`.
+is told, all on this machine and with its cores. The two ways take turns, each a command of its own;
+starting it, and connecting to the cluster, is in its time. Then a node is killed in the middle of
+each command: the time beyond that of the undisturbed one is what the loss costs. Needs the extra
+`cluster`.
 """
 
 import functools
