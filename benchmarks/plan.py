@@ -9,6 +9,7 @@ process that gives out tasks serves in its turn. Needs the extra `cluster`; minu
 """
 
 import bisect
+import functools
 import heapq
 import math
 import tempfile
@@ -135,16 +136,12 @@ def length(file: Path) -> tuple[float, int]:
 
 def seconds_a_task() -> float:
     """Returns what a task that does nothing takes the process that gives it out."""
-    items = range(TASKS * MAX_ITEMS)
+    items, nothing = range(TASKS * MAX_ITEMS), functools.partial(functools.partial, iter)
     with cluster_of(1) as nodes, connected(ClusterOptions(cluster=nodes.address)):
-        list(spread(_nothing, items[:MAX_ITEMS], shared=()))  # the process starts
+        list(spread(nothing, items[:MAX_ITEMS], shared=()))  # the process starts
         begin = time.process_time()
-        list(spread(_nothing, items, shared=()))
+        list(spread(nothing, items, shared=()))
         return (time.process_time() - begin) / TASKS
-
-
-def _nothing():
-    return iter
 
 
 def per_hour(costs: Costs) -> dict:
@@ -183,7 +180,7 @@ def planned(costs: Costs, command: str, times: np.ndarray, *, hours: int, nodes:
                 "hours of video": hours,
                 "videos": num_videos,
                 "cores": nodes * CORES,
-                "a node fails every": "never" if days == math.inf else f"{days:g} days",
+                "a node fails every": "never" if days == math.inf else f"{days:g} d",
                 "core-hours": f"{work_s / HOUR_S:.0f}",
                 "without any cost, hours": f"{work_s / HOUR_S / nodes / CORES:.2f}",
                 "hours": f"{outcome.wall_s / HOUR_S:.2f}",
