@@ -35,8 +35,11 @@ def on(nodes: Nodes) -> tuple[str, str]:
     return ("--cluster", nodes.address)
 
 
-def kill_when(condition, nodes: Nodes, module: str, *arguments: object, killed: int = 1):
-    """Runs a command, and kills nodes once the condition holds; others stand in for them."""
+def kill_when(condition, nodes: Nodes, module: str, *arguments: object, killed: int = 1) -> str:
+    """Runs a command, and kills nodes once the condition holds; others stand in for them.
+
+    Gives what it prints as errors: Ray may learn of the loss when short work is done already.
+    """
     process = start_python("-m", module, *arguments, *on(nodes))
     started = time.monotonic()
     while not condition():
@@ -50,7 +53,7 @@ def kill_when(condition, nodes: Nodes, module: str, *arguments: object, killed: 
         nodes.add()
     _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, errors
-    assert errors.count("was lost: what it had begun is tried elsewhere") == killed
+    return errors
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +294,8 @@ def test_a_killed_node_costs_a_common_training_its_last_steps(
     data, _ = folds
     out = tmp_path / "run"
     arguments = fit_arguments(data, out, *TOGETHER, "--checkpoint-minutes", "0")
-    kill_when(some_steps_are_done, nodes, "training.fit", *arguments)
+    errors = kill_when(some_steps_are_done, nodes, "training.fit", *arguments)
+    assert errors.count("was lost: what it had begun is tried elsewhere") == 1
     assert_same_runs(by_two_workers, out, "global-00000008")
     assert (out / "log.txt").read_text().count("training temporal") == 2
 
