@@ -2,11 +2,11 @@
 
 Names the actions in a list of tiny videos, hard links to a few, by a narrow network, on nodes of
 one core each, all on this machine. While the command runs, the resident memory of its process and
-of the largest process of the nodes is read every second (Linux); the table has it where 1,000,
-10,000 and all rows are done. Needs the extra `cluster`; 100,000 rows take half an hour on two
-cores.
+of the largest process of the nodes is read every second; the table has it where 1,000, 10,000 and
+all rows are done. Needs the extra `cluster`; 100,000 rows take an hour or more on two cores.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,6 +14,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from benchmarks.ray_nodes import cluster_of
 from benchmarks.report import print_table, write_csv
@@ -88,29 +90,22 @@ def rows_done(folder: Path) -> int:
 
 def largest_worker() -> float:
     """Returns the most that a process which does work for Ray holds, in MB."""
-    return max((resident_mb(number) for number in ray_workers()), default=0.0)
-
-
-def ray_workers() -> list[int]:
-    """Returns the numbers of the processes that do tasks."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if (folder / "cmdline").read_bytes().startswith((b"ray::do", b"ray::IDLE")):
-                found.append(int(folder.name))
-        except OSError:
-            continue  # it has ended
-    return found
+    names = ("ray::do", "ray::IDLE")
+    return max(
+        (
+            resident_mb(process.pid)
+            for process in psutil.process_iter(["cmdline"])
+            if "".join(process.info["cmdline"] or ()).startswith(names)
+        ),
+        default=0.0,
+    )
 
 
 def resident_mb(process: int) -> float:
     """Returns what a process holds in memory; 0 if it has ended."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    sizes = [line.split()[1] for line in lines if line.startswith("VmRSS:")]
-    return round(int(sizes[0]) * 1024 / MB, 1) if sizes else 0.0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return round(psutil.Process(process).memory_info().rss / MB, 1)
+    return 0.0
 
 
 if __name__ == "__main__":

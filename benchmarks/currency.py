@@ -29,7 +29,7 @@ RECIPE = (
     *("fstcn_keras/config.py", "training/recipes.py", "training/stages.py"),
     *("training/data/samplers.py", "fstcn_keras/clips.py", "fstcn_keras/views"),
 )
-ON_CLUSTER = ("training/on_cluster.py", "training/cluster_jobs.py", "training/scoring.py")
+ON_CLUSTER = ("training/on_cluster.py", "training/scoring.py")  # of prepare and predict
 
 MEASURED = {  # by the module of benchmarks
     "cluster": (*ON_CLUSTER, *PREPARATION, *ANSWERS),

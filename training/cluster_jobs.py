@@ -48,7 +48,7 @@ def run_apart(function: Job, jobs: Sequence, *, logs: Sequence[Path]):
     task = ray.remote(num_cpus=cores, num_gpus=gpus, max_calls=1, max_retries=MAX_RETRIES)(_log)
     watch, running = _Watch(ray, logs), set()
     for job, log in zip(jobs, watch.logs, strict=True):
-        running.add(task.remote(_work(function, job, log), log))
+        running.add(task.remote(_work(function, job), log))
     try:
         while running:
             done, _ = ray.wait(list(running), num_returns=1, timeout=1)
@@ -98,7 +98,7 @@ def run_together(function: Job, job: Any, *, num_workers: int, log: Path):
     (log,) = watch.logs
     for left in log.parent.glob(f"{STATE}*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    config = {"work": _work(function, job, log), "log": log}
+    config = {"work": _work(function, job), "log": log}
     for _ in range(MAX_RETRIES + 1):
         with tempfile.TemporaryDirectory(
             prefix=STATE, dir=log.parent, ignore_cleanup_errors=True
@@ -176,8 +176,8 @@ def _work_together(config: dict[str, Any]):
     _log(config["work"], config["log"], printed=first)
 
 
-def _work(function: Job, job: Any, log: Path) -> bytes:
-    return packed(functools.partial(_of_job, function, job), [log])
+def _work(function: Job, job: Any) -> bytes:
+    return packed(functools.partial(_of_job, function, job), ())
 
 
 def _of_job(function: Job, job: Any) -> Work:
@@ -186,7 +186,7 @@ def _of_job(function: Job, job: Any) -> Work:
 
 def _log(work: bytes, log: Path, *, printed: bool = True):
     """Does a job in a process of the cluster; what it prints goes to the log, or nowhere."""
-    check_seen(log.parent)
+    check_seen(log)
     with (
         (log if printed else Path(os.devnull)).open(
             "a", buffering=1, encoding="utf-8", errors="backslashreplace"

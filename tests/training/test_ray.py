@@ -35,17 +35,32 @@ def on(nodes: Nodes) -> tuple[str, str]:
     return ("--cluster", nodes.address)
 
 
-def kill_when(condition, nodes: Nodes, module: str, *arguments: object, killed: int = 1) -> str:
-    """Runs a command, and kills nodes once the condition holds; others stand in for them.
-
-    Gives what it prints as errors: Ray may learn of the loss when short work is done already.
-    """
+def started_until(condition, nodes: Nodes, module: str, *arguments: object):
+    """A command on the nodes, which runs, and for which the condition holds by now."""
     process = start_python("-m", module, *arguments, *on(nodes))
     started = time.monotonic()
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() - started < HANG_S
         time.sleep(0.02)
+    return process
+
+
+def interrupt_when(condition, nodes: Nodes, module: str, *arguments: object):
+    """Runs a command, and ends it by Ctrl-C once the condition holds."""
+    process = started_until(condition, nodes, module, *arguments)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=HANG_S)
+    assert process.returncode == 130
+    assert errors.endswith("interrupted; the same command goes on from here\n")
+
+
+def kill_when(condition, nodes: Nodes, module: str, *arguments: object, killed: int = 1) -> str:
+    """Runs a command, and kills nodes once the condition holds; others stand in for them.
+
+    Gives what it prints as errors: Ray may learn of the loss when short work is done already.
+    """
+    process = started_until(condition, nodes, module, *arguments)
     for _ in range(killed):
         nodes.kill()
     assert process.poll() is None
@@ -89,14 +104,12 @@ def test_a_store_is_that_of_one_machine(nodes, videos, store, tmp_path):
 def test_ctrl_c_ends_the_command_and_the_next_goes_on(nodes, videos, store, tmp_path):
     folder = tmp_path / "many"
     arguments = (*of_folder(videos), "--store", folder)
-    process = start_python("-m", "training.prepare", *arguments, *on(nodes))
-    while len([*folder.glob("videos/*/*.array_record")]) < 3:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=HANG_S)
-    assert process.returncode == 130
-    assert errors.endswith("interrupted; the same command goes on from here\n")
+    interrupt_when(
+        lambda: len([*folder.glob("videos/*/*.array_record")]) >= 3,
+        nodes,
+        "training.prepare",
+        *arguments,
+    )
     assert digests(folder).keys() < digests(store).keys()
     done = run_command("training.prepare", *arguments, *on(nodes))
     assert done.returncode == 0, done.stderr
@@ -341,14 +354,9 @@ def test_ctrl_c_ends_a_common_training_and_the_next_goes_on(nodes, folds, by_two
     data, _ = folds
     out = tmp_path / "run"
     arguments = fit_arguments(data, out, *TOGETHER, "--checkpoint-minutes", "0")
-    process = start_python("-m", "training.fit", *arguments, *on(nodes))
-    while not [*out.glob("checkpoints/global-*.npz")]:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=HANG_S)
-    assert process.returncode == 130
-    assert errors.endswith("interrupted; the same command goes on from here\n")
+    interrupt_when(
+        lambda: any(out.glob("checkpoints/global-*.npz")), nodes, "training.fit", *arguments
+    )
     done = run_command("training.fit", *arguments, *on(nodes))
     assert done.returncode == 0, done.stderr
     assert not [*out.glob(".ray*")]
