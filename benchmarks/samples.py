@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fstcn_keras import PRESETS, ActionClassifier, ViewPlan, fstcn
+from fstcn_keras import ActionClassifier, ViewPlan, fstcn
 from tests.videos import write_video
 
 
@@ -24,6 +24,6 @@ def random_run(
     keras.utils.set_random_seed(0)
     classes = [f"class {number}" for number in range(num_classes)]
     network = fstcn(num_classes=num_classes, preset=preset, **changed)
-    plan = ViewPlan.from_config(PRESETS[preset], num_clips=num_clips)
+    plan = ViewPlan.from_config(network.config, num_clips=num_clips)
     ActionClassifier(network, classes=classes, plan=plan).save(folder)
     return folder
