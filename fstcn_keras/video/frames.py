@@ -11,7 +11,6 @@ from fstcn_keras import clips
 from fstcn_keras.video.reader import MAX_SIDE, VideoError, VideoFile, VideoReader
 from fstcn_keras.video.resampling import ResampledFrames
 from fstcn_keras.views.plan import ViewPlan
-from fstcn_keras.views.resizing import resize, short_side_weights
 
 
 @runtime_checkable
@@ -169,7 +168,7 @@ def resized(frames: Iterable[np.ndarray], short_side: int) -> Iterator[np.ndarra
     Raises:
         VideoError: if they are too long and narrow.
     """
-    weights = None
+    resize = None
     for frame in frames:
         height, width = frame.shape[:2]
         longer = clips.resized_length(max(height, width), min(height, width), short_side)
@@ -181,8 +180,11 @@ def resized(frames: Iterable[np.ndarray], short_side: int) -> Iterator[np.ndarra
         if min(height, width) == short_side:
             yield frame
         else:
-            weights = weights or short_side_weights(height, width, short_side)
-            yield resize(frame, *weights)
+            if resize is None:  # SciPy is for who resizes: importing it takes a seventh of a second
+                from fstcn_keras.views.sparse_resizing import SparseResizer
+
+                resize = SparseResizer(height, width, short_side)
+            yield resize(frame)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from keras import ops
 
 from fstcn_keras import clips
 from fstcn_keras.views.resizing import area_weights, resize, short_side_weights
+from fstcn_keras.views.sparse_resizing import SparseResizer
 
 NEW_LENGTHS = {320: 160, 240: 120, 359: 120, 641: 214, 7: 3, 48: 120, 3: 7, 1: 5, 5: 5}
 
@@ -61,6 +62,7 @@ def test_resize_equals_whole_number_arithmetic(height, width):
     found = ops.convert_to_numpy(resize(image, rows, columns))
     assert found.dtype == np.uint8
     assert min(found.shape[:2]) == 24
+    np.testing.assert_array_equal(SparseResizer(height, width, 24)(image), found)
     rows, columns = ops.convert_to_numpy(rows), ops.convert_to_numpy(columns)
     np.testing.assert_array_equal(found, resized_by_hand(image, rows, columns))
 
