@@ -88,3 +88,17 @@ def test_the_process_is_set_up_once_and_what_the_environment_says_stays():
     assert printed(code, FSTCN_KERAS_LAZY="1") == ["tensorflow", "1", "1", "False"]
     own = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "0", "FSTCN_KERAS_LAZY": "1"}
     assert printed(code, **own) == ["tensorflow", "0", "0", "False"]
+
+
+def test_keras_comes_without_what_it_does_not_need_and_hides_nothing():
+    code = (
+        "import sys\n"
+        "from fstcn_keras.process import UNUSED_BY_KERAS, import_keras\n"
+        "import_keras()\n"
+        "print('keras' in sys.modules, *(n in sys.modules for n in UNUSED_BY_KERAS))\n"
+        "import sklearn.svm, matplotlib.figure\n"
+    )
+    assert printed(code, FSTCN_KERAS_LAZY="1", KERAS_BACKEND="tensorflow") == [
+        "True",
+        *("False",) * 3,
+    ]

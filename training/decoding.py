@@ -43,30 +43,25 @@ class DecodedVideo(DecodedFrames):
 
 
 class DecodedVideos:
-    """Gives videos one after another, each decoded when it is asked for.
+    """Gives videos one after another, each decoded while the one before it is looked at.
 
     Args:
         paths: of the files.
-        decoder: a process, see `decoder_of_views`.
+        plan: the views that they are decoded for.
+        decoder: the process that decodes them.
     """
 
-    def __init__(self, paths: Sequence[Path], decoder: LastingProcess):
+    def __init__(self, paths: Sequence[Path], plan: ViewPlan, decoder: LastingProcess):
         self._paths = paths
+        self._plan = plan
         self._decoder = decoder
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __iter__(self) -> Iterator[DecodedVideo]:
-        return self._decoder.map(self._paths)
-
-
-def decoder_of_views(plan: ViewPlan) -> LastingProcess:
-    """Returns a process for `DecodedVideos`, to be closed in the end.
-
-    It is bounded in memory. One that is killed is replaced.
-    """
-    return LastingProcess(functools.partial(_decoded, plan=plan), killed=_killed)
+        decode = functools.partial(_decoded, plan=self._plan)
+        return self._decoder.map(decode, self._paths, killed=_killed)
 
 
 def _decoded(path: Path, plan: ViewPlan) -> DecodedVideo:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fstcn_keras import fusion
 from fstcn_keras.description import existing_file, load_description
+from fstcn_keras.process import import_keras
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.plan import ViewPlan
@@ -54,7 +55,8 @@ def load_classifier(run: RunFolder, *, mode: str | None = None) -> "ActionClassi
     try:
         existing_file(run.model)
         load_description(run.path)
-        from fstcn_keras import ActionClassifier  # imports Keras: not for a run that lacks a file
+        import_keras()  # not for a run that lacks a file
+        from fstcn_keras import ActionClassifier
 
         return ActionClassifier.load(run.path, mode=mode)
     except (OSError, ValueError, TypeError) as error:

@@ -62,42 +62,64 @@ def map_processes(
 
 
 def _lasting(function: Callable, killed: Callable) -> Callable[[Iterable], Iterator]:
-    return LastingProcess(function, killed=killed).map
+    return functools.partial(LastingProcess().map, function, killed=killed)
 
 
 class LastingProcess:
     """Does one job after another in a process of its own, which is there until this is closed.
 
-    It is made for the first job, and anew after one that has killed it, which is tried once more.
-    Its memory is bounded as in `map_processes`.
-
-    Args:
-        function: what to do, as for `map_processes`.
-        killed: the same.
+    It is made for the first job, or by `start`, and anew after a job that has killed it. Its
+    memory is bounded as in `map_processes`.
     """
 
-    def __init__(self, function: Callable, *, killed: Callable):
-        self._function = function
-        self._killed = killed
+    def __init__(self):
         self._stack = contextlib.ExitStack()
         self._pool: ProcessPoolExecutor | None = None
 
-    def map(self, jobs: Iterable) -> Iterator:
-        """Yields the result of each job, in their order."""
-        return map(self._done, jobs)
+    def start(self):
+        """Makes the process, without waiting until it is there."""
+        self._submit(int)
+
+    def map(self, function: Callable, jobs: Iterable, *, killed: Callable) -> Iterator:
+        """Yields the result of each job, in their order; the next one is done meanwhile.
+
+        A job whose process was killed, by itself or by the one before it, is tried twice more.
+
+        Args:
+            function: what to do, as for `map_processes`.
+            jobs: what to do it with.
+            killed: the same.
+        """
+        begun: collections.deque = collections.deque()  # jobs and their results, two at most
+        for job in jobs:
+            begun.append((job, self._submit(function, job)))
+            if len(begun) == 2:
+                yield self._result(function, *begun.popleft(), killed)
+        while begun:
+            yield self._result(function, *begun.popleft(), killed)
 
     def close(self):
         """Ends the process."""
         self._stack.close()
+        self._pool = None
 
-    def _done(self, job):
+    def _submit(self, function: Callable, *job) -> Future:
+        if self._pool is not None:
+            with contextlib.suppress(BrokenProcessPool):
+                return self._pool.submit(function, *job)
+        self._pool = self._stack.enter_context(single_process())
+        return self._pool.submit(function, *job)
+
+    def _result(self, function: Callable, job, future: Future, killed: Callable):
         for _ in range(2):
-            self._pool = self._pool or self._stack.enter_context(single_process())
             try:
-                return self._pool.submit(self._function, job).result()
+                return future.result()
             except BrokenProcessPool:
-                self._pool = None
-        return self._killed(job)
+                future = self._submit(function, job)
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            return killed(job)
 
 
 def _on_this_machine(function: Callable, jobs: Sequence, killed: Callable) -> Iterator:

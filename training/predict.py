@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,13 +24,13 @@ from fstcn_keras.video import VideoError
 from fstcn_keras.video.live import LiveSource
 from fstcn_keras.video.suffixes import is_video
 from fstcn_keras.views.plan import SCORING_MODES
-from training import annotation, cli, figures, on_cluster, prediction_table
+from training import cli, on_cluster, prediction_table
 from training.decoding import isolated
 from training.errors import UserError
 from training.evaluate import VIEWS_HELP
 from training.evaluation import load_classifier, weights_sha256
 from training.on_cluster import ClusterOptions
-from training.parallel import with_progress
+from training.parallel import LastingProcess, with_progress
 from training.parts import option, positional
 from training.scores import views_text
 from training.scoring import predicted, predicted_on_cluster
@@ -135,10 +135,16 @@ def main(options: PredictOptions):
     copy = options.annotate
     if copy is not None and copy.exists() and copy.samefile(videos[0]):
         raise UserError(f"--annotate would replace {videos[0]} itself: name another file")
-    classifier = load_classifier(RunFolder(run), mode=options.views)
-    bad = 0
-    for result in _results(RunFolder(run), classifier, videos, options):
-        bad += not _report(result, options)
+    with contextlib.closing(LastingProcess()) as decoder:
+        if not on_cluster.is_connected():
+            decoder.start()  # while the network is loaded
+        classifier = load_classifier(RunFolder(run), mode=options.views)
+        predict = functools.partial(predicted, classifier, decoder)
+        if on_cluster.is_connected():
+            predict = functools.partial(predicted_on_cluster, RunFolder(run), mode=options.views)
+        bad = 0
+        for result in _results(predict, classifier, videos, options):
+            bad += not _report(result, options)
     if options.out:
         print(f"wrote {options.out}", file=sys.stderr)
     if bad:
@@ -149,15 +155,12 @@ def main(options: PredictOptions):
 
 
 def _results(
-    run: RunFolder,
+    predict: Callable[[Sequence[Path]], Iterator[VideoResult]],
     classifier: "ActionClassifier",
     videos: Sequence[Path],
     options: PredictOptions,
 ) -> Iterator[VideoResult]:
     """Yields what is said about each video, once it stands in the table if there is one."""
-    predict = functools.partial(predicted, classifier)
-    if on_cluster.is_connected():
-        predict = functools.partial(predicted_on_cluster, run, mode=options.views)
     if options.out is None:
         yield from predict(videos)
         return
@@ -311,6 +314,8 @@ def write_over_time(
     classifier: "ActionClassifier", video: Path, options: PredictOptions, *, answer: str
 ):
     """Writes what is asked for of the video's seconds; `answer` is that of the whole video."""
+    from training import annotation, figures  # Matplotlib takes long to import
+
     try:
         with isolated(video) as frames:
             seconds = list(classifier.timeline(frames))

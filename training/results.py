@@ -8,7 +8,7 @@ import numpy as np
 from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.rejection import Rejection
 from fstcn_keras.runs import RunFolder
-from training import figures, judgement
+from training import judgement
 from training.data.collections import Dataset, Video
 from training.data.store import FrameStore
 from training.partial_scores import read_scored
@@ -40,6 +40,8 @@ def write_results(
         energy: of all views, `(V, M, C)`.
         rejection: from when on a video is refused, if one may be.
     """
+    from training import figures  # Matplotlib takes long to import: not for who predicts
+
     labels = np.array([video.label for video in videos])
     paths = np.array([video.path for video in videos])
     groups = np.array([video.group for video in videos])

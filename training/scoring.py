@@ -1,15 +1,15 @@
 """Scoring videos, here or in the processes of a cluster."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fstcn_keras.prediction import VideoResult
 from fstcn_keras.runs import RunFolder
 from training import on_cluster
-from training.decoding import DecodedVideos, decoder_of_views
+from training.decoding import DecodedVideos
 from training.evaluation import load_classifier
 from training.parallel import LastingProcess
 
@@ -17,10 +17,21 @@ if TYPE_CHECKING:
     from fstcn_keras import ActionClassifier
 
 
-def predicted(classifier: "ActionClassifier", videos: Sequence[Path]) -> Iterator[VideoResult]:
-    """Yields what is said about each video, in their order; a process of its own decodes them."""
-    with closing(decoder_of_views(classifier.plan)) as decoder:
-        yield from _predicted(classifier, videos, decoder)
+def predicted(
+    classifier: "ActionClassifier", decoder: LastingProcess, videos: Sequence[Path]
+) -> Iterator[VideoResult]:
+    """Yields what is said about each video, in their order.
+
+    Args:
+        classifier: who says it.
+        decoder: the process that decodes them.
+        videos: the files.
+    """
+    for result in classifier.predict_videos(DecodedVideos(videos, classifier.plan, decoder)):
+        decoded, prediction = result.source, result.prediction
+        if prediction is not None:
+            prediction = dataclasses.replace(prediction, times=decoded.shown_at, middle_frame=None)
+        yield dataclasses.replace(result, source=decoded.path, prediction=prediction)
 
 
 def predicted_on_cluster(
@@ -44,15 +55,4 @@ class _Predictor:
 
     def __call__(self) -> Callable[[Sequence[Path]], Iterator[VideoResult]]:
         classifier = load_classifier(RunFolder(self.run), mode=self.mode)
-        decoder = decoder_of_views(classifier.plan)
-        return lambda videos: _predicted(classifier, videos, decoder)
-
-
-def _predicted(
-    classifier: "ActionClassifier", videos: Sequence[Path], decoder: LastingProcess
-) -> Iterator[VideoResult]:
-    for result in classifier.predict_videos(DecodedVideos(videos, decoder)):
-        decoded, prediction = result.source, result.prediction
-        if prediction is not None:
-            prediction = dataclasses.replace(prediction, times=decoded.shown_at, middle_frame=None)
-        yield dataclasses.replace(result, source=decoded.path, prediction=prediction)
+        return functools.partial(predicted, classifier, LastingProcess())

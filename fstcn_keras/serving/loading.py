@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fstcn_keras.process import import_keras
 from fstcn_keras.runs import saved_model_version
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ def load_classifier(folder: Path, mode: str | None = None) -> "ActionClassifier"
         OSError: if the folder or one of its files is missing.
         ValueError: if a file cannot be read as what it should be, or a SavedModel has another mode.
     """
+    import_keras()  # not before the server lives
     if saved_model_version(folder) is None:
-        from fstcn_keras.classifier import ActionClassifier  # not before the server lives
+        from fstcn_keras.classifier import ActionClassifier
 
         return ActionClassifier.load(folder, mode=mode)
     from fstcn_keras.export.saved_model import load_saved_model

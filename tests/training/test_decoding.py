@@ -13,10 +13,10 @@ from fstcn_keras.video.frames import open_frames, view_frames
 from tests.processes import HANG_S, start_python
 from tests.training.bad_decoders import Deadly, Greedy
 from tests.videos import noise, write_video
-from training.decoding import KILLED, DecodedVideos, decoder_of_views, isolated
+from training.decoding import KILLED, DecodedVideos, isolated
 from training.ending import END_S, ended_in_time
 from training.loop import _stop_signal
-from training.parallel import TOO_MUCH_MEMORY
+from training.parallel import TOO_MUCH_MEMORY, LastingProcess
 
 PLAN = ViewPlan(num_clips=2, short_side=32, crop_size=24, clip_length=2, stride=2, distance=3)
 
@@ -24,8 +24,9 @@ PLAN = ViewPlan(num_clips=2, short_side=32, crop_size=24, clip_length=2, stride=
 def test_the_frames_are_those_of_the_views_and_bad_files_cost_nothing_else(tmp_path):
     path = write_video(tmp_path / "a.avi", noise(30))
     missing = tmp_path / "none.avi"
-    with closing(decoder_of_views(PLAN)) as decoder:
-        videos = DecodedVideos([Deadly(), Greedy(), missing, path], decoder)
+    with closing(LastingProcess()) as decoder:
+        decoder.start()
+        videos = DecodedVideos([Deadly(), Greedy(), missing, path], PLAN, decoder)
         assert len(videos) == 4
         killed, greedy, absent, video = videos
     expected = view_frames(open_frames(path), PLAN)
@@ -69,7 +70,7 @@ def test_a_training_answers_signals_in_its_own_time():
 
 
 HANGS_HERE = "hang()"
-HANGS_IN_ITS_PROCESS = f"list(DecodedVideos([Hanging()], decoder_of_views({PLAN})))"
+HANGS_IN_ITS_PROCESS = f"list(DecodedVideos([Hanging()], {PLAN}, LastingProcess()))"
 
 HANGS_ISOLATED = "isolated(Hanging()).__enter__()"
 
@@ -89,7 +90,8 @@ import dataclasses
 from fstcn_keras import ViewPlan
 from tests.training.bad_decoders import Hanging, hang
 from training import cli, ending
-from training.decoding import DecodedVideos, decoder_of_views, isolated
+from training.decoding import DecodedVideos, isolated
+from training.parallel import LastingProcess
 
 ending.END_S = 0.2
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from joblib import cpu_count
 from fstcn_keras.files import atomic_write_text
 from tests.processes import HANG_S
 from training import parallel
-from training.parallel import map_processes
+from training.parallel import LastingProcess, map_processes
 
 
 def attempt(job: tuple[Path, int, str]) -> tuple[int, int]:
@@ -62,6 +63,23 @@ def test_an_error_of_a_job_ends_the_other_processes(tmp_path):
         os.kill(pid, 0)
 
 
+def test_a_lasting_process_works_ahead_and_costs_its_job_alone(tmp_path):
+    fates = {2: "killed once", 4: "killed"}
+    jobs = [(tmp_path, number, fates.get(number, "")) for number in range(6)]
+    with closing(LastingProcess()) as process:
+        process.start()
+        results = process.map(attempt, jobs, killed=lambda job: (job[1], -1))
+        begun = [next(results)]
+        limit = time.monotonic() + HANG_S
+        while not list(tmp_path.glob("1-*")):  # nobody has asked for it yet
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+        found = [*begun, *results]
+    assert [number for number, _ in found] == list(range(6))
+    assert [number for number, pid in found if pid == -1] == [4]
+    assert len(list(tmp_path.glob("4-*"))) == 3
+
+
 def attempt_after_pid(job: tuple[Path, int, str]) -> tuple[int, int]:
     folder, number, fate = job
     while fate == "late error" and not (folder / "pid").exists():
@@ -81,7 +99,7 @@ def test_processes_carry_neither_keras_nor_tensorflow():
 def test_processes_end_with_the_one_that_started_them(tmp_path):
     script = (
         "import pathlib, sys; from tests.training.test_parallel import attempt; "
-        "from training.parallel import map_processes; "
+        "from training.parallel import LastingProcess, map_processes; "
         "jobs = [(pathlib.Path(sys.argv[1]), 0, 'slow')]; "
         "list(map_processes(attempt, jobs, killed=print, description='testing'))"
     )
