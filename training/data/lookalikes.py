@@ -35,7 +35,7 @@ def shrunk(image: Image.Image) -> np.ndarray:
 
 
 class Looks:
-    """Shrinks the few frames of a video that its signature is made of, as they come.
+    """Keeps the few frames of a video that its signature is made of, as they come.
 
     Args:
         claimed: the number of all frames, as far as it is known before they are read; 0 if not.
@@ -45,13 +45,16 @@ class Looks:
         # packed frames of XviD end with an empty one, which is claimed too
         wanted = {*looked_at(claimed), *looked_at(claimed - 1)}
         self._wanted = wanted if claimed else None
-        self._images: dict[int, np.ndarray] = {}
+        self._frames: dict[int, Image.Image] = {}
+        self._shrunk: dict[int, np.ndarray] = {}
 
     def look(self, number: int, image: Image.Image):
-        """Keeps the frame with this number, shrunk, if the signature may need it."""
-        is_wanted = number % LOOK_STEP == 0 if self._wanted is None else number in self._wanted
-        if is_wanted:
-            self._images[number] = shrunk(image)
+        """Keeps the frame with this number if the signature may need it."""
+        if self._wanted is None:  # many frames: as small as they are needed
+            if number % LOOK_STEP == 0:
+                self._shrunk[number] = shrunk(image)
+        elif number in self._wanted:
+            self._frames[number] = image
 
     def signature(self, num_frames: int, select: Callable[[Sequence[int]], Iterable]) -> str:
         """Returns the video's signature.
@@ -61,11 +64,13 @@ class Looks:
             select: gives the frames with these numbers again, uint8 `(height, width, 3)`: where
                 others came than were claimed, some have not been kept.
         """
-        lacking = [number for number in looked_at(num_frames) if number not in self._images]
+        numbers = looked_at(num_frames)
+        found = {n: shrunk(self._frames[n]) for n in numbers if n in self._frames} | self._shrunk
+        lacking = [number for number in numbers if number not in found]
         if lacking:
             for number, frame in zip(lacking, select(lacking), strict=True):
-                self._images[number] = shrunk(Image.fromarray(frame))
-        return signature(self._images, num_frames)
+                found[number] = shrunk(Image.fromarray(frame))
+        return signature(found, num_frames)
 
 
 def looked_at(num_frames: int) -> list[int]:
