@@ -6,7 +6,8 @@ process of its own, from its start to its end; they take turns:
 
 - cold: one video to its answer;
 - warm: the same in a process that has answered before (median of --repeats);
-- a folder of --videos videos to a table of answers, and the largest resident memory of it.
+- a folder of --videos videos to a table of answers, the share of all cores' time that it used, and
+  its largest resident memory.
 
 Operations are of one video, products with weights and of attention: of our networks what all its
 views would take if each were computed by itself. Needs torch, torchvision and transformers,
@@ -16,6 +17,7 @@ views would take if each were computed by itself. Needs torch, torchvision and t
 import argparse
 import contextlib
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from joblib import cpu_count
 
 from benchmarks.flops import inference_flops
 from benchmarks.report import own_process, print_table, write_csv
@@ -50,7 +53,8 @@ class Job:
         measure: the command that prints JSON with `warm`, `operations` and `views`.
         cold: seconds of the command for one video.
         folder: seconds of the command for all videos.
-        memory: largest resident memory of the latter, MB.
+        processor: processor seconds of the latter, with all its processes.
+        memory: its largest resident memory, MB.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Job:
     measure: Sequence[str]
     cold: list[float] = field(default_factory=list)
     folder: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
 
 
@@ -89,9 +94,11 @@ def main():
                 job.cold.append(timed([*job.classify, str(files[0])])[0])
                 if turn == 0:  # long enough to be measured once
                     (folder / TABLE).unlink(missing_ok=True)
-                    wall_s, memory = timed([*job.classify, *map(str, files)])
-                    job.folder.append(wall_s)
-                    job.memory.append(memory)
+                    found = timed([*job.classify, *map(str, files)])
+                    for values, value in zip(
+                        (job.folder, job.processor, job.memory), found, strict=True
+                    ):
+                        values.append(value)
         rows = [row(job, own_process(*job.measure, str(files[0])), len(files)) for job in jobs]
     print_table(rows)
     write_csv("jobs", rows)
@@ -120,9 +127,13 @@ def all_jobs(folder: Path, repeats: int) -> list[Job]:
     return [*ours, *(Job(name, [peer, name], [peer, *count, name]) for name in PEERS)]
 
 
-def timed(command: Sequence[str]) -> tuple[float, float]:
-    """Returns wall seconds and the largest resident memory, MB, of `python -m COMMAND`."""
-    begin, memory = time.perf_counter(), 0
+def timed(command: Sequence[str]) -> tuple[float, float, float]:
+    """Returns wall and processor seconds and the largest resident memory, MB, of a command.
+
+    Args:
+        command: what follows `python -m`.
+    """
+    before, begin, memory = processor_s(), time.perf_counter(), 0
     process = psutil.Popen(
         [sys.executable, "-m", *command],
         stdout=subprocess.DEVNULL,
@@ -139,7 +150,13 @@ def timed(command: Sequence[str]) -> tuple[float, float]:
                 memory = max(memory, sum(each.memory_info().rss for each in tree))
     if code:
         raise RuntimeError(f"python -m {' '.join(command)} ended with {code}")
-    return time.perf_counter() - begin, memory / 2**20
+    return time.perf_counter() - begin, processor_s() - before, memory / 2**20
+
+
+def processor_s() -> float:
+    """Returns the processor time of all processes that this one has started and that ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def row(job: Job, measured: dict, videos: int) -> dict:
@@ -153,6 +170,7 @@ def row(job: Job, measured: dict, videos: int) -> dict:
         "one video, warm, s": f"{statistics.median(measured['warm']):.3f}",
         f"{videos} videos, s": f"{folder_s:.1f}",
         "videos a second": f"{videos / folder_s:.2f}",
+        "cores busy, %": f"{100 * statistics.median(job.processor) / folder_s / cpu_count():.0f}",
         "memory, MB": f"{statistics.median(job.memory):.0f}",
     }
 
