@@ -31,7 +31,9 @@ from training.errors import UserError
 from training.parts import option
 
 MAX_ITEMS = 32  # of a task: what starts for each takes little of its time
-TASKS_PER_SLOT = 8  # at least, if there are items enough: all end at about the same time
+SHARES = (
+    4  # of the rest for each slot: the last tasks are small, and all end at about the same time
+)
 MAX_RETRIES = 5  # of a task whose process or node was lost
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -177,9 +179,12 @@ def spread(make: Callable[[], Work], items: Sequence, *, shared: Sequence[Path])
 
 
 def _chunks(items: Sequence, num_slots: int) -> Iterator[list]:
-    size = min(MAX_ITEMS, math.ceil(len(items) / (TASKS_PER_SLOT * num_slots)))
-    rest = iter(items)
-    return iter(lambda: list(itertools.islice(rest, size)), [])
+    """Yields the items of each task (guided self-scheduling, Polychronopoulos and Kuck 1987)."""
+    begin = 0
+    while begin < len(items):
+        size = min(MAX_ITEMS, math.ceil((len(items) - begin) / (SHARES * num_slots)))
+        yield list(items[begin : begin + size])
+        begin += size
 
 
 def packed(make: Callable[[], Work], shared: Sequence[Path]) -> bytes:
