@@ -38,6 +38,7 @@ MEASURED = {  # by the module of benchmarks
     "heads": RECIPE,
     "jobs": (*ANSWERS, "training/predict.py"),
     "layers": NETWORK,
+    "learning": (*RECIPE, "training/data/encoded_views.py"),
     "linear": ("fstcn_keras/backbones", "benchmarks/linear.py"),
     "live": (*ANSWERS, "fstcn_keras/live.py"),
     "memory": SAMPLES,

@@ -203,10 +203,15 @@ class Peers:
         def trained(head: str, seed: int) -> np.ndarray:
             train, test = self._maps
             if head == LAST:
-                return peers.space_time(train, self._labels, test, seed=seed)
+                return peers.space_time(train, self._labels, test, seed=seed, passes=peers.PASSES)
             features, unseen = self._features(head)
             return peers.softmax(
-                features, self._labels, unseen, dropout=float(dropouts[head]), seed=seed
+                features,
+                self._labels,
+                unseen,
+                dropout=float(dropouts[head]),
+                seed=seed,
+                passes=peers.PASSES,
             )
 
         networks = {
@@ -273,7 +278,7 @@ class Peers:
     @cached_property
     def _maps(self) -> tuple[peers.Maps, peers.Maps]:
         """Returns the maps of the training videos, without the centre, and of the test videos."""
-        train, test = (_maps(side, self.store, self.views) for side in (self.train, self.test))
+        train, test = (maps_of(side, self.store, self.views) for side in (self.train, self.test))
         return {name: values[:, :-1] for name, values in train.items()}, test
 
     def _features(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -281,7 +286,7 @@ class Peers:
         return peers.pooled(train, FEATURES[kind]), peers.pooled(test, FEATURES[kind])
 
 
-def _maps(videos: Sequence[Video], store: FrameStore, views: EncodedViews) -> dict[str, np.ndarray]:
+def maps_of(videos: Sequence[Video], store: FrameStore, views: EncodedViews) -> peers.Maps:
     """Returns the maps of all views of the videos, the centre last, by name."""
     rows = [
         list(views.read(store.videos[video.path], view))

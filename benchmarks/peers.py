@@ -56,7 +56,13 @@ def svm(train: np.ndarray, labels: np.ndarray, groups: np.ndarray, test: np.ndar
 
 
 def softmax(
-    train: np.ndarray, labels: np.ndarray, test: np.ndarray, *, dropout: float, seed: int
+    train: np.ndarray,
+    labels: np.ndarray,
+    test: np.ndarray,
+    *,
+    dropout: float,
+    seed: int,
+    passes: int,
 ) -> np.ndarray:
     """Returns the labels that a softmax layer with dropout, trained on single views, gives.
 
@@ -69,11 +75,12 @@ def softmax(
         test: features of the test videos.
         dropout: share of the features that a step leaves out.
         seed: of the layer and its training.
+        passes: over the training videos.
     """
     keras.utils.set_random_seed(seed)
     inputs = keras.Input(train.shape[2:])
     logits = layers.Dense(int(labels.max()) + 1)(layers.Dropout(dropout)(inputs))
-    return _answers(_trained(keras.Model(inputs, logits), train, labels), test)
+    return _answers(_trained(keras.Model(inputs, logits), train, labels, passes), test)
 
 
 def best_dropout(train: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
@@ -89,7 +96,14 @@ def best_dropout(train: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> f
         folds = _folds(groups).split(train, labels, groups)
         return sum(
             np.sum(
-                softmax(train[part], labels[part], train[rest], dropout=dropout, seed=0)
+                softmax(
+                    train[part],
+                    labels[part],
+                    train[rest],
+                    dropout=dropout,
+                    seed=0,
+                    passes=PASSES,
+                )
                 == labels[rest]
             )
             for part, rest in folds
@@ -98,7 +112,9 @@ def best_dropout(train: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> f
     return max(DROPOUTS, key=right)
 
 
-def space_time(train: Maps, labels: np.ndarray, test: Maps, *, seed: int) -> np.ndarray:
+def space_time(
+    train: Maps, labels: np.ndarray, test: Maps, *, seed: int, passes: int
+) -> np.ndarray:
     """Returns the labels that factorised convolutions over the maps give test videos.
 
     As a bottleneck block of R(2+1)D (Tran et al. 2018) on the differences: convolutions of 1 x 1 x
@@ -110,6 +126,7 @@ def space_time(train: Maps, labels: np.ndarray, test: Maps, *, seed: int) -> np.
         labels: of the training videos.
         test: maps of the test videos.
         seed: of the layers and their training.
+        passes: over the training videos.
     """
     keras.utils.set_random_seed(seed)
     inputs = {
@@ -123,24 +140,24 @@ def space_time(train: Maps, labels: np.ndarray, test: Maps, *, seed: int) -> np.
         means.append(layers.GlobalAveragePooling2D()(inputs["frame"]))
     joined = layers.Dropout(DROPOUTS[0])(layers.Concatenate()(means))
     model = keras.Model(inputs, layers.Dense(int(labels.max()) + 1)(joined))
-    return _answers(_trained(model, train, labels), test)
+    return _answers(_trained(model, train, labels, passes), test)
 
 
 def _folds(groups: Sequence[str]) -> GroupKFold:
     return GroupKFold(min(FOLDS, len({*groups})))
 
 
-def _trained(model: keras.Model, views, labels: np.ndarray) -> keras.Model:
-    """Trains on single views, in each pass one of each video, `PASSES` times."""
+def _trained(model: keras.Model, views, labels: np.ndarray, passes: int) -> keras.Model:
+    """Trains on single views, in each pass one of each video."""
     count = len(labels)
-    steps = PASSES * -(-count // BATCH)
+    steps = passes * -(-count // BATCH)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps - steps // 4, warmup_target=RATE, warmup_steps=steps // 4
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=DECAY)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, jit_compile=False)
-    model.fit(_Passes(views, labels), epochs=PASSES, verbose=0)
+    model.fit(_Passes(views, labels), epochs=passes, verbose=0)
     return model
 
 

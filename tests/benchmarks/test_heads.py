@@ -52,16 +52,16 @@ def test_linear_heads_learn_means(learner, monkeypatch):
     else:
         dropout = peers.best_dropout(train, LABELS, GROUPS)
         assert dropout in (0.2, 0.5)
-        answers = peers.softmax(train, LABELS, test, dropout=dropout, seed=1)
+        answers = peers.softmax(train, LABELS, test, dropout=dropout, seed=1, passes=10)
     np.testing.assert_array_equal(answers, TEST)
 
 
 def test_the_space_time_block_sees_order_which_means_do_not(monkeypatch):
-    monkeypatch.setattr(peers, "PASSES", 40)
     monkeypatch.setattr(peers, "RATE", 0.01)
     monkeypatch.setattr(peers, "UNITS", 8)
     train, test = (differences(y, seed=n, ordered=True) for n, y in enumerate((LABELS, TEST)))
-    np.testing.assert_array_equal(peers.space_time(train, LABELS, test, seed=0), TEST)
+    answers = peers.space_time(train, LABELS, test, seed=0, passes=40)
+    np.testing.assert_array_equal(answers, TEST)
     means = [values["differences"].mean(axis=(1, 2, 3, 4)) for values in (train, test)]
     assert np.ptp(np.concatenate(means)[:, 0]) < 0.15  # of 1.15: the noise alone
 
@@ -109,7 +109,7 @@ def learned(monkeypatch):
     learns("softmax", lambda seed: np.array([seed, 1]))
     learns("space_time", lambda seed: np.array([seed, 2]))
     monkeypatch.setattr(peers, "pooled", lambda *_: None)
-    monkeypatch.setattr(heads, "_maps", lambda *_: {})
+    monkeypatch.setattr(heads, "maps_of", lambda *_: {})
     return asked
 
 
