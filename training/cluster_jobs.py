@@ -236,4 +236,7 @@ class _Watch:
             news = news[: news.rfind(b"\n") + 1]
             self._ends[log] += len(news)
             for line in news.decode(errors="backslashreplace").splitlines():
-                print(line if name == "." else f"{name}: {line}", flush=True)
+                if name == ".":
+                    print(line, flush=True)
+                elif line.strip():  # a bar that ends leaves an empty one
+                    print(f"{name}: {line}", flush=True)
