@@ -105,8 +105,10 @@ class LastingProcess:
 
     def _submit(self, function: Callable, *job) -> Future:
         if self._pool is not None:
-            with contextlib.suppress(BrokenProcessPool):
+            try:
                 return self._pool.submit(function, *job)
+            except BrokenProcessPool:
+                self.close()  # else each process that dies leaves files open
         self._pool = self._stack.enter_context(single_process())
         return self._pool.submit(function, *job)
 
