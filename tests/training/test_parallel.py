@@ -91,6 +91,19 @@ def test_a_lasting_process_that_died_leaves_no_file_open(tmp_path):
     assert after == before
 
 
+def mask(job: int) -> set[int]:
+    return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_ctrl_c_is_for_the_process_that_waits_from_the_start_on():
+    """A process that Ctrl-C reaches while it imports would print its stack."""
+    before = mask(0)
+    with closing(LastingProcess()) as process:
+        (mask_there,) = process.map(mask, [0], killed=print)
+    assert signal.SIGINT in mask_there
+    assert mask(0) == before == set()
+
+
 def attempt_after_pid(job: tuple[Path, int, str]) -> tuple[int, int]:
     folder, number, fate = job
     while fate == "late error" and not (folder / "pid").exists():
