@@ -32,6 +32,12 @@ def test_what_needs_no_network_starts_without_keras(module):
     assert printed(code, FSTCN_KERAS_LAZY="1") == []
 
 
+def test_a_servers_decoder_has_its_code_before_its_memory_is_bounded():
+    pytest.importorskip("kserve")
+    code = "import sys, fstcn_keras.serving.decoding; print('scipy.sparse' in sys.modules)"
+    assert printed(code, FSTCN_KERAS_LAZY="1") == ["True"]
+
+
 @pytest.mark.parametrize("module", [module for module, _ in COMMANDS.values()])
 def test_help_comes_at_once_and_in_words(module):
     pytest.importorskip("kserve" if "serve" in module else "sys")

@@ -65,6 +65,8 @@ class DecodedVideos:
 
 
 def _decoded(path: Path, plan: ViewPlan) -> DecodedVideo:
+    import fstcn_keras.views.sparse_resizing  # noqa: F401  # before a video takes the memory
+
     try:
         return DecodedVideo(**vars(DecodedFrames.of_views(VideoReader(path), plan)), path=path)
     except MemoryError:

@@ -78,7 +78,7 @@ class LastingProcess:
 
     def start(self):
         """Makes the process, without waiting until it is there."""
-        self._submit(int)
+        self._pool = self._pool or self._stack.enter_context(single_process())
 
     def map(self, function: Callable, jobs: Iterable, *, killed: Callable) -> Iterator:
         """Yields the result of each job, in their order; the next one is done meanwhile.
@@ -105,9 +105,11 @@ class LastingProcess:
 
     def _submit(self, function: Callable, *job) -> Future:
         if self._pool is not None:
-            with contextlib.suppress(BrokenProcessPool):
+            try:
                 return self._pool.submit(function, *job)
-        self._pool = self._stack.enter_context(single_process())
+            except BrokenProcessPool:
+                self.close()  # else each process that dies leaves files open
+        self.start()
         return self._pool.submit(function, *job)
 
     def _result(self, function: Callable, job, future: Future, killed: Callable):
@@ -171,11 +173,21 @@ def single_process() -> Iterator[ProcessPoolExecutor]:
     lives, this_lives = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with, initargs=(lives,))
     try:
+        _start_deaf(pool)
         yield pool
     finally:
         this_lives.close()
         pool.shutdown()
         lives.close()
+
+
+def _start_deaf(pool: ProcessPoolExecutor):
+    """Starts the pool's process, which inherits that Ctrl-C is for the one that waits for it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        pool.submit(int)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with(lives: Connection):

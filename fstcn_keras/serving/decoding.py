@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
+import fstcn_keras.views.sparse_resizing  # noqa: F401  # else imported in the memory of a request
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
 from fstcn_keras.serving.requests import (
     AnswerForm,

@@ -11,7 +11,7 @@ from fstcn_keras import ViewPlan
 from fstcn_keras.video import VideoError, VideoReader
 from fstcn_keras.video.frames import open_frames, view_frames
 from tests.processes import HANG_S, start_python
-from tests.training.bad_decoders import Deadly, Greedy
+from tests.training.bad_decoders import Deadly, Greedy, Telling
 from tests.videos import noise, write_video
 from training.decoding import KILLED, DecodedVideos, isolated
 from training.ending import END_S, ended_in_time
@@ -26,9 +26,9 @@ def test_the_frames_are_those_of_the_views_and_bad_files_cost_nothing_else(tmp_p
     missing = tmp_path / "none.avi"
     with closing(LastingProcess()) as decoder:
         decoder.start()
-        videos = DecodedVideos([Deadly(), Greedy(), missing, path], PLAN, decoder)
-        assert len(videos) == 4
-        killed, greedy, absent, video = videos
+        videos = DecodedVideos([Deadly(), Greedy(), missing, Telling(), path], PLAN, decoder)
+        assert len(videos) == 5
+        killed, greedy, absent, telling, video = videos
     expected = view_frames(open_frames(path), PLAN)
     assert (video.path, video.count(), video.reason) == (path, 30, "")
     assert video.numbers == tuple(expected.numbers)
@@ -36,6 +36,7 @@ def test_the_frames_are_those_of_the_views_and_bad_files_cost_nothing_else(tmp_p
     assert greedy.reason == TOO_MUCH_MEMORY
     assert "No such file" in absent.reason
     assert killed.reason == KILLED
+    assert telling.reason == "imported: True"  # before a video has taken the memory for it
 
 
 def test_an_isolated_video_is_that_of_its_reader(tmp_path):

@@ -10,6 +10,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 from joblib import cpu_count
 
@@ -78,6 +79,29 @@ def test_a_lasting_process_works_ahead_and_costs_its_job_alone(tmp_path):
     assert [number for number, _ in found] == list(range(6))
     assert [number for number, pid in found if pid == -1] == [4]
     assert len(list(tmp_path.glob("4-*"))) == 3
+
+
+def test_a_lasting_process_that_died_leaves_no_file_open(tmp_path):
+    open_files = []
+    with closing(LastingProcess()) as process:
+        for fate in ("", "exit", ""):
+            list(process.map(attempt, [(tmp_path, 0, fate)], killed=str))
+            open_files.append(psutil.Process().num_fds())
+    before, _, after = open_files
+    assert after == before
+
+
+def mask(job: int) -> set[int]:
+    return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_ctrl_c_is_for_the_process_that_waits_from_the_start_on():
+    """A process that Ctrl-C reaches while it imports would print its stack."""
+    before = mask(0)
+    with closing(LastingProcess()) as process:
+        (mask_there,) = process.map(mask, [0], killed=print)
+    assert signal.SIGINT in mask_there
+    assert mask(0) == before == set()
 
 
 def attempt_after_pid(job: tuple[Path, int, str]) -> tuple[int, int]:
