@@ -48,7 +48,7 @@ def map_processes(
     Args:
         function: what to do; it and its results are sent between processes.
         jobs: what to do it with.
-        killed: `killed(job)` gives the result of a job whose process was killed twice.
+        killed: `killed(job)` gives the result of a job whose process was killed each time.
         description: of the work, for the progress.
         unit: what a job is about, for the progress.
         shared: all files and folders that the work needs, if it may be done on other machines.
@@ -80,6 +80,17 @@ class LastingProcess:
         """Makes the process, without waiting until it is there."""
         self._pool = self._pool or self._stack.enter_context(single_process())
 
+    def submit(self, function: Callable, job) -> Future:
+        """Begins a job; the result is that of `function(job)`, or a BrokenProcessPool."""
+        if self._pool is not None:
+            try:
+                return self._pool.submit(function, job)
+            except BrokenProcessPool:
+                self.close()  # else each process that dies leaves files open
+        self.start()
+        assert self._pool is not None
+        return self._pool.submit(function, job)
+
     def map(self, function: Callable, jobs: Iterable, *, killed: Callable) -> Iterator:
         """Yields the result of each job, in their order; the next one is done meanwhile.
 
@@ -92,7 +103,7 @@ class LastingProcess:
         """
         begun: collections.deque = collections.deque()  # jobs and their results, two at most
         for job in jobs:
-            begun.append((job, self._submit(function, job)))
+            begun.append((job, self.submit(function, job)))
             if len(begun) == 2:
                 yield self._result(function, *begun.popleft(), killed)
         while begun:
@@ -103,21 +114,12 @@ class LastingProcess:
         self._stack.close()
         self._pool = None
 
-    def _submit(self, function: Callable, *job) -> Future:
-        if self._pool is not None:
-            try:
-                return self._pool.submit(function, *job)
-            except BrokenProcessPool:
-                self.close()  # else each process that dies leaves files open
-        self.start()
-        return self._pool.submit(function, *job)
-
     def _result(self, function: Callable, job, future: Future, killed: Callable):
         for _ in range(2):
             try:
                 return future.result()
             except BrokenProcessPool:
-                future = self._submit(function, job)
+                future = self.submit(function, job)
         try:
             return future.result()
         except BrokenProcessPool:
@@ -146,19 +148,21 @@ def _finished(
 ) -> Iterator[tuple[object, Future]]:
     """Yields each job with what became of it; closed before the end, it ends the processes.
 
-    A pool is one process with one job at a time: when it dies, it is known of which job.
+    A process has one job at a time: when it dies, it is known of which job.
     """
     waiting = collections.deque(jobs)
-    running = {}  # future: its pool and its job
+    running = {}  # future: its process and its job
     with contextlib.ExitStack() as stack:
-        idle = [stack.enter_context(single_process()) for _ in range(min(num_processes, len(jobs)))]
+        idle = [LastingProcess() for _ in range(min(num_processes, len(jobs)))]
+        for process in idle:
+            stack.callback(process.close)
         while waiting or running:
             while waiting and idle:
-                pool, job = idle.pop(), waiting.popleft()
-                running[pool.submit(function, job)] = pool, job
+                process, job = idle.pop(), waiting.popleft()
+                running[process.submit(function, job)] = process, job
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                pool, job = running.pop(future)
-                idle.append(stack.enter_context(single_process()) if future.exception() else pool)
+                process, job = running.pop(future)
+                idle.append(process)
                 yield job, future
 
 

@@ -91,6 +91,17 @@ def test_a_lasting_process_that_died_leaves_no_file_open(tmp_path):
     assert after == before
 
 
+def test_processes_that_died_leave_no_file_open(tmp_path):
+    open_files = []
+    for fates in ({}, dict.fromkeys(range(3), "exit")):
+        folder = tmp_path / str(len(fates))
+        folder.mkdir()
+        jobs = [(folder, number, fates.get(number, "")) for number in range(3)]
+        finished = map_processes(attempt, jobs, killed=str, description="testing")
+        open_files.append(max(psutil.Process().num_fds() for _ in finished))
+    assert open_files[1] <= open_files[0]
+
+
 def mask(job: int) -> set[int]:
     return signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
