@@ -33,7 +33,6 @@ from training.distribution import is_chief, num_workers, sum_over_workers, take_
 from training.ending import EXIT_CODES, answering, signals_answered
 from training.errors import UserError
 from training.history import History
-from training.mixup import mix_samples
 
 SAVING_SPACING = 10  # between two savings, times what one takes
 SEEDS_APART = 1_000_003  # between the seeds of one layer on two replicas
@@ -54,9 +53,7 @@ class Stage:
         steps_per_epoch: steps of a pass.
         batch_size: samples of a step, over all replicas.
         label_smoothing: share of the target spread evenly over all classes.
-        mixup: alpha of `mixup.mix_samples`; 0 mixes nothing.
         class_weights: factor on the loss of each class's samples; `None` for 1.
-        seed: of what the steps draw.
     """
 
     name: str
@@ -69,9 +66,7 @@ class Stage:
     steps_per_epoch: int
     batch_size: int
     label_smoothing: float = 0.0
-    mixup: float = 0.0
     class_weights: np.ndarray | None = None
-    seed: int = 0
 
     @property
     def steps(self) -> int:
@@ -224,15 +219,11 @@ def train_step(stage: Stage, strategy: tf.distribute.Strategy):
 
     def replica_step(inputs, labels, weights, stopped):
         targets = (1 - smoothing) * ops.one_hot(labels, num_classes) + smoothing / num_classes
-        shares = weights * ops.take(ops.cast(class_weights, "float32"), labels)
-        if stage.mixup:
-            inputs, targets, shares = mix_samples(
-                inputs, targets, shares, alpha=stage.mixup, seed=_step_seed(stage)
-            )
         with tf.GradientTape() as tape:
             probabilities = model(inputs, training=True)
             losses = ops.categorical_crossentropy(targets, probabilities)
             # gradients are summed over the replicas
+            shares = weights * ops.take(ops.cast(class_weights, "float32"), labels)
             objective = ops.sum(losses * shares) / stage.batch_size
             objective = optimizer.scale_loss(objective)
         gradients = tape.gradient(objective, model.trainable_variables)
@@ -247,13 +238,6 @@ def train_step(stage: Stage, strategy: tf.distribute.Strategy):
         return strategy.reduce("SUM", sums, axis=None)
 
     return step
-
-
-def _step_seed(stage: Stage) -> tf.Tensor:
-    """Returns what a replica draws by in this step; the same after a restart."""
-    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-    step = tf.cast(stage.optimizer.iterations, tf.int32)
-    return tf.stack([step, stage.seed + SEEDS_APART * tf.cast(replica, tf.int32)])
 
 
 def _sums(labels, probabilities, losses, weights):

@@ -31,7 +31,6 @@ class Recipe:
         scl_rate: rate of pre-trained layers in stage 3, relative to the others.
         min_steps: steps that each stage lasts at least: collections of few videos get more passes.
         label_smoothing: share of the target that is spread over all classes.
-        mixup: alpha of the Beta distribution by which samples are mixed; 0 mixes none.
         scales: sides of the training crops relative to the frames' short side; without any, the
             crop is as large as the network's input.
     """
@@ -51,7 +50,6 @@ class Recipe:
     encoded_views: int = 0
     min_steps: int = 0
     label_smoothing: float = 0.0
-    mixup: float = 0.0
     scales: tuple[float, ...] = ()
 
 

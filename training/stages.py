@@ -278,8 +278,6 @@ def _stage(
         steps_per_epoch=steps,
         batch_size=options.optimization.batch_size,
         label_smoothing=options.optimization.label_smoothing,
-        mixup=options.optimization.mixup,
-        seed=options.run.seed,
         class_weights=balanced_weights([video.label for video in videos.train], videos.num_classes)
         if options.stages.class_weights == "balanced"
         else None,

@@ -20,7 +20,7 @@ COMMANDS = (
     *(PredictOptions, PrepareOptions, PretrainOptions),
 )
 SHARED = {  # by pre-training and fit
-    *("preset", "scl", "recipe", "optimizer", "batch_size", "label_smoothing", "mixup", "scales"),
+    *("preset", "scl", "recipe", "optimizer", "batch_size", "label_smoothing", "scales"),
     *("epochs", "learning_rate", "val_fraction", "precision", "checkpoint_minutes", "seed", "out"),
 }
 

@@ -47,7 +47,7 @@ def data(tmp_path_factory):
 
 def arguments(data: Path, out: Path, *more: str) -> list[str]:
     options = ("--auxiliary-epochs", "2", "--epochs", "2", "--val-fraction", "0.2")
-    options += ("--scales", "1", "0.9", "--mixup", "0.4", "--checkpoint-minutes", "0")
+    options += ("--scales", "1", "0.9", "--checkpoint-minutes", "0")
     return fit_arguments(data, out, *options, *more)
 
 

@@ -24,8 +24,7 @@ ADDED = {
     "no_baseline",
     "reject_at",
 }  # older runs are without them, and were trained by today's defaults
-# what older runs were trained by, where today's default is another
-THEN = {"sampling": "dense", "mixup": 0.0}
+THEN = {"sampling": "dense"}  # what older runs were trained by, where today's default is another
 
 
 def write_config(options, file: Path):

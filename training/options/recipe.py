@@ -17,9 +17,6 @@ class OptimizationOptions:
     optimizer: Literal["sgd", "adam", "adamw"] | None = option(None, "sgd is with momentum 0.9")
     batch_size: int | None = option(None, "samples in a batch, over all devices")
     label_smoothing: float | None = option(None, "share of the target spread over all classes")
-    mixup: float | None = option(
-        None, "mixes each sample with another one, by shares from Beta(MIXUP, MIXUP); 0: does not"
-    )
     scales: tuple[float, ...] | None = option(
         None, "sides of training crops relative to the frames' short side, drawn at random"
     )
@@ -27,7 +24,6 @@ class OptimizationOptions:
     def __post_init__(self):
         check(self, ["batch_size"], lambda size: size > 0, "be positive")
         check(self, ["label_smoothing"], lambda share: 0 <= share < 1, "lie in [0, 1)")
-        check(self, ["mixup"], lambda alpha: 0 <= alpha < math.inf, "be 0 or more, and finite")
         check(self, ["scales"], lambda scales: all(0 < s <= 1 for s in scales), "lie in (0, 1]")
 
 
