@@ -79,7 +79,7 @@ class TuneOptions:
 
 def main(options: TuneOptions):
     """Trains what the changes and folds need, and writes the table."""
-    trials = options.trials()
+    trials, changes = options.trials(), options.changes.read_text()
     from training.fitting import fit_runs  # TensorFlow: not before the options are sound
 
     runs = [run for trial in trials.values() for run in trial.each_split()]
@@ -88,7 +88,7 @@ def main(options: TuneOptions):
     records, text = compare(trials)
     file = options.folder() / "tune"
     atomic_write_text(file.with_suffix(".csv"), to_csv(records))
-    atomic_write_text(file.with_suffix(".yaml"), options.changes.read_text())
+    atomic_write_text(file.with_suffix(".yaml"), changes)  # the file may be gone by now
     atomic_write_text(file.with_suffix(".md"), text)
     print(f"\n{text}\nresults in {file}.md and .csv")
 

@@ -12,7 +12,7 @@ from fstcn_keras.runs import RunFolder
 from tests.training.test_cli import error_of
 from tests.training.test_cross_validation import data  # noqa: F401
 from tests.training.test_scores import change, write_run
-from training import cli, tune
+from training import cli, fitting, tune
 from training.parts import build
 from training.tune import TuneOptions
 
@@ -55,7 +55,7 @@ def test_the_table_against_counts_by_hand(tmp_path):
     assert "judged once; 2 clips x 18 crops, SCI fusion\n" in text
 
 
-def test_each_change_may_have_views_of_its_own(tmp_path):
+def test_each_change_may_have_views_of_its_own(tmp_path, monkeypatch):
     file = changes_file(tmp_path, "few: {encoded_views: 4}\nmany: {encoded_views: 8}\n")
     options = build(TuneOptions, changes=file, out=tmp_path / "t", folds=2, preset="small")
     for name, crops in (("few", 5), ("many", 9)):
@@ -68,6 +68,15 @@ def test_each_change_may_have_views_of_its_own(tmp_path):
             (run / "metrics.json").write_text(json.dumps(metrics))
     _, text = tune.compare(options.trials())
     assert "; 4 views drawn as in training and the centre or 8 views drawn" in text
+
+    def train(runs, **_) -> bool:
+        file.unlink()  # in the hours that it takes
+        return True
+
+    monkeypatch.setattr(fitting, "fit_runs", train)
+    tune.main(options)
+    assert (tmp_path / "t" / "tune.md").read_text() == text
+    assert (tmp_path / "t" / "tune.yaml").read_text().startswith("few: ")
 
 
 def test_changes_are_trained_on_folds_of_the_training_videos(data, tmp_path, capsys):  # noqa: F811
