@@ -19,10 +19,10 @@ import platform
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from tqdm import tqdm
@@ -158,9 +158,8 @@ def spread(make: Callable[[], Work], items: Sequence, *, shared: Sequence[Path])
         num_gpus=gpus,
         max_calls=0,
         max_retries=MAX_RETRIES,
-        runtime_env={} if gpus else {"env_vars": ONE_THREAD},
     )(do)
-    work = packed(make, shared)
+    work = packed(make, shared, environment={} if gpus else ONE_THREAD)
     chunks, running, nodes = _chunks(items, _num_slots(ray, resource)), set(), {}
     try:
         while True:
@@ -187,9 +186,22 @@ def _chunks(items: Sequence, num_slots: int) -> Iterator[list]:
         begin += size
 
 
-def packed(make: Callable[[], Work], shared: Sequence[Path]) -> bytes:
-    """Returns work as it is sent to other machines, see `spread`."""
-    return pickle.dumps((make, os.getcwd(), [path.absolute() for path in shared]))
+def packed(
+    make: Callable[[], Work],
+    shared: Sequence[Path],
+    *,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
+    """Returns work as it is sent to other machines, see `spread`.
+
+    Args:
+        make: as for `spread`.
+        shared: the same.
+        environment: variables that the processes set first. By Ray's runtime environments no
+            process that waits for work would do.
+    """
+    folders = os.getcwd(), [path.absolute() for path in shared]
+    return pickle.dumps((make, *folders, dict(environment)))
 
 
 def do(work: bytes, items: list) -> list:
@@ -204,7 +216,8 @@ def _made(work: bytes) -> Work:
 
     sys.modules["__main__"].__file__ = None  # processes that this one spawns do not import Ray
     set_up_process(tensorflow=True)
-    make, folder, shared = pickle.loads(work)
+    make, folder, shared, environment = pickle.loads(work)
+    os.environ.update(environment)
     for path in (Path(folder), *shared):
         check_seen(path)
     os.chdir(folder)  # relative paths mean the same everywhere
