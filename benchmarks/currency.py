@@ -27,7 +27,8 @@ ANSWERS = (
 RECIPE = (
     *TRAINING,
     *("fstcn_keras/config.py", "training/recipes.py", "training/stages.py"),
-    *("training/data/samplers.py", "fstcn_keras/clips.py", "fstcn_keras/views"),
+    *("training/data/samplers.py", "fstcn_keras/clips.py"),
+    *("fstcn_keras/views/plan.py", "fstcn_keras/views/scoring.py"),  # frames are resized already
 )
 ON_CLUSTER = ("training/on_cluster.py", "training/scoring.py")  # of prepare and predict
 
