@@ -70,6 +70,7 @@ def main(options: LearningOptions):
         encoding_s = {}
         for kind, paths in (("frame", ("spatial",)), ("both", PATHS)):
             network = initial_network(replaced(fit, paths=paths), num_classes=len(dataset.classes))
+            (folder / kind).mkdir()
             load_start(network, fit, RunFolder(folder / kind))
             begin = time.process_time()
             views = encode_views(
