@@ -12,14 +12,14 @@ import itertools
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import peers
-from benchmarks.heads import check_heads_alone, maps_of
+from benchmarks.heads import FEATURES, check_heads_alone, maps_of
 from benchmarks.report import print_table, write_csv
 from fstcn_keras import accelerate
 from fstcn_keras.config import PATHS
@@ -65,7 +65,6 @@ def main(options: LearningOptions):
         fit.collection, fit.split, fit.store, short_side=fit.config().short_side
     )
     train, test = (decodable(dataset.side(side), store) for side in ("train", "test"))
-    labels, asked = (np.array([video.label for video in side]) for side in (train, test))
     with own_cache() as folder:
         encoding_s = {}
         for kind, paths in (("frame", ("spatial",)), ("both", PATHS)):
@@ -81,43 +80,65 @@ def main(options: LearningOptions):
                 scales=fit.optimization.scales,
             )
             encoding_s[kind] = time.process_time() - begin
+        fstcn = fstcn_head(fit, folder)
+        fstcn(1)  # its encoders are scaled: what they encode is in the cache from now on
         drawn = {name: maps[:, :-1] for name, maps in maps_of(train, store, views).items()}
         unseen = maps_of(test, store, views)
-
-        def fstcn(passes: int) -> float:
-            run = replaced(fit, head_epochs=passes, min_steps=0, out=folder / f"{passes}")
-            fit_runs([run], by_encoded_views=True)
-            return float(read_scores(run.run_folder()).answers("sci")[0].mean())
-
-        def softmax(kind: str) -> Learn:
-            names = ("frame",) if kind == "frame" else ("frame", "differences")
-            means = [peers.pooled(maps, names) for maps in (drawn, unseen)]
-
-            def learn(passes: int) -> float:
-                dropout = peers.DROPOUTS[0]
-                found = peers.softmax(
-                    means[0], labels, means[1], dropout=dropout, seed=0, passes=passes
-                )
-                return float(np.mean(found == asked))
-
-            return learn
-
-        def block(passes: int) -> float:
-            found = peers.space_time(drawn, labels, unseen, seed=0, passes=passes)
-            return float(np.mean(found == asked))
-
-        heads = {
-            "FSTCN, both paths": ("both", fstcn),
-            "frames averaged, softmax": ("frame", softmax("frame")),
-            "frames and differences averaged, softmax": ("both", softmax("both")),
-            "R(2+1)D block, both": ("both", block),
-        }
+        labels, asked = (np.array([video.label for video in side]) for side in (train, test))
+        heads = {"FSTCN, both paths": ("both", fstcn)}
+        heads |= other_heads(drawn, labels, unseen, asked)
         rows = [
             row(head, encoding_s[kind], *until_right(learn))
             for head, (kind, learn) in heads.items()
         ]
     print_table(rows)
     write_csv(options.name, rows)
+
+
+def fstcn_head(fit: FitOptions, folder: Path) -> Learn:
+    """Returns what trains and evaluates FSTCN's head, in a new folder of this one each time."""
+    numbers = itertools.count()
+
+    def learn(passes: int) -> float:
+        out = folder / f"run{next(numbers)}"
+        run = replaced(fit, head_epochs=passes, min_steps=0, out=out)
+        fit_runs([run], by_encoded_views=True)
+        return float(read_scores(run.run_folder()).answers("sci")[0].mean())
+
+    return learn
+
+
+def other_heads(
+    train: peers.Maps, labels: np.ndarray, test: peers.Maps, asked: np.ndarray
+) -> dict[str, tuple[str, Learn]]:
+    """Returns what trains and asks each of the other heads, and what it sees.
+
+    Args:
+        train: maps of the views of the training videos.
+        labels: of the training videos.
+        test: maps of the views of the test videos.
+        asked: labels of the test videos.
+    """
+
+    def softmax(names: Sequence[str]) -> Learn:
+        features, unseen = (peers.pooled(maps, names) for maps in (train, test))
+        settings = {"dropout": peers.DROPOUTS[0], "seed": 0}
+
+        def learn(passes: int) -> float:
+            found = peers.softmax(features, labels, unseen, passes=passes, **settings)
+            return float(np.mean(found == asked))
+
+        return learn
+
+    def block(passes: int) -> float:
+        found = peers.space_time(train, labels, test, seed=0, passes=passes)
+        return float(np.mean(found == asked))
+
+    return {
+        "frames averaged, softmax": ("frame", softmax(FEATURES["frame"])),
+        "frames and differences averaged, softmax": ("both", softmax(FEATURES["both"])),
+        "R(2+1)D block, both": ("both", block),
+    }
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from tests.equations import video_scores
 from tests.training.runs import fit_arguments, store_of
 from tests.training.test_cli import error_of
 from tests.videos import write_noise_folder, write_video
-from training import cli, evaluate, evaluation, fit, fitting, loop, results
+from training import cli, evaluate, evaluation, figures, fit, fitting, loop
 from training.data.splits import open_data
 from training.errors import UserError
 from training.options import FitOptions, read_config, write_config
@@ -250,7 +250,7 @@ def test_what_changes_the_preset_reaches_the_network_and_its_views(data, tmp_pat
 def test_a_stop_between_new_scores_and_metrics_leaves_none(run, tmp_path, monkeypatch):
     """Old metrics would be taken for those of the new scores."""
     copy = shutil.copytree(run, tmp_path / "run")
-    monkeypatch.setattr(results.figures, "draw_confusion", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(figures, "draw_confusion", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         evaluation.evaluate_again(replaced(read_config(copy / "config.yaml"), out=copy))
     assert (copy / "scores.npz").is_file()
