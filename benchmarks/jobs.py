@@ -17,7 +17,6 @@ views would take if each were computed by itself. Needs torch, torchvision and t
 import argparse
 import contextlib
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -31,7 +30,7 @@ import psutil
 from joblib import cpu_count
 
 from benchmarks.flops import inference_flops
-from benchmarks.report import own_process, print_table, write_csv
+from benchmarks.report import children_s, own_process, print_table, write_csv
 from benchmarks.samples import coarse_video, random_run
 from fstcn_keras import ActionClassifier
 
@@ -133,7 +132,7 @@ def timed(command: Sequence[str]) -> tuple[float, float, float]:
     Args:
         command: what follows `python -m`.
     """
-    before, begin, memory = processor_s(), time.perf_counter(), 0
+    before, begin, memory = children_s(), time.perf_counter(), 0
     process = psutil.Popen(
         [sys.executable, "-m", *command],
         stdout=subprocess.DEVNULL,
@@ -150,13 +149,7 @@ def timed(command: Sequence[str]) -> tuple[float, float, float]:
                 memory = max(memory, sum(each.memory_info().rss for each in tree))
     if code:
         raise RuntimeError(f"python -m {' '.join(command)} ended with {code}")
-    return time.perf_counter() - begin, processor_s() - before, memory / 2**20
-
-
-def processor_s() -> float:
-    """Returns the processor time of all processes that this one has started and that ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return time.perf_counter() - begin, children_s() - before, memory / 2**20
 
 
 def row(job: Job, measured: dict, videos: int) -> dict:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -144,15 +145,8 @@ def other_heads(
 @contextlib.contextmanager
 def own_cache() -> Iterator[Path]:
     """Has everything computed anew, in a folder that is removed in the end."""
-    before = os.environ.get("XDG_CACHE_HOME")
-    with tempfile.TemporaryDirectory() as name:
-        os.environ["XDG_CACHE_HOME"] = name
-        try:
-            yield Path(name)
-        finally:
-            del os.environ["XDG_CACHE_HOME"]
-            if before is not None:
-                os.environ["XDG_CACHE_HOME"] = before
+    with tempfile.TemporaryDirectory() as name, mock.patch.dict(os.environ, XDG_CACHE_HOME=name):
+        yield Path(name)
 
 
 def until_right(learn: Learn) -> tuple[int, float, float]:

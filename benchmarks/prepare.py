@@ -10,7 +10,6 @@ over the time that all cores had. About two minutes for 928 videos on two cores.
 import argparse
 import io
 import multiprocessing
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import numpy as np
 from joblib import cpu_count
 from PIL import Image
 
-from benchmarks.report import print_table, write_csv
+from benchmarks.report import children_s, print_table, write_csv
 from fstcn_keras.config import PRESETS
 from training.data import collections
 from training.data.preparation import JPEG_QUALITY
@@ -74,16 +73,14 @@ def table(runs: dict[str, list[tuple[float, float]]]) -> list[dict]:
 
 def timed(command: Sequence[str]) -> tuple[float, float]:
     """Wall and processor seconds of `python -m COMMAND` with all its processes."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    before, start = children_s(), time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", *command],
         check=True,
         stdout=subprocess.DEVNULL,
         cwd=Path(__file__).parents[1],
     )
-    wall_s = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - start, children_s() - before
 
 
 def video_files(data_dir: Path) -> list[str]:

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -87,6 +88,12 @@ def alternate(
                 taken = time.perf_counter() - begin
             seconds[name].append(taken / calls)
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def children_s() -> float:
+    """Returns the processor time of all processes that this one has started and that ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def own_process(*arguments: str):

@@ -31,9 +31,7 @@ from training.errors import UserError
 from training.parts import option
 
 MAX_ITEMS = 32  # of a task: what starts for each takes little of its time
-SHARES = (
-    4  # of the rest for each slot: the last tasks are small, and all end at about the same time
-)
+SHARES_PER_SLOT = 4  # of the rest: the last tasks are small, and all cores end together
 MAX_RETRIES = 5  # of a task whose process or node was lost
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -181,7 +179,7 @@ def _chunks(items: Sequence, num_slots: int) -> Iterator[list]:
     """Yields the items of each task (guided self-scheduling, Polychronopoulos and Kuck 1987)."""
     begin = 0
     while begin < len(items):
-        size = min(MAX_ITEMS, math.ceil((len(items) - begin) / (SHARES * num_slots)))
+        size = min(MAX_ITEMS, math.ceil((len(items) - begin) / (SHARES_PER_SLOT * num_slots)))
         yield list(items[begin : begin + size])
         begin += size
 

@@ -134,7 +134,7 @@ def test_processes_carry_neither_keras_nor_tensorflow():
 def test_processes_end_with_the_one_that_started_them(tmp_path):
     script = (
         "import pathlib, sys; from tests.training.test_parallel import attempt; "
-        "from training.parallel import LastingProcess, map_processes; "
+        "from training.parallel import map_processes; "
         "jobs = [(pathlib.Path(sys.argv[1]), 0, 'slow')]; "
         "list(map_processes(attempt, jobs, killed=print, description='testing'))"
     )
