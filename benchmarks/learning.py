@@ -82,7 +82,7 @@ def main(options: LearningOptions):
             )
             encoding_s[kind] = time.process_time() - begin
         fstcn = fstcn_head(fit, folder)
-        fstcn(1)  # its encoders are scaled: what they encode is in the cache from now on
+        fstcn(1)  # its frame store and what it encodes are in the cache from now on
         drawn = {name: maps[:, :-1] for name, maps in maps_of(train, store, views).items()}
         unseen = maps_of(test, store, views)
         labels, asked = (np.array([video.label for video in side]) for side in (train, test))
