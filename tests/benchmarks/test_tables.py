@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import currency, tables
 from benchmarks.report import RESULTS
+from benchmarks.summary import Comparison
 
 
 def test_the_readme_shows_every_result():
@@ -14,7 +15,7 @@ def test_the_readme_shows_every_result():
     shown = text if currency.has_history() else text.replace(f"{tables.OLDER} ", "")
     assert tables.filled(text) == shown
     names = sorted(file.stem for file in RESULTS.glob("*.csv"))
-    assert sorted({*tables._PLACE.findall(text)}) == names
+    assert sorted({*tables._PLACE.findall(text)}) == sorted([*names, tables.SUMMARY])
 
 
 def test_a_table_is_that_of_the_file(tmp_path, monkeypatch):
@@ -36,6 +37,34 @@ def test_a_table_is_that_of_the_file(tmp_path, monkeypatch):
 after
 """
     assert tables.filled(text) == tables.filled(tables.filled(text)) == expected
+
+
+def test_the_summary_takes_the_fastest_of_each_side():
+    comparison = Comparison(
+        job="a step",
+        result="step",
+        seconds="seconds",
+        named_by=("framework", "form"),
+        ours="Keras",
+        peers=("PyTorch", "JAX"),
+        only={"network": "small"},
+    )
+    columns = ("framework", "form", "network", "seconds")
+    rows = [
+        ("Keras", "", "small", "0.5"),
+        ("Keras", "plain", "small", "0.4"),
+        ("Keras", "", "paper", "0.1"),  # of another network
+        ("PyTorch", "plain", "small", "1.5"),
+        ("PyTorch", "tuned", "small", ""),  # not measured
+        ("JAX", "", "small", "1"),
+        ("other", "", "small", "0.01"),  # on neither side
+    ]
+    assert comparison.line([dict(zip(columns, row, strict=True)) for row in rows]) == {
+        "job": "a step",
+        "ours": "Keras plain: 0.4 s",
+        "best peer": "JAX: 1 s",
+        "times as fast": "2.5",
+    }
 
 
 def test_a_result_is_older_once_its_code_has_changed(tmp_path, monkeypatch):
