@@ -1,6 +1,6 @@
 """Training and inference on a GPU, against PyTorch and the matrix peak: python -m benchmarks.gpu
 
-The network in Keras on JAX, in mixed bfloat16, and its twin in PyTorch, compiled, with channels
+The networks in Keras on JAX, in mixed bfloat16, and their twins in PyTorch, compiled, with channels
 last and bfloat16 autocasting, where PyTorch is installed. Batches stay on the device; a time is
 that of several steps, synchronised after the last, in turn with the framework's other work. For
 each batch size one framework after the other has the device to itself, in a process of its own:
@@ -11,6 +11,7 @@ as well, for trying it.
 
 import argparse
 import importlib.util
+import itertools
 
 from benchmarks.report import print_table, write_csv
 from benchmarks.workers import Case, Measured, Worker, measure
@@ -24,7 +25,7 @@ ENVIRONMENT = {"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95"}
 def main(argv: list[str] | None = None):
     """Prints and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", choices=("paper", "small", "squeeze"), default="paper")
+    parser.add_argument("--presets", choices=sorted(PRESETS), nargs="+", default=["paper", "lite"])
     parser.add_argument("--batches", type=positive, nargs="+", default=[32, 64, 128, 256, 512])
     parser.add_argument("--repeats", type=positive, default=20, help="steps that are timed as one")
     parser.add_argument("--rounds", type=positive, default=5, help="turns of each")
@@ -37,19 +38,21 @@ def main(argv: list[str] | None = None):
         frameworks.remove("PyTorch")
         print("Keras alone: PyTorch is not installed", flush=True)
     rows = []
-    for batch in options.batches:
-        rows += one_batch(batch, frameworks, options)
+    for preset, batch in itertools.product(options.presets, options.batches):
+        rows += one_batch(preset, batch, frameworks, options)
         write_csv("gpu", rows)  # what is measured stays if the next one is cut short
     print_table(rows)
 
 
-def one_batch(batch: int, frameworks: list[str], options: argparse.Namespace) -> list[dict]:
-    """Rows of one batch size."""
+def one_batch(
+    preset: str, batch: int, frameworks: list[str], options: argparse.Namespace
+) -> list[dict]:
+    """Rows of one network and batch size."""
     measured, devices = [], {}
     for name in frameworks:
         with Worker(MODULES[name], ENVIRONMENT) as worker:
             devices[name] = worker.ask("device")
-            cases = cases_of(name, batch, options)
+            cases = cases_of(name, preset, batch, options)
             measured += measure(cases, {name: worker}, rounds=options.rounds)
     peak = max(one.rate for one in measured if one.case.function == "peak")
     return [
@@ -58,7 +61,7 @@ def one_batch(batch: int, frameworks: list[str], options: argparse.Namespace) ->
     ]
 
 
-def cases_of(framework: str, batch: int, options: argparse.Namespace) -> list[Case]:
+def cases_of(framework: str, preset: str, batch: int, options: argparse.Namespace) -> list[Case]:
     """A framework's matrix product and steps."""
     product = Case(
         labels={"what": f"matrix product {options.matrix}", "batch": "", "framework": framework},
@@ -66,16 +69,16 @@ def cases_of(framework: str, batch: int, options: argparse.Namespace) -> list[Ca
         function="peak",
         arguments={"precision": "bfloat16", "size": options.matrix, "repeats": options.repeats},
     )
-    arguments = {"network": options.preset, "batch": batch, "repeats": options.repeats}
+    arguments = {"network": preset, "batch": batch, "repeats": options.repeats}
     if framework == "PyTorch":
         arguments |= {
-            "crop_size": PRESETS[options.preset].crop_size,
+            "crop_size": PRESETS[preset].crop_size,
             "form": "tuned",
             "precision": "bfloat16",
         }
     steps = [
         Case(
-            labels={"what": f"{options.preset}, {phase}", "batch": batch, "framework": framework},
+            labels={"what": f"{preset}, {phase}", "batch": batch, "framework": framework},
             worker=framework,
             function="step",
             arguments={**arguments, "phase": phase},

@@ -12,13 +12,18 @@ from tests.processes import run_python
 def test_it_runs_and_writes_its_table(monkeypatch, tmp_path, capsys):
     pytest.importorskip("jax", reason="JAX is not installed")
     monkeypatch.setattr(report, "RESULTS", tmp_path)
-    arguments = "--preset small --batches 2 --repeats 1 --rounds 1 --matrix 128"
+    arguments = "--presets small lite --batches 2 --repeats 1 --rounds 1 --matrix 128"
     gpu.main(arguments.split())
     lines = (tmp_path / "gpu.csv").read_text().splitlines()
     rows = list(csv.DictReader(lines[1:]))
     frameworks = ["Keras", "PyTorch"] if find_spec("torch") else ["Keras"]
-    steps = [("matrix product 128", ""), ("small, training", "2"), ("small, inference", "2")]
-    expected = [(framework, *step) for framework in frameworks for step in steps]
+    phases = ("training", "inference")
+    expected = [
+        (framework, *step)
+        for preset in ("small", "lite")
+        for framework in frameworks
+        for step in [("matrix product 128", ""), *((f"{preset}, {p}", "2") for p in phases)]
+    ]
     assert [(row["framework"], row["what"], row["batch"]) for row in rows] == expected
     for row in rows:
         assert not row["not measured"]
