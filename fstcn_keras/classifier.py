@@ -22,8 +22,9 @@ from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.rejection import Rejection
 from fstcn_keras.video import VideoError
-from fstcn_keras.video.frames import VideoSource, ViewFrames, open_frames, read_resized, view_frames
+from fstcn_keras.video.frames import ViewFrames, read_resized, view_frames
 from fstcn_keras.video.resampling import ResampledFrames
+from fstcn_keras.video.sources import VideoSource, open_frames
 from fstcn_keras.video.times import uniform_times
 from fstcn_keras.views.plan import ViewPlan
 from fstcn_keras.views.scoring import ENERGY, PROBABILITIES, Clip, Scorer, ViewScorer

@@ -1,6 +1,8 @@
 """Which package may import which."""
 
 import ast
+import graphlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,24 @@ def test_imports_flow_one_way(path):
     name = path.relative_to(ROOT).as_posix()
     forbidden = FORBIDDEN[name.split("/")[0]] - MAY_IMPORT.get(name, set())
     assert not imported_packages(path) & forbidden
+
+
+def imported_files(path: Path) -> Iterator[Path]:
+    """Yields the files of the project that one names in its imports, wherever in it they stand."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            for name in (f"{node.module}.{alias.name}" for alias in node.names):
+                yield file_of(name) or file_of(node.module)
+        elif isinstance(node, ast.Import):
+            yield from (file_of(alias.name) for alias in node.names)
+
+
+def file_of(module: str) -> Path | None:
+    place = ROOT / module.replace(".", "/")
+    return next((f for f in (place.with_suffix(".py"), place / "__init__.py") if f.exists()), None)
+
+
+def test_no_module_needs_itself():
+    """Nor for types alone: what two modules need of each other is a third one."""
+    needed = {path: {*imported_files(path)} & {*FILES} for path in FILES}
+    graphlib.TopologicalSorter(needed).prepare()  # raises a CycleError that names them

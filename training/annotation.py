@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import Moment
 from fstcn_keras.rejection import NONE
-from fstcn_keras.video.frames import FrameReader
+from fstcn_keras.video.sources import FrameReader
 
 SHORT_SIDE = 360  # pixels; the lettering fits it
 LINES = 3  # classes named at a time

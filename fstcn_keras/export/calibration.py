@@ -11,7 +11,8 @@ import numpy as np
 from fstcn_keras import clips
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video import VideoError
-from fstcn_keras.video.frames import open_frames, view_frames
+from fstcn_keras.video.frames import view_frames
+from fstcn_keras.video.sources import open_frames
 from fstcn_keras.video.suffixes import is_video
 from fstcn_keras.views.plan import ViewPlan
 

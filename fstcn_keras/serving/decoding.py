@@ -23,7 +23,7 @@ from fstcn_keras.serving.requests import (
 )
 from fstcn_keras.video import VideoError, VideoReader, VideoTooLarge
 from fstcn_keras.video.decoded import DecodedFrames
-from fstcn_keras.video.frames import ArrayFrames, FrameReader
+from fstcn_keras.video.sources import ArrayFrames, FrameReader
 from fstcn_keras.views.plan import ViewPlan
 
 _SIXTEEN_BITS = ("I;16", "I")  # Pillow's modes of grey PNGs of such depth

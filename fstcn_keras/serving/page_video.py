@@ -12,8 +12,9 @@ from PIL import Image
 from fstcn_keras.serving.decoding import DecodedFrames, bad_videos_refused, too_much_decoded
 from fstcn_keras.serving.limits import Limits
 from fstcn_keras.video import VideoReader
-from fstcn_keras.video.frames import FrameReader, read_resized
+from fstcn_keras.video.frames import read_resized
 from fstcn_keras.video.resampling import ResampledFrames
+from fstcn_keras.video.sources import FrameReader
 from fstcn_keras.views.plan import ViewPlan
 
 MAX_SECONDS = 30  # that are scored one by one; of a longer video as many, spread evenly

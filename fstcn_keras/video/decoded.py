@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fstcn_keras.video.frames import FrameReader, view_frames
+from fstcn_keras.video.frames import view_frames
+from fstcn_keras.video.sources import FrameReader
 from fstcn_keras.views.plan import ViewPlan
 
 

@@ -1,14 +1,11 @@
 """Gives out the frames of a video at another rate, by time."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fstcn_keras.video.sources import FrameReader
 from fstcn_keras.video.times import uniform_times
-
-if TYPE_CHECKING:
-    from fstcn_keras.video.frames import FrameReader
 
 PHASE = 0.25  # of a period behind its start, where small errors of times do not matter
 
@@ -41,7 +38,7 @@ class ResampledFrames:
     """Gives out the frames of a video at another rate as `VideoReader` gives those of a file.
 
     Example:
-        >>> from fstcn_keras.video.frames import ArrayFrames
+        >>> from fstcn_keras.video.sources import ArrayFrames
         >>> source = ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8))
         >>> frames = ResampledFrames(source, 25, times=uniform_times(40, 50))
         >>> frames.count(), len(list(frames.select([0, 19])))
@@ -56,9 +53,7 @@ class ResampledFrames:
         fps: as given.
     """
 
-    def __init__(
-        self, source: "FrameReader", fps: float, *, times: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, source: FrameReader, fps: float, *, times: np.ndarray | None = None) -> None:
         self.fps = float(fps)
         self._source = source
         self._times = times

@@ -23,9 +23,9 @@ from fstcn_keras import ActionClassifier, ViewPlan
 from fstcn_keras.config import TIMING
 from fstcn_keras.live import _Handover, cut_seconds, watch
 from fstcn_keras.video import VideoError
-from fstcn_keras.video.frames import ArrayFrames
 from fstcn_keras.video.live import PROTOCOLS, LiveFrame, LiveReader, LiveSource, _RunningClock
 from fstcn_keras.video.resampling import ResampledFrames
+from fstcn_keras.video.sources import ArrayFrames
 from tests.processes import HANG_S
 
 PLAN = ViewPlan(num_clips=1, short_side=32, crop_size=24, clip_length=2, stride=2, distance=3)

@@ -9,7 +9,7 @@ import pytest
 from fstcn_keras import ViewPlan, auxiliary_classifier
 from fstcn_keras.config import PRESETS
 from fstcn_keras.runs import RunFolder
-from fstcn_keras.video.frames import ArrayFrames
+from fstcn_keras.video.sources import ArrayFrames
 from fstcn_keras.weights import save_weights
 from tests.training.runs import noise_store
 from training import baseline, judgement

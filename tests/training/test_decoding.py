@@ -9,7 +9,8 @@ import pytest
 
 from fstcn_keras import ViewPlan
 from fstcn_keras.video import VideoError, VideoReader
-from fstcn_keras.video.frames import open_frames, view_frames
+from fstcn_keras.video.frames import view_frames
+from fstcn_keras.video.sources import open_frames
 from tests.processes import HANG_S, start_python
 from tests.training.bad_decoders import Deadly, Greedy, Telling
 from tests.videos import noise, write_video

@@ -14,7 +14,8 @@ from fstcn_keras import clips
 from fstcn_keras.serving.decoding import ImageFrames, decode_request
 from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
 from fstcn_keras.serving.requests import EncodedFrames, Tensor, V1Request
-from fstcn_keras.video.frames import open_frames, read_resized, view_frames
+from fstcn_keras.video.frames import read_resized, view_frames
+from fstcn_keras.video.sources import open_frames
 from tests.fstcn_keras.serving.conftest import PLAN
 from tests.videos import encoded, noise, write_video
 

@@ -18,7 +18,8 @@ from starlette.requests import ClientDisconnect
 from fstcn_keras.serving import page_routes, page_video
 from fstcn_keras.serving.limits import Limits, TooLarge
 from fstcn_keras.serving.workers import Workers
-from fstcn_keras.video.frames import ArrayFrames, read_resized
+from fstcn_keras.video.frames import read_resized
+from fstcn_keras.video.sources import ArrayFrames
 from tests.videos import noise, write_video
 
 RAW = {"Content-Type": "application/octet-stream"}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fstcn_keras import ViewPlan
-from fstcn_keras.video.frames import ArrayFrames, read_resized, view_frames
+from fstcn_keras.video.frames import read_resized, view_frames
+from fstcn_keras.video.sources import ArrayFrames
 from tests.videos import noise
 
 # clips of 4 frames: starts 0, 3 (2.5, rounded up) and 5 of 9

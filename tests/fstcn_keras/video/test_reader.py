@@ -11,8 +11,9 @@ import pytest
 from keras import ops
 from PIL import Image
 
-from fstcn_keras.video.frames import open_frames, read_resized
+from fstcn_keras.video.frames import read_resized
 from fstcn_keras.video.reader import VideoError, VideoReader, VideoTooLarge
+from fstcn_keras.video.sources import open_frames
 from fstcn_keras.views.resizing import resize, short_side_weights
 from tests.videos import noise, write_video
 

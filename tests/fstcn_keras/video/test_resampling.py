@@ -7,8 +7,9 @@ import pytest
 
 from fstcn_keras import ViewPlan
 from fstcn_keras.video import VideoReader
-from fstcn_keras.video.frames import FrameReader, view_frames
+from fstcn_keras.video.frames import view_frames
 from fstcn_keras.video.resampling import ResampledFrames, resampled_numbers
+from fstcn_keras.video.sources import FrameReader
 from fstcn_keras.video.times import uniform_times
 from tests.bad_videos import encoded, truncated
 from tests.videos import grey_ramp, write_video
@@ -78,7 +79,7 @@ def test_views_are_of_the_same_moments_at_every_rate(tmp_path, ticks):
 
 
 def test_arrays_are_taken_as_they_are():
-    from fstcn_keras.video.frames import ArrayFrames
+    from fstcn_keras.video.sources import ArrayFrames
 
     frames = ArrayFrames(grey_ramp(40))
     one, other = view_frames(frames, PLAN), view_frames(frames, AT_25)

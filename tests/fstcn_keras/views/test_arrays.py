@@ -104,7 +104,8 @@ def test_numbers_and_arrays_are_numpys_and_need_no_keras():
 import sys, numpy as np
 from fstcn_keras import clips, fusion
 from fstcn_keras.config import FSTCNConfig
-from fstcn_keras.video.frames import ArrayFrames, view_frames
+from fstcn_keras.video.frames import view_frames
+from fstcn_keras.video.sources import ArrayFrames
 from fstcn_keras.views.plan import ViewPlan
 plan = ViewPlan.from_config(FSTCNConfig(short_side=24, crop_size=16))
 video = view_frames(ArrayFrames(np.zeros((40, 48, 64, 3), np.uint8)), plan)

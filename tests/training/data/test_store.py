@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras.video import VideoReader
-from fstcn_keras.video.frames import FrameReader
+from fstcn_keras.video.sources import FrameReader
 from tests.bad_videos import truncated
 from tests.videos import grey_ramp, noise, write_video
 from training.cli import UserError
