@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,6 @@ from training.partial_scores import scored
 from training.start import load_scl_weights
 
 if TYPE_CHECKING:
-    from sklearn.base import ClassifierMixin
     from sklearn.model_selection import BaseCrossValidator
 
 PENALTIES = (1, 3, 10, 30, 100)
@@ -169,12 +168,17 @@ def svm_answers(
         labels: theirs.
         groups: their sources.
         test: features of the test videos, `(W, ...)`.
-        folds: that choose the penalty, as for `fit_tuned`.
+        folds: of the training videos, that choose the penalty; `None` takes the middle one.
     """
-    from sklearn.svm import SVC  # takes a second
+    from sklearn.model_selection import GridSearchCV  # takes a second
+    from sklearn.svm import SVC
 
     learner, flat = SVC(kernel="linear", C=PENALTIES[2]), train.reshape(len(train), -1)
-    fit_tuned(learner, flat, labels, groups, settings={"C": PENALTIES}, folds=folds)
+    if folds is not None:
+        search = GridSearchCV(learner, {"C": PENALTIES}, cv=folds, refit=False)
+        search.fit(flat, labels, groups=groups)
+        learner.set_params(**search.best_params_)
+    learner.fit(flat, labels)
     return learner.predict(test.reshape(len(test), -1)), float(learner.C)
 
 
@@ -185,37 +189,3 @@ def source_folds(labels: Sequence[int], groups: Sequence[str]) -> "BaseCrossVali
     sources = {*zip(labels, groups, strict=True)}
     fewest = min(Counter(label for label, _ in sources).values())
     return StratifiedGroupKFold(min(FOLDS, fewest)) if fewest > 1 else None
-
-
-def fit_tuned(
-    learner: "ClassifierMixin",
-    features: np.ndarray,
-    labels: Sequence[int],
-    groups: Sequence[str],
-    *,
-    settings: Mapping[str, Sequence[float]],
-    folds: "BaseCrossValidator | None",
-) -> float | None:
-    """Fits a classifier of scikit-learn, with the settings that cross-validation chooses.
-
-    Args:
-        learner: is fitted.
-        features: of the training videos, `(V, f)`.
-        labels: theirs.
-        groups: their sources, which the folds keep together.
-        settings: by name, what to try.
-        folds: if `None`, there is nothing to choose by, and the classifier keeps its settings.
-
-    Returns:
-        The mean accuracy on the folds, or `None` if there are none.
-    """
-    from sklearn.model_selection import GridSearchCV  # takes a second
-
-    score = None
-    if folds is not None:
-        search = GridSearchCV(learner, settings, cv=folds, refit=False)
-        search.fit(features, labels, groups=groups)
-        learner.set_params(**search.best_params_)
-        score = float(search.best_score_)
-    learner.fit(features, labels)
-    return score

@@ -9,10 +9,8 @@ from training.data.collections import Video
 from training.parts import build
 
 
-@pytest.mark.parametrize("learner", linear.LEARNERS)
-def test_what_learns_is_judged_by_the_test_videos_alone(learner, monkeypatch):
+def test_what_learns_is_judged_by_the_test_videos_alone(monkeypatch):
     monkeypatch.setattr(linear, "FOLDS", 2)
-    monkeypatch.setattr(linear, "EPOCHS", 10)
     corner = {"a": (1.0, 0.0), "b": (0.0, 1.0)}
     labels = {"a": 0, "b": 1}
     paths = [f"{name}{n}" for name in corner for n in range(6)]
@@ -20,8 +18,8 @@ def test_what_learns_is_judged_by_the_test_videos_alone(learner, monkeypatch):
     test = [Video(path=f"test{n}", label=n % 2, side="test", group="t") for n in range(4)]
     features = {v.path: np.array([corner[v.path[0]], (0.5, 0.5)]) for v in train}
     features |= {v.path: np.array([(1.0, 0.0), (0.5, 0.5)]) for v in test}
-    row = linear.judged(train, test, features, (0,), learner=learner)
-    assert (row["videos"], row["top-1, training folds"], row["top-1"]) == (4, "1.000", "0.500")
+    row = linear.judged(train, test, features, (0,))
+    assert (row["videos"], row["top-1"]) == (4, "0.500")
 
 
 def test_weights_are_asked_for():
