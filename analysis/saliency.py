@@ -106,7 +106,7 @@ def main(options: SaliencyOptions):
         maps.print_mean_concentration(explanations)
     data = f"{fit_options.collection.dataset} {fit_options.part}"
     method = METHOD_TEXTS[options.method].format(**options.settings())
-    text = maps.caption(explanations, method=method, of_classes=options.classes is not None)
+    text = maps.caption(explanations, method=method, class_subset=options.classes is not None)
     text += f" {network_text(fit_options)}, trained on {data}."
     folder = figures_folder(run, options.out)
     if options.classes is None:

@@ -41,7 +41,7 @@ def animate(file: Path, explainer: Explainer, explanation: Explanation, kind: st
         write_animation(file.with_suffix(f".{kind}"), clips, maps)
 
 
-def caption(explanations: Sequence[Explanation], *, method: str, of_classes: bool) -> str:
+def caption(explanations: Sequence[Explanation], *, method: str, class_subset: bool) -> str:
     """What the figure shows and how it was made, but for the network."""
     texts = [
         f"{method} of the class's logit before the softmax, mean over the nine crops of the clip "
@@ -50,7 +50,7 @@ def caption(explanations: Sequence[Explanation], *, method: str, of_classes: boo
     ]
     if "differences" in explanations[0].checks:
         texts.append("|a - b|: absolute difference of frames a and b, brightened.")
-    if of_classes:
+    if class_subset:
         texts.append("Of each class its own test video that scores best for it, with its score.")
     else:
         texts.append(

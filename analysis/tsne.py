@@ -61,7 +61,7 @@ def main(options: TsneOptions):
     run = open_run(RunFolder(chosen_run(options.run)))
     videos = video_features(run, options.split)
     labels = choose_classes(options.classes, run.dataset.classes, videos)
-    shown = of_classes(videos, labels)
+    shown = class_subset(videos, labels)
     groups = {video.path: video.group for video in run.dataset.videos}
     sources = [groups[path] for path in shown.paths]
     panels = [
@@ -117,7 +117,7 @@ def choose_classes(names: str | None, classes: tuple[str, ...], videos: VideoFea
     return [classes.index(name) for name in chosen]
 
 
-def of_classes(videos: VideoFeatures, labels: list[int]) -> VideoFeatures:
+def class_subset(videos: VideoFeatures, labels: list[int]) -> VideoFeatures:
     """The videos of some classes alone."""
     kept = np.isin(videos.labels, labels)
     return dataclasses.replace(

@@ -103,7 +103,7 @@ def main(options: HeadsOptions):
     fit_runs(runs, by_encoded_views=True)
     answers = {
         f"FSTCN, {name}, {LABELS[fusion]}": [
-            answers_of(options.runs(name, seed), fusion) for seed in seeds
+            run_answers(options.runs(name, seed), fusion) for seed in seeds
         ]
         for name in networks
         for fusion in ("sci", "average")
@@ -115,7 +115,7 @@ def main(options: HeadsOptions):
     write_csv(options.name, rows)
 
 
-def answers_of(runs: Iterable[FitOptions], fusion: str) -> Answers:
+def run_answers(runs: Iterable[FitOptions], fusion: str) -> Answers:
     """Returns the answers of one network for the test videos of all splits or folds."""
     return _joined(read_scores(run.run_folder()).answers(fusion) for run in runs)
 
@@ -278,7 +278,7 @@ class Peers:
     @cached_property
     def _maps(self) -> tuple[peers.Maps, peers.Maps]:
         """Returns the maps of the training videos, without the centre, and of the test videos."""
-        train, test = (maps_of(side, self.store, self.views) for side in (self.train, self.test))
+        train, test = (view_maps(side, self.store, self.views) for side in (self.train, self.test))
         return {name: values[:, :-1] for name, values in train.items()}, test
 
     def _features(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -286,7 +286,7 @@ class Peers:
         return peers.pooled(train, FEATURES[kind]), peers.pooled(test, FEATURES[kind])
 
 
-def maps_of(videos: Sequence[Video], store: FrameStore, views: EncodedViews) -> peers.Maps:
+def view_maps(videos: Sequence[Video], store: FrameStore, views: EncodedViews) -> peers.Maps:
     """Returns the maps of all views of the videos, the centre last, by name."""
     rows = [
         list(views.read(store.videos[video.path], view))

@@ -20,7 +20,7 @@ from unittest import mock
 import numpy as np
 
 from benchmarks import peers
-from benchmarks.heads import FEATURES, check_heads_alone, maps_of
+from benchmarks.heads import FEATURES, check_heads_alone, view_maps
 from benchmarks.report import print_table, write_csv
 from fstcn_keras import accelerate
 from fstcn_keras.config import PATHS
@@ -83,8 +83,8 @@ def main(options: LearningOptions):
             encoding_s[kind] = time.process_time() - begin
         fstcn = fstcn_head(fit, folder)
         fstcn(1)  # its frame store and what it encodes are in the cache from now on
-        drawn = {name: maps[:, :-1] for name, maps in maps_of(train, store, views).items()}
-        unseen = maps_of(test, store, views)
+        drawn = {name: maps[:, :-1] for name, maps in view_maps(train, store, views).items()}
+        unseen = view_maps(test, store, views)
         labels, asked = (np.array([video.label for video in side]) for side in (train, test))
         heads = {"FSTCN, both paths": ("both", fstcn)}
         heads |= other_heads(drawn, labels, unseen, asked)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.heads import answers_of, check_heads_alone, table
+from benchmarks.heads import check_heads_alone, run_answers, table
 from benchmarks.report import print_table, write_csv
 from fstcn_keras.runs import RUNS
 from training import cli
@@ -69,7 +69,7 @@ def main(options: StartFromOptions):
         "from new weights": [options.runs("new", second, seed) for seed in seeds],
     }
     fit_runs([r for found in heads.values() for runs in found for r in runs], by_encoded_views=True)
-    answers = {name: [answers_of(runs, "sci") for runs in found] for name, found in heads.items()}
+    answers = {name: [run_answers(runs, "sci") for runs in found] for name, found in heads.items()}
     rows = table(answers, first_name="from the other classes")
     print_table(rows)
     write_csv(options.name, rows)

@@ -118,7 +118,7 @@ def commands_of(block: Block) -> Iterator[list[str]]:
                 command.append(word)
 
 
-def of_module(command: Sequence[str]) -> tuple[str, list[str]] | None:
+def module_and_arguments(command: Sequence[str]) -> tuple[str, list[str]] | None:
     """The module and the arguments of `python -m MODULE ARGUMENTS`."""
     if Path(command[0]).name.startswith("python") and command[1:2] == ["-m"]:
         return command[2], list(command[3:])
@@ -147,7 +147,7 @@ def test_every_block_is_run_or_says_why_not(page):
             compile(block.text, str(block), "exec")
         if block.language == "" and block.reason is None:
             for command in commands_of(block):
-                runs = of_module(command) or command[0] in ("fstcn", "curl")
+                runs = module_and_arguments(command) or command[0] in ("fstcn", "curl")
                 assert runs, f"{block}: the tests cannot run {shlex.join(command)}"
 
 
@@ -190,7 +190,7 @@ def help_of(module: str | None, arguments: list[str], monkeypatch) -> str:
 @pytest.mark.parametrize("block", SHELL, ids=str)
 def test_commands_exist_and_take_their_arguments(block, untouched):
     for command in commands_of(block):
-        module, arguments = of_module(command) or (None, command[1:])
+        module, arguments = module_and_arguments(command) or (None, command[1:])
         if module in OTHER_MODULES:
             continue
         if module is None and command[0] != "fstcn":
@@ -284,7 +284,7 @@ class Workplace:
 
     def _run_command(self, command: list[str], servers: contextlib.ExitStack, *, where: str):
         """Runs one command; a server goes on until the stack ends, and gets the requests."""
-        module, arguments = of_module(command) or (None, command[1:])
+        module, arguments = module_and_arguments(command) or (None, command[1:])
         if module == "fstcn_keras.serve":
             log = self.folder / "serve.log"
             server = ServerProcess(self.folder / arguments[0], *arguments[1:], log=log)

@@ -68,7 +68,7 @@ def _decoded(path: Path, plan: ViewPlan) -> DecodedVideo:
     import fstcn_keras.views.sparse_resizing  # noqa: F401  # before a video takes the memory
 
     try:
-        return DecodedVideo(**vars(DecodedFrames.of_views(VideoReader(path), plan)), path=path)
+        return DecodedVideo(**vars(DecodedFrames.for_views(VideoReader(path), plan)), path=path)
     except MemoryError:
         return _without_frames(path, TOO_MUCH_MEMORY)
     except (VideoError, OSError, ValueError) as error:

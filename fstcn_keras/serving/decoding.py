@@ -63,7 +63,7 @@ def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedR
     left = limits.decoded_bytes  # which the process that scores must hold
     for video in videos:
         with bad_videos_refused():
-            decoded.append(DecodedFrames.of_views(_reader(video, limits), plan))
+            decoded.append(DecodedFrames.for_views(_reader(video, limits), plan))
         left -= sum(image.nbytes for image in decoded[-1].images)
         if left < 0:
             raise too_much_decoded(limits)

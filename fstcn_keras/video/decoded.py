@@ -40,7 +40,7 @@ class DecodedFrames:
     shown_at: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @classmethod
-    def of_views(cls, reader: FrameReader, plan: ViewPlan) -> "DecodedFrames":
+    def for_views(cls, reader: FrameReader, plan: ViewPlan) -> "DecodedFrames":
         """Decodes the frames that the views of a video need.
 
         Raises:

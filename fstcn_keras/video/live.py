@@ -72,7 +72,7 @@ class LiveSource:
             ValueError: if it is none of these, or cameras are not known on this system.
         """
         if text == "-":
-            return cls.of_pipe(0)
+            return cls.from_pipe(0)
         if text.isdecimal():
             if sys.platform not in CAMERAS:
                 raise ValueError(f"cameras cannot be opened on {sys.platform}: give an address")
@@ -92,11 +92,11 @@ class LiveSource:
         return cls(name=text, file=text, options=options)
 
     @classmethod
-    def of_pipe(cls, descriptor: int) -> "LiveSource":
+    def from_pipe(cls, descriptor: int) -> "LiveSource":
         """Returns the source that reads from an open file descriptor.
 
         Example:
-            >>> LiveSource.of_pipe(3).reconnects
+            >>> LiveSource.from_pipe(3).reconnects
             False
         """
         options = {"protocol_whitelist": "pipe", "format_whitelist": CONTAINERS}

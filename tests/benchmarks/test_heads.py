@@ -109,7 +109,7 @@ def learned(monkeypatch):
     learns("softmax", lambda seed: np.array([seed, 1]))
     learns("space_time", lambda seed: np.array([seed, 2]))
     monkeypatch.setattr(peers, "pooled", lambda *_: None)
-    monkeypatch.setattr(heads, "maps_of", lambda *_: {})
+    monkeypatch.setattr(heads, "view_maps", lambda *_: {})
     return asked
 
 

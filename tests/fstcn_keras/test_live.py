@@ -61,7 +61,7 @@ class Numbers(ArrayFrames):
         return iter(numbers)
 
 
-def of_the_file(times: np.ndarray, plan: ViewPlan) -> list[list[list[int]]]:
+def file_pairs(times: np.ndarray, plan: ViewPlan) -> list[list[list[int]]]:
     """The frame numbers that `timeline` scores in every second; the last time is the end's."""
     pairs = plan.pair_indices_by_second
     if plan.fps is None:
@@ -88,8 +88,8 @@ def test_the_clips_are_those_of_a_file(fps, clip, rate, seconds):
         np.array([frame.image() for frame in second.frames])[second.positions].tolist()
         for second in cut_seconds(arriving(times[:-1]), plan)
     ]
-    assert found == of_the_file(times, plan)
-    assert found == of_the_file(times, dataclasses.replace(plan, sampling="dense"))
+    assert found == file_pairs(times, plan)
+    assert found == file_pairs(times, dataclasses.replace(plan, sampling="dense"))
 
 
 def test_a_second_is_cut_once_its_clip_is_there_and_little_is_held():
@@ -145,7 +145,7 @@ def piped(data: bytes, *, seconds: float = 0) -> Iterator[LiveSource]:
             send(data, pipe.write, seconds)
 
     threading.Thread(target=write, daemon=True).start()
-    yield LiveSource.of_pipe(outlet)  # which closes it
+    yield LiveSource.from_pipe(outlet)  # which closes it
 
 
 def send(data: bytes, write, seconds: float):
@@ -328,6 +328,6 @@ def test_no_other_source_is_taken(text):
 
 
 def test_sources():
-    assert LiveSource.parse("-") == LiveSource.of_pipe(0)
+    assert LiveSource.parse("-") == LiveSource.from_pipe(0)
     assert LiveSource.parse("RTSP://host/x").options["protocol_whitelist"] == "rtp,udp,tcp"
     assert all("file" not in protocols.split(",") for protocols in PROTOCOLS.values())

@@ -84,17 +84,17 @@ def videos(tmp_path_factory) -> Path:
 def store(videos, tmp_path_factory) -> Path:
     """Made on one machine."""
     store = tmp_path_factory.mktemp("one") / "store"
-    done = run_command("training.prepare", *of_folder(videos), "--store", store)
+    done = run_command("training.prepare", *folder_arguments(videos), "--store", store)
     assert done.returncode == 0, done.stderr
     return store
 
 
-def of_folder(videos: Path) -> tuple[str, ...]:
+def folder_arguments(videos: Path) -> tuple[str, ...]:
     return ("--dataset", "folder", "--data-dir", str(videos))
 
 
 def test_a_store_is_that_of_one_machine(nodes, videos, store, tmp_path):
-    arguments = (*of_folder(videos), "--store", tmp_path / "many")
+    arguments = (*folder_arguments(videos), "--store", tmp_path / "many")
     done = run_command("training.prepare", *arguments, *on(nodes))
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[0] == "working on 3 nodes, 2 cores"
@@ -103,7 +103,7 @@ def test_a_store_is_that_of_one_machine(nodes, videos, store, tmp_path):
 
 def test_ctrl_c_ends_the_command_and_the_next_goes_on(nodes, videos, store, tmp_path):
     folder = tmp_path / "many"
-    arguments = (*of_folder(videos), "--store", folder)
+    arguments = (*folder_arguments(videos), "--store", folder)
     interrupt_when(
         lambda: len([*folder.glob("videos/*/*.array_record")]) >= 3,
         nodes,
@@ -122,7 +122,7 @@ def test_a_killed_node_costs_a_store_nothing(nodes, videos, store, tmp_path):
         lambda: len([*folder.glob("videos/*/*.array_record")]) > 10,
         nodes,
         "training.prepare",
-        *of_folder(videos),
+        *folder_arguments(videos),
         *("--store", folder),
     )
     assert digests(folder) == digests(store)
@@ -137,7 +137,7 @@ def test_four_nodes_of_which_two_are_killed(
             lambda: len([*folder.glob("videos/*/*.array_record")]) > 5,
             nodes,
             "training.prepare",
-            *of_folder(videos),
+            *folder_arguments(videos),
             *("--store", folder),
             killed=2,
         )

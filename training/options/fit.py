@@ -12,7 +12,7 @@ from training.options.collection import SPLIT_HELP, CollectionOptions
 from training.options.network import BackboneOptions, NetworkOptions
 from training.options.recipe import OptimizationOptions, StageOptions
 from training.options.run import RunOptions
-from training.options.start import INHERITED, check_alike, of_part, run_values, start_name
+from training.options.start import INHERITED, check_alike, part_path, run_values, start_name
 from training.parts import check, compose, flat, option, part, replaced
 from training.recipes import RECIPES
 
@@ -120,7 +120,7 @@ class FitOptions:
     def _with_starts(self, split: int | str | None, fold: int | str | None) -> "FitOptions":
         """Returns the same, what it starts from being that of the split or fold, if of one."""
         starts = {"scl_weights": self.network.scl_weights, "start_from": self.network.start_from}
-        paths = {n: of_part(p, split, fold) for n, p in starts.items() if isinstance(p, Path)}
+        paths = {n: part_path(p, split, fold) for n, p in starts.items() if isinstance(p, Path)}
         return compose(type(self), flat(self) | paths)
 
     def _inherited(self, split: int | str | None, fold: int | str | None) -> dict:
@@ -129,7 +129,7 @@ class FitOptions:
         lacking = [name for name in INHERITED if given[name] is None]
         if start is None:
             return {}
-        first = of_part(start, split and 1, fold and 1)
+        first = part_path(start, split and 1, fold and 1)
         values = run_values(first) if lacking else {}
         check_alike(first, values, given)
         known = {name: values[name] for name in lacking if name in values}

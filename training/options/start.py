@@ -16,7 +16,7 @@ _REQUIRED = (*ALIKE, "paths", "temporal_kernels", "short_side", "dropout")
 INHERITED = (*_REQUIRED, "stride", "distance", "sampling")
 
 
-def of_part(path: Path, split: int | str | None, fold: int | str | None) -> Path:
+def part_path(path: Path, split: int | str | None, fold: int | str | None) -> Path:
     """Returns the path with the numbers of split and fold for `{split}` and `{fold}`."""
     text = str(path)
     for name, number in (("split", split), ("fold", fold)):

@@ -200,7 +200,7 @@ def levels_of(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(TIMES, SIDE, SIDE)
 
 
-def of_all_frames(frames: np.ndarray) -> np.ndarray:
+def expected_signature(frames: np.ndarray) -> np.ndarray:
     """What a signature holds, by a plain loop over every second frame of a video."""
     looks = [np.float64(shrunk(Image.fromarray(frame))) for frame in frames[::2]]
     mixed = []
@@ -225,7 +225,7 @@ def test_the_frames_that_are_looked_at_are_enough(num_frames, claimed):
     for number, frame in enumerate(frames):
         looks.look(number, Image.fromarray(frame))
     found = levels_of(looks.signature(num_frames, select))
-    np.testing.assert_array_equal(found, of_all_frames(frames))
+    np.testing.assert_array_equal(found, expected_signature(frames))
     if claimed in (0, num_frames, num_frames + 1):
         assert again == []
     else:
@@ -239,7 +239,7 @@ def test_the_signature_of_a_video_that_is_cut_short(tmp_path):
     frames = np.stack(list(reader))
     assert len(frames) < 39 < reader.expected_frames
     found = levels_of(store.videos["cut.avi"].signature)
-    np.testing.assert_array_equal(found, of_all_frames(frames))
+    np.testing.assert_array_equal(found, expected_signature(frames))
 
 
 def test_equal_signatures_are_copies():
