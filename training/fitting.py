@@ -4,7 +4,9 @@ import contextlib
 import functools
 import gc
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import keras
 import tensorflow as tf
 
 from fstcn_keras import ActionClassifier, ViewPlan
@@ -14,8 +16,9 @@ from training.baseline import write_baseline
 from training.checkpoints import Checkpoints
 from training.claims import check_options, claim_run, open_run
 from training.cluster import Cluster
-from training.data.collections import load_dataset
+from training.data.collections import Dataset, Video, load_dataset
 from training.data.splits import open_data
+from training.data.store import FrameStore
 from training.distribution import (
     alone,
     describe,
@@ -146,6 +149,29 @@ def _changes_since(options: FitOptions, run: RunFolder) -> str:
     return ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _RunData:
+    """The videos of a run, as it has shared them out.
+
+    Attributes:
+        dataset: of its split or fold.
+        store: the decoded frames.
+        train: videos to train on.
+        held_out: the other training videos.
+        chooses: whether these choose the best epoch, see `rejection.split_sides`.
+    """
+
+    dataset: Dataset
+    store: FrameStore
+    train: list[Video]
+    held_out: list[Video]
+    chooses: bool
+
+    def text(self) -> str:
+        """Returns how many videos there are, in words."""
+        return f"{len(self.train)} videos to train on, {len(self.held_out)} held out"
+
+
 def _fit_run(
     options: FitOptions,
     run: RunFolder,
@@ -154,28 +180,11 @@ def _fit_run(
 ):
     claim_run(options, run)
     check_start(options)
-    config, learned = options.config(), learned_videos(options)
-    dataset, store = open_data(
-        options.collection, options.split, options.store, short_side=config.short_side
-    )
-    check_learned(options, learned, dataset, store)
-    if is_chief(strategy):
-        evaluation.report_rejected(store, run)
-    evaluation.check_test_videos(dataset, store, run)
-    train, held_out, chooses = rejection.split_sides(options, dataset, store, learned)
-    if is_chief(strategy):
-        record_training_videos(
-            run,
-            train=train,
-            held_out=held_out,
-            hashes=file_hashes(store),
-            before=learned,
-            root=dataset.root,
-        )
+    data = _open_run_data(options, run, writes=is_chief(strategy))
     print(
         f"training {' + '.join(options.network.paths)} of preset {options.preset_text()} by recipe "
-        f"{options.optimization.recipe} on {describe(strategy)}: {len(train)} videos to train on, "
-        f"{len(held_out)} held out{'' if chooses else ' for --reject-at'}; results in {run}"
+        f"{options.optimization.recipe} on {describe(strategy)}: {data.text()}"
+        f"{'' if data.chooses else ' for --reject-at'}; results in {run}"
     )
     network = options.network
     if options.optimization.recipe == "paper" and not (network.scl_weights or network.start_from):
@@ -184,40 +193,80 @@ def _fit_run(
             "--scl-weights FILE, from training.pretrain or, for preset paper, VGG_CNN_M_2048"
         )
     videos = TrainingVideos(
-        store=store,
-        train=train,
-        held_out=held_out if chooses else [],
-        num_classes=len(dataset.classes),
-        classes=dataset.classes,
+        store=data.store,
+        train=data.train,
+        held_out=data.held_out if data.chooses else [],
+        num_classes=len(data.dataset.classes),
+        classes=data.dataset.classes,
     )
     model = train_stages(options, videos, strategy, run)
     if not is_chief(strategy):
         return
-    caption = (
-        f"{dataset.name} {dataset.part}: {len(train)} videos to train on, {len(held_out)} "
-        f"held out; preset {options.preset_text()}, paths {' + '.join(options.network.paths)}, "
-        f"seed {options.run.seed}"
-    )
-    figures.save_figure(figures.draw_curves(run.history, caption=caption), run.curves)
-    plan = ViewPlan.from_config(config, num_clips=options.num_clips, fps=options.collection.fps)
-    ActionClassifier(model, classes=list(dataset.classes), plan=plan).save(run.path)
+    _save_network(options, run, data, model)
     del model  # evaluation loads the saved network: not both at once in memory
     if by_encoded_views:
         evaluation.evaluate_encoded(
             run,
-            dataset,
-            store,
+            data.dataset,
+            data.store,
             num_views=options.stages.encoded_views,
             scales=options.optimization.scales,
         )
     else:
-        test = evaluation.check_test_videos(dataset, store, run)
-        write_baseline(options, run, store, train=train, test=test)
-        if options.reject_at is not None:
-            rejection.calibrate(run, store, held_out, share=options.reject_at)
-        evaluation.evaluate(run, dataset, store)
+        _evaluate(options, run, data)
     Checkpoints(run.checkpoints, configured_stages(options)[-1]).keep_last()
     evaluation.print_metrics(run)
+
+
+def _open_run_data(options: FitOptions, run: RunFolder, *, writes: bool) -> _RunData:
+    """Decodes what is lacking, and shares the videos out.
+
+    Args:
+        options: of the run.
+        run: its folder.
+        writes: whether this process writes down what there is.
+    """
+    learned = learned_videos(options)
+    dataset, store = open_data(
+        options.collection, options.split, options.store, short_side=options.config().short_side
+    )
+    check_learned(options, learned, dataset, store)
+    if writes:
+        evaluation.report_rejected(store, run)
+    evaluation.check_test_videos(dataset, store, run)
+    train, held_out, chooses = rejection.split_sides(options, dataset, store, learned)
+    if writes:
+        record_training_videos(
+            run,
+            train=train,
+            held_out=held_out,
+            hashes=file_hashes(store),
+            before=learned,
+            root=dataset.root,
+        )
+    return _RunData(dataset=dataset, store=store, train=train, held_out=held_out, chooses=chooses)
+
+
+def _save_network(options: FitOptions, run: RunFolder, data: _RunData, model: keras.Model):
+    """Draws how training went, and saves what it came to."""
+    caption = (
+        f"{data.dataset.name} {data.dataset.part}: {data.text()}; preset {options.preset_text()}, "
+        f"paths {' + '.join(options.network.paths)}, seed {options.run.seed}"
+    )
+    figures.save_figure(figures.draw_curves(run.history, caption=caption), run.curves)
+    plan = ViewPlan.from_config(
+        options.config(), num_clips=options.num_clips, fps=options.collection.fps
+    )
+    ActionClassifier(model, classes=list(data.dataset.classes), plan=plan).save(run.path)
+
+
+def _evaluate(options: FitOptions, run: RunFolder, data: _RunData):
+    """Evaluates the saved network by the whole protocol, beside a linear classifier."""
+    test = evaluation.check_test_videos(data.dataset, data.store, run)
+    write_baseline(options, run, data.store, train=data.train, test=test)
+    if options.reject_at is not None:
+        rejection.calibrate(run, data.store, data.held_out, share=options.reject_at)
+    evaluation.evaluate(run, data.dataset, data.store)
 
 
 def check_splits(runs: Sequence[FitOptions]):

@@ -40,8 +40,6 @@ def write_results(
         energy: of all views, `(V, M, C)`.
         rejection: from when on a video is refused, if one may be.
     """
-    from training import figures  # Matplotlib takes long to import: not for who predicts
-
     labels = np.array([video.label for video in videos])
     paths = np.array([video.path for video in videos])
     groups = np.array([video.group for video in videos])
@@ -51,15 +49,6 @@ def write_results(
             file, scores=scores, labels=labels, paths=paths, groups=groups, energy=energy
         )
     by_sci = fused["video"]["sci"]
-    confusion = figures.draw_confusion(
-        labels,
-        by_sci.argmax(axis=-1),
-        dataset.classes,
-        caption=f"{dataset.name} {dataset.part}: {len(videos)} test videos, "
-        f"{views_text(protocol)}, SCI fusion",
-    )
-    figures.save_figure(confusion, run.confusion)
-    accuracies = all_accuracies(fused, labels, rejected=protocol["rejected"])
     trained = [v.label for v in dataset.side("train") if store.videos[v.path].is_trainable]
     judged = judgement.judge(
         by_sci,
@@ -74,12 +63,9 @@ def write_results(
         else judgement.refusals(rejection, by_sci, energy, labels, sources=groups),
     )
     judgement.write_classes(judged, dataset.classes, run.class_measures)
-    if judged["auc"] is not None:
-        caption = (
-            f"{dataset.name} {dataset.part}: {len(videos)} test videos, {views_text(protocol)}"
-        )
-        roc = figures.draw_roc(by_sci, labels, dataset.classes, caption=caption)
-        figures.save_figure(roc, run.roc)
+    caption = f"{dataset.name} {dataset.part}: {len(videos)} test videos, {views_text(protocol)}"
+    _draw(run, by_sci, labels, dataset.classes, caption=caption, roc=judged["auc"] is not None)
+    accuracies = all_accuracies(fused, labels, rejected=protocol["rejected"])
     metrics = {
         "video": accuracies["video"],
         "clip": accuracies["clip"]["sci"],
@@ -88,6 +74,26 @@ def write_results(
         "protocol": protocol,
     }
     atomic_write_text(run.metrics, json.dumps(metrics, indent=1))
+
+
+def _draw(
+    run: RunFolder,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    caption: str,
+    roc: bool,
+):
+    """Draws what is taken for what, and of two classes the ROC curve."""
+    from training import figures  # Matplotlib takes long to import: not for who predicts
+
+    answers = scores.argmax(axis=-1)
+    confusion = figures.draw_confusion(labels, answers, classes, caption=f"{caption}, SCI fusion")
+    figures.save_figure(confusion, run.confusion)
+    if roc:
+        curve = figures.draw_roc(scores, labels, classes, caption=caption)
+        figures.save_figure(curve, run.roc)
 
 
 def _held_out_fusions(run: RunFolder, dataset: Dataset) -> dict[str, float] | None:

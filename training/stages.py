@@ -230,25 +230,18 @@ def _stage(
     encoded_views: int = 0,
 ) -> Stage:
     accelerate(model)
-    layers = named_layers(model)
-    for layer_name, rate in rates.items():
+    for layer, rate in _layers(model, rates).items():
         # frames and differences share a batch: its statistics would be those of neither
-        normalizes = isinstance(layers[layer_name], keras.layers.BatchNormalization)
-        layers[layer_name].trainable = rate > 0 and not normalizes
+        layer.trainable = rate > 0 and not isinstance(layer, keras.layers.BatchNormalization)
     steps = math.ceil(len(videos.train) / options.optimization.batch_size)
     epochs = options.stages.passes(epochs, steps)
-    optimizer = build_optimizer(
-        options.optimization.optimizer,
+    optimizer = _optimizer(
+        options,
+        model,
+        rates,
         learning_rate=learning_rate,
         warmup_steps=round(options.stages.warmup(epochs) * steps),
         total_steps=epochs * steps,
-        rates={
-            variable.path: rate
-            for layer_name, rate in rates.items()
-            for variable in layers[layer_name].trainable_variables
-        },
-        weight_decay=options.stages.weight_decay,
-        loss_scale=model.dtype_policy.name == "mixed_float16",
     )
     seed, scales = [options.run.seed, len(name)], options.optimization.scales
     sampler = TrainingSampler(videos.store, videos.train, sample, seed=seed, scales=scales)
@@ -281,6 +274,37 @@ def _stage(
         class_weights=balanced_weights([video.label for video in videos.train], videos.num_classes)
         if options.stages.class_weights == "balanced"
         else None,
+    )
+
+
+def _layers(model: keras.Model, rates: Mapping[str, float]) -> dict[keras.Layer, float]:
+    """Returns the layers that have rates of their own, and these."""
+    layers = named_layers(model)
+    return {layers[name]: rate for name, rate in rates.items()}
+
+
+def _optimizer(
+    options: FitOptions,
+    model: keras.Model,
+    rates: Mapping[str, float],
+    *,
+    learning_rate: float,
+    warmup_steps: int,
+    total_steps: int,
+) -> keras.Optimizer:
+    """Builds the optimiser of a stage, whose layers are fixed or not by now."""
+    return build_optimizer(
+        options.optimization.optimizer,
+        learning_rate=learning_rate,
+        warmup_steps=warmup_steps,
+        total_steps=total_steps,
+        rates={
+            variable.path: rate
+            for layer, rate in _layers(model, rates).items()
+            for variable in layer.trainable_variables
+        },
+        weight_decay=options.stages.weight_decay,
+        loss_scale=model.dtype_policy.name == "mixed_float16",
     )
 
 
