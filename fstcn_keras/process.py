@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 from fstcn_keras.allocation import keep_few_arenas, set_up_allocation
+from fstcn_keras.import_log import quieten_tensorflow
 
 # Keras imports them for wrappers and conversions that no command uses, where they are installed
 UNUSED_BY_KERAS = ("matplotlib", "pandas", "sklearn")
+NVIDIA_DRIVER = Path("/dev/nvidiactl")
 
 
 class BackendError(Exception):
@@ -27,6 +29,7 @@ def set_up_process(*, tensorflow: bool = False) -> None:
         BackendError: if the environment names another backend than TensorFlow.
     """
     set_up_environment()
+    quieten_tensorflow()
     os.environ["FSTCN_KERAS_LAZY"] = "1"  # of processes that decode for this one
     if not tensorflow:
         return
@@ -76,8 +79,9 @@ def set_up_environment() -> None:
     """Sets what TensorFlow reads when it is imported, where the environment does not yet.
 
     By itself TensorFlow uses oneDNN only on processors with AVX-512 VNNI or wider instructions;
-    on others too its convolutions are faster (`python -m benchmarks.settings`). Its log tells
-    warnings and errors.
+    on others too its convolutions are faster (`python -m benchmarks.settings`). With an NVIDIA GPU
+    its log tells warnings and errors, which say why one is not used; without, nothing: errors that
+    matter are raised, and the log's are of the GPU that is not there.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if NVIDIA_DRIVER.exists() else "3")
