@@ -1,71 +1,84 @@
 """Keeps from a command's stderr what TensorFlow logs while it is imported.
 
-Two of its libraries log there, seven lines on every computer without a GPU, before they know of any
-log level. For commands; a library's user never gets it.
+Two of its libraries log there before they know of any log level: five lines on every computer
+without a GPU. For commands; a library's user never gets it.
 """
 
 import contextlib
 import os
+import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
-
-from fstcn_keras.processor import instructions
 
 NOISE = (  # how the lines begin that tell no user anything
     b"WARNING: All log messages before absl::InitializeLog()",
     b"I0000 ",
     b"To enable the following instructions:",
 )
+FORWARD = f"""
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+for line in sys.stdin.buffer:
+    if not line.startswith({NOISE!r}):
+        os.write(2, line)
+"""
+WAIT_S = 1.0
 
 
 def quieten_tensorflow() -> None:
-    """Has TensorFlow imported without these lines, whenever in this process that happens.
-
-    A processor without AVX has it abort while it is imported: there its own words must be seen.
-    """
-    found = instructions()
-    if "tensorflow" not in sys.modules and (not found or "avx" in found):
+    """Has TensorFlow imported without these lines, whenever in this process that happens."""
+    if not any(isinstance(finder, _QuietFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _QuietFinder())
 
 
 @contextlib.contextmanager
 def noise_dropped() -> Iterator[None]:
-    """Holds back what is written to stderr, and writes all of it but `NOISE` at the end."""
+    """Sends what is written to stderr through a process that leaves out `NOISE`.
+
+    A process, as nothing else is lost then: it writes on if this one is aborted, and for processes
+    that this one starts meanwhile, as long as they live.
+    """
     try:
         stderr = os.dup(2)
     except OSError:  # closed: nobody reads it
         yield
         return
-    with tempfile.TemporaryFile() as log:
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        finally:
+    forwarder = None
+    with contextlib.suppress(OSError):
+        command = [sys.executable, "-I", "-S", "-c", FORWARD]
+        forwarder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        assert forwarder.stdin is not None
+        os.dup2(forwarder.stdin.fileno(), 2)
+        forwarder.stdin.close()
+    try:
+        yield
+    finally:
+        if sys.stderr is not None:
             sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            log.seek(0)
-            for line in log:
-                if not line.startswith(NOISE):
-                    os.write(2, line)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        if forwarder is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                forwarder.wait(WAIT_S)
 
 
 class _QuietFinder(MetaPathFinder):
-    """Finds TensorFlow where it is, once, and has it loaded quietly."""
+    """Finds TensorFlow where the other finders do, and has it loaded quietly."""
 
     def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> Any:
         if fullname != "tensorflow":
             return None
-        sys.meta_path.remove(self)
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _QuietLoader(spec.loader)
-        return spec
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(fullname, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _QuietLoader(spec.loader)
+                return spec
+        return None
 
 
 class _QuietLoader(Loader):
@@ -73,6 +86,9 @@ class _QuietLoader(Loader):
 
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)

@@ -9,7 +9,7 @@ from fstcn_keras.import_log import quieten_tensorflow
 
 # Keras imports them for wrappers and conversions that no command uses, where they are installed
 UNUSED_BY_KERAS = ("matplotlib", "pandas", "sklearn")
-NVIDIA_DRIVER = Path("/dev/nvidiactl")
+GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # of NVIDIA's driver, and WSL's
 
 
 class BackendError(Exception):
@@ -29,7 +29,8 @@ def set_up_process(*, tensorflow: bool = False) -> None:
         BackendError: if the environment names another backend than TensorFlow.
     """
     set_up_environment()
-    quieten_tensorflow()
+    if os.environ["TF_CPP_MIN_LOG_LEVEL"] != "0":
+        quieten_tensorflow()
     os.environ["FSTCN_KERAS_LAZY"] = "1"  # of processes that decode for this one
     if not tensorflow:
         return
@@ -84,4 +85,5 @@ def set_up_environment() -> None:
     matter are raised, and the log's are of the GPU that is not there.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if NVIDIA_DRIVER.exists() else "3")
+    has_gpu = any(device.exists() for device in GPU_DEVICES)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if has_gpu else "3")

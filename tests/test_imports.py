@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from fstcn_keras import layers
-from fstcn_keras.process import NVIDIA_DRIVER
+from fstcn_keras import layers, process
 from tests.processes import ROOT, run_python
 from training.console import COMMANDS
 
@@ -92,10 +91,20 @@ def test_the_process_is_set_up_once_and_what_the_environment_says_stays():
         "names = 'KERAS_BACKEND', 'TF_ENABLE_ONEDNN_OPTS', 'TF_CPP_MIN_LOG_LEVEL'\n"
         "print(*(os.environ[name] for name in names), 'keras' in sys.modules)\n"
     )
-    level = "1" if NVIDIA_DRIVER.exists() else "3"
+    level = "1" if any(device.exists() for device in process.GPU_DEVICES) else "3"
     assert printed(code, FSTCN_KERAS_LAZY="1") == ["tensorflow", "1", level, "False"]
     own = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "0", "FSTCN_KERAS_LAZY": "1"}
     assert printed(code, **own) == ["tensorflow", "0", "0", "False"]
+
+
+@pytest.mark.parametrize(("there", "level"), [(True, "1"), (False, "3")])
+def test_the_log_is_of_computers_with_a_gpu(there, level, monkeypatch, tmp_path):
+    monkeypatch.setattr(process, "GPU_DEVICES", (tmp_path / "no", tmp_path / "device"))
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    if there:
+        (tmp_path / "device").touch()
+    process.set_up_environment()
+    assert process.os.environ["TF_CPP_MIN_LOG_LEVEL"] == level
 
 
 def test_keras_comes_without_what_it_does_not_need_and_hides_nothing():

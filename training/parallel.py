@@ -212,9 +212,9 @@ def with_progress(results: Iterable, *, total: int, description: str, unit: str)
         return
     begin = told = time.monotonic()
     for number, result in enumerate(results, 1):
+        yield result
         now = time.monotonic()
         if now - told >= LINE_S:
-            told, form = now, {"prefix": description, "unit": f" {unit}", "bar_format": LINE}
+            told, form = now, {"prefix": description, "unit": unit, "bar_format": LINE}
             line = tqdm.format_meter(number, total, now - begin, **form)
             print(line, file=sys.stderr, flush=True)
-        yield result

@@ -146,13 +146,13 @@ def compare(trials: dict[str, FitOptions]) -> tuple[list[dict], str]:
         name: [read_scores(run.run_folder()) for run in trial.each_split()]
         for name, trial in trials.items()
     }
-    for of_fold in zip(*scores.values(), strict=True):
-        check_same_videos(of_fold, own_views=True)  # views are among what is tried
+    for same_fold in zip(*scores.values(), strict=True):
+        check_same_videos(same_fold, own_views=True)  # views are among what is tried
     first, records = next(iter(scores.values())), []
     compared, _ = _answers(first)
-    for name, of_folds in scores.items():
-        accuracies = [fold.accuracies["video"][FUSION]["top1"] for fold in of_folds]
-        right, sources = _answers(of_folds)
+    for name, by_fold in scores.items():
+        accuracies = [fold.accuracies["video"][FUSION]["top1"] for fold in by_fold]
+        right, sources = _answers(by_fold)
         difference = paired_difference(compared, right, sources, seed=SEED)
         records.append(
             {
@@ -167,7 +167,7 @@ def compare(trials: dict[str, FitOptions]) -> tuple[list[dict], str]:
                 "preset": trials[name].preset_text(),
             }
         )
-    views = dict.fromkeys(views_text(f.protocol) for of_folds in scores.values() for f in of_folds)
+    views = dict.fromkeys(views_text(f.protocol) for by_fold in scores.values() for f in by_fold)
     return records, _to_markdown(records, first, views=" or ".join(views))
 
 

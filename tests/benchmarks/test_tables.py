@@ -53,6 +53,7 @@ def test_the_summary_takes_the_fastest_of_each_side():
     rows = [
         ("Keras", "", "small", "0.5"),
         ("Keras", "plain", "small", "0.4"),
+        ("Keras", "plain", "small", "0.6"),  # of the same name
         ("Keras", "", "paper", "0.1"),  # of another network
         ("PyTorch", "plain", "small", "1.5"),
         ("PyTorch", "tuned", "small", ""),  # not measured
@@ -65,6 +66,8 @@ def test_the_summary_takes_the_fastest_of_each_side():
         "best peer": "JAX: 1 s",
         "times as fast": "2.5",
     }
+    with pytest.raises(ValueError, match=r"step.csv has no row for a step: \('Keras',\)"):
+        comparison.line([])
 
 
 def test_a_result_is_older_once_its_code_has_changed(tmp_path, monkeypatch):

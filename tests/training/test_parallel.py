@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -151,18 +152,18 @@ def test_without_jobs_nothing_is_started(tmp_path):
     assert run(tmp_path, fates={}, count=0) == []
 
 
-def watched_jobs(monkeypatch, number: int) -> list[int]:
-    """The results of jobs of a quarter of a second each, by a clock that is not waited for."""
+def watched_jobs(monkeypatch, number: int, each_s: float = 0.25) -> list[int]:
+    """The results of jobs of so many seconds each, by a clock that is not waited for."""
     seconds = 0.0
 
     def results():
         nonlocal seconds
         for one in range(number):
-            seconds += 0.25
+            seconds += each_s
             yield one
 
     monkeypatch.setattr("tqdm.std.time", lambda: seconds)
-    monkeypatch.setattr(parallel.time, "monotonic", lambda: seconds)
+    monkeypatch.setattr(parallel, "time", SimpleNamespace(monotonic=lambda: seconds))
     progress = parallel.with_progress(results(), total=number, description="testing", unit="video")
     return list(progress)
 
@@ -170,7 +171,7 @@ def watched_jobs(monkeypatch, number: int) -> list[int]:
 def test_a_log_gets_a_line_every_ten_seconds(monkeypatch, capsys):
     assert watched_jobs(monkeypatch, 100) == [*range(100)]
     assert capsys.readouterr().err == (
-        "testing: 40/100,  4.00 video/s, 00:15 left\ntesting: 80/100,  4.00 video/s, 00:05 left\n"
+        "testing: 40/100,  4.00video/s, 00:15 left\ntesting: 80/100,  4.00video/s, 00:05 left\n"
     )
 
 
