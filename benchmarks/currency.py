@@ -48,7 +48,6 @@ MEASURED = {  # by the module of benchmarks
     "plan": (*ON_CLUSTER, *PREPARATION, *ANSWERS),
     "prepare": PREPARATION,
     "quantized": ("fstcn_keras/export",),
-    "recipe": RECIPE,
     "rejection": (*RECIPE, "fstcn_keras/rejection.py", "training/rejection.py"),
     "scaling": TRAINING,
     "server": ("fstcn_keras/serving", *ANSWERS),
