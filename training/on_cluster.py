@@ -18,6 +18,7 @@ import pickle
 import platform
 import re
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ SETTINGS = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else workers print each line twice
     "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
 }
+ONCE = {"RAY_gcs_server_port_wait_time_s": "1"}  # tried to connect: 40 s, else a quarter of an hour
+CONNECT_S = 10.0  # until what listens at an address has answered
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1"}  # of TensorFlow: every core has its own process
 
 Work = Callable[[Sequence], Iterator]
@@ -99,7 +102,10 @@ def connected(options: ClusterOptions) -> Iterator[None]:
     if options.cluster is None:
         yield
         return
-    os.environ.update(SETTINGS | os.environ)
+    if options.cluster not in ("auto", "local"):
+        _check_listens(options.cluster)
+    once = {} if options.cluster == "local" else ONCE  # there, it is how long a head may take
+    os.environ.update(SETTINGS | once | os.environ)
     ray = ray_package()
     on_sigterm = signal.getsignal(signal.SIGTERM)
     global _options
@@ -107,7 +113,7 @@ def connected(options: ClusterOptions) -> Iterator[None]:
         context = ray.init(options.cluster, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # of no other class where a node does not start in time
         ray.shutdown()
-        raise UserError(f"--cluster {options.cluster} cannot be reached: {error}") from error
+        raise _unreachable(options.cluster, error) from error
     finally:
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray sets one of its own
     try:
@@ -118,6 +124,30 @@ def connected(options: ClusterOptions) -> Iterator[None]:
     finally:
         _options = None
         ray.shutdown()
+
+
+def _check_listens(address: str):
+    """Makes sure that something listens at an address: Ray itself tries for minutes.
+
+    Raises:
+        UserError: if nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:  # also no port, no name of a host
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(cluster: str, error: Exception) -> UserError:
+    reason = str(error).partition(". Please ")[0].rstrip(".")  # what follows is of other commands
+    advice = (
+        ". Give the address that 'ray start --head' has printed on the first machine, auto on a "
+        "machine of a cluster, or local for this machine alone"
+    )
+    return UserError(
+        f"--cluster {cluster} cannot be reached: {reason}{'' if cluster == 'local' else advice}"
+    )
 
 
 def is_connected() -> bool:

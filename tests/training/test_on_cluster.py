@@ -1,5 +1,7 @@
 """Work on a cluster: what is checked before, and how it is given out by a fake of Ray."""
 
+import os
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -101,6 +103,46 @@ def test_a_node_that_is_gone_is_named_once(ray, capsys):
 def test_an_address_is_that_of_a_cluster(address):
     with pytest.raises(cli.UserError, match="--cluster must be auto, local or HOST:PORT, got"):
         ClusterOptions(cluster=address)
+
+
+ADVICE = (
+    ". Give the address that 'ray start --head' has printed on the first machine, auto on a "
+    "machine of a cluster, or local for this machine alone"
+)
+
+
+def test_where_nothing_listens_ray_does_not_try(monkeypatch):
+    monkeypatch.setattr(on_cluster.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(on_cluster, "ray_package", lambda: pytest.fail("it tries for minutes"))
+    with socket.socket() as taken:  # and deaf
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(cli.UserError) as raised:
+            on_cluster.connected(ClusterOptions(cluster=address)).__enter__()
+    refused = f"--cluster {address} cannot be reached: [Errno 111] Connection refused"
+    assert str(raised.value) == refused + ADVICE
+
+
+@pytest.mark.parametrize(
+    ("cluster", "message"),
+    [
+        ("auto", f"--cluster auto cannot be reached: There is none{ADVICE}"),
+        ("local", "--cluster local cannot be reached: There is none"),
+    ],
+)
+def test_what_ray_says_of_other_commands_is_left_out(monkeypatch, cluster, message):
+    def init(*_, **__):
+        raise ConnectionError("There is none. Please specify one by `--address`.")
+
+    monkeypatch.setattr(on_cluster.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    fake = SimpleNamespace(init=init, shutdown=lambda: None)
+    monkeypatch.setattr(on_cluster, "ray_package", lambda: fake)
+    with pytest.raises(cli.UserError) as raised:
+        on_cluster.connected(ClusterOptions(cluster=cluster)).__enter__()
+    assert str(raised.value) == message
+    once = on_cluster.ONCE.items() <= os.environ.items()
+    assert once == (cluster == "auto")  # a new head may take longer to start
 
 
 def test_without_ray_one_line_names_the_extra(monkeypatch, capsys):
