@@ -322,8 +322,10 @@ def test_more_workers_than_there_is_room_for(nodes, folds, tmp_path):
     arguments = fit_arguments(data, tmp_path / "run", *TOGETHER[:-1], "3")
     done = run_command("training.fit", *arguments, *on(nodes))
     assert done.returncode == 2
-    error = done.stderr.splitlines()[-1]
-    assert error == "error: --workers 3: the cluster has room for 2, of 1 core each"
+    assert done.stderr.splitlines()[-1] == (
+        "error: --workers 3: the cluster has room for 2, of 1 core each: give no more, or start "
+        "Ray on more machines"
+    )
 
 
 def test_an_error_of_a_worker_is_told_once(nodes, folds, tmp_path):
