@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,11 +24,8 @@ from training import on_cluster
 MEMORY_MIB = 4096  # that a process may take beyond its own code
 TOO_MUCH_MEMORY = f"to decode it takes more than {MEMORY_MIB} MiB of memory"
 
-LINES = {  # of progress in a log
-    "delay": 10,
-    "mininterval": 10,
-    "bar_format": "{desc}: {n_fmt}/{total_fmt}, {rate_fmt}, {remaining} left\n",
-}
+LINE_S = 10  # between two lines of progress in a log
+LINE = "{desc}: {n_fmt}/{total_fmt}, {rate_fmt}, {remaining} left"
 
 
 def map_processes(
@@ -209,5 +207,14 @@ def _end_with(lives: Connection):
 
 def with_progress(results: Iterable, *, total: int, description: str, unit: str) -> Iterator:
     """Yields the same results; shows a bar on a terminal, elsewhere a line every ten seconds."""
-    form = {} if sys.stderr.isatty() else LINES
-    yield from tqdm(results, description, total, unit=unit, leave=False, **form)
+    if sys.stderr.isatty():
+        yield from tqdm(results, description, total, unit=unit, leave=False)
+        return
+    begun = told = time.monotonic()
+    for done, result in enumerate(results, 1):
+        yield result
+        now = time.monotonic()
+        if now - told >= LINE_S:
+            told, form = now, {"prefix": description, "unit": unit, "bar_format": LINE}
+            # by no bar, which each message would have printed again
+            print(tqdm.format_meter(done, total, now - begun, **form), file=sys.stderr, flush=True)
