@@ -270,11 +270,12 @@ def result(ray: ModuleType, task: Any) -> list:
 
     Raises:
         UserError: if the task raised one, or lost one process after another.
+        OSError: if it raised one; without the traceback that Ray makes a part of its text.
     """
     try:
         return ray.get(task)
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, UserError):
+        if isinstance(error.cause, (UserError, OSError)):
             raise error.cause from None
         raise
     except ray.exceptions.RayError as error:

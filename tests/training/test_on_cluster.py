@@ -99,6 +99,18 @@ def test_a_node_that_is_gone_is_named_once(ray, capsys):
     )
 
 
+def test_a_full_disk_of_another_machine_is_told_as_of_this_one():
+    class TaskError(Exception):
+        cause = OSError(28, "No space left on device", "store")
+
+    def get(task):
+        raise TaskError("a traceback of many lines")
+
+    fake = SimpleNamespace(get=get, exceptions=SimpleNamespace(RayTaskError=TaskError))
+    with pytest.raises(OSError, match="No space left on device: 'store'"):
+        on_cluster.result(fake, None)
+
+
 @pytest.mark.parametrize("address", ["ray://head:10001", "head", "s3://bucket", "AUTO"])
 def test_an_address_is_that_of_a_cluster(address):
     with pytest.raises(cli.UserError, match="--cluster must be auto, local or HOST:PORT, got"):
