@@ -120,10 +120,37 @@ def connected(options: ClusterOptions) -> Iterator[None]:
         where = f", dashboard at http://{context.dashboard_url}" if context.dashboard_url else ""
         print(f"working on {_describe(ray)}{where}", file=sys.stderr, flush=True)
         _options = options
-        yield
+        with _exit_code_kept(on_sigterm):
+            yield
     finally:
         _options = None
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _exit_code_kept(on_sigterm: Callable | int | None) -> Iterator[None]:
+    """Ends with the exit code of what answers SIGTERM; Ray, if it waits for tasks, makes it 1."""
+    if not callable(on_sigterm):
+        yield
+        return
+    codes = []
+
+    def answer(*signal_and_frame):
+        try:
+            on_sigterm(*signal_and_frame)
+        except SystemExit as ended:
+            codes.append(ended.code)
+            raise
+
+    signal.signal(signal.SIGTERM, answer)
+    try:
+        yield
+    except SystemExit:
+        if codes:
+            sys.exit(codes[0])
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, on_sigterm)
 
 
 def _check_listens(address: str):

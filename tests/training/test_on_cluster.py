@@ -1,7 +1,9 @@
 """Work on a cluster: what is checked before, and how it is given out by a fake of Ray."""
 
 import os
+import signal
 import socket
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -155,6 +157,30 @@ def test_what_ray_says_of_other_commands_is_left_out(monkeypatch, cluster, messa
     assert str(raised.value) == message
     once = on_cluster.ONCE.items() <= os.environ.items()
     assert once == (cluster == "auto")  # a new head may take longer to start
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_the_exit_code_of_sigterm_is_not_rays(sent):
+    def work():
+        """As `ray.wait` does."""
+        try:
+            if sent:
+                signal.raise_signal(signal.SIGTERM)
+            sys.exit(0)  # of a command that is done
+        except SystemExit as ended:
+            sys.exit(1 if ended.code else 0)
+
+    def answer(*_):
+        sys.exit(143)
+
+    before = signal.signal(signal.SIGTERM, answer)
+    try:
+        with pytest.raises(SystemExit) as ended, on_cluster._exit_code_kept(answer):
+            work()
+        assert signal.getsignal(signal.SIGTERM) is answer
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == (143 if sent else 0)
 
 
 def test_without_ray_one_line_names_the_extra(monkeypatch, capsys):

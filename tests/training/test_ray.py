@@ -116,6 +116,17 @@ def test_ctrl_c_ends_the_command_and_the_next_goes_on(nodes, videos, store, tmp_
     assert digests(folder) == digests(store)
 
 
+def test_sigterm_ends_the_command_with_its_own_exit_code(nodes, videos, tmp_path):
+    arguments = (*of_folder(videos), "--store", tmp_path / "many")
+    files = (tmp_path / "many").glob
+    process = started_until(
+        lambda: any(files("videos/*/*.array_record")), nodes, "training.prepare", *arguments
+    )
+    process.terminate()
+    process.communicate(timeout=HANG_S)
+    assert process.returncode == 143
+
+
 def test_a_killed_node_costs_a_store_nothing(nodes, videos, store, tmp_path):
     folder = tmp_path / "many"
     kill_when(
