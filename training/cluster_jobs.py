@@ -71,7 +71,10 @@ def check_room(num_workers: int):
     cores, gpus = _needs(ray)
     if (room := _room(ray, cores, gpus)) < num_workers:
         each = "a GPU" if gpus else f"{cores} core{'s' if cores > 1 else ''}"
-        raise UserError(f"--workers {num_workers}: the cluster has room for {room}, of {each} each")
+        raise UserError(
+            f"--workers {num_workers}: the cluster has room for {room}, of {each} each: give no "
+            "more, or start Ray on more machines"
+        )
 
 
 def run_together(function: Job, job: Any, *, num_workers: int, log: Path):

@@ -82,7 +82,7 @@ def _fit_on_cluster(runs: Sequence[FitOptions], by_encoded_views: bool):
         cluster_jobs.check_room(num_workers)
     check_splits(runs)
     check_starts(runs)
-    left = []
+    left, opened = [], set()
     for options in runs:
         run = open_run(options)
         if run.is_finished():
@@ -90,8 +90,13 @@ def _fit_on_cluster(runs: Sequence[FitOptions], by_encoded_views: bool):
             continue
         left.append(options)
         claim_run(options, run)  # what is logged there is of this run
+        data = options.collection, options.split, options.store
         short_side = options.config().short_side
-        open_data(options.collection, options.split, options.store, short_side=short_side)
+        if (*data, short_side) not in opened:  # the rows of a table share it
+            open_data(*data, short_side=short_side)
+            opened.add((*data, short_side))
+    if not left:
+        return
     fit_one = functools.partial(_fit_one, by_encoded_views=by_encoded_views)
     logs = [options.run_folder().log for options in left]
     for log in logs:

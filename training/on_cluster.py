@@ -18,6 +18,7 @@ import pickle
 import platform
 import re
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ SETTINGS = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else workers print each line twice
     "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
 }
+ONCE = {"RAY_gcs_server_port_wait_time_s": "1"}  # tried to connect: 40 s, else a quarter of an hour
+CONNECT_S = 10.0  # until what listens at an address has answered
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1"}  # of TensorFlow: every core has its own process
 
 Work = Callable[[Sequence], Iterator]
@@ -99,7 +102,10 @@ def connected(options: ClusterOptions) -> Iterator[None]:
     if options.cluster is None:
         yield
         return
-    os.environ.update(SETTINGS | os.environ)
+    if options.cluster not in ("auto", "local"):
+        _check_listens(options.cluster)
+    once = {} if options.cluster == "local" else ONCE  # there, it is how long a head may take
+    os.environ.update(SETTINGS | once | os.environ)
     ray = ray_package()
     on_sigterm = signal.getsignal(signal.SIGTERM)
     global _options
@@ -107,17 +113,68 @@ def connected(options: ClusterOptions) -> Iterator[None]:
         context = ray.init(options.cluster, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # of no other class where a node does not start in time
         ray.shutdown()
-        raise UserError(f"--cluster {options.cluster} cannot be reached: {error}") from error
+        raise _unreachable(options.cluster, error) from error
     finally:
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray sets one of its own
     try:
         where = f", dashboard at http://{context.dashboard_url}" if context.dashboard_url else ""
         print(f"working on {_describe(ray)}{where}", file=sys.stderr, flush=True)
         _options = options
-        yield
+        with _exit_code_kept(on_sigterm):
+            yield
     finally:
         _options = None
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _exit_code_kept(on_sigterm: Callable | int | None) -> Iterator[None]:
+    """Ends with the exit code of what answers SIGTERM; Ray, if it waits for tasks, makes it 1."""
+    if not callable(on_sigterm):
+        yield
+        return
+    codes = []
+
+    def answer(*signal_and_frame):
+        try:
+            on_sigterm(*signal_and_frame)
+        except SystemExit as ended:
+            codes.append(ended.code)
+            raise
+
+    signal.signal(signal.SIGTERM, answer)
+    try:
+        yield
+    except SystemExit:
+        if codes:
+            sys.exit(codes[0])
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, on_sigterm)
+
+
+def _check_listens(address: str):
+    """Makes sure that something listens at an address: Ray itself tries for minutes.
+
+    Raises:
+        UserError: if nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:  # also no port, no name of a host
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(cluster: str, error: Exception) -> UserError:
+    reason = str(error).partition(". Please ")[0].rstrip(".")  # what follows is of other commands
+    advice = (
+        ". Give the address that 'ray start --head' has printed on the first machine, auto on a "
+        "machine of a cluster, or local for this machine alone"
+    )
+    return UserError(
+        f"--cluster {cluster} cannot be reached: {reason}{'' if cluster == 'local' else advice}"
+    )
 
 
 def is_connected() -> bool:
@@ -240,11 +297,12 @@ def result(ray: ModuleType, task: Any) -> list:
 
     Raises:
         UserError: if the task raised one, or lost one process after another.
+        OSError: if it raised one; without the traceback that Ray makes a part of its text.
     """
     try:
         return ray.get(task)
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, UserError):
+        if isinstance(error.cause, (UserError, OSError)):
             raise error.cause from None
         raise
     except ray.exceptions.RayError as error:

@@ -18,7 +18,17 @@ from tests.equations import video_scores
 from tests.training.runs import fit_arguments, store_of
 from tests.training.test_cli import error_of
 from tests.videos import write_noise_folder, write_video
-from training import cli, evaluate, evaluation, figures, fit, fitting, loop
+from training import (
+    cli,
+    cluster_jobs,
+    evaluate,
+    evaluation,
+    figures,
+    fit,
+    fitting,
+    loop,
+    on_cluster,
+)
 from training.data.splits import open_data
 from training.errors import UserError
 from training.options import FitOptions, read_config, write_config
@@ -93,6 +103,25 @@ def test_a_finished_run_is_not_trained_again(run, data, capsys):
     assert "is finished already" in text
     assert "top-1   mean class" in text  # the best five of two classes are all of them
     assert (run / "model.keras").stat().st_mtime_ns == before
+
+
+def test_a_cluster_has_nothing_to_do_for_finished_runs(run, data, capsys, monkeypatch):
+    monkeypatch.setattr(on_cluster, "is_connected", lambda: True)
+    monkeypatch.setattr(cluster_jobs, "ray_package", lambda: pytest.fail("nothing is left"))
+    cli.run(fit.main, FitOptions, arguments(data, run))
+    assert capsys.readouterr().out.startswith(f"{run} is finished already:\n")
+
+
+def test_runs_of_a_cluster_that_share_videos_open_them_once(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(on_cluster, "is_connected", lambda: True)
+    begun = []
+    monkeypatch.setattr(cluster_jobs, "run_apart", lambda *_, logs: begun.extend(logs))
+    first = cli.parse(FitOptions, arguments(data, tmp_path / "1"))
+    others = [replaced(first, out=tmp_path / "2"), replaced(first, split=2, out=tmp_path / "3")]
+    fitting.fit_runs([first, *others])
+    assert begun == [tmp_path / name / "log.txt" for name in "123"]
+    opened = re.findall(r"^folder (split \d):", capsys.readouterr().out, re.MULTILINE)
+    assert opened == ["split 1", "split 2"]
 
 
 def test_evaluate_repeats_the_numbers_and_shared_views_do_not_stay(run, capsys):

@@ -1,5 +1,9 @@
 """Work on a cluster: what is checked before, and how it is given out by a fake of Ray."""
 
+import os
+import signal
+import socket
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -97,10 +101,86 @@ def test_a_node_that_is_gone_is_named_once(ray, capsys):
     )
 
 
+def test_a_full_disk_of_another_machine_is_told_as_of_this_one():
+    class TaskError(Exception):
+        cause = OSError(28, "No space left on device", "store")
+
+    def get(task):
+        raise TaskError("a traceback of many lines")
+
+    fake = SimpleNamespace(get=get, exceptions=SimpleNamespace(RayTaskError=TaskError))
+    with pytest.raises(OSError, match="No space left on device: 'store'"):
+        on_cluster.result(fake, None)
+
+
 @pytest.mark.parametrize("address", ["ray://head:10001", "head", "s3://bucket", "AUTO"])
 def test_an_address_is_that_of_a_cluster(address):
     with pytest.raises(cli.UserError, match="--cluster must be auto, local or HOST:PORT, got"):
         ClusterOptions(cluster=address)
+
+
+ADVICE = (
+    ". Give the address that 'ray start --head' has printed on the first machine, auto on a "
+    "machine of a cluster, or local for this machine alone"
+)
+
+
+def test_where_nothing_listens_ray_does_not_try(monkeypatch):
+    monkeypatch.setattr(on_cluster.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(on_cluster, "ray_package", lambda: pytest.fail("it tries for minutes"))
+    with socket.socket() as taken:  # and deaf
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(cli.UserError) as raised:
+            on_cluster.connected(ClusterOptions(cluster=address)).__enter__()
+    refused = f"--cluster {address} cannot be reached: [Errno 111] Connection refused"
+    assert str(raised.value) == refused + ADVICE
+
+
+@pytest.mark.parametrize(
+    ("cluster", "message"),
+    [
+        ("auto", f"--cluster auto cannot be reached: There is none{ADVICE}"),
+        ("local", "--cluster local cannot be reached: There is none"),
+    ],
+)
+def test_what_ray_says_of_other_commands_is_left_out(monkeypatch, cluster, message):
+    def init(*_, **__):
+        raise ConnectionError("There is none. Please specify one by `--address`.")
+
+    monkeypatch.setattr(on_cluster.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    fake = SimpleNamespace(init=init, shutdown=lambda: None)
+    monkeypatch.setattr(on_cluster, "ray_package", lambda: fake)
+    with pytest.raises(cli.UserError) as raised:
+        on_cluster.connected(ClusterOptions(cluster=cluster)).__enter__()
+    assert str(raised.value) == message
+    once = on_cluster.ONCE.items() <= os.environ.items()
+    assert once == (cluster == "auto")  # a new head may take longer to start
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_the_exit_code_of_sigterm_is_not_rays(sent):
+    def work():
+        """As `ray.wait` does."""
+        try:
+            if sent:
+                signal.raise_signal(signal.SIGTERM)
+            sys.exit(0)  # of a command that is done
+        except SystemExit as ended:
+            sys.exit(1 if ended.code else 0)
+
+    def answer(*_):
+        sys.exit(143)
+
+    before = signal.signal(signal.SIGTERM, answer)
+    try:
+        with pytest.raises(SystemExit) as ended, on_cluster._exit_code_kept(answer):
+            work()
+        assert signal.getsignal(signal.SIGTERM) is answer
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == (143 if sent else 0)
 
 
 def test_without_ray_one_line_names_the_extra(monkeypatch, capsys):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from joblib import cpu_count
+from tqdm import tqdm
 
 from fstcn_keras.files import atomic_write_text
 from tests.processes import HANG_S
@@ -152,7 +154,7 @@ def test_without_jobs_nothing_is_started(tmp_path):
     assert run(tmp_path, fates={}, count=0) == []
 
 
-def watched_jobs(monkeypatch, number: int, each_s: float = 0.25) -> list[int]:
+def watched_jobs(monkeypatch, number: int, each_s: float = 0.25) -> Iterator[int]:
     """The results of jobs of so many seconds each, by a clock that is not waited for."""
     seconds = 0.0
 
@@ -164,15 +166,21 @@ def watched_jobs(monkeypatch, number: int, each_s: float = 0.25) -> list[int]:
 
     monkeypatch.setattr("tqdm.std.time", lambda: seconds)
     monkeypatch.setattr(parallel, "time", SimpleNamespace(monotonic=lambda: seconds))
-    progress = parallel.with_progress(results(), total=number, description="testing", unit="video")
-    return list(progress)
+    return parallel.with_progress(results(), total=number, description="testing", unit="video")
 
 
-def test_a_log_gets_a_line_every_ten_seconds(monkeypatch, capsys):
-    assert watched_jobs(monkeypatch, 100) == [*range(100)]
-    assert capsys.readouterr().err == (
-        "testing: 40/100,  4.00video/s, 00:15 left\ntesting: 80/100,  4.00video/s, 00:05 left\n"
-    )
+def test_a_log_gets_a_line_every_ten_seconds_and_messages_alone(monkeypatch, capsys):
+    for number in watched_jobs(monkeypatch, 100):
+        if number in (0, 50, 99):
+            tqdm.write(f"error: {number}", file=sys.stderr)
+    assert capsys.readouterr().err.split("\n") == [
+        "error: 0",
+        "testing: 40/100,  4.00video/s, 00:15 left",
+        "error: 50",
+        "testing: 80/100,  4.00video/s, 00:05 left",
+        "error: 99",
+        "",
+    ]
 
 
 class Terminal(io.StringIO):
@@ -182,5 +190,5 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch):
     monkeypatch.setattr("sys.stderr", Terminal())
-    assert watched_jobs(monkeypatch, 20) == [*range(20)]
+    assert [*watched_jobs(monkeypatch, 20)] == [*range(20)]
     assert re.search(r"testing: .*8/20 \[00:02<00:03,  4\.00video/s\]", sys.stderr.getvalue())

@@ -116,6 +116,17 @@ def test_ctrl_c_ends_the_command_and_the_next_goes_on(nodes, videos, store, tmp_
     assert digests(folder) == digests(store)
 
 
+def test_sigterm_ends_the_command_with_its_own_exit_code(nodes, videos, tmp_path):
+    arguments = (*folder_arguments(videos), "--store", tmp_path / "many")
+    files = (tmp_path / "many").glob
+    process = started_until(
+        lambda: any(files("videos/*/*.array_record")), nodes, "training.prepare", *arguments
+    )
+    process.terminate()
+    process.communicate(timeout=HANG_S)
+    assert process.returncode == 143
+
+
 def test_a_killed_node_costs_a_store_nothing(nodes, videos, store, tmp_path):
     folder = tmp_path / "many"
     kill_when(
@@ -322,8 +333,10 @@ def test_more_workers_than_there_is_room_for(nodes, folds, tmp_path):
     arguments = fit_arguments(data, tmp_path / "run", *TOGETHER[:-1], "3")
     done = run_command("training.fit", *arguments, *on(nodes))
     assert done.returncode == 2
-    error = done.stderr.splitlines()[-1]
-    assert error == "error: --workers 3: the cluster has room for 2, of 1 core each"
+    assert done.stderr.splitlines()[-1] == (
+        "error: --workers 3: the cluster has room for 2, of 1 core each: give no more, or start "
+        "Ray on more machines"
+    )
 
 
 def test_an_error_of_a_worker_is_told_once(nodes, folds, tmp_path):
