@@ -183,6 +183,11 @@ def test_a_log_gets_a_line_every_ten_seconds_and_messages_alone(monkeypatch, cap
     ]
 
 
+def test_jobs_that_take_long_are_told_of_by_their_seconds(monkeypatch, capsys):
+    assert [*watched_jobs(monkeypatch, 3, each_s=20.0)] == [0, 1, 2]
+    assert capsys.readouterr().err.splitlines()[1] == "testing: 2/3, 20.00s/video, 00:20 left"
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
