@@ -234,9 +234,11 @@ def test_the_memory_stays_below_what_help_states(served, video, tmp_path):
     ]
     parts = b"\n\x08tiny run" + b"*\0" * (size // 2 - 20)
 
+    answers = []
+
     def attack(request: dict):
         with contextlib.suppress(httpx.HTTPError), served.client() as client:
-            assert client.post(V1, **request).status_code in (400, 413, 503)
+            answers.append(client.post(V1, **request).status_code)
 
     def call(method: str):
         channel = grpc.insecure_channel(served.grpc_address)
@@ -259,6 +261,7 @@ def test_the_memory_stays_below_what_help_states(served, video, tmp_path):
         check_served(served, video)
     ended.set()
     watching.join()
+    assert {*answers} <= {400, 408, 413, 503}  # 408 where this machine sends no faster
     assert max(peaks) - idle < most
 
 
