@@ -30,13 +30,19 @@ WAIT_S = 1.0
 
 
 def quieten_tensorflow() -> None:
-    """Has TensorFlow imported without these lines, whenever in this process that happens."""
+    """Has TensorFlow imported without these lines, whenever in this process that happens.
+
+    Example:
+        >>> quieten_tensorflow()
+        >>> type(sys.meta_path.pop(0)).__name__  # and as it was
+        '_QuietFinder'
+    """
     if not any(isinstance(finder, _QuietFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _QuietFinder())
 
 
 @contextlib.contextmanager
-def noise_dropped() -> Iterator[None]:
+def _noise_dropped() -> Iterator[None]:
     """Sends what is written to stderr through a process that leaves out `NOISE`.
 
     A process, as nothing else is lost then: it writes on if this one is aborted, and for processes
@@ -97,5 +103,5 @@ class _QuietLoader(Loader):
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
-        with noise_dropped():
+        with _noise_dropped():
             self._loader.exec_module(module)
