@@ -38,7 +38,7 @@ MEASURED = {  # by the module of benchmarks
     "costs": NETWORK,
     "gpu": (*NETWORK, "benchmarks/jax_steps.py"),
     "heads": RECIPE,
-    "jobs": (*ANSWERS, "fstcn_keras/import_log.py", "training/predict.py"),
+    "jobs": (*ANSWERS, "training/predict.py"),
     "layers": NETWORK,
     "learning": (*RECIPE, "training/data/encoded_views.py"),
     "linear": ("fstcn_keras/backbones", "benchmarks/linear.py", "training/baseline.py"),
