@@ -117,10 +117,9 @@ def summary(
         read: gives the circumstances and the rows of a file of results.
         note: what is to be said of one, or nothing.
     """
-    lines = []
-    for comparison in COMPARISONS:
-        circumstances, rows = read(comparison.result)
+    rows, machines = {}, {}
+    for result in {comparison.result for comparison in COMPARISONS}:
+        circumstances, rows[result] = read(result)
         machine = circumstances.split("; ")[0]
-        said = "; ".join(filter(None, (machine, note(comparison.result))))
-        lines.append({**comparison.line(rows), "machine": said})
-    return lines
+        machines[result] = "; ".join(filter(None, (machine, note(result))))
+    return [{**one.line(rows[one.result]), "machine": machines[one.result]} for one in COMPARISONS]

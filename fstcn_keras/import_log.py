@@ -34,8 +34,8 @@ def quieten_tensorflow() -> None:
 
     Example:
         >>> quieten_tensorflow()
-        >>> type(sys.meta_path.pop(0)).__name__  # and as it was
-        '_QuietFinder'
+        >>> [type(finder).__name__ for finder in sys.meta_path].count("_QuietFinder")
+        1
     """
     if not any(isinstance(finder, _QuietFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _QuietFinder())
