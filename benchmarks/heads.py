@@ -288,15 +288,8 @@ class Peers:
 
 def view_maps(videos: Sequence[Video], store: FrameStore, views: EncodedViews) -> peers.Maps:
     """Returns the maps of all views of the videos, the centre last, by name."""
-    rows = [
-        list(views.read(store.videos[video.path], view))
-        for video in videos
-        for view in range(views.num_views + 1)
-    ]
-    return {
-        name: np.stack(parts).reshape(len(videos), views.num_views + 1, *shape)
-        for (name, shape), parts in zip(views.shapes.items(), zip(*rows, strict=True), strict=True)
-    }
+    maps = [views.read_all(store.videos[video.path]) for video in videos]
+    return {name: np.stack([one[name] for one in maps]) for name in views.shapes}
 
 
 def _joined(parts) -> Answers:

@@ -211,9 +211,8 @@ def score_encoded(
     head = after_pooling(model.head)
     found = []
     for video in videos:
-        stored = store.videos[video.path]
-        rows = zip(*(views.read(stored, view) for view in range(num_views + 1)), strict=True)
-        maps = {n: np.stack(m, dtype="float32") for n, m in zip(views.shapes, rows, strict=True)}
+        encoded = views.read_all(store.videos[video.path])
+        maps = {name: part.astype("float32") for name, part in encoded.items()}
         found.append(with_probabilities(head.predict_on_batch(maps)))
     scores, energy = (np.stack([one[n] for one in found]) for n in (PROBABILITIES, ENERGY))
     return scores[:, None], energy[:, None]

@@ -25,6 +25,8 @@ class Recipe:
         head_rate: its highest learning rate, after the warm-up.
         encoded_views: views of each training video that the fixed encoders encode once for it; 0
             draws new ones in every epoch.
+        path_views: whether both paths see the `"same"` one of these views in a step, or each one
+            of its own drawing, `"independent"`.
         epochs: passes over the training videos in stage 3, one clip of each a pass; 0 leaves it
             out.
         learning_rate: its highest learning rate, after the warm-up.
@@ -48,6 +50,7 @@ class Recipe:
     head_epochs: int = 0
     head_rate: float = 3e-4
     encoded_views: int = 0
+    path_views: str = "same"
     min_steps: int = 0
     label_smoothing: float = 0.0
     scales: tuple[float, ...] = ()

@@ -257,7 +257,10 @@ def _stage(
             num_views=encoded_views,
             scales=scales,
         )
-        sampler = EncodedSampler(videos.store, videos.train, views, seed=seed)
+        independent = options.stages.path_views == "independent"
+        sampler = EncodedSampler(
+            videos.store, videos.train, views, independent=independent, seed=seed
+        )
         held_out = EncodedCenters(videos.store, videos.held_out, views)
     optimizer.build(part.trainable_variables)
     return Stage(

@@ -7,14 +7,15 @@ Takes the options of fit and a file of changes by name, each with other values o
     more dropout: {dropout: 0.5, learning_rate: 0.0003}
 
 The training videos of one split are divided into folds of whole sources (`--folds`, by default 3).
-Each change is trained and judged on every fold; the split's test videos take no part. The first is
-what the others are compared with. Where all of them train heads on encoded views alone
-(`--epochs 0 --head-epochs 40 --encoded-views 8`), each is judged by its encoded views of the
-fold's videos, which takes seconds, else by the whole protocol. The same command goes on where an
-interrupted one stopped. The table goes to tune.md and tune.csv in --out, with a copy of the
-changes.
+Each change is trained with `--seeds` seeds and judged on every fold; the split's test videos take
+no part. The first is what the others are compared with. Where all of them train heads on encoded
+views alone (`--epochs 0 --head-epochs 40 --encoded-views 8`), each is judged by its encoded views
+of the fold's videos, which takes seconds, else by the whole protocol. The same command goes on
+where an interrupted one stopped. The table goes to tune.md and tune.csv in --out, with a copy of
+the changes.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from training import cli
 from training.errors import UserError
 from training.on_cluster import TrainingClusterOptions
 from training.options import FitOptions
-from training.parts import build, flag, flat, leaves, part, positional
+from training.parts import build, check, flag, flat, leaves, option, part, positional, replaced
 from training.scores import RunScores, check_same_videos, read_scores, views_text
 from training.split_summary import deviation
 from training.statistics import paired_difference
@@ -46,6 +47,7 @@ class TuneOptions:
     """Which changes, and of what."""
 
     changes: Path = positional("YAML file of changes by name, the first one for comparison")
+    seeds: int = option(1, "trainings of each change on each fold, with seeds from --seed on")
     fit: FitOptions = part(
         FitOptions,
         out="folder of the table and the runs (default: runs/tune-FILE)",
@@ -53,12 +55,15 @@ class TuneOptions:
         fold="not for this command, which tries all folds",
     )
 
+    def __post_init__(self):
+        check(self, ["seeds"], lambda number: number > 0, "be positive")
+
     def folder(self) -> Path:
         """Returns `--out`, or a folder named after the file of changes."""
         return self.fit.run.out or RUNS / f"tune-{self.changes.stem}"
 
-    def trials(self) -> dict[str, FitOptions]:
-        """Returns the options of every change, of all folds.
+    def trials(self) -> dict[str, list[FitOptions]]:
+        """Returns the options of every change, with each seed, of all folds.
 
         Raises:
             UserError: if a change or what it comes to is no training, or --fold is given.
@@ -69,11 +74,16 @@ class TuneOptions:
         common = {"split": given["split"] or 1, "folds": given["folds"] or FOLDS, "fold": "all"}
         trials = {}
         for name, change in read_changes(self.changes).items():
-            out = self.folder() / name.replace(" ", "-")
+            folder = self.folder() / name.replace(" ", "-")
             try:
-                trials[name] = build(FitOptions, **{**given, **common, **change, "out": out})
+                fit = build(FitOptions, **{**given, **common, **change, "out": folder})
             except UserError as error:
                 raise UserError(f"{self.changes}: {name}: {error}") from error
+            first = fit.run.seed
+            trials[name] = [
+                replaced(fit, seed=seed, out=folder / f"seed{seed}")
+                for seed in range(first, first + self.seeds)
+            ]
         return trials
 
 
@@ -82,7 +92,7 @@ def main(options: TuneOptions):
     trials, changes = options.trials(), options.changes.read_text()
     from training.fitting import fit_runs  # TensorFlow: not before the options are sound
 
-    runs = [run for trial in trials.values() for run in trial.each_split()]
+    runs = [run for trial in trials.values() for fit in trial for run in fit.each_split()]
     if not fit_runs(runs, by_encoded_views=trains_encoded_views(runs)):
         return
     records, text = compare(trials)
@@ -126,62 +136,75 @@ def read_changes(file: Path) -> dict[str, dict]:
         if taken := sorted(fixed & set(map(str, change))):
             raise UserError(f"{file}: {name}: {taken[0]} must be the same for all changes")
         argv = []
-        for option, value in change.items():
-            argv += [flag(str(option)), *map(str, value if isinstance(value, list) else [value])]
+        for key, value in change.items():
+            argv += [flag(str(key)), *map(str, value if isinstance(value, list) else [value])]
         try:
             parsed = cli.parse_values(FitOptions, argv)
         except UserError as error:
             raise UserError(f"{file}: {name}: {error}") from error
-        values[str(name)] = {option: parsed[option] for option in change}
+        values[str(name)] = {key: parsed[key] for key in change}
     return values
 
 
-def compare(trials: dict[str, FitOptions]) -> tuple[list[dict], str]:
+def compare(trials: dict[str, list[FitOptions]]) -> tuple[list[dict], str]:
     """Returns a record of each change, and the table of all in Markdown.
 
     Raises:
         UserError: if runs of a fold were not judged by the same videos.
     """
     scores = {
-        name: [read_scores(run.run_folder()) for run in trial.each_split()]
+        name: [[read_scores(run.run_folder()) for run in fit.each_split()] for fit in trial]
         for name, trial in trials.items()
     }
-    for same_fold in zip(*scores.values(), strict=True):
+    for same_fold in zip(*itertools.chain(*scores.values()), strict=True):
         check_same_videos(same_fold, own_views=True)  # views are among what is tried
     first, records = next(iter(scores.values())), []
     compared, _ = _answers(first)
-    for name, by_fold in scores.items():
-        accuracies = [fold.accuracies["video"][FUSION]["top1"] for fold in by_fold]
-        right, sources = _answers(by_fold)
+    for name, by_seed in scores.items():
+        right, sources = _answers(by_seed)
         difference = paired_difference(compared, right, sources, seed=SEED)
+        accuracies = np.array([[_accuracy(fold) for fold in folds] for folds in by_seed])
+        of_seeds = [float(np.mean(_answers([folds])[0])) for folds in by_seed]
+        first_seed, *_ = trials[name]
         records.append(
             {
                 "change": name,
                 "mean": float(np.mean(accuracies)),
-                "deviation": deviation(accuracies),
+                "deviation": deviation(accuracies.mean(axis=0)),
+                "lowest_seed": min(of_seeds),
+                "highest_seed": max(of_seeds),
                 "difference": difference.difference,
                 "low": difference.low,
                 "high": difference.high,
                 "p": difference.p,
-                "recipe": trials[name].recipe_text(),
-                "preset": trials[name].preset_text(),
+                "recipe": first_seed.recipe_text(),
+                "preset": first_seed.preset_text(),
             }
         )
-    views = dict.fromkeys(views_text(f.protocol) for by_fold in scores.values() for f in by_fold)
-    return records, _to_markdown(records, first, views=" or ".join(views))
+    folds = [fold for by_seed in scores.values() for fold in itertools.chain(*by_seed)]
+    views = " or ".join(dict.fromkeys(views_text(fold.protocol) for fold in folds))
+    return records, _to_markdown(records, first, views=views)
 
 
-def _answers(folds: list[RunScores]) -> tuple[np.ndarray, np.ndarray]:
+def _accuracy(fold: RunScores) -> float:
+    return fold.accuracies["video"][FUSION]["top1"]
+
+
+def _answers(by_seed: list[list[RunScores]]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns whether each answer of each seed is right, and its source, fold after fold."""
+    folds = itertools.chain(*by_seed)
     right, sources = zip(*(fold.answers(FUSION) for fold in folds), strict=True)
     return np.concatenate(right), np.concatenate(sources)
 
 
-def _to_markdown(records: list[dict], folds: list[RunScores], *, views: str) -> str:
+def _to_markdown(records: list[dict], by_seed: list[list[RunScores]], *, views: str) -> str:
+    folds, seeds = by_seed[0], len(by_seed)
     protocol, first = folds[0].protocol, records[0]["change"]
     rows = [
         [
             record["change"],
             f"{100 * record['mean']:.1f} ± {percent(record['deviation'])}",
+            f"{100 * record['lowest_seed']:.1f} to {percent(record['highest_seed'])}",
             f"{100 * record['difference']:+.1f}",
             f"{100 * record['low']:+.1f} to {100 * record['high']:+.1f}",
             f"{record['p']:.3g}",
@@ -190,18 +213,19 @@ def _to_markdown(records: list[dict], folds: list[RunScores], *, views: str) -> 
         for record in records
     ]
     videos = sum(fold.protocol["videos"] for fold in folds)
-    headings = ["change", "top-1", f"less {first}", "95 % interval", "p", "network and recipe"]
+    headings = ["change", "top-1", "over seeds", f"less {first}", "95 % interval", "p"]
     lines = [
         f"{protocol['dataset']}, {len(folds)} folds of the training videos of split "
         f"{protocol['split']}: {videos} videos of {protocol['num_classes']} classes and "
-        f"{len({*_answers(folds)[1]})} sources, each judged once; {views}, {LABELS[FUSION]}",
+        f"{len({*_answers(by_seed)[1]})} sources, each judged once"
+        f"{f' with each of {seeds} seeds' if seeds > 1 else ''}; {views}, {LABELS[FUSION]}",
         "",
-        *markdown_table(headings, rows),
+        *markdown_table([*headings, "network and recipe"], rows),
         "",
-        "Accuracies are means over the folds ± the sample standard deviation. Differences are over "
-        "all videos; their intervals draw whole sources anew (bootstrap), and p is of the exact "
-        "test that swaps two networks' answers to whole sources. The test videos of the split "
-        "were not looked at.",
+        "Accuracies are means over the folds ± the sample standard deviation; over seeds, those of "
+        "all videos. Differences are over all videos; their intervals draw whole sources anew "
+        "(bootstrap), and p is of the exact test that swaps two networks' answers to whole "
+        "sources. The test videos of the split were not looked at.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -31,18 +31,22 @@ def one_hot_views(labels, right) -> np.ndarray:
     )
 
 
+def write_answers(folder: Path, number: int, right: list[int]):
+    """Writes a run of one fold that has these of four videos of three sources right."""
+    run = write_run(folder / f"fold{number}", num_videos=4, seed=number)
+    views = one_hot_views(np.arange(4) % 3, np.array(right, bool))
+    paths = np.array([f"{number}/{n}.avi" for n in range(4)])
+    groups = np.array([f"{number}a", f"{number}a", f"{number}b", f"{number}c"])
+    change(run, scores=views, paths=paths, groups=groups)
+
+
 def test_the_table_against_counts_by_hand(tmp_path):
     file = changes_file(tmp_path, "plain: {}\nlonger: {epochs: 7}\n")
     options = build(TuneOptions, changes=file, out=tmp_path / "t", folds=2, preset="small")
     right = {"plain": ([1, 1, 0, 0], [1, 0, 0, 0]), "longer": ([1, 1, 1, 0], [1, 1, 1, 0])}
     for name, folds in right.items():
         for number, of_fold in enumerate(folds, start=1):
-            run = write_run(tmp_path / "t" / name / f"fold{number}", num_videos=4, seed=number)
-            labels = np.arange(4) % 3
-            paths = np.array([f"{number}/{n}.avi" for n in range(4)])
-            groups = np.array([f"{number}a", f"{number}a", f"{number}b", f"{number}c"])
-            views = one_hot_views(labels, np.array(of_fold, bool))
-            change(run, scores=views, paths=paths, groups=groups)
+            write_answers(tmp_path / "t" / name / "seed0", number, of_fold)
     records, text = tune.compare(options.trials())
     plain, longer = records
     assert (plain["mean"], longer["mean"]) == pytest.approx((3 / 8, 6 / 8))
@@ -51,8 +55,35 @@ def test_the_table_against_counts_by_hand(tmp_path):
     assert -1 / 8 < longer["low"] < 3 / 8 < longer["high"] <= 1
     assert longer["recipe"].startswith("modern with epochs 7")
     assert "8 videos of 3 classes and 6 sources" in text
-    assert "| longer | 75.0 ± 0.0 % | +37.5 |" in text
+    assert "| longer | 75.0 ± 0.0 % | 75.0 to 75.0 % | +37.5 |" in text
     assert "judged once; 2 clips x 18 crops, SCI fusion\n" in text
+
+
+def test_each_change_is_trained_with_several_seeds(tmp_path):
+    file = changes_file(tmp_path, "plain: {}\nlonger: {epochs: 7}\n")
+    settings = {"folds": 2, "preset": "small", "seed": 3, "seeds": 2}
+    options = build(TuneOptions, changes=file, out=tmp_path / "t", **settings)
+    trials = options.trials()
+    assert [fit.run.seed for fit in trials["longer"]] == [3, 4]
+    right = {
+        ("plain", 3): ([1, 1, 0, 0], [1, 0, 0, 0]),  # 3 of 8
+        ("plain", 4): ([1, 1, 0, 0], [0, 0, 0, 0]),  # 2 of 8
+        ("longer", 3): ([1, 1, 1, 0], [1, 1, 1, 0]),  # 6 of 8
+        ("longer", 4): ([1, 1, 1, 1], [1, 1, 1, 0]),  # 7 of 8
+    }
+    for (name, seed), folds in right.items():
+        for number, of_fold in enumerate(folds, start=1):
+            write_answers(tmp_path / "t" / name / f"seed{seed}", number, of_fold)
+    records, text = tune.compare(trials)
+    plain, longer = records
+    assert (plain["mean"], longer["mean"]) == pytest.approx((5 / 16, 13 / 16))
+    assert plain["deviation"] == pytest.approx(np.std([4 / 8, 1 / 8], ddof=1))  # of the folds
+    assert (longer["lowest_seed"], longer["highest_seed"]) == pytest.approx((6 / 8, 7 / 8))
+    assert longer["difference"] == pytest.approx(8 / 16)
+    # of the six sources' gains 0, 2, 1; 3, 2, 0: only + or - for all four that are not 0
+    assert longer["p"] == pytest.approx(2 / 2**4)
+    assert "8 videos of 3 classes and 6 sources, each judged once with each of 2 seeds;" in text
+    assert "| 75.0 to 87.5 % | +50.0 |" in text
 
 
 def test_each_change_may_have_views_of_its_own(tmp_path, monkeypatch):
@@ -60,7 +91,8 @@ def test_each_change_may_have_views_of_its_own(tmp_path, monkeypatch):
     options = build(TuneOptions, changes=file, out=tmp_path / "t", folds=2, preset="small")
     for name, crops in (("few", 5), ("many", 9)):
         for number in (1, 2):
-            run = write_run(tmp_path / "t" / name / f"fold{number}", num_videos=4, seed=number)
+            folder = tmp_path / "t" / name / "seed0" / f"fold{number}"
+            run = write_run(folder, num_videos=4, seed=number)
             views = one_hot_views(np.arange(4) % 3, np.ones(4, bool))[:, :1, :crops]
             change(run, scores=views, groups=np.arange(4))
             metrics = json.loads((run / "metrics.json").read_text())
@@ -104,7 +136,7 @@ def test_changes_are_trained_on_folds_of_the_training_videos(data, tmp_path, cap
     for name in ("one", "two"):
         tested = []
         for number in (1, 2):
-            run = RunFolder(tmp_path / "out" / name / f"fold{number}")
+            run = RunFolder(tmp_path / "out" / name / "seed0" / f"fold{number}")
             trained = json.loads(run.training_videos.read_text())["train"]
             with np.load(run.scores) as arrays:
                 tested += arrays["paths"].tolist()
@@ -126,7 +158,7 @@ def test_heads_alone_are_judged_by_encoded_views(tmp_path, text, expected):
     head = {"head_epochs": 2, "epochs": 0, "encoded_views": 4, "scales": (1.0, 0.9)}
     start = {"preset": "lite", "scl_weights": "imagenet", "out": tmp_path}
     options = build(TuneOptions, changes=changes_file(tmp_path, text), **head, **start)
-    runs = [run for trial in options.trials().values() for run in trial.each_split()]
+    runs = [run for trial in options.trials().values() for fit in trial for run in fit.each_split()]
     assert tune.trains_encoded_views(runs) == expected
 
 

@@ -111,29 +111,45 @@ class EncodedViews:
         digest = _name(f"{stored.path}/{stored.source_sha256}").hexdigest()
         return self.folders[name] / digest[:2] / f"{digest}.npy"
 
-    def read(self, stored: StoredVideo, view: int) -> Iterator[np.ndarray]:
-        """Yields the maps of one view, float16, in the order of `shapes`.
+    def read(self, stored: StoredVideo, views: Sequence[int]) -> Iterator[np.ndarray]:
+        """Yields the maps of one view for each name, float16, in the order of `shapes`.
+
+        Args:
+            stored: facts of the video.
+            views: a number for each name, 0 to `num_views`; the last is the centre.
 
         Raises:
             UserError: if a file is gone or damaged.
         """
-        for name, shape in self.shapes.items():
-            file = self.file(stored, name)
-            try:
-                yield np.load(file, mmap_mode="r", allow_pickle=False)[view].reshape(shape)
-            except (OSError, ValueError, IndexError, EOFError) as error:
-                raise UserError(
-                    f"the encoded views in {file} cannot be read ({error}): remove the file and "
-                    "give the same command again"
-                ) from error
+        for name, view in zip(self.shapes, views, strict=True):
+            yield self._maps(stored, name)[view]
+
+    def read_all(self, stored: StoredVideo) -> dict[str, np.ndarray]:
+        """Returns the maps of all views by name, float16 `(num_views + 1, ...)`, the centre last.
+
+        Raises:
+            UserError: as `read` does.
+        """
+        return {name: self._maps(stored, name) for name in self.shapes}
+
+    def _maps(self, stored: StoredVideo, name: str) -> np.ndarray:
+        """Maps a video's file of this name into memory."""
+        file, shape = self.file(stored, name), (self.num_views + 1, *self.shapes[name])
+        try:
+            return np.load(file, mmap_mode="r", allow_pickle=False).reshape(shape)
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(
+                f"the encoded views in {file} cannot be read ({error}): remove the file and "
+                "give the same command again"
+            ) from error
 
 
 @dataclass(frozen=True)
 class EncodedSample:
-    """One encoded view to read; see `Sample`."""
+    """One encoded view to read for each encoder, in the order of the maps; see `Sample`."""
 
     video: Video
-    view: int
+    views: tuple[int, ...]
     weight: float = 1.0
 
 
@@ -146,6 +162,7 @@ class EncodedSampler:
         store: facts of the videos.
         videos: those to draw from.
         views: encoded.
+        independent: whether each path sees a view of its own drawing, or all see the same one.
         seed: numbers not below 0.
     """
 
@@ -157,17 +174,21 @@ class EncodedSampler:
         videos: Sequence[Video],
         views: EncodedViews,
         *,
+        independent: bool,
         seed: Sequence[int],
     ):
         self.store = store
         self.views = views
         self._videos = videos
+        self._independent = independent
         self._order = EpochOrder(len(videos), seed)
 
     def __getitem__(self, position: int) -> EncodedSample:
         number, generator = self._order[position]
-        view = int(generator.integers(self.views.num_views))
-        return EncodedSample(self._videos[number], view)
+        num_paths = len(self.views.shapes)
+        size = num_paths if self._independent else 1
+        drawn = generator.integers(self.views.num_views, size=size).tolist()
+        return EncodedSample(self._videos[number], tuple(drawn * (num_paths // size)))
 
 
 class EncodedCenters:
@@ -185,7 +206,8 @@ class EncodedCenters:
 
     def __getitem__(self, position: int) -> EncodedSample:
         video = self._videos[min(position, len(self) - 1)]
-        return EncodedSample(video, self.views.num_views, weight=float(position < len(self)))
+        center = (self.views.num_views,) * len(self.views.shapes)
+        return EncodedSample(video, center, weight=float(position < len(self)))
 
 
 def encode_views(

@@ -159,7 +159,7 @@ def _encoded_batches(positions, sampler, size: int) -> tf.data.Dataset:
 
     def read(numbers):
         samples = [sampler[number] for number in numbers.tolist()]
-        rows = [sampler.views.read(videos[s.video.path], s.view) for s in samples]
+        rows = [sampler.views.read(videos[s.video.path], s.views) for s in samples]
         maps = [np.stack(part, dtype=np.float32) for part in zip(*rows, strict=True)]
         labels = np.array([sample.video.label for sample in samples], np.int32)
         return *maps, labels, np.array([sample.weight for sample in samples], np.float32)

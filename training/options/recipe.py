@@ -50,6 +50,11 @@ class StageOptions:
         "before stage 3: views of each training video that backbone and SCLs, all fixed, encode "
         "once, so that an epoch takes seconds; 0: new views in every epoch, SCLs move if new",
     )
+    path_views: Literal["same", "independent"] | None = option(
+        None,
+        "with --encoded-views: whether both paths see the same view of a video in a step, or each "
+        "one of its own drawing, which makes more pairs of them",
+    )
     epochs: int | None = option(
         None,
         "stage 3: passes over the training videos, one clip of each a pass; 0: no stage 3, after "

@@ -1,5 +1,6 @@
 """Views that fixed layers encode once: what is kept, when it is computed again, what is drawn."""
 
+import dataclasses
 from collections import Counter
 
 import keras
@@ -105,7 +106,7 @@ def test_a_training_view_has_the_maps_of_the_same_sample(model, collection):
     frame = frame[:, ::-1] if sample.mirrored else frame
     maps = model.frame_encoder(frame[None])
     pooled = model.head.get_layer("parallel_pool")(maps)[0].numpy()
-    numbers = views.read(store.videos[sample.video.path], view)
+    numbers = views.read(store.videos[sample.video.path], [view, view])
     found = dict(zip(views.shapes, numbers, strict=True))
     np.testing.assert_allclose(found["frame"], pooled, rtol=2e-3, atol=1e-3)
 
@@ -113,16 +114,43 @@ def test_a_training_view_has_the_maps_of_the_same_sample(model, collection):
 def test_every_epoch_shows_each_video_once_in_one_of_its_views(model, collection):
     store, videos = collection
     views = encoded(model, collection)
-    sampler = EncodedSampler(store, videos, views, seed=[3])
+    sampler = EncodedSampler(store, videos, views, independent=False, seed=[3])
     samples = [sampler[position] for position in range(400)]
     for epoch in range(100):
         assert {s.video for s in samples[4 * epoch : 4 * epoch + 4]} == {*videos}
-    drawn = Counter(sample.view for sample in samples)
-    assert drawn.keys() == {0, 1, 2}  # never the centre
+    drawn = Counter(sample.views for sample in samples)
+    assert drawn.keys() == {(0, 0), (1, 1), (2, 2)}  # never the centre
     assert min(drawn.values()) > 100  # of 133 expected; 3.5 deviations
     batches = training_batches(sampler, batch_size=4, start_step=2).take(1)
     labels = next(iter(batches))[1].numpy().tolist()
     assert labels == [sample.video.label for sample in samples[8:12]]
+
+
+def test_paths_may_draw_views_of_their_own(model, collection):
+    store, videos = collection
+    views = encoded(model, collection)
+    sampler = EncodedSampler(store, videos, views, independent=True, seed=[3])
+    samples = [sampler[position] for position in range(900)]
+    drawn = Counter(sample.views for sample in samples)
+    assert drawn.keys() == {(frame, difference) for frame in range(3) for difference in range(3)}
+    assert min(drawn.values()) > 65  # of 100 expected; 3.7 deviations
+    number = next(n for n, sample in enumerate(samples) if len({*sample.views}) == 2)
+    maps, _, _ = next(iter(training_batches(sampler, batch_size=1, start_step=number).take(1)))
+    stored = store.videos[samples[number].video.path]
+    for name, view in zip(views.shapes, samples[number].views, strict=True):
+        saved = np.load(views.file(stored, name))[view]
+        np.testing.assert_array_equal(maps[name][0], saved.astype("float32"))
+
+
+def test_one_path_draws_the_same_either_way(model, collection):
+    store, videos = collection
+    views = encoded(model, collection)
+    alone = dataclasses.replace(views, shapes={"frame": views.shapes["frame"]})
+    first, second = (
+        EncodedSampler(store, videos, alone, independent=independent, seed=[3])
+        for independent in (False, True)
+    )
+    assert [first[n] for n in range(50)] == [second[n] for n in range(50)]
 
 
 def test_a_damaged_file_is_named(model, collection):
@@ -130,7 +158,7 @@ def test_a_damaged_file_is_named(model, collection):
     views = encoded(model, collection)
     file = views.file(store.videos[videos[1].path], "differences")
     file.write_bytes(file.read_bytes()[:500])
-    sampler = EncodedSampler(store, videos, views, seed=[3])
+    sampler = EncodedSampler(store, videos, views, independent=False, seed=[3])
     message = pytest.raises(UserError, match=f"{file} cannot be read.*remove the file")
     with message, reading_errors_unwrapped():
         list(training_batches(sampler, batch_size=4).take(1))
