@@ -52,8 +52,12 @@ def importing(modules: str) -> Callable[[], object]:
 
 
 def first_line(command: list[str]):
-    """Runs a command until its first line of output, and stops it there."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    """Runs a command until its first line of output, and stops it there.
+
+    What its helper processes say of its end is left out.
+    """
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **pipes) as process:
         process.stdout.readline()
         process.kill()
 
