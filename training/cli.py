@@ -12,7 +12,7 @@ import textwrap
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jsonargparse
 
@@ -25,6 +25,19 @@ from training.parts import Leaf, Options, build, flag, leaves, option, positiona
 __all__ = ["UserError", "option", "parse", "positional", "run"]
 
 MAX_MESSAGE = 1500  # characters: the names of all backbones and more
+
+
+def _path(text: str) -> Path:
+    return Path(text)
+
+
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+    _path: "a path",
+}
 
 
 def run(
@@ -108,10 +121,7 @@ def parse_values(
         argv = sys.argv[1:] if argv is None else argv
         values = parser.parse_args(_files_last(argv, options)).as_dict()
     except jsonargparse.ArgumentError as error:
-        # of a --config that is none the message holds all of the file
-        raise UserError(
-            _with_nearest(textwrap.shorten(str(error), MAX_MESSAGE), options)
-        ) from error
+        raise UserError(_in_words(str(error), options)) from error
     plain = {leaf.name: _plain(values[leaf.name]) for leaf in options}
     for leaf in options:
         path = plain[leaf.name]
@@ -134,7 +144,7 @@ def _files_last(argv: Sequence[str], options: Sequence[Leaf]) -> list[str]:
 
     The parser takes several from one place only.
     """
-    if not any(leaf.positional and _is_tuple(leaf.hint) for leaf in options):
+    if not any(leaf.positional and _tuple_of(leaf.hint) for leaf in options):
         return list(argv)
     hints = {flag(leaf.name): leaf.hint for leaf in options if not leaf.positional}
     hints["--config"] = Path
@@ -163,20 +173,57 @@ def _plain(value):
     return value
 
 
+def _in_words(message: str, options: Sequence[Leaf]) -> str:
+    """Returns what the parser says of a command line, in words of the options."""
+    by_name = {leaf.name: leaf for leaf in options}
+    key = re.match(r'Parser key "(\w+)"', message)
+    value = re.search(r"(?:Given|Got) value: (?!.*(?:Given|Got) value: )(.*)", message, re.DOTALL)
+    # of a --config that is none the message holds all of the file
+    if key is None or value is None or key[1] not in by_name:
+        return _with_nearest(textwrap.shorten(message, MAX_MESSAGE), options)
+    leaf, got = by_name[key[1]], textwrap.shorten(value[1], MAX_MESSAGE)
+    name = leaf.name if leaf.positional else flag(leaf.name)
+    each = "each value of " if _tuple_of(leaf.hint) else ""
+    return f"{each}{name} must be {_kind(leaf.hint)}, got {got or 'nothing'}"
+
+
+def _kind(hint) -> str:
+    """Returns what a value of a type is, in words; of a tuple, what each of its values is."""
+    several = _tuple_of(hint)
+    if several:
+        return _kind(typing.get_args(several)[0])
+    if typing.get_origin(hint) is Literal:
+        words = [str(value) for value in typing.get_args(hint)]
+    else:
+        kinds = [kind for kind in typing.get_args(hint) or (hint,) if kind is not type(None)]
+        words = [KINDS[kind] if kind in KINDS else _kind(kind) for kind in kinds]
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _tuple_of(hint) -> Any:
+    """Returns the type of tuples that a value may be of; `None` if there is none."""
+    return next((h for h in (hint, *typing.get_args(hint)) if typing.get_origin(h) is tuple), None)
+
+
 def _with_nearest(message: str, options: Sequence[Leaf]) -> str:
     """Adds the options that are meant to the message that some are unknown."""
-    unknown = [word.split("=")[0] for word in message.split() if word.startswith("--")]
-    flags = [flag(leaf.name) for leaf in options if not leaf.positional]
-    near = {word: difflib.get_close_matches(word, flags, n=1) for word in unknown}
+    names = [leaf.name for leaf in options if not leaf.positional]
+    unknown, known = [], names
+    if message.startswith("unrecognized arguments"):
+        unknown = [word.split("=")[0] for word in message.split() if word.startswith("--")]
+        known = [flag(name) for name in names]
+    elif message.endswith("object is not iterable"):
+        return "an option of several values must be a list in the file of --config, as scales: [1]"
+    elif in_file := re.fullmatch(r"Option '(.+)' is not accepted", message):
+        unknown = [in_file[1]]
+    near = {word: difflib.get_close_matches(word, known, n=1) for word in unknown}
     found = [f"{matches[0]} for {word}" for word, matches in near.items() if matches]
-    if not message.startswith("unrecognized arguments") or not found:
-        return message
-    return f"{message}: did you mean {', '.join(found)}?"
+    return f"{message}: did you mean {', '.join(found)}?" if found else message
 
 
 def _add_argument(parser, leaf: Leaf):
     hint, keywords = leaf.hint, {"help": leaf.help, "type": leaf.hint}
-    several = next((h for h in (hint, *typing.get_args(hint)) if _is_tuple(h)), None)
+    several = _tuple_of(hint)
     if several is not None:
         nargs = "+" if several is hint else "*"  # an optional one may be empty
         element = typing.get_args(several)[0]
@@ -194,17 +241,13 @@ def _add_argument(parser, leaf: Leaf):
         parser.add_argument(flag(leaf.name), default=default, **keywords)
 
 
-def _path(text: str) -> Path:
-    return Path(text)
-
-
 class _HelpFormatter(jsonargparse.DefaultHelpFormatter):
-    """Names the type of positional files as that of options."""
+    """Says in words what the values of an option are, and no default where there is none."""
 
     def _get_type_str(self, action):
-        kind = getattr(action, "_typehint", action.type)
-        return "Path" if kind in (Path, _path) else super()._get_type_str(action)
+        hint = getattr(action, "_typehint", action.type)
+        return None if hint is None else _kind(hint)
 
-
-def _is_tuple(hint) -> bool:
-    return typing.get_origin(hint) is tuple
+    def _get_help_string(self, action):
+        text = super()._get_help_string(action)
+        return text.replace(", default: %(default)s", "") if action.default is None else text

@@ -132,7 +132,7 @@ def test_figures_of_a_run_go_into_its_folder(run, coloured_videos, tmp_path):
         (["--classes", "red", "--target", "red"], "--target is for a video"),
         ([RED, "--target", "purple"], "no class 'purple'"),
         (["nothing.avi"], "nothing.avi: "),
-        ([RED, "--method", "magic"], "\"method\": Expected a typing.Literal['gradient', 'guided'"),
+        ([RED, "--method", "magic"], "--method must be gradient, guided"),
         ([RED, "--samples", "0"], "--samples must be positive, got 0"),
         ([RED, "--noise", "-1"], "--noise must be finite and not negative, got -1.0"),
         ([RED, "--noise", ".nan"], "--noise must be finite and not negative, got nan"),

@@ -38,9 +38,13 @@ def fit_error(capsys, tmp_path, *argv: object) -> str:
         ("--spilt 1", "--spilt"),
         ("--dataset ucf101", "needs --data-dir"),
         ("--dataset hmdb51 --data-dir /none", "/none is not a folder"),
-        ("--epochs foo", "Given value: foo"),
-        ("--learning-rate nan", "Given value: nan"),
-        ("--scales 1 a", "Got value: a"),
+        ("--epochs foo", "--epochs must be a whole number, got foo"),
+        ("--learning-rate nan", "--learning-rate must be a number, got nan"),
+        ("--scales 1 a", "each value of --scales must be a number, got a"),
+        ("--optimizer sdg", "--optimizer must be sgd, adam or adamw, got sdg"),
+        ("--precision half", "--precision must be auto, float32, mixed_bfloat16 or mixed_float16"),
+        ("--split x", "--split must be a whole number or all, got x"),
+        ("--paths time", "each value of --paths must be spatial or temporal, got time"),
         ("--epochs 0", "--epochs"),
         ("--batch-size -1", "--batch-size"),
         ("--val-fraction 1", "--val-fraction"),
@@ -56,6 +60,21 @@ def fit_error(capsys, tmp_path, *argv: object) -> str:
 )
 def test_options_at_fault(capsys, tmp_path, arguments, expected):
     assert expected in fit_error(capsys, tmp_path, *arguments.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("batch_size: x", "--batch-size must be a whole number, got x"),
+        ("optimiser: adam", "did you mean optimizer for optimiser?"),
+        ("scales: 3", "must be a list in the file of --config"),
+        ("scales: [1, x]", "each value of --scales must be a number, got x"),
+        ("- 3", "Unexpected config"),
+    ],
+)
+def test_a_config_file_at_fault(capsys, tmp_path, text, expected):
+    (tmp_path / "options.yaml").write_text(text)
+    assert expected in fit_error(capsys, tmp_path, "--config", tmp_path / "options.yaml")
 
 
 @pytest.mark.parametrize("dataset", ["hmdb51", "ucf101", "folder"])

@@ -148,7 +148,7 @@ def test_rows_of_other_videos_are_not_put_side_by_side(tmp_path, capsys):
         (("table1", "--temporal-kernels", "5"), "--temporal-kernels is what the rows of table1"),
         (("table2", "--paths", "spatial"), "--paths is what the rows of table2 differ in"),
         (("table3", "--seed", "1"), "table3 trains nothing"),
-        (("table4",), "Expected a typing.Literal['table1', 'table2', 'table3'"),
+        (("table4",), "table must be table1, table2 or table3, got table4"),
         (("table3",), "holds no finished run of a network with both paths"),
     ],
 )
