@@ -29,6 +29,7 @@ from training import cli
 from training.cli import option
 from training.data.encoded_views import encode_views
 from training.data.splits import decodable, open_data
+from training.distribution import with_precision
 from training.fitting import fit_runs
 from training.options import FitOptions
 from training.parts import part, replaced
@@ -61,10 +62,11 @@ class LearningOptions:
 
 def main(options: LearningOptions):
     """Prints and writes the table."""
-    fit = options.fit.each_split()[0]
+    fit = with_precision(options.fit.each_split()[0])  # the encoders' numbers as `fit` has them
     dataset, store = open_data(
         fit.collection, fit.split, fit.store, short_side=fit.config().short_side
     )
+    fit = replaced(fit, store=store.folder)
     train, test = (decodable(dataset.side(side), store) for side in ("train", "test"))
     with own_cache() as folder:
         encoding_s = {}
@@ -81,12 +83,10 @@ def main(options: LearningOptions):
                 scales=fit.optimization.scales,
             )
             encoding_s[kind] = time.process_time() - begin
-        fstcn = fstcn_head(fit, folder)
-        fstcn(1)  # its frame store and what it encodes are in the cache from now on
         drawn = {name: maps[:, :-1] for name, maps in view_maps(train, store, views).items()}
         unseen = view_maps(test, store, views)
         labels, asked = (np.array([video.label for video in side]) for side in (train, test))
-        heads = {"FSTCN, both paths": ("both", fstcn)}
+        heads = {"FSTCN, both paths": ("both", fstcn_head(fit, folder))}
         heads |= other_heads(drawn, labels, unseen, asked)
         rows = [
             row(head, encoding_s[kind], *until_right(learn))

@@ -38,7 +38,9 @@ SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}  # of the formats that are one
 def main(argv: list[str] | None = None) -> None:
     """Writes what the command line asks for; exit code 2 if the input is at fault."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m fstcn_keras.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "run",
