@@ -109,6 +109,7 @@ RECIPES = {
         weight_decay=1e-2,
         head_epochs=30,
         encoded_views=8,
+        path_views="independent",
         epochs=0,
         label_smoothing=0.1,
     ),

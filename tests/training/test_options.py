@@ -116,11 +116,15 @@ def test_a_config_from_before_folds_and_starts_is_that_of_a_split(tmp_path):
 
 
 @pytest.mark.parametrize("given", [{}, {"preset": "lite", "scl_weights": "imagenet"}])
-def test_a_config_from_before_sparse_clips_is_of_dense_ones(tmp_path, given):
-    file, options = tmp_path / "config.yaml", build(FitOptions, sampling="dense", **given)
+def test_an_older_config_is_of_dense_clips_and_of_one_view_for_both_paths(tmp_path, given):
+    then = {"sampling": "dense", "path_views": "same"}
+    file, options = tmp_path / "config.yaml", build(FitOptions, **then, **given)
     write_config(options, file)
     lines = file.read_text().splitlines(keepends=True)
-    file.write_text("".join(line for line in lines if not line.startswith("sampling:")))
-    assert len(file.read_text().splitlines()) == len(lines) - 1
+    new = ("sampling:", "path_views:")
+    file.write_text("".join(line for line in lines if not line.startswith(new)))
+    assert len(file.read_text().splitlines()) == len(lines) - 2
     assert read_config(file) == options
-    assert build(FitOptions, **given).network.sampling == ("sparse" if given else "dense")
+    today = build(FitOptions, **given)
+    assert today.network.sampling == ("sparse" if given else "dense")
+    assert today.stages.path_views == ("independent" if given else "same")

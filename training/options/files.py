@@ -24,7 +24,8 @@ ADDED = {
     "no_baseline",
     "reject_at",
 }  # older runs are without them, and were trained by today's defaults
-THEN = {"sampling": "dense"}  # what older runs were trained by, where today's default is another
+# what older runs were trained by, where today's default is another
+THEN = {"sampling": "dense", "path_views": "same"}
 
 
 def write_config(options, file: Path):
