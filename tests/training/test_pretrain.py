@@ -183,7 +183,7 @@ def test_weights_of_another_network(run, videos, mobile_weights, tmp_path, capsy
     assert "is it of another --scl" in text
     assert "no tensor of" in error("--scl-weights", mobile_weights)
     assert "no ImageNet weights of vgg_m to be had" in error("--scl-weights", "imagenet")
-    assert "typing.Literal['vgg_m'" in error("--scl", "vgg_19")
+    assert "--scl must be vgg_m, squeezenet" in error("--scl", "vgg_19")
 
 
 def test_imagenet_weights_without_a_network(videos, tmp_path, capsys, monkeypatch):
