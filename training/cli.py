@@ -177,11 +177,11 @@ def _in_words(message: str, options: Sequence[Leaf]) -> str:
     """Returns what the parser says of a command line, in words of the options."""
     by_name = {leaf.name: leaf for leaf in options}
     key = re.match(r'Parser key "(\w+)"', message)
-    value = re.search(r"(?:Given|Got) value: (?!.*(?:Given|Got) value: )(.*)", message, re.DOTALL)
+    *said, value = re.split(r"(?:Given|Got) value: ", message)
     # of a --config that is none the message holds all of the file
-    if key is None or value is None or key[1] not in by_name:
+    if key is None or not said or key[1] not in by_name:
         return _with_nearest(textwrap.shorten(message, MAX_MESSAGE), options)
-    leaf, got = by_name[key[1]], textwrap.shorten(value[1], MAX_MESSAGE)
+    leaf, got = by_name[key[1]], textwrap.shorten(value, MAX_MESSAGE)
     name = leaf.name if leaf.positional else flag(leaf.name)
     each = "each value of " if _tuple_of(leaf.hint) else ""
     return f"{each}{name} must be {_kind(leaf.hint)}, got {got or 'nothing'}"

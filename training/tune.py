@@ -164,15 +164,15 @@ def compare(trials: dict[str, list[FitOptions]]) -> tuple[list[dict], str]:
         right, sources = _answers(by_seed)
         difference = paired_difference(compared, right, sources, seed=SEED)
         accuracies = np.array([[_accuracy(fold) for fold in folds] for folds in by_seed])
-        of_seeds = [float(np.mean(_answers([folds])[0])) for folds in by_seed]
+        of_seeds = right.reshape(len(by_seed), -1).mean(axis=1)
         first_seed, *_ = trials[name]
         records.append(
             {
                 "change": name,
                 "mean": float(np.mean(accuracies)),
                 "deviation": deviation(accuracies.mean(axis=0)),
-                "lowest_seed": min(of_seeds),
-                "highest_seed": max(of_seeds),
+                "lowest_seed": float(of_seeds.min()),
+                "highest_seed": float(of_seeds.max()),
                 "difference": difference.difference,
                 "low": difference.low,
                 "high": difference.high,
