@@ -18,7 +18,7 @@ import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
 from fstcn_keras import accelerate, auxiliary_classifier, fstcn
-from fstcn_keras.model import scale_features
+from fstcn_keras.model import FSTCN, scale_features
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.weights import copy_weights, named_layers
 from training.checkpoints import Checkpoints
@@ -173,7 +173,7 @@ def clip_stage(
         learning_rate=learning_rate,
         trained=trained,
         rates=rates,
-        encoded_views=stages.encoded_views if name == "head" else 0,
+        encoded=name == "head" and stages.encoded_views > 0,
     )
     begun = Checkpoints(run.checkpoints, name).exist()
     note = ""
@@ -227,7 +227,7 @@ def _stage(
     learning_rate: float,
     trained: Collection[str],
     rates: Mapping[str, float],
-    encoded_views: int = 0,
+    encoded: bool = False,
 ) -> Stage:
     accelerate(model)
     for layer, rate in _layers(model, rates).items():
@@ -245,23 +245,12 @@ def _stage(
     )
     seed, scales = [options.run.seed, len(name)], options.optimization.scales
     sampler = TrainingSampler(videos.store, videos.train, sample, seed=seed, scales=scales)
-    if encoded_views or not Checkpoints(run.checkpoints, name).exist():
+    if encoded or not Checkpoints(run.checkpoints, name).exist():
         _scale_features(model, sampler, trained)
     part, held_out = model, CenterSampler(videos.store, videos.held_out, sample)
-    if encoded_views:
+    if encoded:
         part = accelerate(model.after_pooling())
-        views = encode_views(
-            model,
-            videos.store,
-            [*videos.train, *videos.held_out],
-            num_views=encoded_views,
-            scales=scales,
-        )
-        independent = options.stages.path_views == "independent"
-        sampler = EncodedSampler(
-            videos.store, videos.train, views, independent=independent, seed=seed
-        )
-        held_out = EncodedCenters(videos.store, videos.held_out, views)
+        sampler, held_out = _encoded_samplers(model, options, videos, seed=seed)
     optimizer.build(part.trainable_variables)
     return Stage(
         name=name,
@@ -277,6 +266,24 @@ def _stage(
         class_weights=balanced_weights([video.label for video in videos.train], videos.num_classes)
         if options.stages.class_weights == "balanced"
         else None,
+    )
+
+
+def _encoded_samplers(
+    model: FSTCN, options: FitOptions, videos: TrainingVideos, *, seed: list[int]
+) -> tuple[EncodedSampler, EncodedCenters]:
+    """Encodes the views of the videos; gives the samplers of those to train on and held out."""
+    views = encode_views(
+        model,
+        videos.store,
+        [*videos.train, *videos.held_out],
+        num_views=options.stages.encoded_views,
+        scales=options.optimization.scales,
+    )
+    independent = options.stages.path_views == "independent"
+    return (
+        EncodedSampler(videos.store, videos.train, views, independent=independent, seed=seed),
+        EncodedCenters(videos.store, videos.held_out, views),
     )
 
 
