@@ -220,6 +220,27 @@ def test_a_small_collection_gets_more_passes():
 
 
 @pytest.mark.parametrize(
+    ("given", "least"),
+    [
+        ({}, 600),
+        ({"epochs": 0}, 600),  # as it is
+        ({"head_epochs": 40}, 0),
+        ({"head_epochs": 40, "epochs": 5}, 0),
+        ({"epochs": 5}, 0),
+    ],
+)
+def test_the_given_epochs_of_the_last_stage_are_meant(given, least):
+    options = build(FitOptions, preset="lite", scl_weights="imagenet", **given)
+    assert options.stages.min_steps == least
+    assert "min_steps" not in options.recipe_text()
+
+
+def test_the_epochs_of_a_stage_before_the_last_leave_its_minimum():
+    options = build(FitOptions, preset="squeeze", scl_weights=Path("w.h5"), head_epochs=3)
+    assert options.stages.min_steps == 600
+
+
+@pytest.mark.parametrize(
     ("given", "meant"),
     [("--epoch 3", "--epochs for --epoch"), ("--batchsize=4", "--batch-size for --batchsize")],
 )

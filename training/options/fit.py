@@ -78,7 +78,7 @@ class FitOptions:
             **inherited,
         }
         given = {name: value for name, value in flat(started).items() if value is not None}
-        if "epochs" in given:
+        if _last_epochs(given.get("epochs", defaults["epochs"])) in given:
             defaults["min_steps"] = 0
         if not {"scl_weights", "start_from"} & given.keys():
             defaults["head_epochs"] = 0  # nothing is there to be fixed
@@ -156,8 +156,9 @@ class FitOptions:
         """Returns the recipe, and what of it the command changed."""
         recipe = self.optimization.recipe
         own = dataclasses.asdict(RECIPES[recipe, self.backbone.preset])
-        if self.stages.epochs != own["epochs"]:
-            own["min_steps"] = 0  # as with --epochs
+        last = _last_epochs(self.stages.epochs)
+        if getattr(self.stages, last) != own[last]:
+            own["min_steps"] = 0  # as where they are given
         return self._with_changes(recipe, {**own, "warmup_epochs": None})
 
     def _with_changes(self, name: str, own: dict) -> str:
@@ -211,6 +212,11 @@ class FitOptions:
             numbers = self.collection.split_numbers()
             return [replaced(self, split=n, out=folder.split(n).path) for n in numbers]
         return [replaced(self, fold=n, out=folder.fold(n).path) for n in range(1, folds + 1)]
+
+
+def _last_epochs(epochs: int) -> str:
+    """Returns the option that has the epochs of the last stage, if `--epochs` is so many."""
+    return "epochs" if epochs else "head_epochs"
 
 
 def _preset_values(preset: str) -> dict:

@@ -74,7 +74,7 @@ class StageOptions:
     min_steps: int | None = option(
         None,
         "steps that a stage lasts at least: a collection of few videos gets more passes "
-        "(default: the recipe's; 0 with --epochs)",
+        "(default: the recipe's; 0 where the epochs of the last stage are given)",
     )
     warmup_epochs: float | None = option(
         None,
