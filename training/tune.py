@@ -17,7 +17,7 @@ the changes.
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,7 @@ class TuneOptions:
         common = {"split": given["split"] or 1, "folds": given["folds"] or FOLDS, "fold": "all"}
         trials = {}
         for name, change in read_changes(self.changes).items():
-            folder = self.folder() / name.replace(" ", "-")
+            folder = self.folder() / folder_name(name)
             try:
                 fit = build(FitOptions, **{**given, **common, **change, "out": folder})
             except UserError as error:
@@ -113,8 +113,9 @@ def read_changes(file: Path) -> dict[str, dict]:
     """Returns the changes of a file by name, as values of options of `fit`.
 
     Raises:
-        UserError: if the file holds anything else than changes, or a change an option that decides
-            which videos there are, or a value that the option does not take.
+        UserError: if the file holds anything else than changes, two whose names are of one folder,
+            or a change an option that decides which videos there are, or a value that the option
+            does not take.
     """
     try:
         changes = yaml.safe_load(file.read_text())
@@ -126,10 +127,9 @@ def read_changes(file: Path) -> dict[str, dict]:
         raise UserError(f"{file} holds {len(changes)} changes: name two or more to compare")
     videos = {leaf.name for leaf in leaves(type(FitOptions().collection))}
     fixed = videos | {"split", "out", "store", "num_clips"}
+    _check_names(file, changes)
     values = {}
     for name, change in changes.items():
-        if not re.fullmatch(r"[\w.+ -]+", str(name)):
-            raise UserError(f"{file}: the name {name!r} must be of letters, digits and - + . _")
         known = {leaf.name for leaf in leaves(FitOptions)}
         if unknown := sorted(set(map(str, change)) - known):
             raise UserError(f"{file}: {name}: fit has no option {unknown[0]}")
@@ -144,6 +144,34 @@ def read_changes(file: Path) -> dict[str, dict]:
             raise UserError(f"{file}: {name}: {error}") from error
         values[str(name)] = {key: parsed[key] for key in change}
     return values
+
+
+def folder_name(change: str) -> str:
+    """Returns the name of the folder of a change's runs.
+
+    Example:
+        >>> folder_name("more dropout")
+        'more-dropout'
+    """
+    return change.replace(" ", "-")
+
+
+def _check_names(file: Path, names: Iterable[object]):
+    """Makes sure that every change has a folder of its own, in that of the table."""
+    named: dict[str, object] = {}
+    for name in names:
+        if not re.fullmatch(r"(?=.*\w)[\w.+ -]+", str(name)):
+            raise UserError(
+                f"{file}: the name {name!r} must be of letters, digits and - + . _, at least one "
+                "of them a letter or digit"
+            )
+        folder = folder_name(str(name))
+        if folder in named:
+            raise UserError(
+                f"{file}: {named[folder]!r} and {name!r} would be trained in one folder, "
+                f"{folder}: rename one of them"
+            )
+        named[folder] = name
 
 
 def compare(trials: dict[str, list[FitOptions]]) -> tuple[list[dict], str]:

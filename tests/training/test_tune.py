@@ -174,6 +174,10 @@ def test_heads_alone_are_judged_by_encoded_views(tmp_path, text, expected):
         ("a: {}\nb: {epochs: many}\n", "b: .*epochs.*many"),
         ("a: {}\nb: {dropout: 2}\n", "--dropout must lie in"),
         ("a: {}\n../b: {}\n", "the name '../b' must be of letters"),
+        ("a: {}\n..: {}\n", r"the name '\.\.' must be of letters"),
+        (".: {}\na: {}\n", r"the name '\.' must be of letters"),
+        ("a b: {}\na-b: {}\n", "'a b' and 'a-b' would be trained in one folder, a-b: rename"),
+        ("1: {}\n'1': {}\n", "1 and '1' would be trained in one folder"),
     ],
 )
 def test_changes_that_are_none(tmp_path, capsys, text, message):
