@@ -103,9 +103,21 @@ def fuse(probabilities: Array, method: str = "sci") -> Array:
     if method == "average":
         return ops.mean(p, axis=(-3, -2))
     if method == "single":
-        crop = CENTER_CROP if p.shape[-2] > CENTER_CROP else 0
-        return p[..., ops.shape(p)[-3] // 2, crop, :]
+        return p[..., ops.shape(p)[-3] // 2, center_crop(p.shape[-2]), :]
     raise ValueError(f"`method` must be one of {METHODS}. Received: method={method!r}")
+
+
+def center_crop(num_crops: int) -> int:
+    """Returns which of the C crops is the centre one: the middle of the grid, else the first.
+
+    Example:
+        >>> center_crop(18), center_crop(9), center_crop(1)
+        (4, 4, 0)
+
+    Args:
+        num_crops: C.
+    """
+    return CENTER_CROP if num_crops > CENTER_CROP else 0
 
 
 def ranking(shares: Mapping[str, float]) -> str:

@@ -26,6 +26,7 @@ from fstcn_keras.video.frames import view_frames
 from training.data.cache import cache_folder
 from training.data.collections import Video
 from training.data.store import FrameStore
+from training.locks import locked
 from training.options import FitOptions
 from training.partial_scores import scored
 from training.start import load_scl_weights
@@ -138,17 +139,18 @@ def cached_features(
     folder = cache_folder() / "linear-features"
     folder.mkdir(parents=True, exist_ok=True)
     by_hash = {store.videos[video.path].source_sha256: video for video in videos}
-    found = scored(
-        [*by_hash],
-        lambda left: (
-            (key, video_features(by_hash[key], store, plan, networks).astype(np.float32))
-            for key in left
-        ),
-        file=folder / f"{digest.hexdigest()[:20]}.npz",
-        key=digest.hexdigest(),
-        description="features of the linear baseline",
-        keep=True,
-    )
+    with locked(folder, "prepares"):  # other runs, also of other videos, add to the same file
+        found = scored(
+            [*by_hash],
+            lambda left: (
+                (key, video_features(by_hash[key], store, plan, networks).astype(np.float32))
+                for key in left
+            ),
+            file=folder / f"{digest.hexdigest()[:20]}.npz",
+            key=digest.hexdigest(),
+            description="features of the linear baseline",
+            keep=True,
+        )
     features = dict(zip(by_hash, found, strict=True))
     return np.stack([features[store.videos[video.path].source_sha256] for video in videos])
 

@@ -201,7 +201,8 @@ def score_encoded(
         scales: sides of the crops, as of `TrainingSampler`.
 
     Returns:
-        float64 `(V, 1, num_views + 1, N)` and `(V, 1, num_views + 1)`.
+        float64 `(V, 1, num_views + 1, N)` and `(V, 1, num_views + 1)`; the centre at
+        `fusion.center_crop`.
     """
     from fstcn_keras.parts import after_pooling  # imports Keras, as do the others
     from fstcn_keras.views.scoring import ENERGY, PROBABILITIES, with_probabilities
@@ -214,8 +215,10 @@ def score_encoded(
         encoded = views.read_all(store.videos[video.path])
         maps = {name: part.astype("float32") for name, part in encoded.items()}
         found.append(with_probabilities(head.predict_on_batch(maps)))
+    order = np.arange(num_views)  # of the views, the centre where that of crops is
+    order = np.insert(order, fusion.center_crop(num_views + 1), num_views)
     scores, energy = (np.stack([one[n] for one in found]) for n in (PROBABILITIES, ENERGY))
-    return scores[:, None], energy[:, None]
+    return scores[:, None, order], energy[:, None, order]
 
 
 def _protocol(classifier: "ActionClassifier", dataset: Dataset, scores: np.ndarray) -> dict:

@@ -5,6 +5,7 @@ the same; from them a step takes a small part of its time. A video's file depend
 views and the encoders' weights alone, so that all folds, seeds and settings of heads share it.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -31,6 +32,7 @@ from training.data.samplers import (
 )
 from training.data.store import FrameStore, StoredVideo
 from training.errors import UserError
+from training.locks import locked
 
 FORMAT = 1  # of the files; views that are drawn otherwise are another format
 BATCH = 8  # views that are encoded at once
@@ -110,6 +112,14 @@ class EncodedViews:
         """Returns the file of a video's maps of this name."""
         digest = _name(f"{stored.path}/{stored.source_sha256}").hexdigest()
         return self.folders[name] / digest[:2] / f"{digest}.npy"
+
+    def lacking(self, store: FrameStore, videos: Iterable[Video]) -> list[Video]:
+        """Returns those of the videos of which a file is not there."""
+        return [
+            video
+            for video in videos
+            if not all(self.file(store.videos[video.path], name).exists() for name in self.shapes)
+        ]
 
     def read(self, stored: StoredVideo, views: Sequence[int]) -> Iterator[np.ndarray]:
         """Yields the maps of one view for each name, float16, in the order of `shapes`.
@@ -250,21 +260,28 @@ def encode_views(
     folders = {name: folder / f"{name}-{_digest(encoders[name], facts)}" for name in shapes}
     views = EncodedViews(folders, shapes, num_views)
 
-    def is_lacking(video: Video) -> bool:
-        stored = store.videos[video.path]
-        return not all(views.file(stored, name).exists() for name in shapes)
-
-    lacking = [video for video in videos if is_lacking(video)]
-    if lacking:
-        size = sum(map(np.prod, shapes.values())) * 2 * (num_views + 1) * len(lacking)
-        print(
-            f"encoding {num_views} views of {len(lacking)} videos; {size / 1e6:.0f} MB in {folder}"
-        )
-        sampler = FixedViews(
-            store, lacking, ClipPairs(model.config), num_views=num_views, scales=scales
-        )
-        _encode(network, sampler, lacking, views)
+    layout = ClipPairs(model.config)
+    if views.lacking(store, videos):
+        with _held(views):
+            lacking = views.lacking(store, videos)  # another process may have encoded some
+            size = sum(map(np.prod, shapes.values())) * 2 * (num_views + 1) * len(lacking)
+            print(
+                f"encoding {num_views} views of {len(lacking)} videos; "
+                f"{size / 1e6:.0f} MB in {folder}"
+            )
+            sampler = FixedViews(store, lacking, layout, num_views=num_views, scales=scales)
+            _encode(network, sampler, lacking, views)
     return views
+
+
+@contextlib.contextmanager
+def _held(views: EncodedViews) -> Iterator[None]:
+    """Holds the folders of the views, which other runs write as well."""
+    with contextlib.ExitStack() as held:
+        for folder in sorted(views.folders.values()):  # in the order of everybody who holds two
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(folder, "prepares"))
+        yield
 
 
 def _encoding_network(model: FSTCN) -> keras.Model:

@@ -1,5 +1,6 @@
 """Views that fixed layers encode once: what is kept, when it is computed again, what is drawn."""
 
+import contextlib
 import dataclasses
 from collections import Counter
 
@@ -7,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from fstcn_keras import fstcn
+from fstcn_keras import fstcn, fusion
 from tests.training.runs import noise_store
 from training.data import encoded_views
 from training.data.collections import Video
@@ -15,6 +16,8 @@ from training.data.encoded_views import EncodedCenters, EncodedSampler, FixedVie
 from training.data.pipeline import finite_batches, reading_errors_unwrapped, training_batches
 from training.data.samplers import CenterSampler, ClipPairs
 from training.errors import UserError
+from training.evaluation import score_encoded
+from training.locks import locked
 
 SCALES = (1.0, 0.9)
 
@@ -88,6 +91,53 @@ def test_views_are_encoded_once_for_every_list_of_videos(model, collection, monk
     assert changed.folders["frame"] != views.folders["frame"]
     assert changed.folders["differences"] == views.folders["differences"]
     kernel.assign(before)
+
+
+def test_what_another_run_encodes_meanwhile_is_not_encoded_again(model, collection, monkeypatch):
+    held, asked = [], []
+
+    @contextlib.contextmanager
+    def locked_by_another(folder, activity):
+        held.append(folder.name.split("-")[0])
+        if len(held) == 1:  # it has both folders until it is done
+            with monkeypatch.context() as other:
+                other.setattr(encoded_views, "locked", lambda *_: contextlib.nullcontext())
+                encoded(model, collection, collection[1][:3])
+        with locked(folder, activity):
+            yield
+
+    original = encoded_views._encode
+    monkeypatch.setattr(
+        encoded_views,
+        "_encode",
+        lambda network, sampler, videos, views: (
+            asked.append(list(videos)) or original(network, sampler, videos, views)
+        ),
+    )
+    monkeypatch.setattr(encoded_views, "locked", locked_by_another)
+    views = encoded(model, collection)
+    assert held == ["differences", "frame"]
+    assert asked == [collection[1][:3], collection[1][3:]]
+    assert not views.lacking(*collection)
+
+
+@pytest.mark.parametrize("num_views", [3, 5])
+def test_the_centre_is_the_centre_crop_of_fusion(model, collection, num_views):
+    store, videos = collection
+    scores, energy = score_encoded(model, store, videos, num_views=num_views, scales=SCALES)
+    assert scores.shape == (4, 1, num_views + 1, 3)
+    assert energy.shape == (4, 1, num_views + 1)
+    ((images, _, _),) = finite_batches(
+        CenterSampler(store, videos, ClipPairs(model.config)), batch_size=4
+    )
+    logits = model(images).numpy().astype(float)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(fusion.fuse(scores, "single"), expected, atol=5e-3)  # float16
+    np.testing.assert_allclose(
+        energy[:, 0, fusion.center_crop(num_views + 1)],
+        np.log(np.exp(logits).sum(axis=1)),
+        rtol=5e-3,
+    )
 
 
 def test_a_training_view_has_the_maps_of_the_same_sample(model, collection):
