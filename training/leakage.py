@@ -5,6 +5,7 @@ have learned from before count as trained on. A folder of videos may grow betwee
 and its split with it.
 """
 
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ def changes_since(run: RunFolder, dataset: Dataset) -> str:
     known |= recorded["sha256"] | recorded["others"]
     files = {v.path: dataset.root / v.path for v in dataset.videos if v.side != "unused"}
     files = {path: file for path, file in files.items() if file.is_file()}
-    replaced = [p for p in files.keys() & known.keys() if known[p] not in (None, sha256(files[p]))]
+    replaced = [p for p in files.keys() & known.keys() if known[p] not in (None, _hash(files[p]))]
     found = {
         "added": files.keys() - known.keys(),
         "removed": known.keys() - files.keys(),
@@ -124,6 +125,9 @@ def changes_since(run: RunFolder, dataset: Dataset) -> str:
 def check_leakage(run: RunFolder, videos: Iterable[Video], hashes: Mapping[str, str] | None = None):
     """Makes sure that none of the videos was there in training, or before.
 
+    One that was trained on may lie elsewhere by now: its content tells. Copies of training videos
+    that the split had on its other side when training began, as official lists may, are no change.
+
     Args:
         run: the folder.
         videos: by which it is to be judged.
@@ -133,10 +137,16 @@ def check_leakage(run: RunFolder, videos: Iterable[Video], hashes: Mapping[str, 
         UserError: if one was, or nobody knows.
     """
     videos, recorded = list(videos), _recorded_videos(run)
-    own = {path for side in SIDES for path in recorded.get(side, ())}
-    known, how = sorted(own & set(_paths(videos))), "was trained on"
+    hashes = hashes or {}
+    others = recorded.get("others", hashes)  # older runs do not tell: by their paths alone
+    own = LearnedVideos(
+        sha256=frozenset(recorded.get("sha256", {}).values()),
+        paths=frozenset(path for side in SIDES for path in recorded.get(side, ())),
+    )
+    changed = {path: digest for path, digest in hashes.items() if others.get(path) != digest}
+    known, how = own.among(videos, changed), "was trained on"
     if not known:
-        known, how = _before(recorded).among(videos, hashes or {}), "started from what has learned"
+        known, how = _before(recorded).among(videos, hashes), "started from what has learned"
     if known:
         raise UserError(
             f"{run} {how} {len(known)} of the test videos, e.g. {known[0]}: the folder has changed "
@@ -194,6 +204,17 @@ def check_learned(options: FitOptions, learned: LearnedVideos, dataset: Dataset,
 def file_hashes(store: FrameStore) -> dict[str, str]:
     """Returns the hashes of the videos' files, by path, as far as they could be read."""
     return {path: v.source_sha256 for path, v in store.videos.items() if v.source_sha256}
+
+
+def _hash(file: Path) -> str:
+    """Returns the hash of a file, which is read once in a process: a series asks for each run."""
+    status = file.stat()
+    return _hash_of_version(file, status.st_size, status.st_mtime_ns)
+
+
+@functools.cache
+def _hash_of_version(file: Path, size: int, mtime_ns: int) -> str:
+    return sha256(file)
 
 
 def _learned_by(run: RunFolder) -> LearnedVideos:
