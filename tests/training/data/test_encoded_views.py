@@ -135,7 +135,7 @@ def test_the_centre_is_the_centre_crop_of_fusion(model, collection, num_views):
     np.testing.assert_allclose(fusion.fuse(scores, "single"), expected, atol=5e-3)  # float16
     np.testing.assert_allclose(
         energy[:, 0, fusion.center_crop(num_views + 1)],
-        np.log(np.exp(logits).sum(axis=1)),
+        -np.log(np.exp(logits).sum(axis=1)),
         rtol=5e-3,
     )
 
