@@ -334,6 +334,21 @@ def test_folders_of_sides_are_a_split(tmp_path):
     assert set(sides_of(of_folds).values()) == {"train"}
 
 
+def test_sides_of_linked_classes_are_a_split(tmp_path):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    touch(elsewhere, "a train/1.avi", "b train/2.avi", "a test/3.avi", "b test/4.avi")
+    for side, name in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "b")):
+        (root / side).mkdir(parents=True, exist_ok=True)
+        (root / side / name).symlink_to(elsewhere / f"{name} {side}")
+    expected = {f"train/{path}": "train" for path in ("a/1.avi", "b/2.avi")}
+    expected |= {f"test/{path}": "test" for path in ("a/3.avi", "b/4.avi")}
+    assert sides_of(collections.read_folder(root)) == expected
+    touch(root, "notes/of/the/day/5.avi")  # neither a side nor a class: left out
+    dataset = collections.read_folder(root)
+    assert sides_of(dataset) == expected
+    assert dataset.left_out == ("notes/of/the/day/5.avi",)
+
+
 def test_a_folder_of_validation_videos_without_test_videos_is_of_test_videos(tmp_path):
     touch(tmp_path, "train/a/1.avi", "train/b/2.avi", "val/a/3.avi", "val/b/4.avi")
     assert Counter(sides_of(collections.read_folder(tmp_path)).values()) == {"train": 2, "test": 2}

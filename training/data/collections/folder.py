@@ -64,7 +64,7 @@ def read_folder(
 def _read_classes(root: Path, split: int | None) -> Dataset:
     """Reads what folders say."""
     shallow, deep = video_files(root), video_files(root, depth=3)
-    names = {name for name in _folders(root) if _has_videos(root / name)}
+    names = {path.split("/")[0] for path in shallow | deep}
     if names and all(name.lower() in SIDE_OF for name in names):
         if shallow:
             raise UserError(
@@ -164,15 +164,6 @@ def _no_videos(root: Path) -> str:
         f"no video found in {root}: expected folders named after the classes with videos, such as "
         f".avi or .mp4 files; {found or 'nothing'} found"
     )
-
-
-def _folders(root: Path) -> list[str]:
-    """Names of the folders in the root, without hidden ones."""
-    return [path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."]
-
-
-def _has_videos(folder: Path) -> bool:
-    return any(is_video(name) for _, _, names in os.walk(folder) for name in names)
 
 
 def _empty_folders(root: Path) -> set[str]:
