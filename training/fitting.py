@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gc
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,8 @@ from training.start import check_start
 def fit_runs(runs: Sequence[FitOptions], *, by_encoded_views: bool = False) -> bool:
     """Trains and evaluates those of the runs that are not finished, one after another.
 
+    One that is trained, but judged by other views than these, is evaluated anew.
+
     On a cluster they are trained side by side, as far as there is room, or with `--workers` one
     after another by several workers at a time.
 
@@ -57,14 +60,16 @@ def fit_runs(runs: Sequence[FitOptions], *, by_encoded_views: bool = False) -> b
         Whether this process is the one that writes files.
 
     Raises:
-        UserError: if the splits are not of the same classes, one of the runs cannot start from what
-            it is to start from, and as `fit_run` does.
+        UserError: if the splits are not of the same classes, a batch does not divide over the
+            devices, one of the runs cannot start from what it is to start from, and as `fit_run`
+            does.
     """
     if on_cluster.is_connected():
         _fit_on_cluster(runs, by_encoded_views)
         return True
     tf.config.experimental.enable_op_determinism()
     with training_devices(batch_size=runs[0].optimization.batch_size) as strategy:
+        check_batches(runs, strategy.num_replicas_in_sync)
         check_splits(runs)
         check_starts(runs)
         for options in runs:
@@ -85,7 +90,7 @@ def _fit_on_cluster(runs: Sequence[FitOptions], by_encoded_views: bool):
     left, opened = [], set()
     for options in runs:
         run = open_run(options)
-        if run.is_finished():
+        if _is_done(run, by_encoded_views):
             _tell_finished(options, run)
             continue
         left.append(options)
@@ -118,14 +123,26 @@ def fit_run(
 ):
     """Trains and evaluates the run of one split or fold, unless it is finished.
 
-    Another process that does so in the same folder is waited for.
+    One that is trained, but judged by other views than these, is evaluated anew. Another process
+    that works in the same folder is waited for.
     """
     run = open_run(options)
     with alone(run, strategy):
-        if not run.is_finished():
+        if not _is_done(run, by_encoded_views):
             _fit_run(with_precision(options), run, strategy, by_encoded_views)
             return
     _tell_finished(options, run)
+
+
+def _is_done(run: RunFolder, by_encoded_views: bool) -> bool:
+    """Returns whether the run is trained, and judged by the views that are asked for."""
+    if not run.is_finished():
+        return False
+    try:
+        protocol = json.loads(run.metrics.read_text())["protocol"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return True  # damaged: who reads them says so
+    return (protocol.get("views") == "encoded") == by_encoded_views
 
 
 def _tell_finished(options: FitOptions, run: RunFolder):
@@ -184,8 +201,34 @@ def _fit_run(
     by_encoded_views: bool,
 ):
     claim_run(options, run)
-    check_start(options)
+    trained = run.is_finished()
+    if trained:
+        sum_over_workers(strategy, 0)  # all have seen it, before its results are replaced
+    else:
+        check_start(options)
     data = _open_run_data(options, run, writes=is_chief(strategy))
+    if trained:
+        print(f"{run} is trained already: it is judged by other views than before")
+    else:
+        _train(options, run, data, strategy)
+    if not is_chief(strategy):
+        return
+    if by_encoded_views:
+        evaluation.evaluate_encoded(
+            run,
+            data.dataset,
+            data.store,
+            num_views=options.stages.encoded_views,
+            scales=options.optimization.scales,
+        )
+    else:
+        _evaluate(options, run, data)
+    Checkpoints(run.checkpoints, configured_stages(options)[-1]).keep_last()
+    evaluation.print_metrics(run)
+
+
+def _train(options: FitOptions, run: RunFolder, data: _RunData, strategy: tf.distribute.Strategy):
+    """Trains the run's network and saves it, from where evaluation loads it: not two in memory."""
     print(
         f"training {' + '.join(options.network.paths)} of preset {options.preset_text()} by recipe "
         f"{options.optimization.recipe} on {describe(strategy)}: {data.text()}"
@@ -205,22 +248,8 @@ def _fit_run(
         classes=data.dataset.classes,
     )
     model = train_stages(options, videos, strategy, run)
-    if not is_chief(strategy):
-        return
-    _save_network(options, run, data, model)
-    del model  # evaluation loads the saved network: not both at once in memory
-    if by_encoded_views:
-        evaluation.evaluate_encoded(
-            run,
-            data.dataset,
-            data.store,
-            num_views=options.stages.encoded_views,
-            scales=options.optimization.scales,
-        )
-    else:
-        _evaluate(options, run, data)
-    Checkpoints(run.checkpoints, configured_stages(options)[-1]).keep_last()
-    evaluation.print_metrics(run)
+    if is_chief(strategy):
+        _save_network(options, run, data, model)
 
 
 def _open_run_data(options: FitOptions, run: RunFolder, *, writes: bool) -> _RunData:
@@ -272,6 +301,21 @@ def _evaluate(options: FitOptions, run: RunFolder, data: _RunData):
     if options.reject_at is not None:
         rejection.calibrate(run, data.store, data.held_out, share=options.reject_at)
     evaluation.evaluate(run, data.dataset, data.store)
+
+
+def check_batches(runs: Sequence[FitOptions], num_devices: int):
+    """Makes sure, before anything is trained, that the batches of all runs divide over the devices.
+
+    Raises:
+        UserError: if one does not.
+    """
+    for options in runs:
+        size = options.optimization.batch_size
+        if size % num_devices:
+            raise UserError(
+                f"--batch-size {size} of {options.run_folder()} does not divide over {num_devices} "
+                f"devices: give a multiple of {num_devices}"
+            )
 
 
 def check_splits(runs: Sequence[FitOptions]):

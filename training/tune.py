@@ -10,9 +10,9 @@ The training videos of one split are divided into folds of whole sources (`--fol
 Each change is trained with `--seeds` seeds and judged on every fold; the split's test videos take
 no part. The first is what the others are compared with. Where all of them train heads on encoded
 views alone (`--epochs 0 --head-epochs 40 --encoded-views 8`), each is judged by its encoded views
-of the fold's videos, which takes seconds, else by the whole protocol. The same command goes on
-where an interrupted one stopped. The table goes to tune.md and tune.csv in --out, with a copy of
-the changes.
+of the fold's videos, which takes seconds, else by the whole protocol; runs that were judged
+otherwise before are evaluated anew. The same command goes on where an interrupted one stopped. The
+table goes to tune.md and tune.csv in --out, with a copy of the changes.
 """
 
 import itertools
@@ -32,7 +32,13 @@ from training.errors import UserError
 from training.on_cluster import TrainingClusterOptions
 from training.options import FitOptions
 from training.parts import build, check, flag, flat, leaves, option, part, positional, replaced
-from training.scores import RunScores, check_same_videos, read_scores, views_text
+from training.scores import (
+    RunScores,
+    check_same_protocol,
+    check_same_videos,
+    read_scores,
+    views_text,
+)
 from training.split_summary import deviation
 from training.statistics import paired_difference
 from training.tables import markdown_table, percent, to_csv
@@ -178,14 +184,18 @@ def compare(trials: dict[str, list[FitOptions]]) -> tuple[list[dict], str]:
     """Returns a record of each change, and the table of all in Markdown.
 
     Raises:
-        UserError: if runs of a fold were not judged by the same videos.
+        UserError: if runs of a fold were not judged by the same videos, or some by encoded views
+            and others by the whole protocol.
     """
     scores = {
         name: [[read_scores(run.run_folder()) for run in fit.each_split()] for fit in trial]
         for name, trial in trials.items()
     }
+    all_folds = [*itertools.chain(*itertools.chain(*scores.values()))]
+    encoded = all(fold.protocol.get("views") == "encoded" for fold in all_folds)
+    check_same_protocol(all_folds, own_views=encoded)  # those are among what is tried
     for same_fold in zip(*itertools.chain(*scores.values()), strict=True):
-        check_same_videos(same_fold, own_views=True)  # views are among what is tried
+        check_same_videos(same_fold, own_views=encoded)
     first, records = next(iter(scores.values())), []
     compared, _ = _answers(first)
     for name, by_seed in scores.items():
@@ -209,8 +219,7 @@ def compare(trials: dict[str, list[FitOptions]]) -> tuple[list[dict], str]:
                 "preset": first_seed.preset_text(),
             }
         )
-    folds = [fold for by_seed in scores.values() for fold in itertools.chain(*by_seed)]
-    views = " or ".join(dict.fromkeys(views_text(fold.protocol) for fold in folds))
+    views = " or ".join(dict.fromkeys(views_text(fold.protocol) for fold in all_folds))
     return records, _to_markdown(records, first, views=views)
 
 

@@ -1,18 +1,23 @@
 """Settings compared by cross-validation inside the training list."""
 
+import contextlib
 import csv
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from fstcn_keras.runs import RunFolder
 from tests.training.test_cli import error_of
+from tests.training.test_cross_validation import arguments as spatial_arguments
 from tests.training.test_cross_validation import data  # noqa: F401
 from tests.training.test_scores import change, write_run
-from training import cli, fitting, tune
+from training import cli, fit, fitting, tune
+from training.errors import UserError
+from training.options import FitOptions
 from training.parts import build
 from training.tune import TuneOptions
 
@@ -142,6 +147,55 @@ def test_changes_are_trained_on_folds_of_the_training_videos(data, tmp_path, cap
                 tested += arrays["paths"].tolist()
             assert not any("eve" in path for path in [*trained, *tested])
         assert len(set(tested)) == 4
+
+
+@pytest.mark.parametrize("encoded", ["longer/seed0/fold1", "*/seed0/fold2", "longer/seed0/fold*"])
+def test_runs_that_were_judged_by_different_views_are_not_compared(tmp_path, encoded):
+    file = changes_file(tmp_path, "plain: {}\nlonger: {epochs: 7}\n")
+    options = build(TuneOptions, changes=file, out=tmp_path / "t", folds=2, preset="small")
+    for name in ("plain", "longer"):
+        for number in (1, 2):
+            write_answers(tmp_path / "t" / name / "seed0", number, [1, 1, 0, 0])
+    for file in (tmp_path / "t").glob(f"{encoded}/metrics.json"):
+        metrics = json.loads(file.read_text())
+        metrics["protocol"]["views"] = "encoded"
+        file.write_text(json.dumps(metrics))
+    with pytest.raises(UserError, match=r"are not of the same views: .* drawn as in training"):
+        tune.compare(options.trials())
+
+
+def test_a_run_is_judged_by_the_views_that_are_asked_for(data, tmp_path, capsys):  # noqa: F811
+    """A change that is added may train more than heads: what was scored before is scored anew."""
+    first = RunFolder(tmp_path / "first")
+    cli.run(fit.main, FitOptions, spatial_arguments(data, first.path, "--fold", "1"))
+    head = ("--epochs", "0", "--head-epochs", "1", "--encoded-views", "2", "--scales", "0.9")
+    more = ("--fold", "1", "--start-from", str(first), *head)
+    options = cli.parse(FitOptions, spatial_arguments(data, tmp_path / "run", *more))
+    run, protocols = options.run_folder(), []
+    for by_encoded_views in (True, False, False, True):
+        capsys.readouterr()
+        assert fitting.fit_runs([options], by_encoded_views=by_encoded_views)
+        printed = capsys.readouterr().out
+        assert ("training spatial of preset" in printed) == (not protocols)
+        protocols.append(json.loads(run.metrics.read_text())["protocol"])
+        repeated = protocols[-1:] == protocols[-2:-1]
+        assert (f"{run} is finished already" in printed) == repeated
+    views = [(one["views"], one["num_crops"]) for one in protocols]
+    assert views == [("encoded", 3), ("exact", 18), ("exact", 18), ("encoded", 3)]
+    assert len({one["weights_sha256"] for one in protocols}) == 1
+
+
+def test_no_run_is_trained_before_the_batches_of_all_divide_over_the_devices(tmp_path, monkeypatch):
+    @contextlib.contextmanager
+    def two_devices(*, batch_size):
+        yield SimpleNamespace(num_replicas_in_sync=2)
+
+    monkeypatch.setattr(fitting, "training_devices", two_devices)
+    monkeypatch.setattr(fitting, "fit_run", lambda *_, **__: pytest.fail("it is trained"))
+    runs = [build(FitOptions, batch_size=size, out=tmp_path / str(size)) for size in (4, 30, 5)]
+    message = f"--batch-size 5 of {tmp_path / '5'} does not divide over 2 devices: give a multiple"
+    with pytest.raises(UserError, match=message):
+        fitting.fit_runs(runs)
 
 
 @pytest.mark.parametrize(
