@@ -221,6 +221,9 @@ class ActionClassifier:
                 videos.append((source, video))
             except (VideoError, OSError, TypeError, ValueError) as error:
                 videos.append((source, VideoResult(source=source, reason=str(error))))
+            except MemoryError:
+                reason = "to decode it takes more memory than there is"
+                videos.append((source, VideoResult(source=source, reason=reason)))
             if num_clips >= batch_clips:
                 yield from self._results(videos, batch_clips)
                 videos, num_clips = [], 0

@@ -94,6 +94,7 @@ class VideoReader:
     Raises:
         VideoError: if the source is no readable video, or no frame of it can be decoded.
         VideoTooLarge: beyond `max_pixels` or `max_frames`, or with a side of more than `MAX_SIDE`.
+        MemoryError: if the process may not take the memory that decoding needs.
     """
 
     def __init__(
@@ -231,6 +232,8 @@ class VideoReader:
         try:
             # metadata that is not UTF-8 must not stop a video that is otherwise fine
             return av.open(source, "r", metadata_errors="ignore", options=_OPTIONS)
+        except av.error.MemoryError:  # of FFmpeg's errors the one that is not the file's
+            raise
         except (av.FFmpegError, OSError, ValueError) as error:
             start = self._start()
             if not start:
@@ -298,8 +301,8 @@ class VideoReader:
         while True:
             try:
                 packet = next(packets, None)
-            except av.FFmpegError:  # the container itself is cut or damaged from here on
-                self.damaged_packets += 1
+            except av.FFmpegError as error:  # the container is cut or damaged from here on
+                self._count_damage(error, stream)
                 packet = None
             if packet is not None and packet.size == 0:
                 continue  # skipped by intent; FFmpeg's decoders would take it for the end
@@ -307,10 +310,21 @@ class VideoReader:
                 packet.pts = packet.dts
             try:
                 yield from stream.decode(packet)
-            except av.FFmpegError:
-                self.damaged_packets += 1
+            except av.error.BlockingIOError as error:  # so FFmpeg says it of its threads
+                raise MemoryError from error
+            except av.FFmpegError as error:
+                self._count_damage(error, stream)
             if packet is None:
                 return
+
+    def _count_damage(self, error: av.FFmpegError, stream: VideoStream) -> None:
+        """Counts a packet as damaged, if memory for it was there."""
+        if isinstance(error, av.error.MemoryError):
+            raise error
+        # H.264 calls a packet damaged also when it finds no memory for a frame, which is less
+        context = stream.codec_context
+        np.empty(8 * min(context.width * context.height, self._max_pixels), np.uint8)
+        self.damaged_packets += 1
 
     def _resized(self, frame: av.VideoFrame) -> tuple[int, int]:
         """Returns height and width, upright, of all frames if this is the first one."""
@@ -339,6 +353,8 @@ class VideoReader:
                 .reformat(width, height, "rgb24", interpolation=how, threads=1)
                 .to_ndarray()
             )
+        except av.error.MemoryError:
+            raise
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(f"frames cannot be converted to RGB: {reason_of(error)}") from error
         return orientation.show(image)

@@ -61,6 +61,8 @@ def moving_stream(container: InputContainer, streams: list[VideoStream]) -> int:
             packets[packet.stream_index] += packet.size > 0
             if packets[streams[0].index] > 1:
                 break
+    except av.error.MemoryError:
+        raise
     except av.FFmpegError:  # damaged from here on: what was read must do
         pass
     moving = (index for index, count in packets.items() if count > 1)

@@ -211,6 +211,19 @@ def test_many_videos_give_what_each_gives_alone(tmp_path, batch_clips):
     assert [results[number].prediction for number in (1, 3, 7)] == [None] * 3
 
 
+def test_a_video_that_takes_too_much_memory_does_not_stop_the_others():
+    pytest.importorskip("tqdm")
+
+    class Greedy(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise MemoryError
+
+    classifier = level_reader(LEVEL_PLAN)
+    greedy, fine = classifier.predict_videos([Greedy(b"v"), grey_ramp(5)])
+    assert greedy.reason == "to decode it takes more memory than there is"
+    assert (fine.reason, fine.prediction is None) == ("", False)
+
+
 def test_many_videos_are_scored_together(monkeypatch):
     pytest.importorskip("tqdm")
     calls = []

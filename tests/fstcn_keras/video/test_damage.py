@@ -9,6 +9,7 @@ import pytest
 
 from fstcn_keras.video import VideoReader
 from tests.bad_videos import bitrot, encoded
+from tests.processes import run_python
 from tests.videos import grey_ramp, noise, write_video
 
 
@@ -88,3 +89,37 @@ def test_healthy_files_are_whole(tmp_path):
     reader = VideoReader(write_video(tmp_path / "v.avi", noise(5)))
     assert reader.count() == 5
     assert (reader.incomplete, reader.damaged_frames) == ("", 0)
+
+
+UNDER_LIMITS = """
+import os, sys
+from fstcn_keras.process import limit_memory
+from fstcn_keras.video import VideoReader
+
+def outcome(read):
+    reader = VideoReader(sys.argv[1])
+    try:
+        return read(reader), reader.incomplete
+    except MemoryError:
+        return "too much memory"
+
+for read in (VideoReader.count, lambda reader: sum(1 for _ in reader)):
+    for mib in (2, 5, 10, 20, 40, 80, 500):
+        sys.stdout.flush()
+        if os.fork() == 0:
+            limit_memory(mib)
+            print(outcome(read))
+            sys.stdout.flush()
+            os._exit(0)
+        os.wait()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits are those of Linux")
+def test_want_of_memory_is_no_damage(tmp_path):
+    path = tmp_path / "v.mp4"
+    options = {"preset": "ultrafast", "refs": "16", "bf": "0"}  # 16 frames of 3 MB are kept
+    encoded(path, grey_ramp(20, height=1088, width=1920), options=options)
+    lines = run_python(UNDER_LIMITS, path, FSTCN_KERAS_LAZY="1", without=()).splitlines()
+    assert len(lines) == 14
+    assert set(lines) == {"too much memory", "(20, '')"}
