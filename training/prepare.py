@@ -91,7 +91,9 @@ def main(options: PrepareOptions):
         print(f"  ... and more in {store.folder / 'rejected.csv'}")
     if options.images is not None:
         train = dataset.side("train")
-        count = write_frames(store, train, options.images, step=options.image_step)
+        count = write_frames(
+            store, train, options.images, classes=dataset.classes, step=options.image_step
+        )
         print(f"{options.images}: {count} frames of {len(train)} training videos")
     if options.check:
         more = []

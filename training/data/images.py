@@ -9,6 +9,7 @@ import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -162,13 +163,26 @@ def image_source(path: str) -> str:
 
     Images of one source stay on one side of a held-out share, see `groups.source_group`.
     """
-    return source_group(_FRAME.sub("", path))
+    return source_group(source_video(path) or path)
 
 
 def source_video(path: str) -> str | None:
-    """Returns the path of the video that `write_frames` took an image from, or `None`."""
+    """Returns the path of the video that `write_frames` took an image from, or `None`.
+
+    Example:
+        >>> source_video("wave/anna%2Fwave%2F1.avi-frame000007.jpg")
+        'anna/wave/1.avi'
+    """
     video = _FRAME.sub("", path)
-    return video if video != path else None
+    if video == path:
+        return None
+    name = unquote(video.split("/", 1)[1])
+    return name.removeprefix("./") if "/" in name else video  # of an older version: CLASS/NAME
+
+
+def _escaped(text: str) -> str:
+    """Returns text as the name of a file that is not hidden, which `unquote` undoes."""
+    return re.sub(r"[%/]|^\.", lambda found: f"%{ord(found[0]):02X}", text)
 
 
 def check_empty(folder: Path):
@@ -181,13 +195,18 @@ def check_empty(folder: Path):
         raise UserError(f"{folder} is not empty: name another folder, or remove it")
 
 
-def write_frames(store: FrameStore, videos: Iterable[Video], folder: Path, *, step: int) -> int:
-    """Writes frames of videos as JPEGs, `folder/CLASS/NAME-frame000012.jpg`.
+def write_frames(
+    store: FrameStore, videos: Iterable[Video], folder: Path, *, classes: Sequence[str], step: int
+) -> int:
+    """Writes frames of videos as JPEGs, `folder/CLASS/PATH-frame000012.jpg`.
+
+    PATH is the video's, with `%2F` for each slash, as `source_video` reads it.
 
     Args:
         store: holds the frames.
         videos: whose frames to write; those that are not to train on are passed over.
         folder: empty, or not there yet; it gets all frames or none.
+        classes: names by label.
         step: frames between two that are written. The first is number `step // 2`, or of a
             shorter video the middle one.
 
@@ -206,7 +225,8 @@ def write_frames(store: FrameStore, videos: Iterable[Video], folder: Path, *, st
         partial.mkdir(parents=True)
         for video in videos:
             if store.videos[video.path].is_trainable:
-                written += _write_video_frames(video.path, store, partial, step)
+                target = partial / _escaped(classes[video.label])
+                written += _write_video_frames(video.path, store, target, step)
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -216,10 +236,10 @@ def write_frames(store: FrameStore, videos: Iterable[Video], folder: Path, *, st
 def _write_video_frames(path: str, store: FrameStore, folder: Path, step: int) -> int:
     count = store.videos[path].num_frames
     indices = range(min(step // 2, count // 2), count, step)
-    target = folder / path
-    target.parent.mkdir(parents=True, exist_ok=True)
+    name = _escaped(path if "/" in path else f"./{path}")  # with a slash, see `source_video`
+    folder.mkdir(exist_ok=True)
     for index, jpeg in zip(indices, _jpegs(store, path, indices), strict=True):
-        target.with_name(f"{target.name}-frame{index:06d}.jpg").write_bytes(jpeg)
+        (folder / f"{name}-frame{index:06d}.jpg").write_bytes(jpeg)
     return len(indices)
 
 

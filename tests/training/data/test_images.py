@@ -13,14 +13,15 @@ from fstcn_keras.config import PRESETS
 from tests.videos import grey_ramp, write_video
 from training import cli, prepare
 from training.cli import UserError
-from training.data.collections import Video
-from training.data.groups import held_out_paths
+from training.data.collections import Video, read_folder
+from training.data.groups import held_out_paths, source_group
 from training.data.images import (
     ImageError,
     ImageFolder,
     image_source,
     index_images,
     read_image,
+    source_video,
     write_frames,
 )
 from training.data.preparation import prepare_store
@@ -182,8 +183,8 @@ def test_frames_of_the_training_videos_as_an_image_folder(tmp_path, capsys, fram
     assert f"{out}: 7 frames of 4 training videos" in capsys.readouterr().out
     written = {path.relative_to(out).as_posix(): path for path in out.rglob("*.jpg")}
     numbers = {"1.avi": (7, 22, 37), "2.avi": (2,)}
-    names = [f"a/{name}-frame{n:06d}.jpg" for name, all_ in numbers.items() for n in all_]
-    assert sorted(written) == names + [f"b/1.avi-frame{n:06d}.jpg" for n in numbers["1.avi"]]
+    names = [f"a/a%2F{name}-frame{n:06d}.jpg" for name, all_ in numbers.items() for n in all_]
+    assert sorted(written) == names + [f"b/b%2F1.avi-frame{n:06d}.jpg" for n in numbers["1.avi"]]
     for name, path in written.items():
         level = 10 + 4 * int(name[-10:-4])
         assert np.abs(read_image(path, short_side=120).astype(int) - level).max() <= 3
@@ -199,9 +200,42 @@ def test_frames_are_written_all_or_none(tmp_path):
     store = prepare_store(tmp_path / "store", tmp_path / "data", paths, short_side=24)
     record_file(store.folder, paths[1]).unlink()
     out = tmp_path / "out"
+    videos = [Video(path, 0, "train", path) for path in paths]
     with pytest.raises(StoreError):
-        write_frames(store, [Video(path, 0, "train", path) for path in paths], out, step=2)
+        write_frames(store, videos, out, classes=["a"], step=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "store"]
+
+
+def test_frames_lie_in_the_folders_of_their_classes_wherever_their_videos_lie(tmp_path):
+    labels = {
+        "anna/wave.avi": "wave",
+        "bob/wave.avi": "wave",
+        "train/clap/50%2F.avi": "clap",
+        ".old/\udc80.avi": "clap",
+        "loose.avi": "on/off",
+        ".loose.avi": "on/off",
+    }
+    for path in labels:
+        write_video(tmp_path / "data" / path, grey_ramp(2))
+    (tmp_path / "labels.csv").write_bytes(
+        os.fsencode("path,label\n" + "".join(f"{path},{name}\n" for path, name in labels.items()))
+    )
+    dataset = read_folder(tmp_path / "data", labels=tmp_path / "labels.csv")
+    store = prepare_store(tmp_path / "store", tmp_path / "data", labels, short_side=24)
+    out = tmp_path / "out"
+    assert write_frames(store, dataset.videos, out, classes=dataset.classes, step=2) == 6
+    found = index_images(out, tmp_path / "index.csv", short_side=24)
+    assert {(source_video(path), path.split("/")[0]) for path in found} == {
+        (path, name.replace("/", "%2F")) for path, name in labels.items()
+    }
+    assert image_source("wave/anna%2Fwave.avi-frame000001.jpg") == source_group("anna/wave.avi")
+
+
+def test_the_video_that_an_image_was_taken_from():
+    assert source_video("run/x%2Fy%252F.avi-frame000007.jpg") == "x/y%2F.avi"
+    assert source_video("run/%2E%2Fx.avi-frame000007.jpg") == "x.avi"
+    assert source_video("run/x.avi-frame000007.jpg") == "run/x.avi"  # as older versions wrote it
+    assert source_video("run/x.jpg") is None
 
 
 def test_frames_of_one_video_are_held_out_together():
