@@ -17,7 +17,7 @@ import tensorflow as tf
 from fstcn_keras import clips
 from fstcn_keras.acceleration.plain_export import plain_copy
 from fstcn_keras.model import FSTCN
-from fstcn_keras.parts import LOGITS, all_layers
+from fstcn_keras.parts import LOGITS, all_layers_by_name
 
 COMPLETENESS = 0.01  # the share of the score that integrated gradients may leave unexplained
 FEWEST_STEPS, MOST_STEPS = 16, 512  # of integrated gradients
@@ -262,7 +262,7 @@ def _largest_channel(gradient: Clip) -> Clip:
 
 
 def _guide(network: keras.Model):
-    for layer in all_layers(network):
+    for _, layer in all_layers_by_name(network):
         if getattr(layer, "activation", None) is keras.activations.relu:
             layer.activation = _guided_relu
         elif isinstance(layer, keras.layers.ReLU) and _is_plain(layer):

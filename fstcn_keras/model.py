@@ -38,8 +38,8 @@ class _ImageNetwork(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor, and which layers are not trained."""
         frozen = {
-            layer.name: None
-            for layer in parts.all_layers(self)
+            name: None
+            for name, layer in parts.all_layers_by_name(self)
             if layer.weights and not layer.trainable
         }
         return {
@@ -57,8 +57,8 @@ class _ImageNetwork(keras.Model):
         config = dict(config)
         frozen = config.pop("frozen", ())
         model = cls(**config)
-        for layer in parts.all_layers(model):
-            if layer.name in frozen:
+        for name, layer in parts.all_layers_by_name(model):
+            if name in frozen:
                 layer.trainable = False
         return model
 

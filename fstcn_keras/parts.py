@@ -219,6 +219,23 @@ def all_layers(model: keras.Layer) -> Iterator[keras.Layer]:
         yield from all_layers(layer)
 
 
+def all_layers_by_name(model: keras.Layer) -> Iterator[tuple[str, keras.Layer]]:
+    """Yields the layers of `all_layers` with their names, and those that they are made of.
+
+    These are the convolutions of a `TemporalConvolution`, which bear its name and their number.
+
+    Example:
+        >>> tcl = TemporalConvolution(2, kernel_sizes=(3, 5), name="tcl")
+        >>> [name for name, layer in all_layers_by_name(tcl)]
+        ['tcl', 'tcl/0', 'tcl/1']
+    """
+    for layer in all_layers(model):
+        yield layer.name, layer
+        if isinstance(layer, TemporalConvolution):
+            for number, convolution in enumerate(layer.convolutions):
+                yield f"{layer.name}/{number}", convolution
+
+
 def _encoder(chain: list[keras.Layer], name: str) -> keras.Sequential:
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
     return keras.Sequential([pixels, *chain], name=name)

@@ -7,7 +7,7 @@ from keras import layers
 
 from analysis.attribution import COMPLETENESS, METHODS, ClipNetwork
 from fstcn_keras import FSTCN, FSTCNConfig, clips
-from fstcn_keras.layers import FrameChoice, PixelNormalization
+from fstcn_keras.layers import FrameChoice, PixelNormalization, TemporalConvolution
 from fstcn_keras.parts import LOGITS
 from tests.networks import with_clear_answers
 
@@ -35,28 +35,33 @@ def random_clip(*, height: int = 72, width: int = 90) -> dict[str, np.ndarray]:
 class Perceptron(keras.Model):
     """A network with the parts of FSTCN's spatial path: fully-connected layers on 2x2 pixels.
 
-    With `separate` its activations are layers of their own.
+    Its ReLUs are in them, in layers of their own, or in a TCL with kernels of 1x1 in their place.
     """
 
     config = FSTCNConfig(paths=("spatial",), crop_size=2, short_side=2, clip_length=LENGTH)
     difference_encoder = None
 
-    def __init__(self, *, sizes, activation="relu", separate=False, name=None, **_):
+    def __init__(self, *, sizes, activation="relu", relus="dense", name=None, **_):
         clip = keras.Input((LENGTH, 2, 2, 3), dtype="uint8", name="clip")
         pixels = keras.Input((None, None, 3), dtype="uint8")
         frame_encoder = keras.Sequential([pixels, PixelNormalization(MEAN, STD)])
         maps = keras.Input((2, 2, 3), name="frame")
         x = layers.Flatten()(maps)
         for units in sizes[:-1]:
-            x = layers.Dense(units, activation=None if separate else activation, use_bias=False)(x)
-            x = layers.ReLU()(x) if separate else x
+            if relus == "tcl":
+                tcl = TemporalConvolution(units, kernel_sizes=(1,), dropout=0.0)
+                x = layers.Flatten()(tcl(layers.Reshape((1, 1, -1))(x)))
+                continue
+            inside = activation if relus == "dense" else None
+            x = layers.Dense(units, activation=inside, use_bias=False)(x)
+            x = layers.ReLU()(x) if relus == "layers" else x
         x = layers.Dense(sizes[-1], use_bias=False)(x)
         head = keras.Model({"frame": maps}, {LOGITS: x})
         outputs = head({"frame": frame_encoder(FrameChoice()(clip))})[LOGITS]
         super().__init__(inputs={"clip": clip}, outputs=outputs, name=name)
         self.frame_encoder = frame_encoder
         self.head = head
-        self._arguments = {"sizes": sizes, "activation": activation, "separate": separate}
+        self._arguments = {"sizes": sizes, "activation": activation, "relus": relus}
 
     def get_config(self):
         return {"name": self.name, **self._arguments}
@@ -67,11 +72,13 @@ class Perceptron(keras.Model):
 
 
 def perceptron(*sizes: int, **arguments) -> tuple[Perceptron, list[np.ndarray]]:
-    """A network with random weights, and its kernels."""
+    """A network with random kernels, no biases, and its kernels."""
     model = Perceptron(sizes=sizes, **arguments)
     generator = np.random.default_rng(2)
-    model.set_weights([generator.standard_normal(w.shape) for w in model.get_weights()])
-    return model, model.get_weights()
+    model.set_weights(
+        [generator.standard_normal(w.shape) * (w.ndim > 1) for w in model.get_weights()]
+    )
+    return model, [w.reshape(w.shape[-2:]) for w in model.get_weights() if w.ndim > 1]
 
 
 def pixels() -> dict[str, np.ndarray]:
@@ -114,9 +121,9 @@ def test_the_gradient_of_a_linear_score():
         np.testing.assert_allclose(maps["frame"], largest, rtol=1e-4)
 
 
-@pytest.mark.parametrize("separate", [False, True])
-def test_guided_back_propagation_drops_negative_signals_at_every_relu(separate):
-    model, kernels = perceptron(16, 12, 3, separate=separate)
+@pytest.mark.parametrize("relus", ["dense", "layers", "tcl"])
+def test_guided_back_propagation_drops_negative_signals_at_every_relu(relus):
+    model, kernels = perceptron(16, 12, 3, relus=relus)
     x = (pixels()["frame"].reshape(1, 4, 3) - MEAN) / STD
     hidden = [x.reshape(-1)]
     for kernel in kernels[:-1]:

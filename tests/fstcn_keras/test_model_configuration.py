@@ -24,6 +24,16 @@ def test_a_configuration_builds_the_same_network():
     assert keras.config.dtype_policy().name == "float32"  # of others, untouched
 
 
+def test_a_frozen_branch_of_the_tcl_stays_frozen(tmp_path):
+    model = FSTCN(num_classes=4, **TINY, temporal_kernels=(3, 5, 5))
+    model.head.get_layer("tcl").convolutions[1].trainable = False
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    branches = loaded.head.get_layer("tcl").convolutions
+    assert [branch.trainable for branch in branches] == [True, False, True]
+    assert len(loaded.trainable_variables) == len(loaded.weights) - 2  # kernel and bias
+
+
 def test_without_activation_the_outputs_are_logits(model):
     logits = FSTCN.from_config({**model.get_config(), "classifier_activation": None})
     logits.set_weights(model.get_weights())
