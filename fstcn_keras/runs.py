@@ -239,3 +239,13 @@ def saved_model_version(folder: Path) -> Path | None:
     versions = [file.parent for file in folder.glob("*/saved_model.pb")]
     numbered = [version for version in versions if version.name.isdecimal()]
     return max(numbered, key=lambda version: int(version.name), default=None)
+
+
+def example_files(folder: Path) -> list[Path]:
+    """Returns the example clips of a run, or of a SavedModel, named `NUMBER-CLASS.mp4`.
+
+    Example:
+        >>> example_files(Path("no-such-folder"))
+        []
+    """
+    return sorted((saved_model_version(folder) or folder).glob("examples/*-*.mp4"))

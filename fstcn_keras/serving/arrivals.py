@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from fstcn_keras.serving.limits import Limits, Overloaded
+from fstcn_keras.serving.limits import Limits
+from fstcn_keras.serving.refusals import Overloaded
 
 GRACE_S = 5.0
 BYTES_PER_S = 4096  # of a body, on average

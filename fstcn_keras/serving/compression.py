@@ -2,13 +2,9 @@
 
 import zlib
 
-from fstcn_keras.serving.limits import BadRequest, TooLarge
+from fstcn_keras.serving.refusals import BadRequest, TooLarge, UnknownEncoding
 
 _WINDOW = {"gzip": 31, "deflate": 15}  # zlib's numbers for their headers
-
-
-class UnknownEncoding(BadRequest):
-    """Says that a body is compressed in another way than those that are known: HTTP 415."""
 
 
 def decompressed(body: bytes, encoding: str, most: int) -> bytes:

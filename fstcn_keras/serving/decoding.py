@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 import fstcn_keras.views.sparse_resizing  # noqa: F401  # else imported in the memory of a request
-from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
+from fstcn_keras.serving.limits import Limits
+from fstcn_keras.serving.refusals import BadRequest, TooLarge
 from fstcn_keras.serving.requests import (
     AnswerForm,
     EncodedFrames,
@@ -91,7 +92,7 @@ def bad_videos_refused() -> Iterator[None]:
         >>> with bad_videos_refused():
         ...     raise VideoError("no frames")
         Traceback (most recent call last):
-        fstcn_keras.serving.limits.BadRequest: the video: no frames
+        fstcn_keras.serving.refusals.BadRequest: the video: no frames
 
     Raises:
         BadRequest: for one that cannot be decoded.

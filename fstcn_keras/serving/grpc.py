@@ -28,8 +28,9 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from fstcn_keras.serving.arrivals import Arrivals
 from fstcn_keras.serving.connections import max_connections
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
-from fstcn_keras.serving.limits import INT_MAX, BadRequest, Overloaded, TooLarge, UnknownModel
+from fstcn_keras.serving.limits import INT_MAX
 from fstcn_keras.serving.observation import ID_HEADER, AccessLog, Observation
+from fstcn_keras.serving.refusals import BadRequest, Overloaded, TooLarge, UnknownModel
 from fstcn_keras.serving.requests import GrpcRequest
 from fstcn_keras.serving.workers import Workers
 

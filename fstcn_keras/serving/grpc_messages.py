@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from fstcn_keras.serving.limits import BadRequest
+from fstcn_keras.serving.refusals import BadRequest
 
 
 def parsed(message: bytes) -> Any:

@@ -19,13 +19,19 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fstcn_keras.serving.arrivals import Arrivals
-from fstcn_keras.serving.compression import UnknownEncoding, decompressed
+from fstcn_keras.serving.compression import decompressed
 from fstcn_keras.serving.connections import BoundedProtocol, max_connections
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
-from fstcn_keras.serving.limits import BadRequest, Overloaded, TooLarge, UnknownModel
 from fstcn_keras.serving.metrics import Metrics
 from fstcn_keras.serving.observation import AccessLog, Observed, observation, refusal_reason
 from fstcn_keras.serving.page_routes import add_page
+from fstcn_keras.serving.refusals import (
+    BadRequest,
+    Overloaded,
+    TooLarge,
+    UnknownEncoding,
+    UnknownModel,
+)
 from fstcn_keras.serving.requests import V2Request
 from fstcn_keras.serving.workers import Workers
 

@@ -14,8 +14,8 @@ from fstcn_keras.clips import NUM_CROPS
 from fstcn_keras.prediction import Prediction
 from fstcn_keras.runs import saved_model_version
 from fstcn_keras.serving.decoding import decode_request
-from fstcn_keras.serving.limits import BadRequest, UnknownModel
 from fstcn_keras.serving.loading import load_classifier
+from fstcn_keras.serving.refusals import BadRequest, UnknownModel
 from fstcn_keras.serving.requests import (
     AnswerForm,
     GrpcRequest,

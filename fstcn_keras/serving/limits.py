@@ -1,4 +1,4 @@
-"""Bounds what one request may ask for, and says no beyond."""
+"""Bounds what one request may ask for, and tells the memory that this takes at most."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -8,31 +8,6 @@ CODE_MIB = 280  # what a decoder takes before its first request, and has taken a
 DECODER_MEMORY_MIB = 1536  # by default: a tensor of 64 MB of JSON takes 1100
 _LEAST_DECODED = 16 * 2**20  # 50 frames, of 256 pixels on the short side, take 13 MB
 INT_MAX = 2**31 - 1  # gRPC's options are C's ints
-
-
-class BadRequest(Exception):
-    """Says what is wrong with a request that cannot be answered: HTTP 400."""
-
-
-class TooLarge(BadRequest):
-    """Says which limit of size a request exceeds: HTTP 413."""
-
-
-class UnknownModel(BadRequest):
-    """Says that the model, or the version of it, that is asked for is not here: HTTP 404."""
-
-
-class Overloaded(Exception):
-    """Says that the server cannot answer in time now, but may later: HTTP 503.
-
-    Args:
-        text: what to say.
-        reason: a word for the metrics.
-    """
-
-    def __init__(self, text: str, *, reason: str = "busy") -> None:
-        super().__init__(text)
-        self.reason = reason
 
 
 def _limit(default: Any, meaning: str) -> Any:

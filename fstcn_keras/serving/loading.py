@@ -35,13 +35,3 @@ def load_classifier(folder: Path, mode: str | None = None) -> "ActionClassifier"
             f"{classifier.plan.mode}. Received: {mode}"
         )
     return classifier
-
-
-def example_files(folder: Path) -> list[Path]:
-    """Returns the example clips of a run, or of a SavedModel, named `NUMBER-CLASS.mp4`.
-
-    Example:
-        >>> example_files(Path("no-such-folder"))
-        []
-    """
-    return sorted((saved_model_version(folder) or folder).glob("examples/*-*.mp4"))

@@ -15,9 +15,14 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fstcn_keras.serving.compression import UnknownEncoding
-from fstcn_keras.serving.limits import BadRequest, Overloaded, TooLarge, UnknownModel
 from fstcn_keras.serving.metrics import Metrics
+from fstcn_keras.serving.refusals import (
+    BadRequest,
+    Overloaded,
+    TooLarge,
+    UnknownEncoding,
+    UnknownModel,
+)
 
 ID_HEADER = "X-Request-Id"
 REFUSALS_PER_S = 10  # that are logged one by one

@@ -19,10 +19,10 @@ from starlette.types import Receive, Scope, Send
 
 from fstcn_keras.occlusion import Occlusion, occlude
 from fstcn_keras.prediction import Moment, Prediction
+from fstcn_keras.runs import example_files
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, ClassifierModel, v1_answer
-from fstcn_keras.serving.limits import BadRequest
-from fstcn_keras.serving.loading import example_files
 from fstcn_keras.serving.page_video import PageVideo, Second, decode_for_page, jpeg
+from fstcn_keras.serving.refusals import BadRequest
 
 if TYPE_CHECKING:
     from fstcn_keras.classifier import ActionClassifier

@@ -16,7 +16,8 @@ import numpy as np
 import orjson
 from python_multipart.multipart import File, create_form_parser, parse_options_header
 
-from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge, UnknownModel
+from fstcn_keras.serving.limits import Limits
+from fstcn_keras.serving.refusals import BadRequest, TooLarge, UnknownModel
 
 V1_FORM = (
     '{"instances": [{"frames": [{"b64": JPEG or PNG}, ...]} or {"video": {"b64": FILE}}, ...]}'

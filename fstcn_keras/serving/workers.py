@@ -17,14 +17,9 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from fstcn_keras.process import limit_memory
-from fstcn_keras.serving.limits import (
-    DECODER_MEMORY_MIB,
-    BadRequest,
-    Limits,
-    Overloaded,
-    TooLarge,
-)
+from fstcn_keras.serving.limits import DECODER_MEMORY_MIB, Limits
 from fstcn_keras.serving.metrics import Metrics
+from fstcn_keras.serving.refusals import BadRequest, Overloaded, TooLarge
 
 BODIES_IN_MEMORY = 4  # what a decoder must hold: a body, twice while it comes, and what is in it
 _DECODING = "fstcn_keras.serving.decoding"  # what a process imports before its memory is bounded

@@ -3,8 +3,7 @@
 import av
 import numpy as np
 
-from fstcn_keras.runs import RunFolder
-from fstcn_keras.serving.loading import example_files
+from fstcn_keras.runs import RunFolder, example_files
 from tests.videos import noise, write_video
 from training import examples
 from training.data.collections import Dataset, Video

@@ -18,8 +18,9 @@ from fstcn_keras.serving import grpc
 from fstcn_keras.serving.arrivals import Arrivals
 from fstcn_keras.serving.grpc import aio, grpc_server
 from fstcn_keras.serving.http import Admission
-from fstcn_keras.serving.limits import Limits, Overloaded
+from fstcn_keras.serving.limits import Limits
 from fstcn_keras.serving.observation import ID_HEADER, AccessLog, Observed
+from fstcn_keras.serving.refusals import Overloaded
 from fstcn_keras.serving.workers import Workers
 from tests.fstcn_keras.serving.http2 import (
     INFER,

@@ -12,7 +12,8 @@ from PIL import Image
 
 from fstcn_keras import clips
 from fstcn_keras.serving.decoding import ImageFrames, decode_request
-from fstcn_keras.serving.limits import BadRequest, Limits, TooLarge
+from fstcn_keras.serving.limits import Limits
+from fstcn_keras.serving.refusals import BadRequest, TooLarge
 from fstcn_keras.serving.requests import EncodedFrames, Tensor, V1Request
 from fstcn_keras.video.frames import read_resized, view_frames
 from fstcn_keras.video.sources import open_frames

@@ -17,7 +17,8 @@ import grpc
 
 from fstcn_keras.serving.connections import max_connections
 from fstcn_keras.serving.decoding import decode_request
-from fstcn_keras.serving.limits import CODE_MIB, BadRequest, Limits, TooLarge
+from fstcn_keras.serving.limits import CODE_MIB, Limits
+from fstcn_keras.serving.refusals import BadRequest, TooLarge
 from fstcn_keras.serving.requests import GrpcRequest, Request, V1Request, V2Request
 from fstcn_keras.serving.workers import Workers
 from tests.fstcn_keras.serving.conftest import PLAN

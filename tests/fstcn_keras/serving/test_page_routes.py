@@ -16,7 +16,8 @@ from PIL import Image
 from starlette.requests import ClientDisconnect
 
 from fstcn_keras.serving import page_routes, page_video
-from fstcn_keras.serving.limits import Limits, TooLarge
+from fstcn_keras.serving.limits import Limits
+from fstcn_keras.serving.refusals import TooLarge
 from fstcn_keras.serving.workers import Workers
 from fstcn_keras.video.frames import read_resized
 from fstcn_keras.video.sources import ArrayFrames

@@ -13,7 +13,8 @@ import pytest
 pytest.importorskip("prometheus_client", reason="the server's packages are not installed")
 
 from fstcn_keras.serving import workers
-from fstcn_keras.serving.limits import BadRequest, Limits, Overloaded
+from fstcn_keras.serving.limits import Limits
+from fstcn_keras.serving.refusals import BadRequest, Overloaded
 from tests.processes import HANG_S
 
 
