@@ -26,6 +26,8 @@ UNCUT = 0.01  # by which the places may agree less without a cut, so that there 
 WHOLE, MIRRORED = (0.0, 1.0, 0.0, 1.0), (1.0, 0.0, 0.0, 1.0)
 MOTION_WEIGHT = 0.1  # of motion beside place when edges are moved: small, as others move likewise
 CHUNK = 4096  # pairs compared at once
+TABLE = 2**22  # pairs whose nearest cuts are kept at once, two bytes each
+BAND = 2**18  # pairs of one band that are looked at at once
 CROWD, CROWD_SHARE = 8, 0.5  # videos of a cluster that is too large for copies: both at least
 
 
@@ -154,14 +156,20 @@ def near_duplicates(signatures: Mapping[str, str]) -> list[tuple[str, str]]:
     videos = np.frombuffer(b"".join(map(base64.b64decode, same)), np.uint8)
     videos = videos.reshape(-1, TIMES, SIDE, SIDE)
     label = np.arange(len(videos))  # equal for those that are tied
-    one, other, cuts = _proposed(videos)
-    for start in range(0, len(one), CHUNK):
-        chunk = slice(start, start + CHUNK)
-        for a, b in _confirmed(videos, one[chunk], other[chunk], cuts[chunk]):
-            if label[a] != label[b]:
-                label[label == label[b]] = label[a]
-                pairs.append((firsts[a], firsts[b]))
+    for a, b in _tied(videos):
+        if label[a] != label[b]:
+            label[label == label[b]] = label[a]
+            pairs.append((firsts[a], firsts[b]))
     return pairs
+
+
+def _tied(videos: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yields pairs of copies, of all cuts of one against the other as it is."""
+    cuts = _cuts()
+    for one, other, nearest in _proposed(videos, cuts):
+        for start in range(0, len(one), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            yield from _confirmed(videos, one[chunk], other[chunk], cuts[nearest[chunk]])
 
 
 def _cuts() -> np.ndarray:
@@ -193,29 +201,36 @@ def _hashes(thirds: np.ndarray, cut: np.ndarray) -> np.ndarray:
     return np.packbits((small[..., :-1] > small[..., 1:]).reshape(len(thirds), -1), axis=1)
 
 
-def _proposed(videos: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _proposed(
+    videos: np.ndarray, cuts: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Proposes pairs of videos, and the cut of the first that is most like the second.
 
-    Returns:
-        Indices of the two videos, and the edges of the cut, `(pairs, 4)`.
+    Yields:
+        Indices of the two videos and of the cut, `(pairs,)` each, of some first videos at a time:
+        where all show one place, nearly all pairs are proposed, by most cuts and bands.
     """
     thirds = videos.reshape(len(videos), 3, -1, SIDE, SIDE).mean(axis=2, dtype=np.float32)
-    cuts = _cuts()
     plain = _hashes(thirds, cuts[0])
-    found = [np.empty((0, 4), np.int64)]  # of one, other, distance, cut
-    for number, cut in enumerate(cuts):
-        hashes = _hashes(thirds, cut)
-        for one, other in _sharing_a_band(hashes, plain):
-            apart = np.bitwise_count(hashes[one] ^ plain[other]).sum(axis=1)
-            near = (apart <= MAX_DISTANCE) & (one != other)
-            columns = (one[near], other[near], apart[near], np.full(near.sum(), number))
-            found.append(np.stack(columns, axis=1).astype(np.int64))
-    rows = np.concatenate(found)
-    rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
-    first = np.ones(len(rows), bool)  # of those of one pair: the nearest
-    first[1:] = (rows[1:, :2] != rows[:-1, :2]).any(axis=1)
-    one, other, _, number = rows[first].T
-    return one, other, cuts[number]
+    none = np.iinfo(np.uint16).max
+    for start in range(0, len(videos), step := max(1, TABLE // len(videos))):
+        firsts = thirds[start : start + step]
+        best = np.full((len(firsts), len(videos)), none)  # distance * cuts + cut
+        for number, cut in enumerate(cuts):
+            hashes = _hashes(firsts, cut)
+            for one, other in _sharing_a_band(hashes, plain):
+                apart = _distances(hashes[one], plain[other])
+                near = (apart <= MAX_DISTANCE) & (start + one != other)
+                pair = one[near], other[near]
+                best[pair] = np.minimum(best[pair], apart[near] * len(cuts) + number)
+        one, other = np.nonzero(best < none)
+        yield start + one, other, best[one, other] % len(cuts)
+
+
+def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Bits in which hashes `(pairs, 24)` differ."""
+    words = one.view(np.uint64) ^ other.view(np.uint64)
+    return np.bitwise_count(words).sum(axis=1, dtype=np.uint16)
 
 
 def _sharing_a_band(hashes: np.ndarray, plain: np.ndarray) -> Iterator[tuple]:
@@ -224,10 +239,11 @@ def _sharing_a_band(hashes: np.ndarray, plain: np.ndarray) -> Iterator[tuple]:
         order = np.argsort(theirs, kind="stable")
         theirs = theirs[order]
         first = np.searchsorted(theirs, ours, "left")
-        count = np.searchsorted(theirs, ours, "right") - first
-        one = np.repeat(np.arange(len(ours)), count)
-        within = np.arange(len(one)) - np.repeat(np.cumsum(count) - count, count)
-        yield one, order[first[one] + within]
+        ends = np.cumsum(np.searchsorted(theirs, ours, "right") - first)
+        for start in range(0, ends[-1], BAND):
+            number = np.arange(start, min(start + BAND, ends[-1]))  # of the pair
+            one = np.searchsorted(ends, number, "right")
+            yield one, order[first[one] + number - np.append(0, ends)[one]]
 
 
 def _confirmed(

@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from fstcn_keras.video import VideoReader
 from tests.bad_videos import truncated
 from tests.training.data.test_collections import touch
 from tests.videos import write_video
-from training.data import collections, splits
+from training.data import collections, lookalikes, splits
 from training.data.lookalikes import (
     SIDE,
     TIMES,
@@ -174,6 +175,50 @@ def test_a_fixed_camera_is_split_like_any_other(tmp_path, capsys):
     counts = Counter((v.label, v.side) for v in splits.draw_test_videos(dataset).videos)
     assert capsys.readouterr().out == ""
     assert counts == {(0, "train"): 6, (0, "test"): 2, (1, "train"): 6, (1, "test"): 2}
+
+
+def one_place(number: int, *, noise: float) -> np.ndarray:
+    """Images of signatures of videos of one room, uint8 `(number, TIMES, SIDE, SIDE)`."""
+    generator = np.random.default_rng(0)
+    room = np.float32(shrunk(Image.fromarray(place(generator).astype(np.uint8))))
+    images = room + generator.normal(0, noise, (number, TIMES, SIDE, SIDE))
+    return np.clip(images, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [3, 10**6])
+def test_the_nearest_cut_of_each_pair_is_proposed(monkeypatch, size):
+    monkeypatch.setattr(lookalikes, "TABLE", 2 * size)  # pairs: those of one video, or of all
+    monkeypatch.setattr(lookalikes, "BAND", size)
+    videos, cuts = one_place(6, noise=30), lookalikes._cuts()
+    thirds = videos.reshape(6, 3, 2, SIDE, SIDE).mean(axis=2, dtype=np.float32)
+    hashes = [[lookalikes._hashes(third[None], cut)[0] for cut in cuts] for third in thirds]
+    expected = []
+    for a, b in itertools.permutations(range(6), 2):
+        near = []
+        for number, ours in enumerate(hashes[a]):
+            theirs = hashes[b][0]
+            shared = any(ours[n : n + 2].tobytes() == theirs[n : n + 2].tobytes()
+                         for n in range(0, 24, 2))  # fmt: skip
+            apart = np.unpackbits(ours ^ theirs).sum()
+            if shared and apart <= lookalikes.MAX_DISTANCE:
+                near.append((apart, number))
+        if near:
+            expected.append((a, b, min(near)[1]))
+    found = [part for part in lookalikes._proposed(videos, cuts) if len(part[0])]
+    assert [tuple(row) for part in found for row in np.transpose(part).tolist()] == expected
+    assert 10 < len(expected) < 30  # of 30 pairs: some are too far apart
+    assert len({cut for *_, cut in expected}) > 5
+    assert (len(found) > 1) == (size == 3)
+
+
+def test_a_search_in_one_place_takes_little_memory():
+    videos = one_place(60, noise=3)
+    tracemalloc.start()
+    proposed = sum(len(one) for one, *_ in lookalikes._proposed(videos, lookalikes._cuts()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert proposed == 60 * 59
+    assert peak < 2**22
 
 
 def test_a_room_in_which_nothing_moves_is_one_place():
