@@ -217,7 +217,7 @@ def _videos_of(path: Path) -> list[Path]:
 def _listed(path: Path) -> list[Path]:
     """Returns the paths that a list names, relative to the current folder."""
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
             if path.suffix.lower() == ".txt":
                 names = [line.strip() for line in stream]
             else:

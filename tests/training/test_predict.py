@@ -292,10 +292,11 @@ def test_the_network_of_a_run_and_folders_of_videos_are_what_they_seem(
     assert "empty is a folder without videos: name video files, or a folder of them" in error
 
 
-def test_a_list_names_videos(colour_run, videos, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("mark", ["", "\ufeff"])  # as Excel writes it before UTF-8
+def test_a_list_names_videos(colour_run, videos, tmp_path, monkeypatch, capsys, mark):
     monkeypatch.chdir(videos)
-    (tmp_path / "list.txt").write_text("red.avi\n\nblue.avi\n")
-    (tmp_path / "list.csv").write_text('label,path\n1,green.avi\n0,"red.avi"\n')
+    (tmp_path / "list.txt").write_text(f"{mark}red.avi\n\nblue.avi\n")
+    (tmp_path / "list.csv").write_text(f'{mark}path,label\ngreen.avi,1\n"red.avi",0\n')
     lists = [str(tmp_path / name) for name in ("list.txt", "list.csv")]
     cli.run(predict.main, predict.PredictOptions, [str(colour_run), *lists, "--json"])
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
