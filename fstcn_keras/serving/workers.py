@@ -143,7 +143,8 @@ class Workers:
         Raises:
             BadRequest: if the function does, or the process died of it.
             TooLarge: if it needs more memory than a decoder may take.
-            Overloaded: if the process was killed from outside, as for want of memory.
+            Overloaded: if the process was killed from outside, as for want of memory, or has died
+                before and no other can be started.
             RuntimeError: if the function raises anything else, or no process takes the call.
         """
         with self.metrics.timed("decoder_queue"):
@@ -169,7 +170,9 @@ class Workers:
             decoder.kill()
             raise
         finally:
-            self._idle.put_nowait(self._alive(decoder))
+            with contextlib.suppress(Overloaded):  # the next call tries again
+                decoder = self._alive(decoder)
+            self._idle.put_nowait(decoder)
 
     async def score(self, function: Callable[..., T], *arguments: Any) -> T:
         """Runs `function(*arguments)` in the thread that scores."""
@@ -195,14 +198,24 @@ class Workers:
         self._scorer.shutdown(wait=False, cancel_futures=True)
 
     def _alive(self, decoder: "_Decoder") -> "_Decoder":
-        """Returns the decoder, or a fresh one in its place if it has died before `close`."""
+        """Returns the decoder, or a fresh one in its place if it has died before `close`.
+
+        Raises:
+            Overloaded: if no process can be started; the dead one keeps its place.
+        """
         if self._closed or decoder.is_alive():
             return decoder
+        try:
+            fresh = _Decoder(self._decoder_memory)
+        except OSError as error:  # as for want of memory, processes or files
+            logging.getLogger(__name__).warning("no decoder can be started: %s", error)
+            raise Overloaded(
+                "no process that decodes can be started: try again later", reason="no_decoder"
+            ) from error
         decoder.kill()  # it is dead: this takes it off the list of what is to be ended
         self._decoders.remove(decoder)
-        self.metrics.decoder_restarts.inc()
-        fresh = _Decoder(self._decoder_memory)
         self._decoders.add(fresh)
+        self.metrics.decoder_restarts.inc()
         return fresh
 
 

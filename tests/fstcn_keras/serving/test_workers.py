@@ -50,6 +50,26 @@ def test_a_call_that_kills_its_decoder_is_not_tried_again(pool, tmp_path):
     assert run(pool, (abs, -3)) == [3]
 
 
+def test_a_process_that_cannot_be_started_costs_no_decoder(pool, monkeypatch, caplog):
+    def start(memory):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(workers, "_Decoder", start)
+        with pytest.raises(BadRequest, match="crashed on what was sent"):
+            run(pool, (os._exit, 1))
+        for _ in range(2):
+            with pytest.raises(
+                Overloaded, match="no process that decodes can be started"
+            ) as raised:
+                run(pool, (abs, -3))
+            assert raised.value.reason == "no_decoder"
+    expected = "no decoder can be started: [Errno 11] Resource temporarily unavailable"
+    assert {*caplog.messages} == {expected}
+    assert run(pool, (abs, -3), (abs, -4)) == [3, 4]
+    assert (len(pool._decoders), pool._idle.qsize()) == (1, 1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1])
 def test_a_decoder_killed_from_outside_is_not_the_clients_fault(pool, caplog, number):
     with pytest.raises(Overloaded, match="killed from outside"):
