@@ -88,7 +88,7 @@ class Arrivals:
 
     def _give_up(self, arrival: "Arrival") -> None:
         self._forget(arrival)
-        arrival.timeout.reschedule(0)
+        arrival.end_at(0)
 
     def _forget(self, arrival: "Arrival") -> None:
         if arrival in self._arriving:
@@ -110,7 +110,12 @@ class Arrival:
     def grow(self, number: int) -> None:
         """Counts so many more bytes, which buy time, unless it is given up."""
         if self._arrivals.take(self, number):
-            self.timeout.reschedule(self._deadline())
+            self.end_at(self._deadline())
+
+    def end_at(self, when: float) -> None:
+        """Sets the time of the loop at which it is given up, unless it is already."""
+        if not self.timeout.expired():
+            self.timeout.reschedule(when)
 
     def _deadline(self) -> float:
         return self._begin + min(self._limits.seconds, self._grace_s + self.bytes / BYTES_PER_S)

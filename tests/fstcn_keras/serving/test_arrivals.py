@@ -77,6 +77,26 @@ def test_the_server_ends():
     assert outcomes(arrivals, 1) == ["Overloaded"]
 
 
+def test_the_server_ends_as_a_request_is_given_up():
+    """In the same turn of the loop: its time is over, but it does not know yet."""
+
+    async def end(arrivals: Arrivals):
+        arrivals.end()
+
+    async def receive():
+        arrivals = Arrivals(LIMITS, grace_s=0)
+        async with arrivals.arriving() as arrival:
+            ending = asyncio.create_task(end(arrivals))  # begins right after the timeout
+            try:
+                await asyncio.Future()
+            finally:
+                assert arrival.timeout.expired()
+                await ending
+
+    with pytest.raises(Overloaded, match="is ending"):
+        asyncio.run(receive())
+
+
 @pytest.fixture(scope="module")
 def workers():
     workers = Workers(Limits(), decoders=1)
