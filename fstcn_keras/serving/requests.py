@@ -203,8 +203,10 @@ def _form_files(request: V1Request, limits: Limits) -> list[Video]:
     files: list[File] = []
     headers = {"Content-Type": request.content_type.encode("latin-1", "replace")}
     in_memory = {"MAX_MEMORY_FILE_SIZE": math.inf}
-    boundary = b"--" + parse_options_header(request.content_type)[1].get(b"boundary", b"")
-    if request.body.count(boundary) > limits.videos + OTHER_PARTS:
+    boundary = parse_options_header(request.content_type)[1].get(b"boundary")
+    if not boundary:
+        raise BadRequest("the form's content type names no boundary: boundary=TEXT must follow it")
+    if request.body.count(b"--" + boundary) > limits.videos + OTHER_PARTS:
         raise TooLarge(f"the form has more than {limits.videos + OTHER_PARTS} parts")
     try:
         parser = create_form_parser(headers, lambda field: None, files.append, in_memory)

@@ -131,6 +131,15 @@ def test_a_form_of_many_parts(decoders):
     assert "more than 108 parts" in str(found)
 
 
+@pytest.mark.parametrize("parameter", ["", "; boundary", "; boundary="])
+def test_a_form_without_a_boundary(parameter):
+    """In a video there are many pairs of hyphens."""
+    request = V1Request(b"--" * 1000, f"multipart/form-data{parameter}")
+    with pytest.raises(BadRequest, match="names no boundary") as raised:
+        decode_request(request, PLAN, LIMITS)
+    assert not isinstance(raised.value, TooLarge)
+
+
 def test_memory_beyond_the_limit_is_refused_and_the_next_request_answered(decoders):
     with pytest.raises(TooLarge, match=f"takes more than {MEMORY_MIB} MiB"):
         asyncio.run(decoders.decode(eval, f"len(bytes({MEMORY_MIB + 1} * 2**20))"))
