@@ -75,7 +75,7 @@ def grpc_server(
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
         ("grpc.max_connection_idle_ms", IDLE_MS),
         ("grpc.max_connection_age_ms", AGE_MS),
-        ("grpc.max_connection_age_grace_ms", min(int(2000 * limits.seconds), INT_MAX)),
+        ("grpc.max_connection_age_grace_ms", int(min(2000 * limits.seconds, INT_MAX))),
     ]
     server = aio.server(
         interceptors=[_Calls(workers, arrivals, log)],

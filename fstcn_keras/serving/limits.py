@@ -1,6 +1,7 @@
 """Bounds what one request may ask for, and tells the memory that this takes at most."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ class Limits:
         30.0
 
     Raises:
-        ValueError: if one of them is not positive, or `request_bytes` is 2^31 or more.
+        ValueError: if one of them is not positive and finite, or `request_bytes` is 2^31 or more.
     """
 
     request_bytes: int = _limit(64 * 2**20, "bytes of a request's body, below 2^31")
@@ -40,8 +41,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            if not value > 0:
-                raise ValueError(f"`{name}` must be positive. Received: {value}")
+            if not 0 < value < math.inf:
+                raise ValueError(f"`{name}` must be positive and finite. Received: {value}")
         if self.request_bytes > INT_MAX:
             raise ValueError(
                 f"`request_bytes` must be at most {INT_MAX}. Received: {self.request_bytes}"

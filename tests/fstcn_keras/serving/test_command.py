@@ -34,7 +34,8 @@ def test_a_folder_that_is_not_there_or_empty(tmp_path):
 @pytest.mark.parametrize(
     ("limit", "value", "error"),
     [
-        ("frames", 0, "must be positive. Received: 0"),
+        ("frames", 0, "must be positive and finite. Received: 0"),
+        ("seconds", "inf", "must be positive and finite. Received: inf"),
         ("request-bytes", 2**31, "must be at most 2147483647. Received: 2147483648"),  # of gRPC
     ],
 )
