@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from fstcn_keras import ActionClassifier, ViewPlan
+from fstcn_keras import ActionClassifier
 from fstcn_keras.runs import RunFolder
 from training import cluster_jobs, evaluation, figures, on_cluster, rejection
 from training.baseline import write_baseline
@@ -288,10 +288,8 @@ def _save_network(options: FitOptions, run: RunFolder, data: _RunData, model: ke
         f"paths {' + '.join(options.network.paths)}, seed {options.run.seed}"
     )
     figures.save_figure(figures.draw_curves(run.history, caption=caption), run.curves)
-    plan = ViewPlan.from_config(
-        options.config(), num_clips=options.num_clips, fps=options.collection.fps
-    )
-    ActionClassifier(model, classes=list(data.dataset.classes), plan=plan).save(run.path)
+    classifier = ActionClassifier(model, classes=list(data.dataset.classes), plan=options.plan())
+    classifier.save(run.path)
 
 
 def _evaluate(options: FitOptions, run: RunFolder, data: _RunData):

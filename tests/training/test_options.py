@@ -1,12 +1,14 @@
 """Options made of parts: flat names, what is filled in, and files of other layouts."""
 
 import dataclasses
+import re
 
 import pytest
 import yaml
 
 from tests.training.test_cli import error_of
 from training import evaluate
+from training.errors import UserError
 from training.evaluate import EvaluateOptions
 from training.experiments import ExperimentOptions
 from training.options import FitOptions, differences, read_config, write_config
@@ -128,3 +130,70 @@ def test_an_older_config_is_of_dense_clips_and_of_one_view_for_both_paths(tmp_pa
     today = build(FitOptions, **given)
     assert today.network.sampling == ("sparse" if given else "dense")
     assert today.stages.path_views == ("independent" if given else "same")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"num_clips": 1001},
+            "--num-clips must be a positive integer, at most 1000. Received: 1001",
+        ),
+        ({"stride": 100_001}, "--stride must be a positive integer, at most 100000."),
+        ({"distance": 100_001}, "--distance must be a positive integer, at most 100000."),
+        ({"short_side": 16385}, "--short-side must be a positive integer, at most 16384."),
+    ],
+)
+def test_views_that_cannot_be_scored_are_refused_before_training(given, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        build(FitOptions, **given)
+    (name, value), *_ = given.items()
+    assert flat(build(FitOptions, **{name: value - 1}))[name] == value - 1
+
+
+LITE = {"preset": "lite", "epochs": 15}
+HEAD = {"scl_weights": "imagenet", "head_epochs": 3}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({**LITE, "encoded_views": 8}, "--encoded-views 8 is for epochs of the head"),
+        ({**LITE, "path_views": "independent"}, "--path-views independent is for encoded views"),
+        ({"encoded_views": 2, "scl_weights": "imagenet"}, "--encoded-views 2 is for epochs"),
+        ({**HEAD, "path_views": "independent"}, "--path-views independent is for encoded views"),
+        (
+            {**HEAD, "preset": "lite", "encoded_views": 0, "path_views": "independent"},
+            "--path-views independent is for encoded views",
+        ),
+    ],
+)
+def test_encoded_views_without_effect_are_refused(given, message):
+    with pytest.raises(UserError, match=message):
+        build(FitOptions, **given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        LITE,
+        {**LITE, "encoded_views": 0, "path_views": "same"},
+        {**HEAD, "encoded_views": 2, "path_views": "independent"},
+        {"preset": "lite", "scl_weights": "imagenet", "encoded_views": 2},
+    ],
+)
+def test_encoded_views_with_effect_or_of_the_recipe_are_not_refused(given):
+    options = build(FitOptions, **given)
+    assert {name: flat(options)[name] for name in given} == given
+
+
+@pytest.mark.parametrize("lacking", [(), ("min_steps", "path_views", "sampling")])
+def test_a_run_that_was_given_encoded_views_without_effect_can_be_read(tmp_path, lacking):
+    """Fit took them once, and gave them no attention."""
+    options = build(FitOptions, **LITE)
+    write_config(replaced(options, encoded_views=4), tmp_path / "config.yaml")
+    written = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    kept = {name: value for name, value in written.items() if name not in lacking}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(kept))
+    found = read_config(tmp_path / "config.yaml")
+    assert (found.stages.encoded_views, found.stages.head_epochs) == (4, 0)

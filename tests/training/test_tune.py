@@ -93,7 +93,8 @@ def test_each_change_is_trained_with_several_seeds(tmp_path):
 
 def test_each_change_may_have_views_of_its_own(tmp_path, monkeypatch):
     file = changes_file(tmp_path, "few: {encoded_views: 4}\nmany: {encoded_views: 8}\n")
-    options = build(TuneOptions, changes=file, out=tmp_path / "t", folds=2, preset="small")
+    start = {"preset": "lite", "scl_weights": "imagenet"}
+    options = build(TuneOptions, changes=file, out=tmp_path / "t", folds=2, **start)
     for name, crops in (("few", 5), ("many", 9)):
         for number in (1, 2):
             folder = tmp_path / "t" / name / "seed0" / f"fold{number}"
@@ -227,6 +228,7 @@ def test_heads_alone_are_judged_by_encoded_views(tmp_path, text, expected):
         ("a: {}\nb: {epoch: 2}\n", "b: fit has no option epoch"),
         ("a: {}\nb: {epochs: many}\n", "b: .*epochs.*many"),
         ("a: {}\nb: {dropout: 2}\n", "--dropout must lie in"),
+        ("a: {}\nb: {encoded_views: 4}\n", "b: --encoded-views 4 is for epochs of the head"),
         ("a: {}\n../b: {}\n", "the name '../b' must be of letters"),
         ("a: {}\n..: {}\n", r"the name '\.\.' must be of letters"),
         (".: {}\na: {}\n", r"the name '\.' must be of letters"),

@@ -1,23 +1,28 @@
 """The options of `training.fit`, composed of parts that other commands share."""
 
 import dataclasses
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from fstcn_keras.config import PATHS, PRESETS, FSTCNConfig, preset_config
 from fstcn_keras.runs import RUNS, RunFolder
+from fstcn_keras.views.plan import ViewPlan
 from training.errors import UserError
 from training.options.collection import SPLIT_HELP, CollectionOptions
 from training.options.network import BackboneOptions, NetworkOptions
 from training.options.recipe import OptimizationOptions, StageOptions
 from training.options.run import RunOptions
 from training.options.start import INHERITED, check_alike, part_path, run_values, start_name
-from training.parts import check, compose, flat, option, part, replaced
-from training.recipes import RECIPES
+from training.parts import check, compose, flag, flat, option, part, replaced
+from training.recipes import RECIPES, Recipe
 
 # options that change a field of the preset of the same name
 _CHANGED = ("short_side", "stride", "distance", "sampling", "initialization")
+# what every run's own options hold of recipes; those of older runs lack the others
+_OWN = {field.name for field in dataclasses.fields(Recipe)} - {"min_steps", "path_views"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +89,8 @@ class FitOptions:
             defaults["head_epochs"] = 0  # nothing is there to be fixed
         options = compose(type(self), flat(started) | defaults | given)
         options.check_together()
+        if _OWN - given.keys():  # a command's: those of a run hold all
+            options._check_in_use(given)
         return options
 
     def check_together(self):
@@ -94,6 +101,11 @@ class FitOptions:
         """
         crop, stages = PRESETS[self.backbone.preset].crop_size, self.stages
         check(self.network, ["short_side"], lambda s: s >= crop, f"be {crop} or more, as a crop is")
+        try:
+            self.plan()
+        except ValueError as error:
+            message = re.sub(r"`(\w+)`", lambda name: flag(name[1]), str(error))
+            raise UserError(message) from error
         check(
             stages,
             ["warmup_epochs"],
@@ -115,6 +127,28 @@ class FitOptions:
             raise UserError(
                 "--head-epochs fixes what --scl-weights or --start-from loads: "
                 "give both, or neither"
+            )
+
+    def _check_in_use(self, given: Collection[str]):
+        """Makes sure that what is given of encoded views has an effect.
+
+        Args:
+            given: names of the options that the command gives.
+
+        Raises:
+            UserError: if it has none.
+        """
+        stages = self.stages
+        if "encoded_views" in given and stages.encoded_views and not stages.head_epochs:
+            raise UserError(
+                f"--encoded-views {stages.encoded_views} is for epochs of the head, of which there "
+                "are none: give --head-epochs with --scl-weights or --start-from, or leave it out"
+            )
+        encoded = stages.head_epochs and stages.encoded_views
+        if "path_views" in given and stages.path_views == "independent" and not encoded:
+            raise UserError(
+                "--path-views independent is for encoded views, of which there are none: give "
+                "--encoded-views and --head-epochs, or leave it out"
             )
 
     def _with_starts(self, split: int | str | None, fold: int | str | None) -> "FitOptions":
@@ -147,6 +181,11 @@ class FitOptions:
     def config(self) -> FSTCNConfig:
         """Returns the configuration of the network."""
         return preset_config(**self.network_arguments())
+
+    def plan(self) -> ViewPlan:
+        """Returns which views of a video the network scores."""
+        fps = self.collection.fps
+        return ViewPlan.from_config(self.config(), num_clips=self.num_clips, fps=fps)
 
     def preset_text(self) -> str:
         """Returns the preset, and what of it the command changed."""
