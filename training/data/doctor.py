@@ -74,6 +74,8 @@ class Report:
 def examine(dataset: Dataset, store: FrameStore, more: Sequence[Finding] = ()) -> Report:
     """Looks for missing, undecodable, duplicate and unusual videos, and unequal classes.
 
+    Videos on neither side are counted, and not looked at.
+
     Args:
         dataset: the split.
         store: its decoded frames.
@@ -83,6 +85,9 @@ def examine(dataset: Dataset, store: FrameStore, more: Sequence[Finding] = ()) -
     for video in dataset.videos:
         by_side = counts[dataset.classes[video.label]]
         by_side[video.side] = by_side.get(video.side, 0) + 1
+    if unused := {video.path for video in dataset.side("unused")}:
+        videos = {path: stored for path, stored in store.videos.items() if path not in unused}
+        store = FrameStore(store.folder, videos, encoding=store.encoding)
     findings = [
         *_absent(dataset, store),
         *_duplicates(dataset, store),
@@ -121,7 +126,12 @@ def _absent(dataset: Dataset, store: FrameStore) -> list[Finding]:
             rejected["train"] + rejected["val"],
             repair,
         ),
-        _finding("warning", "listed training videos are missing", missing["train"], restore),
+        _finding(
+            "warning",
+            "listed training videos are missing",
+            missing["train"] + missing["val"],
+            restore,
+        ),
         _finding(
             "warning",
             f"training videos are left out: over {MAX_DAMAGED:.0%} of their frames are damaged",

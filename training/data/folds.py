@@ -11,7 +11,7 @@ from training.errors import UserError
 def draw_fold(dataset: Dataset, *, usable: Collection[str]) -> Dataset:
     """Makes those training videos test videos that lie in the data set's fold.
 
-    What were its test videos are in neither.
+    What were its test videos are in neither. Videos without a file are shared out likewise.
 
     Args:
         dataset: with the number of its fold and of all folds; no fold has a part of a group.
@@ -36,13 +36,11 @@ def draw_fold(dataset: Dataset, *, usable: Collection[str]) -> Dataset:
                 "than two classes: the others lie in its groups alone"
             )
 
-    def side(video: Video) -> str:
-        if video.side != "train":
-            return "unused"
-        return "test" if fold_of.get(video.group, 1) == dataset.fold else "train"
+    def on_its_side(video: Video) -> Video:
+        side = "test" if fold_of.get(video.group, 1) == dataset.fold else "train"
+        return dataclasses.replace(video, side=side if video.side == "train" else "unused")
 
-    videos = (dataclasses.replace(video, side=side(video)) for video in dataset.videos)
-    return dataclasses.replace(dataset, videos=tuple(videos))
+    return dataset.with_each(on_its_side)
 
 
 def dealt(items: Iterable[tuple[str, int]], folds: int) -> dict[str, int]:

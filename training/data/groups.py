@@ -48,7 +48,9 @@ def source_group(path: str) -> str:
     return f"{folder}/{stem}".removeprefix("/")
 
 
-def named_groups(groups: str, paths: Iterable[str]) -> dict[str, str]:
+def named_groups(
+    groups: str, paths: Iterable[str], *, missing: Iterable[str] = ()
+) -> dict[str, str]:
     """Returns the group of each path, as the user names it.
 
     Args:
@@ -56,21 +58,22 @@ def named_groups(groups: str, paths: Iterable[str]) -> dict[str, str]:
             expression that is searched for in each path: its first capturing group, or the whole
             match, is the group.
         paths: of videos, relative to the data set's root.
+        missing: paths of videos without a file, which need not have a group.
 
     Raises:
         UserError: if the file or the expression cannot be read, or has no group for a path.
     """
-    paths = list(paths)
+    paths, missing = list(paths), list(missing)
     if groups.endswith(".csv"):
         found = _read_groups(Path(groups))
     else:
-        found = {path: _matched(groups, path) for path in paths}
+        found = {path: _matched(groups, path) for path in paths + missing}
     if lacking := [path for path in paths if not found.get(path)]:
         raise UserError(
             f"--groups {groups} names no group for {len(lacking)} of {len(paths)} videos, e.g. "
             f"{lacking[0]}"
         )
-    return {path: found[path] for path in paths}
+    return {path: found[path] for path in paths + missing if found.get(path)}
 
 
 def _matched(pattern: str, path: str) -> str | None:

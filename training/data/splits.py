@@ -85,6 +85,8 @@ def draw_test_videos(dataset: Dataset) -> Dataset:
 def tied(dataset: Dataset, look_alikes: Mapping[str, str]) -> Dataset:
     """Groups videos of one source, as their names tell, and those that look alike.
 
+    Those without a file are of the group of their source.
+
     Args:
         dataset: whose videos have the groups of `groups.source_group`.
         look_alikes: name of each video's cluster of near-duplicates, by path.
@@ -97,8 +99,10 @@ def tied(dataset: Dataset, look_alikes: Mapping[str, str]) -> Dataset:
     firsts = clusters([video.path for video in dataset.videos], ties)
     # named so that folders of videos without common sources keep the splits they have had
     names = {path: f"{first.split('/')[0]}/{first}" for path, first in firsts.items()}
-    videos = (dataclasses.replace(video, group=names[video.path]) for video in dataset.videos)
-    return dataclasses.replace(dataset, videos=tuple(videos))
+    group_of = {group: names[paths[0]] for group, paths in same_source.items()}
+    return dataset.with_each(
+        lambda video: dataclasses.replace(video, group=group_of.get(video.group, video.group))
+    )
 
 
 def damaged_text(dataset: Dataset, store: FrameStore) -> str:

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from tests.training.data.test_collections import touch
 from tests.videos import write_video
 from training import cli, prepare
 from training.data import doctor
+from training.data.collections import read_folder
+from training.data.store import FrameStore
 
 
 def pattern(seed: int, num_frames: int = 12) -> np.ndarray:
@@ -99,6 +102,36 @@ def test_other_frame_rates_are_named_with_the_remedy(collection):
     assert text.startswith("1 videos are not of 25 frames a second, as most are")
     assert findings[text]["remedy"] == "read all videos by time with --fps 25"
     assert findings[text]["examples"] == ["b/3.avi: 15"]
+
+
+def test_folds_of_a_split_have_no_findings_on_its_test_videos(collection):
+    root = collection / "data" / "videos"
+    shutil.copyfile(root / "a" / "0.avi", root / "a" / "5.avi")  # which is in neither
+    (root / "b" / "5.avi").unlink()  # of the test list
+    (root / "b" / "3.avi").unlink()  # of the training list: tested in one fold
+    found = []
+    for fold, code in (("1", 1), ("2", 0)):
+        more = ["--split", "1", "--folds", "2", "--fold", fold]
+        report, findings = check(collection, code=code, more=more)
+        found.append({text: finding["examples"] for text, finding in findings.items()})
+        assert sum(sides.get("unused", 0) for sides in report["counts"].values()) == 3
+    assert found == [
+        {"1 listed test videos are missing": ["b/3.avi"]},
+        {"1 listed training videos are missing": ["b/3.avi"]},
+    ]
+
+
+def test_missing_videos_that_choose_the_epoch_are_training_videos(tmp_path):
+    (tmp_path / "labels.csv").write_text(
+        "path,label,split\na/1,a,train\na/2,a,val\na/3,a,test\na/4,a,test\n"
+    )
+    touch(tmp_path, "a/1", "a/4")
+    dataset = read_folder(tmp_path, labels=tmp_path / "labels.csv")
+    report = doctor.examine(dataset, FrameStore(tmp_path, {}, encoding="jpeg"))
+    assert {finding.text: finding.examples for finding in report.findings} == {
+        "1 listed test videos are missing": ("a/3",),
+        "1 listed training videos are missing": ("a/2",),
+    }
 
 
 @pytest.mark.parametrize(("of_a", "is_unequal"), [(9, True), (8, False)])

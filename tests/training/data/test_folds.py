@@ -14,7 +14,7 @@ from tests.training.data.test_collections import touch
 from training.data import collections
 from training.data.collections import Dataset, Video
 from training.data.folds import dealt, draw_fold
-from training.data.splits import split_training
+from training.data.splits import split_training, tied
 from training.errors import UserError
 from training.options import CollectionOptions
 
@@ -193,6 +193,44 @@ def test_folds_of_a_split_leave_its_test_videos_alone():
         )
         assert drawn.part == f"fold {fold} of 3 of the training videos of split 1"
     assert sum(map(len, tested)) == len(trained) == 200
+
+
+def test_a_video_without_a_file_is_in_the_fold_of_its_group():
+    videos = [(f"{label}/{group}", label, group) for label in range(2) for group in "xyz"]
+    missing = [Video(f"0/{group} 2", 0, "train", group) for group in "xyzw"]
+    missing += [Video("1/x 2", 1, side, "x") for side in ("val", "test", "unused")]
+    for fold in (1, 2, 3):  # each is of one group, in the order of their names
+        dataset = dataclasses.replace(dataset_of(videos, 3, fold), missing=tuple(missing))
+        drawn = draw_fold(dataset, usable={path for path, *_ in videos})
+        tested = {video.group for video in drawn.missing if video.side == "test"}
+        assert tested == ({"x", "w"}, {"y"}, {"z"})[fold - 1]  # w has no other video
+        assert [video.side for video in drawn.missing[:4]].count("train") == 4 - len(tested)
+        assert {video.side for video in drawn.missing[4:]} == {"unused"}
+
+
+@pytest.mark.parametrize("groups", [None, r"person\d", "groups.csv"])
+def test_a_missing_video_has_the_group_of_its_source(tmp_path, monkeypatch, groups):
+    monkeypatch.chdir(tmp_path)
+    paths = [f"{name}/person{n}_{take}.avi" for name in "ab" for n in (1, 2) for take in (1, 2)]
+    rows = [f"{path},{path[0]},{path[2:9]}\n" for path in paths]
+    Path("labels.csv").write_text("".join(["path,label,group\n", *rows]))
+    Path("groups.csv").write_text("".join(["path,label,group\n", *rows[1:]]))  # without the first
+    touch(tmp_path / "videos", *paths[1:])
+    options = CollectionOptions(
+        dataset="folder",
+        data_dir=tmp_path / "videos",
+        labels=Path("labels.csv"),
+        groups=groups,
+        folds=2,
+        fold=1,
+    )
+    dataset = collections.load_dataset(options, None)
+    if groups is None:
+        dataset = tied(dataset, {})
+    (video,) = dataset.missing
+    others = {v.group for v in dataset.videos if "person1" in v.path}
+    assert {video.group} == others
+    assert len({v.group for v in dataset.videos}) == 2
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no real videos in {DATA}")

@@ -1,6 +1,8 @@
 """What a collection is as a list: videos with their labels, sides and groups."""
 
+import dataclasses
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +68,11 @@ class Dataset:
     def side(self, side: str) -> list[Video]:
         """Returns the videos of one side."""
         return [video for video in self.videos if video.side == side]
+
+    def with_each(self, changed: Callable[[Video], Video]) -> "Dataset":
+        """Returns the same with every video changed, those without a file too."""
+        videos, missing = (tuple(map(changed, part)) for part in (self.videos, self.missing))
+        return dataclasses.replace(self, videos=videos, missing=missing)
 
     def __str__(self) -> str:
         counts = Counter(video.side for video in self.videos)

@@ -137,11 +137,7 @@ def _of_own_split(dataset: Dataset, split: int | None) -> Dataset:
     if not any(video.side == "test" for video in dataset.videos + dataset.missing):
         return dataset
     if split is None:
-        changed = {
-            field: tuple(dataclasses.replace(v, side="train") for v in getattr(dataset, field))
-            for field in ("videos", "missing")
-        }
-        return dataclasses.replace(dataset, **changed)
+        return dataset.with_each(lambda video: dataclasses.replace(video, side="train"))
     if split != 1:
         raise UserError(f"{dataset.root} has one split of its own: there is no --split {split}")
     return dataset

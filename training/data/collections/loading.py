@@ -70,10 +70,9 @@ def with_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
     return _filtered(
         dataset,
         lambda video: video.label in new,
-        lambda video: dataclasses.replace(video, label=new[video.label]),
         classes=tuple(dataset.classes[label] for label in kept),
         absent_classes=(),
-    )
+    ).with_each(lambda video: dataclasses.replace(video, label=new[video.label]))
 
 
 def without_videos(dataset: Dataset, file: Path) -> Dataset:
@@ -104,15 +103,10 @@ def without_videos(dataset: Dataset, file: Path) -> Dataset:
     return left
 
 
-def _filtered(
-    dataset: Dataset,
-    is_kept: Callable[[Video], bool],
-    changed: Callable[[Video], Video] = lambda video: video,
-    **fields,
-) -> Dataset:
-    """Keeps and changes videos, those whose files are missing too; sets other fields."""
+def _filtered(dataset: Dataset, is_kept: Callable[[Video], bool], **fields) -> Dataset:
+    """Keeps some videos, of those whose files are missing too; sets other fields."""
     for field in ("videos", "missing"):
-        fields[field] = tuple(changed(v) for v in getattr(dataset, field) if is_kept(v))
+        fields[field] = tuple(filter(is_kept, getattr(dataset, field)))
     return dataclasses.replace(dataset, **fields)
 
 
@@ -127,9 +121,11 @@ def _load(options: "CollectionOptions", split: int | None) -> Dataset:
         lists["labels"] = options.labels
     dataset = READERS[options.dataset](options.data_dir, **lists)
     if options.groups is not None:
-        groups = named_groups(options.groups, (video.path for video in dataset.videos))
-        videos = (dataclasses.replace(v, group=groups[v.path]) for v in dataset.videos)
-        dataset = dataclasses.replace(dataset, videos=tuple(videos))
+        paths = [[video.path for video in part] for part in (dataset.videos, dataset.missing)]
+        groups = named_groups(options.groups, paths[0], missing=paths[1])
+        dataset = dataset.with_each(
+            lambda video: dataclasses.replace(video, group=groups.get(video.path, video.group))
+        )
     return dataset
 
 
