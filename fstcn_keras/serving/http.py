@@ -104,7 +104,6 @@ def _handle_errors(app: FastAPI, name: str) -> None:
         RequestValidationError: (400, "the address holds something else than what is expected"),
         ModelNotReady: (503, "the model is warming up"),
         ServerNotReady: (503, "the model is warming up"),
-        Exception: (500, "internal error"),
     }.items():
         app.add_exception_handler(kind, _answer_with(status, text))
     # Starlette's type of handlers does not tell which error comes to which

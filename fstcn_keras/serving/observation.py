@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import time
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from kserve.errors import ModelNotFound, ModelNotReady, ServerNotReady
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fstcn_keras.serving.metrics import Metrics
@@ -153,7 +155,9 @@ def observation(scope: Scope) -> Observation:
 
 
 class Observed:
-    """Observes all requests over HTTP, and gives each answer its id.
+    """Observes all requests over HTTP, gives each answer its id, and answers errors with 500.
+
+    Only that of an answer that has begun passes, so that its connection is closed.
 
     Args:
         app: what answers.
@@ -190,7 +194,14 @@ class Observed:
             await send(message)
 
         try:
-            await self._app(scope, receiving, sending)
+            with observed.noting():
+                await self._app(scope, receiving, sending)
+        except Exception:
+            if status != CLIENT_LEFT:
+                raise
+            logging.getLogger(__name__).exception("internal error")
+            answer = JSONResponse({"error": "internal error"}, status_code=500)
+            await answer(scope, receiving, sending)
         finally:
             observed.route = getattr(scope.get("route"), "path", "")
             client = (scope.get("client") or ("",))[0]

@@ -7,19 +7,23 @@ import json
 import re
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("kserve")
 
 import grpc
+import httpx
 from fastapi import FastAPI
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from prometheus_client.parser import text_string_to_metric_families
 
 from fstcn_keras.serving import connections, observation
-from fstcn_keras.serving.http import http_server
+from fstcn_keras.serving.arrivals import Arrivals
+from fstcn_keras.serving.http import build_app, http_server
+from fstcn_keras.serving.kserve_model import ClassifierDataPlane, ClassifierModel
 from fstcn_keras.serving.limits import Limits
 from fstcn_keras.serving.metrics import STAGES, Metrics
 from fstcn_keras.serving.observation import AccessLog
@@ -128,6 +132,43 @@ def test_what_is_refused_before_it_is_a_request_is_counted(monkeypatch, sent, st
         ({"protocol": "other", "reason": reason}, 1),
     ]
     assert [(line["status"], line["reason"]) for line in lines] == [(status, reason)]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_internal_error_is_answered_and_counted(caplog, tmp_path, method):
+    metrics, file = Metrics(Limits()), io.StringIO()
+    workers = SimpleNamespace(metrics=metrics, limits=Limits(), check_place=lambda: None)
+    workers.admitted = contextlib.nullcontext
+    plane = ClassifierDataPlane(ClassifierModel("m", workers))
+    app = build_app(plane, Arrivals(Limits()), tmp_path, AccessLog(file))
+
+    @app.api_route("/page/fault", methods=["GET", "POST"])
+    async def fail():
+        raise KeyError(SECRET)
+
+    async def ask():
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            return await client.request(method, "/page/fault")
+
+    answer = asyncio.run(ask())
+    (line,) = map(json.loads, file.getvalue().splitlines())
+    assert (answer.status_code, answer.json()) == (500, {"error": "internal error"})
+    told = {name: line[name] for name in ("id", "status", "reason", "route")}
+    assert told == {
+        "id": answer.headers["X-Request-Id"],
+        "status": "500",
+        "reason": "internal_error",
+        "route": "/page/fault",
+    }
+    own = {"model": "", "version": "1", "protocol": "page"}
+    for name, label in (
+        ("requests", {"status": "500"}),
+        ("refusals", {"reason": "internal_error"}),
+    ):
+        assert metrics.registry.get_sample_value(f"fstcn_{name}_total", own | label) == 1
+    (record,) = caplog.records
+    assert record.exc_info[0] is KeyError
 
 
 def test_calls_over_grpc_are_counted(client, server):
