@@ -39,9 +39,9 @@ def occlude(
 ) -> Occlusion:
     """Measures the score of a class with each place of a clip covered in turn.
 
-    A place is one cell of a grid over the whole frame, a little larger, in all frames of the clip
-    alike, so that it shows no motion. What is scored are the three crops along the longer side,
-    which together see nearly all of the frame.
+    A place is one cell of a grid over the whole frame, a little larger. It becomes of one colour in
+    all frames, their mean, so that it shows no motion. What is scored are the three crops along the
+    longer side, which together see nearly all of the frame.
 
     Example:
         >>> from fstcn_keras import ActionClassifier, FSTCN, ViewPlan
@@ -63,10 +63,14 @@ def occlude(
     """
     height, width = frames.shape[1:3]
     pairs = [(frames, later)]
+    colour = np.rint((frames.mean(axis=(0, 1, 2)) + later.mean(axis=(0, 1, 2))) / 2)
     for row in range(GRID):
         for column in range(GRID):
-            place = _place(row, height), _place(column, width)
-            pairs.append((_covered(frames, *place), _covered(later, *place)))
+            place = slice(None), _place(row, height), _place(column, width)
+            covered = frames.copy(), later.copy()
+            for images in covered:
+                images[place] = colour
+            pairs.append(covered)
     batches = [pairs[i : i + _BATCH] for i in range(0, len(pairs), _BATCH)]
     scores = np.concatenate([_scores(classifier, batch, label) for batch in batches])
     return Occlusion(score=float(scores[0]), drops=(scores[0] - scores[1:]).reshape(GRID, GRID))
@@ -76,12 +80,6 @@ def _place(number: int, length: int) -> slice:
     """Returns where a cell of the grid lies, half of one wider on each side."""
     first, last = (number - 0.5) * length / GRID, (number + 1.5) * length / GRID
     return slice(max(0, round(first)), min(length, round(last)))
-
-
-def _covered(images: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
-    covered = images.copy()
-    covered[:, rows, columns] = images.mean(axis=(0, 1, 2)).astype(np.uint8)
-    return covered
 
 
 def _scores(
@@ -97,5 +95,9 @@ def _scores(
         views["clip"] += clips.windows(frames, corners, (size, size))
         differences = clips.absolute_difference(frames, later)
         views["clip_diff"] += clips.windows(differences, corners, (size, size))
-    probabilities = classifier.model.predict_on_batch({n: np.stack(v) for n, v in views.items()})
+    model = classifier.model
+    probabilities = model.predict_on_batch({name: np.stack(cut) for name, cut in views.items()})
+    if getattr(model, "classifier_activation", "softmax") is None:  # they are logits
+        odds = np.exp(probabilities - probabilities.max(axis=1, keepdims=True))
+        probabilities = odds / odds.sum(axis=1, keepdims=True)
     return probabilities[:, label].reshape(len(pairs), len(corners)).mean(axis=1)
