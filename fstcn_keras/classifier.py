@@ -107,10 +107,13 @@ class ActionClassifier:
 
         The network is saved without what it was trained with: no optimiser state, no loss. It
         computes in float32, whatever it was trained in.
+
+        Raises:
+            ValueError: if it is none of `FSTCN` and shares layers, which Keras cannot save.
         """
         folder = Path(folder)
-        self.save_description(folder)
         network = plain_copy(self.model, dtype="float32")
+        self.save_description(folder)
         with atomic_write(folder / "model.keras") as partial:
             network.save(partial)
 

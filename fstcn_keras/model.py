@@ -28,8 +28,7 @@ class _ImageNetwork(keras.Model):
         Raises:
             ValueError: if the images are not uint8.
         """
-        check_images(inputs)
-        return super().call(inputs, training=training, mask=mask)
+        return super().call(images_by_name(self, inputs), training=training, mask=mask)
 
     def encoder_images(self, samples: Mapping[str, Any]) -> list[tuple[keras.Sequential, Any]]:
         """Returns each encoder with the images `(images, h, w, 3)` it sees of the samples."""
@@ -71,6 +70,9 @@ class FSTCN(_ImageNetwork):
     lower SCLs. The frame's features feed the parallel SCL (spatial path), the differences' features
     the T-P operator and the TCL (temporal path); a fully-connected layer joins both.
 
+    A copy with new weights is `FSTCN.from_config(model.get_config())`; that of
+    `keras.models.clone_model` would have a backbone for each path.
+
     ```
     head({"frame": frame_encoder(FrameChoice(clip)),
           "differences": TimeDistributed(difference_encoder)(clip_diff)})["logits"]
@@ -109,7 +111,8 @@ class FSTCN(_ImageNetwork):
         head: see `parts.head`.
         classifier: the head's last layer.
         features: outputs of the head by name, for models such as
-            `keras.Model(model.input, model.features)`.
+            `keras.Model(model.input, model.features)`. Keras cannot save those: save this one,
+            and make them of the loaded one.
 
     Raises:
         ValueError: if an argument is unknown or out of range, or images are not uint8.
@@ -130,9 +133,8 @@ class FSTCN(_ImageNetwork):
         dtype: str | keras.DTypePolicy | None = None,
         **overrides: Any,
     ) -> None:
-        config = _checked_config(
-            num_classes, preset, paths=paths, temporal_kernels=temporal_kernels, **overrides
-        )
+        _check_outputs(num_classes, classifier_activation)
+        config = preset_config(preset, paths=paths, temporal_kernels=temporal_kernels, **overrides)
         shape = (config.clip_length, config.crop_size, config.crop_size, 3)
         with _dtype_policy(dtype) as policy:
             inputs = {
@@ -248,7 +250,8 @@ class AuxiliaryClassifier(_ImageNetwork):
         dtype: str | keras.DTypePolicy | None = None,
         **overrides: Any,
     ) -> None:
-        config = _checked_config(num_classes, preset, **overrides)
+        _check_outputs(num_classes, classifier_activation)
+        config = preset_config(preset, **overrides)
         with _dtype_policy(dtype) as policy:
             shape = (config.crop_size, config.crop_size, 3)
             frame = keras.Input(shape, dtype="uint8", name="frame")
@@ -297,22 +300,33 @@ def auxiliary_classifier(**arguments: Any) -> AuxiliaryClassifier:
     return AuxiliaryClassifier(**arguments)
 
 
-def check_images(inputs: Any) -> None:
-    """Makes sure that a network's inputs by name are uint8 images.
+def images_by_name(model: keras.Model, inputs: Any) -> Mapping[str, Any]:
+    """Returns the inputs of a network by name, and makes sure that they are uint8 images.
 
     Example:
-        >>> check_images({"clip": np.zeros((1, 5, 204, 204, 3), "uint8")})
+        >>> model = AuxiliaryClassifier(num_classes=5, preset="small")
+        >>> list(images_by_name(model, [np.zeros((1, 108, 108, 3), "uint8")]))
+        ['frame']
+
+    Args:
+        model: the network.
+        inputs: by name; or in the order of `model.inputs`, one alone also without a list.
 
     Raises:
         ValueError: if they are of another type.
     """
-    for name, images in inputs.items() if isinstance(inputs, Mapping) else ():
+    if not isinstance(inputs, Mapping):
+        listed = inputs if isinstance(inputs, list | tuple) else [inputs]
+        names = [image.name for image in model.inputs]
+        inputs = dict(zip(names, listed, strict=True))
+    for name, images in inputs.items():
         dtype = keras.backend.standardize_dtype(images.dtype)
         if dtype != "uint8":
             raise ValueError(
                 f"`{name}` must hold uint8 pixels, 0 to 255: the network normalises them. "
                 f"Received: {dtype} {tuple(images.shape)}; convert it by .astype('uint8')"
             )
+    return inputs
 
 
 def scale_features(model: FSTCN | AuxiliaryClassifier, samples: Mapping[str, np.ndarray]) -> None:
@@ -345,10 +359,14 @@ def scale_features(model: FSTCN | AuxiliaryClassifier, samples: Mapping[str, np.
             scale.scale.assign(scale.scale / ops.maximum(size, 1e-12))
 
 
-def _checked_config(num_classes: int, preset: str, **overrides: Any) -> FSTCNConfig:
+def _check_outputs(num_classes: int, classifier_activation: str | None) -> None:
     if num_classes < 1:
         raise ValueError(f"`num_classes` must be positive. Received: num_classes={num_classes}")
-    return preset_config(preset, **overrides)
+    if classifier_activation not in ("softmax", None):
+        raise ValueError(
+            "`classifier_activation` must be 'softmax', or None for logits. "
+            f"Received: {classifier_activation!r}"
+        )
 
 
 def _activated(logits: Tensor, activation: str | None) -> Tensor:

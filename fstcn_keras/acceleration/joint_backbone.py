@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from fstcn_keras.model import FSTCN, check_images
+from fstcn_keras.model import FSTCN, images_by_name
 from fstcn_keras.parts import LOGITS
 from fstcn_keras.tensors import Tensor
 
@@ -39,8 +39,8 @@ def replacements(layer: keras.Layer) -> dict[str, Any]:
     difference_pixels, _, temporal_scl = difference_encoder.layers
     activation = keras.activations.get(layer.classifier_activation)
 
-    def call(inputs: dict[str, Tensor], training: bool | None = None, mask: Any = None) -> Tensor:
-        check_images(inputs)
+    def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Tensor:
+        inputs = images_by_name(layer, inputs)
         frames = choice(inputs["clip"], training=training)  # (batch, h, w, 3)
         batch, l_t = ops.shape(frames)[0], inputs["clip_diff"].shape[1]
         differences = ops.reshape(inputs["clip_diff"], (-1, *frames.shape[1:]))

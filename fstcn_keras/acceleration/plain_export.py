@@ -33,7 +33,16 @@ def plain_copy(model: keras.Model, **changes: Any) -> keras.Model:
     Args:
         model: the model.
         **changes: of its configuration.
+
+    Raises:
+        ValueError: if its configuration does not build the same weights.
     """
     copy = model.__class__.from_config({**model.get_config(), **changes})
+    shapes, copied = ([tuple(v.shape) for v in one.weights] for one in (model, copy))
+    if copied != shapes:
+        raise ValueError(
+            f"a copy of {model.name} has {len(copied)} weights in place of {len(shapes)}: Keras "
+            "copies a shared layer for each of its places; save the FSTCN that it was made of"
+        )
     copy.set_weights(model.get_weights())
     return copy

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from fstcn_keras import ActionClassifier, FSTCNConfig, ViewPlan, fstcn
+from fstcn_keras import FSTCN, ActionClassifier, FSTCNConfig, ViewPlan, fstcn
 from fstcn_keras.video.frames import read_resized
 from fstcn_keras.views.scoring import ViewScorer
 from tests import equations
+from tests.networks import TINY
 from tests.videos import grey_ramp, noise, write_video
 
 PLAN = ViewPlan(num_clips=3, short_side=7, crop_size=4, clip_length=2, stride=2, distance=3)
@@ -88,6 +89,16 @@ def test_save_and_load(tmp_path):
     frames, pairs = noise(10, height=7, width=9), PLAN.pair_indices(10)
     found, expected = (one.score_views(frames, pairs) for one in (loaded, classifier))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_network_that_keras_cannot_copy_is_not_saved(tmp_path):
+    whole = FSTCN(num_classes=3, **TINY)
+    network = keras.Model(whole.input, whole.output, name="part")
+    plan = ViewPlan.from_config(whole.config, num_clips=1)
+    classifier = ActionClassifier(network, classes=["a", "b", "c"], plan=plan)
+    with pytest.raises(ValueError, match=r"a copy of part has .* save the FSTCN that it was made"):
+        classifier.save(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("lacking", ["model.keras", "classes.txt", "views.json"])
