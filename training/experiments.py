@@ -19,6 +19,7 @@ from training import cli
 from training.errors import UserError
 from training.on_cluster import TrainingClusterOptions
 from training.options import FitOptions, differences, read_config
+from training.options.start import are_of_one_path
 from training.parts import build, flag, flat, part, positional, replaced
 from training.scores import RunResult, check_same_protocol, check_same_videos, read_result
 from training.tables import TABLES, Row, record, to_csv, to_markdown
@@ -156,14 +157,16 @@ def collected_rows(folder: Path) -> list[dict]:
 
 
 def network_results(runs: Sequence[FitOptions]) -> list[RunResult]:
-    """Returns the results of runs that differ in nothing but the split.
+    """Returns the results of runs that differ in nothing but the split, and what is its own.
+
+    Each split may have weights or a run of its own to start from: `{split}` in their path.
 
     Raises:
         UserError: if they differ in other options, in the classes or in the views.
     """
     first = runs[0]
     for other in runs[1:]:
-        if changed := differences(replaced(first, split=other.split), other):
+        if changed := differences(_of_split(first, other), other):
             raise UserError(
                 f"{first.run.out} and {other.run.out} were trained with different options: "
                 f"{'; '.join(changed)}"
@@ -171,6 +174,17 @@ def network_results(runs: Sequence[FitOptions]) -> list[RunResult]:
     results = [read_result(options.run_folder()) for options in runs]
     check_same_protocol(results)
     return results
+
+
+def _of_split(options: FitOptions, other: FitOptions) -> FitOptions:
+    """Returns the options for the split of others; a path that is its own split's is theirs."""
+    changes: dict[str, int | Path] = {"split": other.split}
+    for name in ("scl_weights", "start_from"):
+        paths = getattr(options.network, name), getattr(other.network, name)
+        given = all(isinstance(path, Path) for path in paths)
+        if given and are_of_one_path((options.split, other.split), paths):
+            changes[name] = paths[1]
+    return replaced(options, **changes)
 
 
 if __name__ == "__main__":

@@ -131,6 +131,28 @@ def test_table_3_does_not_average_over_different_options(tmp_path, capsys):
     assert "were trained with different options: seed: 0, not 3" in error
 
 
+@pytest.mark.parametrize("option", ["scl_weights", "start_from"])
+def test_table_3_takes_splits_that_start_from_what_is_their_own(tmp_path, capsys, option):
+    starts = tmp_path / "starts2"  # the number of a split may be elsewhere in the path
+    for number in (1, 2, 3):
+        write_config(build(FitOptions), make_folder(starts / f"split{number}") / "config.yaml")
+    given = (f"--{option.replace('_', '-')}", str(starts / "split{split}"))
+    options = finished_runs(tmp_path / "runs", "table2", "--split", "all", *given)
+    experiments.main(build(ExperimentOptions, table="table3", out=tmp_path / "runs"))
+    rows = read_table(tmp_path / "runs" / "table3.csv")
+    assert [row["splits"] for row in rows] == ["1 2 3", "1 2 3"]
+    run = networks(options)["spatial-temporal-3-5", 2]
+    write_config(replaced(run, **{option: starts / "split3"}), run.run_folder().config)
+    arguments = ("table3", "--out", tmp_path / "runs")
+    error = error_of(capsys, experiments.main, ExperimentOptions, *arguments)
+    assert f"different options: {option}: {starts / 'split1'}, not {starts / 'split3'}" in error
+
+
+def make_folder(path: Path) -> Path:
+    path.mkdir(parents=True)
+    return path
+
+
 def test_rows_of_other_videos_are_not_put_side_by_side(tmp_path, capsys):
     options = finished_runs(tmp_path, "table2", "--split", "1", num_videos=4)
     run = networks(options)["temporal-3-5", 1].run.out

@@ -1,5 +1,6 @@
 """What a training starts from: a file of weights or a run, one for each split or fold."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,25 @@ def part_path(path: Path, split: int | str | None, fold: int | str | None) -> Pa
         if number not in (None, "all"):
             text = text.replace(f"{{{name}}}", str(number))
     return Path(text)
+
+
+def are_of_one_path(numbers: tuple[int, int], paths: tuple[Path, Path]) -> bool:
+    """Returns whether two paths may be what `part_path` makes of one, for two splits or folds.
+
+    Example:
+        >>> are_of_one_path((1, 2), (Path("v1/split1.h5"), Path("v1/split2.h5")))
+        True
+        >>> are_of_one_path((1, 2), (Path("v1/split1.h5"), Path("v1/split3.h5")))
+        False
+
+    Args:
+        numbers: of the splits or folds.
+        paths: of each of them, filled in.
+    """
+    one, other = map(str, paths)
+    either = "|".join(map(str, numbers))
+    pattern = f"({either})".join(map(re.escape, one.split(str(numbers[0]))))
+    return re.fullmatch(pattern, other) is not None
 
 
 def run_values(run: Path) -> dict:
