@@ -67,7 +67,7 @@ def moved(collection: CollectionOptions, data_dir: Path) -> dict[str, Path | str
     if collection.data_dir is None:
         raise UserError(f"--data-dir is not for a run of {collection.dataset}, which needs none")
     moved = {"data_dir": data_dir}
-    for name in ("splits_dir", "labels", "groups"):
+    for name in ("splits_dir", "labels", "groups", "exclude"):
         file = getattr(collection, name)
         if file is not None and Path(file).is_relative_to(collection.data_dir):
             target = data_dir / Path(file).relative_to(collection.data_dir)

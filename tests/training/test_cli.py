@@ -262,12 +262,23 @@ def test_the_home_folder_is_filled_in(monkeypatch, tmp_path):
     )
 
 
+def test_a_list_of_what_to_exclude_that_is_not_there(capsys, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.avi").touch()
+    options = ("--dataset", "folder", "--data-dir", tmp_path, "--exclude", tmp_path / "none.txt")
+    error = fit_error(capsys, tmp_path, *options)
+    assert error.startswith(f"error: {tmp_path / 'none.txt'} cannot be read: ")
+
+
 def test_the_files_of_a_collection_that_moved(tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
     inside = CollectionOptions(dataset="folder", data_dir=old, labels=old / "labels.csv")
     assert evaluate.moved(inside, new) == {"data_dir": new, "labels": new / "labels.csv"}
     groups = CollectionOptions(dataset="folder", data_dir=old, groups=str(old / "groups.csv"))
     assert evaluate.moved(groups, new) == {"data_dir": new, "groups": str(new / "groups.csv")}
+    excluding = CollectionOptions(dataset="folder", data_dir=old, exclude=old / "bad" / "list.txt")
+    expected = {"data_dir": new, "exclude": new / "bad" / "list.txt"}
+    assert evaluate.moved(excluding, new) == expected
     outside = CollectionOptions(dataset="folder", data_dir=old, splits_dir=tmp_path / "lists")
     assert evaluate.moved(outside, new) == {"data_dir": new}
     with pytest.raises(UserError, match="--data-dir is not for a run of demo"):

@@ -103,7 +103,7 @@ def splits_folder(data_dir: Path, splits_dir: Path | None, name: str, pattern: s
 
 
 def split_lines(path: Path) -> list[str]:
-    """Returns the lines of a split file, without blanks around them and empty ones.
+    """Returns the lines of a split file or other list, without blanks around them and empty ones.
 
     Raises:
         UserError: if it cannot be read.
@@ -111,7 +111,7 @@ def split_lines(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"split file {path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {error}") from error
     return [line.strip() for line in lines if line.strip()]
 
 
