@@ -1,11 +1,12 @@
 """Reads tensors of HDF5 files that may come from anyone.
 
-HDF5 can fetch the content of a file from other files: by external links, external storage of a
-tensor, and virtual tensors. A few bytes can stand for a tensor that fills the memory. Both are
-refused, by what the file says of a tensor, before any of it is read.
+HDF5 can fetch the content of a file from other files: by external links, to which soft links may
+lead, external storage of a tensor, and virtual tensors. A few bytes can stand for a tensor that
+fills the memory. Both are refused, by what the file says of a tensor, before any of it is read.
 """
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def read_tensors(
         ValueError: if it is no such file, reaches beyond itself, or numbers are not finite.
     """
     with opened(path) as file:
-        root = _item(file, "model_weights", path) if "model_weights" in file else file
+        root = _item(file, "model_weights", path) if _holds(file, "model_weights") else file
         tensors = {}
         for layer in _names(root, "layer_names"):
             group = _item(root, layer, path)
@@ -59,6 +60,39 @@ def read_tensors(
                     raise ValueError(f"{path}: {layer}/{name} holds numbers that are not finite")
                 tensors[layer, position] = value
         return tensors
+
+
+def read_texts(path: str | Path, name: str) -> list[str]:
+    """Reads a list of texts in JSON; of a file without one it is empty.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with h5py.File(f"{folder}/fc.h5", "w") as file:
+        ...         file["videos"] = '["jump/a.mp4"]'
+        ...     read_texts(f"{folder}/fc.h5", "videos")
+        ['jump/a.mp4']
+
+    Args:
+        path: of the file.
+        name: under which it stands.
+
+    Raises:
+        ValueError: if the file is none of HDF5, or what stands there is something else.
+    """
+    with opened(path) as file:
+        if not _holds(file, name):
+            return []
+        item = _item(file, name, path)
+        kind = h5py.check_string_dtype(item.dtype) if isinstance(item, h5py.Dataset) else None
+        is_text = kind is not None and kind.length is None  # which lies in the file itself
+        try:
+            texts = json.loads(item[()]) if is_text and item.shape == () else None
+        except (ValueError, RecursionError):
+            texts = None
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{path}: {name} must hold a list of texts in JSON")
+        return texts
 
 
 @contextlib.contextmanager
@@ -94,10 +128,15 @@ def _item(group: h5py.Group, name: str, path: str | Path) -> h5py.Group | h5py.D
     for step in filter(None, name.split("/")):
         if not isinstance(group, h5py.Group):
             raise ValueError(f"{path}: {group.name} is a tensor, not a group")
-        if isinstance(group.get(step, getlink=True), h5py.ExternalLink):
-            raise ValueError(f"{path}: {name} is a link to another file, which is not followed")
+        if group.id.links.get_info(step.encode()).type != h5py.h5l.TYPE_HARD:
+            raise ValueError(f"{path}: {name} is a link, maybe to another file: it is not followed")
         group = group[step]
     return group
+
+
+def _holds(file: h5py.File, name: str) -> bool:
+    """Tells whether a file has an item or a link of a name, which is not followed."""
+    return file.id.links.exists(name.encode())
 
 
 def _check(tensor: h5py.Group | h5py.Dataset, name: str) -> None:

@@ -181,12 +181,9 @@ def source_videos(path: str | Path) -> list[str]:
         []
 
     Raises:
-        ValueError: if the file is not there or is none of HDF5.
+        ValueError: if the file is not there, is none of HDF5, or their list is damaged.
     """
-    if Path(path).suffix in _READERS:
-        return []
-    with hdf5_weights.opened(path) as file:
-        return json.loads(file[VIDEOS][()]) if VIDEOS in file else []
+    return [] if Path(path).suffix in _READERS else hdf5_weights.read_texts(path, VIDEOS)
 
 
 def named_layers(model: keras.Model) -> dict[str, keras.Layer]:

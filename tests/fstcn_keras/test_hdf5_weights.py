@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from fstcn_keras.hdf5_weights import read_tensors
+from fstcn_keras.hdf5_weights import read_tensors, read_texts
 
 SECRET = np.arange(6, dtype="float32").reshape(3, 2)
 
@@ -38,6 +38,15 @@ def linked(group, folder):
     group["kernel"] = h5py.ExternalLink(folder / "other.h5", "secret")
 
 
+def linked_softly(group, folder):
+    group["elsewhere"] = h5py.ExternalLink(folder / "other.h5", "secret")
+    group["kernel"] = h5py.SoftLink("/fc/elsewhere")
+
+
+def linked_root(group, folder):
+    group.parent["model_weights"] = h5py.ExternalLink(folder / "other.h5", "/")
+
+
 def linked_layer(group, folder):
     file = group.parent
     del file["fc"]
@@ -57,8 +66,10 @@ def virtual(group, folder):
 @pytest.mark.parametrize(
     ("reach", "message"),
     [
-        (linked, "kernel is a link to another file"),
-        (linked_layer, "fc is a link to another file"),
+        (linked, "kernel is a link, maybe to another file"),
+        (linked_softly, "kernel is a link, maybe to another file"),
+        (linked_root, "model_weights is a link, maybe to another file"),
+        (linked_layer, "fc is a link, maybe to another file"),
         (stored_outside, "fc/kernel lies in another file"),
         (virtual, "fc/kernel lies in another file"),
     ],
@@ -68,6 +79,31 @@ def test_no_other_file_is_read(other, reach, message):
         reach(write(file), other)
     with pytest.raises(ValueError, match=message):
         read_tensors(other / "w.h5", wanted)
+
+
+def test_texts_of_another_file_are_not_read(other):
+    with h5py.File(other / "other.h5", "a") as file:
+        file["texts"] = '["a"]'
+    for link in (h5py.ExternalLink(other / "other.h5", "texts"), h5py.SoftLink("/elsewhere")):
+        with h5py.File(other / "w.h5", "w") as file:
+            file["texts"] = link
+        with pytest.raises(ValueError, match="texts is a link, maybe to another file"):
+            read_texts(other / "w.h5", "texts")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [h5py.Empty("f"), 3.5, "[1]", '{"a": 1}', "no JSON", "[" * 100_000, ['["a"]'], np.bytes_("[]")],
+)
+def test_what_is_no_list_of_texts(tmp_path, content):
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["texts"] = content
+        file.create_group("group")
+        file.create_dataset("numbers", (), h5py.vlen_dtype(int))
+    for name in ("texts", "group", "numbers"):
+        with pytest.raises(ValueError, match=f"{name} must hold a list of texts in JSON"):
+            read_texts(tmp_path / "w.h5", name)
+    assert read_texts(tmp_path / "w.h5", "videos") == []
 
 
 @pytest.mark.parametrize(
