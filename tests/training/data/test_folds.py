@@ -212,9 +212,9 @@ def test_a_video_without_a_file_is_in_the_fold_of_its_group():
 def test_a_missing_video_has_the_group_of_its_source(tmp_path, monkeypatch, groups):
     monkeypatch.chdir(tmp_path)
     paths = [f"{name}/person{n}_{take}.avi" for name in "ab" for n in (1, 2) for take in (1, 2)]
-    rows = [f"{path},{path[0]},{path[2:9]}\n" for path in paths]
-    Path("labels.csv").write_text("".join(["path,label,group\n", *rows]))
-    Path("groups.csv").write_text("".join(["path,label,group\n", *rows[1:]]))  # without the first
+    for file, source in (("labels.csv", "film"), ("groups.csv", "person")):
+        rows = [f"{path},{path[0]},{source}{path[8]}\n" for path in paths]
+        Path(file).write_text("".join(["path,label,group\n", *rows]))
     touch(tmp_path / "videos", *paths[1:])
     options = CollectionOptions(
         dataset="folder",

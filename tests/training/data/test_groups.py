@@ -52,6 +52,8 @@ def test_groups_from_a_file(tmp_path):
     assert named_groups(str(file), PATHS) == dict.fromkeys(PATHS, "a")
     with pytest.raises(UserError, match=r"no group for 1 of 4 videos, e\.g\. new/1\.avi"):
         named_groups(str(file), [*PATHS, "new/1.avi"])
+    found = named_groups(str(file), PATHS[:2], missing=[PATHS[2], "new/1.avi"])
+    assert found == dict.fromkeys(PATHS, "a")
 
 
 @pytest.mark.parametrize(
