@@ -85,11 +85,11 @@ class RunFolder:
         return self.metrics.exists()
 
     def has_begun(self) -> bool:
-        """Returns whether the folder, or one of its parts, holds what the run's options made."""
+        """Returns whether the folder, or one of its parts, holds what its options have trained."""
         made = (
             file.exists()
             for run in (self, *self.parts())
-            for file in (run.checkpoints, run.images, run.model, run.metrics)
+            for file in (run.checkpoints, run.weights, run.model, run.metrics)
         )
         return any(made)
 

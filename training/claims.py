@@ -59,14 +59,19 @@ def open_run(options: TrainingOptions) -> RunFolder:
 def claim_run(options: TrainingOptions, run: RunFolder):
     """Writes the options into the run folder; once the run has begun, compares them.
 
+    Before, an index of images goes with the options that it was made by.
+
     Raises:
         UserError: if it holds another run.
     """
     with locked(run.path, "prepares"):  # other workers do the same
         if run.has_begun():
             check_options(options, run)
-        else:
-            write_config(options, run.config)
+            return
+        before = run.config.read_bytes() if run.config.exists() else None
+        write_config(options, run.config)
+        if run.config.read_bytes() != before:
+            run.images.unlink(missing_ok=True)
 
 
 def check_options(options: TrainingOptions, run: RunFolder):

@@ -68,13 +68,22 @@ def test_no_other_run_is_taken_for_one_whose_name_is_mistyped(runs, capsys):
 def test_a_run_begins_with_a_checkpoint_and_ends_with_its_accuracies(tmp_path):
     run = RunFolder(tmp_path / "run")
     assert not run.has_begun()
-    run.checkpoints.mkdir(parents=True)
+    run.path.mkdir()
+    run.images.touch()  # nothing is trained on them yet
+    assert not run.has_begun()
+    run.checkpoints.mkdir()
     assert run.has_begun()
     assert not run.is_finished()
     run.metrics.touch()
     assert run.is_finished()
     assert run.metrics == tmp_path / "run" / "metrics.json"
     assert (str(run), Path(run)) == (str(tmp_path / "run"), tmp_path / "run")
+
+
+def test_a_pre_training_is_of_its_options_as_long_as_there_are_its_weights(tmp_path):
+    run = RunFolder(tmp_path)
+    run.weights.touch()
+    assert run.has_begun()
 
 
 def test_a_run_of_all_splits_begins_with_one_of_them(tmp_path):

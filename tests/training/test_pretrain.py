@@ -201,6 +201,20 @@ def test_imagenet_weights_without_a_network(videos, tmp_path, capsys, monkeypatc
     assert "--scl-weights FILE" in error
 
 
+def test_options_that_hold_nothing_out_can_be_given_anew(images, tmp_path, capsys):
+    out = tmp_path / "run"
+    few = arguments(images, out, "--val-fraction", "0.01")
+    error = error_of(capsys, pretrain.main, PretrainOptions, *few)
+    assert "--val-fraction 0.01 holds nothing out" in error
+    other = shutil.copytree(images, tmp_path / "other")
+    Image.new("RGB", (50, 50)).save(other / "blue" / "later.png")
+    cli.run(pretrain.main, PretrainOptions, arguments(other, out, "--epochs", "1"))
+    assert (out / "weights.h5").exists()
+    with (out / "images.csv").open(newline="") as file:
+        indexed = {path for path, *_ in csv.reader(file)}
+    assert indexed == {f"{file.parent.name}/{file.name}" for file in other.glob("*/*")}
+
+
 def test_image_folders_that_cannot_be_trained_on(tmp_path, capsys):
     def error(folder: Path) -> str:
         out = tmp_path / "runs" / folder.name
