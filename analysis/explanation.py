@@ -11,6 +11,7 @@ from analysis.attribution import METHODS, Attribution, Clip, ClipNetwork
 from fstcn_keras import ActionClassifier, clips, fusion
 from fstcn_keras.video import VideoReader
 from fstcn_keras.video.frames import view_frames
+from fstcn_keras.video.resampling import resampled_numbers
 from training.data.collections import demo
 
 RANDOM_NETWORKS = 3
@@ -21,7 +22,7 @@ class ClipPixels:
     """One clip of a video, whole frames.
 
     Attributes:
-        numbers: frame numbers of its pairs, int `(2, l_t)`.
+        numbers: frame numbers of its pairs in the file, whatever the plan's rate, int `(2, l_t)`.
         parts: what the network's paths look at, see `attribution`.
     """
 
@@ -111,12 +112,14 @@ def read_clips(path: Path, classifier: ActionClassifier) -> VideoClips:
     Raises:
         VideoError: if the file is no video or no frame of it can be decoded.
     """
-    video = view_frames(VideoReader(path), classifier.plan)
-    numbers, distinct = np.unique(video.pairs, axis=0, return_index=True)  # (clips, 2, l_t)
+    reader, fps = VideoReader(path), classifier.plan.fps
+    video, times = view_frames(reader, classifier.plan), reader.times()
+    pairs = video.pairs if fps is None else resampled_numbers(times, fps)[video.pairs]
+    numbers, distinct = np.unique(pairs, axis=0, return_index=True)  # (clips, 2, l_t)
     positions = video.positions[distinct]
     return VideoClips(
         path=path,
-        num_frames=video.num_frames,
+        num_frames=len(times) - 1,
         clips=[clip_pixels(video.frames, *pair) for pair in zip(numbers, positions, strict=True)],
         scores=fusion.fuse_crops(classifier.score_views(video.frames, positions)),
     )

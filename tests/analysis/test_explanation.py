@@ -1,5 +1,7 @@
 """The clips of a video, which of them decides, and where the demo's discs are."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,25 @@ def test_a_short_video_has_each_clip_once(tmp_path):
     video = read_clips(path, classifier())
     assert len(video.clips) == 1
     assert video.scores.shape == (1, 4)
+
+
+@pytest.mark.parametrize("fps", [12.5, 50])
+def test_clips_bear_the_frame_numbers_of_the_file_at_any_rate(tmp_path, fps):
+    """At half the rate of the file every other frame is shown, at twice its rate each one twice."""
+    frames = noise(40, height=72, width=90)
+    path = write_video(tmp_path / "v.avi", frames)
+    slow = ActionClassifier(
+        tiny_fstcn(), classes=["a", "b", "c", "d"], plan=dataclasses.replace(PLAN, fps=fps)
+    )
+    video = read_clips(path, slow)
+    assert video.num_frames == 40
+    assert len(video.clips) == 3
+    last = int(40 * fps / 25) - 1  # of the frames at the rate of the plan
+    pairs = np.array([[0, 4, 8], [5, 9, 13]]) + last - 13
+    expected = pairs * 2 if fps < 25 else pairs // 2
+    np.testing.assert_array_equal(video.clips[-1].numbers, expected)
+    for clip in video.clips:
+        np.testing.assert_array_equal(clip.parts["frame"][0], frames[clip.frame_number])
 
 
 def demo_clip(*, scale: int = 1) -> ClipPixels:
