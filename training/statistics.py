@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
+LEAST_SOURCES = 6  # 2 / 2^6 is the first two-sided chance of equal signs below 1 - CONFIDENCE
 _AT_A_TIME = 1000  # resamples; bounds the memory
 
 
@@ -42,9 +44,11 @@ def share_of(right: np.ndarray, sources: Sequence[str]) -> Share:
 
     Wilson's interval (1927), with `p` the share and `z = 1.96`, is
     `(p + z^2 / 2n ± z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)`. In the place of the
-    number of videos `V` stands the effective one, `n = V / max(d, 1)`, with the design effect `d`
-    of G sources (Kish 1965; Korn and Graubard 1998), where `e_g` is the number of right videos of
-    source g beyond the `p` of them that was to be expected:
+    number of videos `V` stands the effective one, `n = V / max(d, 1) * (t_V / t_G)^2`, with the
+    design effect `d` of G sources (Kish 1965), where `e_g` is the number of right videos of source
+    g beyond the `p` of them that was to be expected, and the quantiles `t_V` and `t_G` of
+    Student's distributions of V - 1 and G - 1 degrees of freedom, as few sources tell little of
+    their variance (Korn and Graubard 1998):
 
     ```
     d = G / (G - 1) * (V - 1) / V * sum_g e_g^2 / (V p (1 - p))
@@ -64,7 +68,7 @@ def share_of(right: np.ndarray, sources: Sequence[str]) -> Share:
     if 0 < share < 1 and groups > 1:
         small = groups / (groups - 1) * (number - 1) / number
         effect = small * float(np.sum(beyond**2)) / (number * share * (1 - share))
-        effective = number / max(effect, 1)
+        effective = number / max(effect, 1) * (_student(number) / _student(groups)) ** 2
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     middle = share + z**2 / (2 * effective)
     half = z * math.sqrt(share * (1 - share) / effective + z**2 / (4 * effective**2))
@@ -86,7 +90,7 @@ class Difference:
         only_first: videos that the first alone has right.
         only_second: videos that the second alone has right.
         difference: accuracy of the second less that of the first.
-        low: lower end of the difference's bootstrap interval of confidence 95 %.
+        low: lower end of the difference's interval of confidence 95 %.
         high: upper end.
         p: two-sided probability of a difference as large as this or larger, if of each source it
             were chance which network gave which of the two networks' answers; exact. With every
@@ -106,8 +110,11 @@ def paired_difference(
 ) -> Difference:
     """Compares which videos two networks have right.
 
-    The bootstrap draws all sources anew, with replacement, `RESAMPLES` times; the interval is
-    from the 2.5th to the 97.5th percentile of the differences.
+    The bootstrap draws all G sources anew, with replacement, `RESAMPLES` times. The interval is
+    the expanded percentile interval (Hesterberg 2015): its ends are the quantiles `a` and `1 - a`
+    of the differences with `a = Phi(-sqrt(G / (G - 1)) t_G)`, `t_G` that of `share_of`, as the
+    2.5th and the 97.5th percentile would be too near to each other by as much. Of fewer than
+    `LEAST_SOURCES` sources, whose exact test cannot reach `1 - CONFIDENCE`, it is -1 to 1.
 
     Args:
         first: bool `(V,)`, whether the first network has each video right.
@@ -123,8 +130,11 @@ def paired_difference(
     for _ in range(RESAMPLES // _AT_A_TIME):
         times = generator.multinomial(len(gains), even, _AT_A_TIME)
         drawn.append(times @ gains / (times @ sizes))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
+    low, high = -1.0, 1.0
+    if len(gains) >= LEAST_SOURCES:
+        wide = math.sqrt(len(gains) / (len(gains) - 1)) * _student(len(gains))
+        tail = NormalDist().cdf(-wide)
+        low, high = np.quantile(drawn, [tail, 1 - tail])
     return Difference(
         only_first=int(np.sum(first & ~second)),
         only_second=int(np.sum(second & ~first)),
@@ -142,6 +152,11 @@ def _sign_flip(gains: np.ndarray) -> float:
         chances = np.convolve(chances, np.r_[0.5, np.zeros(gain - 1), 0.5])
     totals = 2 * np.arange(len(chances)) - (len(chances) - 1)  # heads less tails
     return min(1.0, float(chances[np.abs(totals) >= abs(gains.sum())].sum()))
+
+
+def _student(number: int) -> float:
+    """Returns the quantile of Student's distribution that bounds `CONFIDENCE` about its middle."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, number - 1))
 
 
 def _sums(values: np.ndarray, sources: Sequence[str]) -> np.ndarray:
