@@ -186,7 +186,7 @@ class _Handover:
         self._change = threading.Condition()
         self._waiting: tuple[float, Second] | None = None
         self._is_over = False
-        self._error: VideoError | None = None
+        self._error: BaseException | None = None
 
     def put(self, offset_s: float, second: Second, *, ahead_s: float) -> None:
         """Lets a second wait; in the place of one that still does after `ahead_s` seconds."""
@@ -197,7 +197,7 @@ class _Handover:
             self._waiting = offset_s, second
             self._change.notify_all()
 
-    def end(self, error: VideoError | None = None) -> None:
+    def end(self, error: BaseException | None = None) -> None:
         """Says that no more will come."""
         with self._change:
             self._is_over, self._error = True, error
@@ -239,13 +239,15 @@ def watch(
 
     Raises:
         VideoError: if the source cannot be opened in the beginning, or holds no video.
+        Exception: whatever `lost` raises.
     """
     plan = classifier.plan
     blank = np.zeros((1, plan.short_side, plan.short_side, 3), np.uint8)
     still = np.zeros((1, 2, plan.clip_length), int)
     classifier.score_clips(blank, still)  # the first time takes longer
     handover = _Handover()
-    threading.Thread(target=_read, args=(source, plan, handover, lost), daemon=True).start()
+    arguments = source, plan, handover, lost
+    threading.Thread(target=_read_and_end, args=arguments, daemon=True).start()
     try:
         yield from _answers(classifier, handover)
     finally:
@@ -270,6 +272,18 @@ def _answers(classifier: "ActionClassifier", handover: _Handover) -> Iterator[Li
         )
 
 
+def _read_and_end(
+    source: LiveSource, plan: ViewPlan, handover: _Handover, lost: Callable[[str], None]
+) -> None:
+    """Reads as `_read`, and ends the handover, as the other thread must not wait without end."""
+    try:
+        _read(source, plan, handover, lost)
+    except BaseException as error:
+        handover.end(error)
+    else:
+        handover.end()
+
+
 def _read(
     source: LiveSource, plan: ViewPlan, handover: _Handover, lost: Callable[[str], None]
 ) -> None:
@@ -290,14 +304,15 @@ def _read(
                         return
             if began_s is None:
                 raise VideoError(f"{source.name} gave no frame that could be decoded")
-        except VideoError as error:
-            reason = str(error)
+        except (VideoError, MemoryError) as error:
+            too_little = f"{source.name} takes more memory than there is"
+            reason = str(error) if isinstance(error, VideoError) else too_little
             if began_s is None:
-                return handover.end(error)
-        except Exception as error:  # the other thread must not wait without end
-            return handover.end(VideoError(f"{source.name}: {type(error).__name__}: {error}"))
+                raise
+        except Exception as error:
+            raise VideoError(f"{source.name}: {type(error).__name__}: {error}") from error
         if not source.reconnects:
-            return handover.end()
+            return
         lost(f"{reason}: trying again in {pause_s:g} s")
         if handover.stopped.wait(pause_s):
             return

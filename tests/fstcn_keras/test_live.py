@@ -252,6 +252,42 @@ def test_an_address_in_real_time_that_breaks_off_is_opened_again(classifier, mon
     assert lost[0] == f"{address} has ended or broken off: trying again in 1 s"
 
 
+def test_an_address_is_opened_again_after_want_of_memory(classifier, monkeypatch):
+    monkeypatch.setattr("fstcn_keras.live._ahead_s", lambda *_: 60)  # however busy the machine
+    read = LiveReader.frames
+
+    def wanting(reader: LiveReader) -> Iterator[LiveFrame]:
+        yield from read(reader)
+        raise MemoryError
+
+    monkeypatch.setattr(LiveReader, "frames", wanting)
+    lost: list[str] = []
+    with server((mpegts(50), 0), (mpegts(50), 0)) as address:
+        found = itertools.islice(watch(classifier, LiveSource.parse(address), lost=lost.append), 4)
+        assert [moment.reconnections for moment in found] == [0, 0, 1, 1]
+    assert lost[0] == f"{address} takes more memory than there is: trying again in 1 s"
+
+
+def test_what_the_callback_raises_ends_the_watch(classifier, monkeypatch):
+    def broken(reason: str):
+        raise BrokenPipeError("nobody reads what is lost")
+
+    monkeypatch.setattr("fstcn_keras.live._ahead_s", lambda *_: 60)  # however busy the machine
+    found: list = []
+    with server((mpegts(50), 2)) as address:
+        answers = watch(classifier, LiveSource.parse(address), lost=broken)
+
+        def take():
+            with pytest.raises(BrokenPipeError, match="nobody reads"):
+                found.extend(itertools.chain(answers, ["unreachable"]))
+            found.append("ended")
+
+        taking = threading.Thread(target=take, daemon=True)
+        taking.start()
+        taking.join(HANG_S)
+    assert found[-1] == "ended"
+
+
 def answer_rtsp(client: socket.socket, address: str, data: bytes, seconds: float):
     """Serves MPEG-TS as RTP (payload type 33) inside of one RTSP connection, as RFC 2326 has it."""
     heads = {
