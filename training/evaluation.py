@@ -138,7 +138,6 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str |
     write_results(
         run,
         dataset,
-        store,
         videos,
         scores,
         protocol,
@@ -178,9 +177,7 @@ def evaluate_encoded(
     model = classifier.model
     scores, energy = score_encoded(model, store, videos, num_views=num_views, scales=scales)
     protocol = _protocol(classifier, dataset, scores) | {"views": "encoded"}
-    write_results(
-        run, dataset, store, videos, scores, protocol, fused=all_fused(scores), energy=energy
-    )
+    write_results(run, dataset, videos, scores, protocol, fused=all_fused(scores), energy=energy)
 
 
 def score_encoded(

@@ -30,6 +30,7 @@ def judge(
     sources: Sequence[str],
     trained: Sequence[int],
     training: dict,
+    pretrained: bool = False,
     baseline: np.ndarray | None = None,
     refusals: dict | None = None,
     fusions: dict[str, float] | None = None,
@@ -40,8 +41,9 @@ def judge(
         scores: of the test videos, fused by SCI, `(V, N)`.
         labels: int `(V,)`.
         sources: that each test video was cut from, `V` names.
-        trained: training videos of each class, N numbers.
+        trained: videos of each class that were trained on, N numbers.
         training: of `last_training`, may be empty.
+        pretrained: whether training began with weights that were loaded.
         baseline: labels that the linear baseline gives the test videos, int `(V,)`.
         refusals: of the function of that name, if videos are refused.
         fusions: accuracy of each method of fusion on held-out videos, if there are scores of some.
@@ -51,10 +53,10 @@ def judge(
         videos that it is right for; `"interval"`, Wilson's, of the accuracy, by `"sources"`;
         `"per_class"`, precision, recall, F1 and support of each class, in the order of the labels
         (0 where there is nothing to divide by); `"confusions"`, true label, answer and number of
-        videos of the most frequent; `"auc"` of the second of two classes, else `None`; `"trained"`
-        and `"training"` as given; `"baseline"`, its accuracy, the network's less it as
-        `"difference"`, and the paired interval of that, or `None`; `"refusals"` and
-        `"fusions"` as given.
+        videos of the most frequent; `"auc"` of the second of two classes, else `None`; `"trained"`,
+        `"training"` and `"pretrained"` as given; `"baseline"`, its accuracy, the network's less it
+        as `"difference"`, and the paired interval of that, or `None`; `"refusals"` and `"fusions"`
+        as given.
     """
     from sklearn.metrics import precision_recall_fscore_support, roc_auc_score  # takes a second
 
@@ -79,6 +81,7 @@ def judge(
         "auc": float(roc_auc_score(labels, second_class(scores))) if both_seen else None,
         "trained": [int(number) for number in trained],
         "training": training,
+        "pretrained": pretrained,
         "baseline": None if baseline is None else _beside(baseline, answers, labels, sources),
         "refusals": refusals,
         "fusions": fusions,
@@ -246,7 +249,7 @@ def advice(judgement: dict, classes: Sequence[str], *, accuracy: float) -> list[
             f"training samples are right to {learned:.0%}, test videos to {accuracy:.0%}: the "
             "network knows its training videos by heart; more videos from more sources help most"
         )
-        if judgement["baseline"] is None:  # there were no weights to begin with
+        if not judgement.get("pretrained", True):  # older runs do not tell
             text += ", and weights to begin with: --preset lite --scl-weights imagenet"
         found.append(text)
     if judgement["baseline"] and judgement["baseline"]["difference"] < 0:

@@ -10,7 +10,6 @@ from fstcn_keras.rejection import Rejection
 from fstcn_keras.runs import RunFolder
 from training import judgement
 from training.data.collections import Dataset, Video
-from training.data.store import FrameStore
 from training.partial_scores import read_scored
 from training.scores import Fused, all_accuracies, all_fused, views_text
 
@@ -18,7 +17,6 @@ from training.scores import Fused, all_accuracies, all_fused, views_text
 def write_results(
     run: RunFolder,
     dataset: Dataset,
-    store: FrameStore,
     videos: Sequence[Video],
     scores: np.ndarray,
     protocol: dict,
@@ -32,7 +30,6 @@ def write_results(
     Args:
         run: the folder.
         dataset: of the videos.
-        store: the decoded frames.
         videos: the test videos.
         scores: class probabilities of all their views, `(V, M, C, N)`.
         protocol: what was scored, and how.
@@ -49,13 +46,15 @@ def write_results(
             file, scores=scores, labels=labels, paths=paths, groups=groups, energy=energy
         )
     by_sci = fused["video"]["sci"]
-    trained = [v.label for v in dataset.side("train") if store.videos[v.path].is_trainable]
+    learned = {*json.loads(run.training_videos.read_text())["train"]}
+    trained = [video.label for video in dataset.videos if video.path in learned]
     judged = judgement.judge(
         by_sci,
         labels,
         sources=groups,
         trained=np.bincount(trained, minlength=len(dataset.classes)),
         training=judgement.last_training(run.history),
+        pretrained=run.weights_report("fstcn").exists(),
         baseline=judgement.baseline_answers(run.baseline, paths.tolist()),
         fusions=_held_out_fusions(run, dataset),
         refusals=None

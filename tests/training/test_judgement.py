@@ -108,6 +108,17 @@ def test_advice_follows_the_pattern(labels, answers, changes, expected):
         assert part in text
 
 
+@pytest.mark.parametrize(("pretrained", "is_advised"), [(True, False), (False, True)])
+def test_weights_are_advised_where_none_were_loaded(pretrained, is_advised):
+    found = judged([0, 1, 2] * 4, [1, 2, 0] * 4, pretrained=pretrained)
+    assert found["baseline"] is None  # as with --no-baseline, or of many videos
+    text = " ".join(judgement.advice(found, CLASSES, accuracy=0.0))
+    assert "by heart" in text
+    assert ("weights to begin with" in text) == is_advised
+    del found["pretrained"]  # as of an older run
+    assert "weights to begin" not in " ".join(judgement.advice(found, CLASSES, accuracy=0.0))
+
+
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [

@@ -66,8 +66,12 @@ def test_a_run_that_refuses(data, tmp_path, capsys):
     found = json.loads(run.rejection.read_text())
     assert found["threshold"] == pytest.approx(quantile(held_out.mean(axis=(1, 2)), 0.4))
     refused = float(np.mean(energy.mean(axis=(1, 2)) > found["threshold"]))
-    told = json.loads(run.metrics.read_text())["judgement"]["refusals"]
-    assert told["refused"] == pytest.approx(refused)
+    judged = json.loads(run.metrics.read_text())["judgement"]
+    assert judged["refusals"]["refused"] == pytest.approx(refused)
+    assert not judged["pretrained"]
+    trained = [sum(path.startswith(name) for path in videos["train"]) for name in ("green", "red")]
+    assert judged["trained"] == trained  # without those held out
+    assert run.class_measures.read_text().splitlines()[1].startswith(f"green,{trained[0]},")
     assert f"refused as none of the classes: {refused:.1%} of the test videos" in printed
 
     before = run.held_out_scores.stat().st_mtime_ns

@@ -184,6 +184,7 @@ def test_a_run_is_judged_by_the_views_that_are_asked_for(data, tmp_path, capsys)
     views = [(one["views"], one["num_crops"]) for one in protocols]
     assert views == [("encoded", 3), ("exact", 18), ("exact", 18), ("encoded", 3)]
     assert len({one["weights_sha256"] for one in protocols}) == 1
+    assert json.loads(run.metrics.read_text())["judgement"]["pretrained"]
 
 
 def test_no_run_is_trained_before_the_batches_of_all_divide_over_the_devices(tmp_path, monkeypatch):
