@@ -30,7 +30,7 @@ ROWS = {
     "clip, SCI over its crops": ("clip", "sci"),
     "clip, averaging its crops": ("clip", "average"),
 }
-WHOLE = ("mean", "std", "pooled")  # of all parts
+WHOLE = {"mean": "mean", "std": "deviation", "pooled": "all videos"}  # of all parts: headings
 BESIDE = {
     "chance": lambda judgement: judgement["chance"],
     "most frequent class in training": lambda judgement: judgement["commonest"]["share"],
@@ -75,8 +75,8 @@ def summarise(options: FitOptions):
 
 
 def _print_table(results: Sequence[RunResult], summary: dict, *, rejected: bool):
-    titles = [result.part.split(" of ")[0] for result in results] + ["mean", "deviation"]
-    titles += ["all videos"] * ("pooled" in summary)
+    titles = [result.part.split(" of ")[0] for result in results]
+    titles += [title for key, title in WHOLE.items() if key in summary]
     widths = [max(9, len(title) + 2) for title in titles]
     print(f"{'top-1':32}", *map(str.rjust, titles, widths), sep="")
     whole = [summary[key] for key in WHOLE if key in summary]
@@ -96,12 +96,12 @@ def beside(results: Sequence[RunResult], *, pooled: bool) -> dict[str, dict]:
     """Returns what the accuracies stand beside: chance, the commonest class, the linear baseline.
 
     Args:
-        results: of two or more splits or folds.
+        results: of splits or folds.
         pooled: whether all videos together count, too.
 
     Returns:
-        By name, of those that all runs tell: `"parts"`, a share for each run, their `"mean"` and
-        `"std"`, and if wanted `"pooled"`, the share of all videos.
+        By name, of those that all runs tell: `"parts"`, a share for each run, their `"mean"` and,
+        of two or more, `"std"`, and if wanted `"pooled"`, the share of all videos.
     """
     judgements = [json.loads(r.run.metrics.read_text()).get("judgement") or {} for r in results]
     videos = [result.protocol["videos"] for result in results]
@@ -111,7 +111,9 @@ def beside(results: Sequence[RunResult], *, pooled: bool) -> dict[str, dict]:
             parts = [float(share(judgement)) for judgement in judgements]
         except (LookupError, TypeError):  # there is no baseline, or a run is of an older version
             continue
-        found[name] = {"parts": parts, "mean": float(np.mean(parts)), "std": deviation(parts)}
+        found[name] = {"parts": parts, "mean": float(np.mean(parts))}
+        if len(parts) > 1:
+            found[name]["std"] = deviation(parts)
         if pooled:
             found[name]["pooled"] = float(np.average(parts, weights=videos))
     return found
@@ -121,13 +123,13 @@ def over_splits(results: Sequence[RunResult]) -> dict:
     """Returns accuracies and protocol of every split, their mean and their deviation.
 
     Args:
-        results: of two or more splits.
+        results: of the splits that there are lists of.
 
     Returns:
         `{"splits": {"1": {"video", "clip", "protocol"}, ...}, "mean": {"video", "clip"},
         "std": {"video", "clip"}}`; `"video"` and `"clip"` as `scores.all_accuracies` gives them,
         `"std"` the sample standard deviation (the squares' sum divided by one less than the
-        number of splits).
+        number of splits), which one split is without.
 
     Raises:
         UserError: if the runs are not of the same data set, classes and views.
@@ -168,7 +170,8 @@ def _entry(result: RunResult) -> dict:
 def _mean_and_deviation(results: Sequence[RunResult]) -> dict[str, Accuracies]:
     check_same_protocol(results)
     tables = [result.accuracies for result in results]
-    return {"mean": _combined(np.mean, tables), "std": _combined(deviation, tables)}
+    found = {"mean": _combined(np.mean, tables)}
+    return found if len(tables) == 1 else found | {"std": _combined(deviation, tables)}
 
 
 def deviation(values: Sequence[float]) -> float:

@@ -235,6 +235,29 @@ def test_the_summary_is_printed(tmp_path, capsys):
     assert row.split()[-5:] == [f"{value:.1f}%" for value in (*values, mean, deviation)]
 
 
+def test_lists_of_one_split_have_no_deviation(tmp_path, capsys):
+    (tmp_path / "wave_test_split1.txt").touch()
+    file = write_run(tmp_path / "split1", num_videos=10) / "metrics.json"
+    judged = {"chance": 1 / 3, "commonest": {"share": 0.4}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"judgement": judged}))
+    lists = {"dataset": "hmdb51", "data_dir": tmp_path, "splits_dir": tmp_path}
+    split_summary.summarise(build(FitOptions, **lists, split="all", out=tmp_path))
+
+    def number_of_json(text: str):
+        raise AssertionError(f"{text} is none")
+
+    text = (tmp_path / "splits.json").read_text()
+    summary = json.loads(text, parse_constant=number_of_json)
+    value = loop_top1(tmp_path / "split1", "video", "sci")
+    assert summary["mean"]["video"]["sci"]["top1"] == pytest.approx(value)
+    assert summary["beside"]["chance"] == {"parts": [1 / 3], "mean": 1 / 3}
+    assert "std" not in summary
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["top-1", "split", "1", "mean"]
+    assert lines[2].split()[-2:] == [f"{value:.1%}"] * 2
+    assert ["chance", "33.3%", "33.3%"] in [line.split() for line in lines]
+
+
 def error_of_two(one: Path, other: Path) -> str:
     with pytest.raises(UserError) as error:
         check_same_videos([read_result(RunFolder(one)), read_result(RunFolder(other))])
