@@ -13,6 +13,7 @@ from fstcn_keras.description import save_rejection
 from fstcn_keras.rejection import Rejection, fewest_videos
 from fstcn_keras.runs import RunFolder
 from training.data.collections import Dataset, Video
+from training.data.groups import NothingHeldOut
 from training.data.splits import split_training
 from training.data.store import FrameStore
 from training.errors import UserError
@@ -46,7 +47,16 @@ def split_sides(
     share, seed = options.run.val_fraction, options.run.seed
     chooses = bool(share or dataset.side("val")) or options.reject_at is None
     share = share if chooses else HELD_OUT_SHARE
-    train, held_out = split_training(dataset, store, val_fraction=share, seed=seed)
+    try:
+        train, held_out = split_training(dataset, store, val_fraction=share, seed=seed)
+    except NothingHeldOut as error:
+        if chooses:
+            raise
+        raise UserError(
+            f"--reject-at {options.reject_at:g} holds {share:.0%} of each class out, whole sources, "
+            "to choose the threshold on, and every source has more than that of its class: take "
+            "videos of more sources, hold out more by --val-fraction, or leave --reject-at out"
+        ) from error
     if options.reject_at is None:
         return train, held_out, True
     fewest = fewest_videos(options.reject_at)

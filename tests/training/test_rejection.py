@@ -98,6 +98,23 @@ def test_too_few_videos_to_choose_by(data, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_too_few_sources_to_hold_any_out(data, tmp_path, capsys):
+    """All training videos of a class are of one source: a fifth of them is none, nor is a half."""
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for name in ("red", "green"):
+        videos = sorted(path.name for path in (data / name).glob("*.avi"))
+        rows = [f"{video} {2 if video.startswith('a') else 1}\n" for video in videos]
+        (lists / f"{name}_test_split1.txt").write_text("".join(rows))
+    more = ("--splits-dir", str(lists), "--groups", "/a|red|green", "--reject-at", "0.4")
+    options = arguments(data, tmp_path / "run", *more)
+    error = error_of(capsys, fit.main, FitOptions, *options)
+    assert error.startswith("error: --reject-at 0.4 holds 20% of each class out, whole sources, to")
+    assert "hold out more by --val-fraction, or leave --reject-at out" in error
+    error = error_of(capsys, fit.main, FitOptions, *options, "--val-fraction", "0.5")
+    assert "--val-fraction 0.5 holds nothing out" in error
+
+
 @pytest.mark.parametrize("share", ["0", "1", "-0.1"])
 def test_impossible_shares(tmp_path, capsys, share):
     error = error_of(capsys, fit.main, FitOptions, "--reject-at", share)

@@ -137,14 +137,18 @@ def _improvement(
     )
 
 
+class NothingHeldOut(UserError):
+    """A share is to be held out, and no class has a source that is small enough."""
+
+
 def check_held_out(fraction: float, count: int):
     """Makes sure that something is held out where a share of it is asked for.
 
     Raises:
-        UserError: if nothing is: no class has a source that is small enough.
+        NothingHeldOut: if nothing is.
     """
     if fraction and not count:
-        raise UserError(
+        raise NothingHeldOut(
             f"--val-fraction {fraction:g} holds nothing out: every source has more than that of "
             "its class; give a larger one, or 0"
         )
