@@ -53,8 +53,8 @@ def split_sides(
         if chooses:
             raise
         raise UserError(
-            f"--reject-at {options.reject_at:g} holds {share:.0%} of each class out, whole sources, "
-            "to choose the threshold on, and every source has more than that of its class: take "
+            f"--reject-at {options.reject_at:g} holds {share:.0%} of each class out, whole "
+            "sources, to choose the threshold on, and every source has more than that of its class: take "
             "videos of more sources, hold out more by --val-fraction, or leave --reject-at out"
         ) from error
     if options.reject_at is None:
