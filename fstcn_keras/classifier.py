@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,10 +95,7 @@ class ActionClassifier:
         folder = Path(folder)
         classes, plan = load_description(folder)
         plan = dataclasses.replace(plan, mode=mode or plan.mode)
-        file = existing_file(folder / "model.keras")
-        if not zipfile.is_zipfile(file):
-            raise ValueError(f"{file} is damaged: it is no whole zip archive")
-        model = keras.saving.load_model(file, compile=False)
+        model = _load_network(existing_file(folder / "model.keras"))
         _check_fit(folder, model, classes, plan)
         rejection = load_rejection(folder)
         return cls(accelerate(model), classes=classes, plan=plan, rejection=rejection)
@@ -322,6 +320,16 @@ def _thumbnail(frame: np.ndarray) -> np.ndarray:
     """Returns a copy of a frame, made small by leaving out pixels, `THUMBNAIL` a side at least."""
     step = max(1, min(frame.shape[:2]) // THUMBNAIL)
     return frame[::step, ::step].copy()
+
+
+def _load_network(file: Path) -> keras.Model:
+    if not zipfile.is_zipfile(file):
+        raise ValueError(f"{file} is damaged: it is no whole zip archive")
+    damage = OSError, EOFError, LookupError, RuntimeError, zipfile.BadZipFile, zlib.error
+    try:
+        return keras.saving.load_model(file, compile=False)
+    except (*damage, AttributeError, TypeError) as error:  # the last two of odd settings
+        raise ValueError(f"{file} is damaged: {error}") from error
 
 
 def _check_fit(folder: Path, model: keras.Model, classes: list[str], plan: ViewPlan) -> None:

@@ -154,6 +154,28 @@ def test_load_says_which_file_is_damaged(tmp_path, name, content, message):
         ActionClassifier.load(tmp_path)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_bytes_of_the_network_that_have_changed(tmp_path, share):
+    linear_classifier().save(tmp_path)
+    file = tmp_path / "model.keras"
+    content = bytearray(file.read_bytes())
+    place = int(share * len(content))
+    content[place : place + 20] = bytes(byte ^ 0xFF for byte in content[place : place + 20])
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.keras is damaged: "):
+        ActionClassifier.load(tmp_path)
+
+
+@pytest.mark.parametrize("members", [{"x": "y"}, {"config.json": "[]"}, {"config.json": "{}"}])
+def test_an_archive_that_holds_no_network(tmp_path, members):
+    linear_classifier().save(tmp_path)
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(ValueError, match=r"model\.keras is damaged: |Expected a model\.weights"):
+        ActionClassifier.load(tmp_path)
+
+
 @pytest.mark.parametrize("value", [0, -3, 2.5, "x"])
 def test_a_plan_of_impossible_sizes(value):
     with pytest.raises(ValueError, match="`short_side` must be a positive integer"):
