@@ -1,6 +1,5 @@
 """Features of the videos of a run, by the network's named layers; kept in the run folder."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from analysis.runs import OpenRun
 from analysis.style import FEATURES
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write
+from fstcn_keras.stored_arrays import read_arrays
 from fstcn_keras.video.frames import view_frames
 from training.data.collections import Video
 from training.evaluation import weights_sha256
@@ -73,12 +73,13 @@ def video_features(run: OpenRun, side: str) -> VideoFeatures:
 
 def _read(file: Path, identity: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            if all(np.array_equal(arrays[name], value) for name, value in identity.items()):
-                return {name: arrays[name] for name in arrays.files if name not in identity}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        pass  # missing or damaged: computed anew
-    return None
+        arrays = read_arrays(file)
+        is_current = all(
+            np.array_equal(arrays.pop(name), value) for name, value in identity.items()
+        )
+    except (OSError, KeyError, ValueError):  # missing or damaged: computed anew
+        return None
+    return arrays if is_current else None
 
 
 def _compute(run: OpenRun, videos: list[Video]) -> dict[str, np.ndarray]:

@@ -2,13 +2,13 @@
 
 import contextlib
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from fstcn_keras.files import atomic_write
+from fstcn_keras.stored_arrays import read_arrays
 from training.parallel import with_progress
 
 SECONDS = 60  # between two savings
@@ -71,10 +71,8 @@ def read_scored(file: Path, key: str | None = None) -> dict[str, np.ndarray]:
         file: what it saved.
         key: of the network and its views; `None` for any.
     """
-    with (
-        contextlib.suppress(OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile),
-        np.load(file, allow_pickle=False) as arrays,
-    ):
+    with contextlib.suppress(OSError, LookupError, ValueError):
+        arrays = read_arrays(file)
         if key in (None, str(arrays["key"])):
             return dict(zip(map(str, arrays["paths"]), arrays["scores"], strict=True))
     return {}

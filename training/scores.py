@@ -1,7 +1,6 @@
 """What finished runs scored: their accuracies, and whether these may stand side by side."""
 
 import json
-import zipfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from fstcn_keras import fusion
 from fstcn_keras.runs import RunFolder, part_text
+from fstcn_keras.stored_arrays import read_arrays
 from training.data.groups import source_group
 from training.errors import UserError
 
@@ -89,10 +89,10 @@ def read_scores(run: RunFolder) -> RunScores:
         protocol = json.loads(run.metrics.read_text())["protocol"]
         names = run.classes.read_text(encoding="utf-8")
         classes = tuple(names.removesuffix("\n").split("\n"))
-        with np.load(run.scores, allow_pickle=False) as arrays:
-            scores, labels, paths = (arrays[name] for name in ("scores", "labels", "paths"))
-            # older runs do not tell
-            groups = arrays["groups"] if "groups" in arrays else map(source_group, paths)
+        arrays = read_arrays(run.scores)
+        scores, labels, paths = (arrays[name] for name in ("scores", "labels", "paths"))
+        # older runs do not tell
+        groups = arrays["groups"] if "groups" in arrays else map(source_group, paths)
         expected = (len(paths), protocol["num_clips"], protocol["num_crops"], len(classes))
         if scores.shape != expected or labels.shape != paths.shape:
             raise ValueError(
@@ -112,7 +112,7 @@ def read_scores(run: RunFolder) -> RunScores:
             labels=labels,
             scores=scores,
         )
-    except (OSError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, LookupError, TypeError, ValueError) as error:
         raise UserError(
             f"the results of {run} cannot be read ({error}): "
             f"'python -m training.evaluate {run}' makes them anew"

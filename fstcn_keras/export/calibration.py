@@ -1,7 +1,6 @@
 """Finds the videos of a run, and cuts the views that int8 numbers are fitted to."""
 
 import json
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from fstcn_keras import clips
 from fstcn_keras.runs import RunFolder
+from fstcn_keras.stored_arrays import read_arrays
 from fstcn_keras.video import VideoError
 from fstcn_keras.video.frames import view_frames
 from fstcn_keras.video.sources import open_frames
@@ -45,11 +45,10 @@ class RunVideos:
         """
         try:
             record = json.loads(run.training_videos.read_text(encoding="utf-8"))
-            with np.load(run.scores, allow_pickle=False) as arrays:
-                tested = zip(arrays["paths"].tolist(), arrays["labels"].tolist(), strict=True)
-                test = dict(tested)
+            scored = read_arrays(run.scores)
+            test = dict(zip(scored["paths"].tolist(), scored["labels"].tolist(), strict=True))
             root, trained = record.get("root"), list(record["train"])
-        except (OSError, LookupError, TypeError, ValueError, zipfile.BadZipFile):
+        except (OSError, LookupError, TypeError, ValueError):
             return cls(training=(), test={})
         roots = [Path(root), *folders] if root else folders
 

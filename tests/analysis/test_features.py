@@ -64,6 +64,13 @@ def test_the_cache_is_used_until_the_weights_change(opened, capsys):
 
 
 def test_a_damaged_cache_is_computed_anew(opened, capsys):
-    (opened.folder.path / "features-test.npz").write_bytes(b"PK nothing")
-    assert set(video_features(opened, "test").features) == set(FEATURES)
-    assert "computing" in capsys.readouterr().out
+    file = opened.folder.path / "features-test.npz"
+    video_features(opened, "test")
+    content = bytearray(file.read_bytes())
+    for place in range(len(content) // 4, len(content) * 3 // 4, 50):
+        content[place] ^= 0xFF
+    for damaged in (content, b"PK nothing"):
+        file.write_bytes(damaged)
+        capsys.readouterr()
+        assert set(video_features(opened, "test").features) == set(FEATURES)
+        assert "computing" in capsys.readouterr().out
