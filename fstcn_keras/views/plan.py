@@ -175,7 +175,7 @@ class ViewPlan:
             int64 `(seconds, 2, l_t)`.
         """
         num_frames = len(times) - 1
-        seconds = np.arange(np.ceil(times[-1]))
+        seconds = np.arange(max(1, np.ceil(times[-1].round(6))))  # rounding begins none
         # of the middle of each second, in frames; rounded, so that halves of one are exact
         middles = np.interp(seconds + 0.5, times, np.arange(len(times))).round(6)
         timing = self.window_timing()

@@ -289,7 +289,10 @@ def test_timeline_hand_worked(tmp_path):
         assert moment.sci.shape == (18,)
 
 
-@pytest.mark.parametrize(("num_frames", "fps", "seconds"), [(1, 25, 1), (3, 1, 3), (50, 25, 2)])
+@pytest.mark.parametrize(
+    ("num_frames", "fps", "seconds"),
+    [(1, 25, 1), (3, 1, 3), (50, 25, 2), (21, 0.7, 30), (1, 1e7, 1)],  # 21 / 0.7 > 30 in float64
+)
 def test_timeline_of_an_array_has_one_moment_a_second(num_frames, fps, seconds):
     moments = list(level_reader(LEVEL_PLAN).timeline(grey_ramp(num_frames), fps=fps))
     assert [moment.start_s for moment in moments] == list(range(seconds))
