@@ -54,8 +54,9 @@ def split_sides(
             raise
         raise UserError(
             f"--reject-at {options.reject_at:g} holds {share:.0%} of each class out, whole "
-            "sources, to choose the threshold on, and every source has more than that of its class: take "
-            "videos of more sources, hold out more by --val-fraction, or leave --reject-at out"
+            "sources, to choose the threshold on, and every source has more than that of its "
+            "class: take videos of more sources, hold out more by --val-fraction, or leave "
+            "--reject-at out"
         ) from error
     if options.reject_at is None:
         return train, held_out, True
