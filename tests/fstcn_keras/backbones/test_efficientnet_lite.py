@@ -14,6 +14,7 @@ from fstcn_keras.backbones import get_backbone
 from fstcn_keras.backbones.efficientnet_lite import VARIANTS, imagenet_file, read_weights
 from fstcn_keras.backbones.torch_checkpoint import read_torch_checkpoint
 from fstcn_keras.weights import load_imagenet_weights, load_weights
+from tests.processes import run_python
 
 # repeats, kernel, stride, expansion, filters of EfficientNet-B0's table (Tan and Le 2019)
 BLOCKS = [
@@ -229,6 +230,14 @@ def test_tensors_of_a_checkpoint(write):
     np.testing.assert_array_equal(found["b"], [[2, 4, 6], [3, 5, 7]])
 
 
+def test_many_tensors_of_a_checkpoint(write):
+    """Beyond 256 things a pickle names those that it has written by longer numbers."""
+    names = [f"blocks.{number}" for number in range(300)]
+    found = read_torch_checkpoint(write({n: Tensor("1", VALUES) for n in names}, {"1": VALUES}))
+    assert list(found) == names
+    np.testing.assert_array_equal(found["blocks.299"], VALUES)
+
+
 def test_pytorch_reads_the_same(tmp_path):
     torch = pytest.importorskip("torch", reason="PyTorch comes with the extra `bench`")
     state = OrderedDict(a=torch.tensor(VALUES), b=torch.tensor(VALUES).permute(2, 0, 1))
@@ -264,6 +273,48 @@ def test_damaged_files_are_refused(write, tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"^(not )?a PyTorch checkpoint"):
             read_torch_checkpoint(path)
+
+
+def test_a_storage_beyond_the_file(write):
+    path = write({"a": Tensor("1", VALUES)}, {"1": VALUES})
+    whole, true = path.read_bytes(), VALUES.size
+    assert whole.count(b"K%c" % true) == 1
+    for count in (25, 2**40, 2**61):
+        large = b"\x8a\x08" + count.to_bytes(8, "little")  # in place of a number of one byte
+        changed = whole.replace(b"K%c" % true, large)
+        changed = changed.replace(true.to_bytes(8, "little"), count.to_bytes(8, "little"))
+        path.write_bytes(changed)
+        with pytest.raises(ValueError, match=f"storage 1 of {count} numbers is cut short"):
+            read_torch_checkpoint(path)
+
+
+DEEP = b")" + b"\x85" * 300_000  # a tuple in a tuple and so on, whose hash overflows the C stack
+KEYS = {
+    "of an item": b"\x80\x02}" + DEEP + b"Ns.",
+    "of items": b"\x80\x02}(" + DEEP + b"Nu.",
+    "remembered": b"\x80\x02}" + DEEP + b"q\x01h\x01Ns.",
+    "of pairs": b"\x80\x02ccollections\nOrderedDict\n]]" + DEEP + b"aNaa\x85R.",
+    "of a storage": b"\x80\x02(X\x07\x00\x00\x00storageX\x0c\x00\x00\x00FloatStorage"
+    + DEEP
+    + b"NK\x01NtQ.",
+    "in the list of storages": b"\x80\x02}.\x80\x02]" + DEEP + b"a.",
+}
+
+
+@pytest.mark.parametrize("content", KEYS.values(), ids=KEYS)
+def test_tuples_in_tuples_as_a_key_crash_nothing(tmp_path, content):
+    start = b"".join(pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {}))
+    (tmp_path / "x.pth").write_bytes(start + content)
+    code = """
+import sys
+from fstcn_keras.backbones.torch_checkpoint import read_torch_checkpoint
+try:
+    read_torch_checkpoint(sys.argv[1])
+except ValueError as error:
+    print(error)
+"""
+    found = run_python(code, tmp_path / "x.pth")
+    assert "a key of a dictionary is neither" in found or "a name that is no text" in found
 
 
 def test_checkpoints_that_lack_something(write):
