@@ -14,6 +14,7 @@ import numpy as np
 from fstcn_keras.acceleration import accelerate
 from fstcn_keras.acceleration.plain_export import plain_copy
 from fstcn_keras.description import (
+    check_classes,
     existing_file,
     load_description,
     load_rejection,
@@ -58,7 +59,8 @@ class ActionClassifier:
         rejection: from when on a video is refused as none of the classes; `None` refuses none.
 
     Raises:
-        ValueError: if the number of class names is not that of the model's outputs.
+        ValueError: if the number of class names is not that of the model's outputs, or one is
+            empty, of several lines, not UTF-8 or there twice.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class ActionClassifier:
             raise ValueError(
                 f"The model has {model.output_shape[-1]} outputs. Received: {len(classes)} classes"
             )
+        check_classes(classes)
         self.model = model
         self.classes = tuple(classes)
         self.plan = plan

@@ -85,6 +85,28 @@ def load_description(folder: Path) -> tuple[list[str], ViewPlan]:
     return _classes(existing_file(folder / "classes.txt")), plan
 
 
+def check_classes(classes: Sequence[str]) -> None:
+    """Makes sure that class names can be kept in a file, one a line.
+
+    Example:
+        >>> check_classes(["jump", "run", "jump"])
+        Traceback (most recent call last):
+        ValueError: expected each class once, found 'jump' again
+
+    Raises:
+        ValueError: if one is empty, of several lines, not UTF-8 or there twice.
+    """
+    for number, name in enumerate(classes, 1):
+        is_line = bool(name.strip()) and not {"\n", "\r"} & set(name)
+        if not is_line or name != name.encode("utf-8", "replace").decode():
+            raise ValueError(
+                f"expected a name of one line in UTF-8 for class {number}, found {name!r}"
+            )
+    if len(set(classes)) < len(classes):
+        twice = next(name for name in classes if classes.count(name) > 1)
+        raise ValueError(f"expected each class once, found {twice!r} again")
+
+
 def load_rejection(folder: Path) -> Rejection | None:
     """Reads from when on a network refuses a video.
 
@@ -115,14 +137,10 @@ def _made(described: Callable[..., Described], file: Path) -> Described:
 
 def _classes(file: Path) -> list[str]:
     names = _text(file).removesuffix("\n").split("\n")
-    for number, name in enumerate(names, 1):
-        if not name.strip():
-            raise ValueError(
-                f"{file} is damaged: expected a class name in line {number}, found none"
-            )
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{file} is damaged: expected each class once, found {twice!r} again")
+    try:
+        check_classes(names)
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
     return names
 
 

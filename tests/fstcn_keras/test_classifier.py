@@ -142,7 +142,11 @@ def views(**changes) -> str:
             r"does not .* expected views \(2, 4, 4, 3\), found \(3,",
         ),
         ("classes.txt", "run\nsit\n", "does not fit the network: expected 3 classes, found 2"),
-        ("classes.txt", "run\n\nsit\n", "is damaged: expected a class name in line 2"),
+        (
+            "classes.txt",
+            "run\n\nsit\n",
+            "is damaged: expected a name of one line in UTF-8 for class 2",
+        ),
         ("classes.txt", "run\nsit\nrun\n", "is damaged: expected each class once, found 'run'"),
         ("model.keras", "PK", "is damaged: it is no whole zip archive"),
     ],
@@ -186,6 +190,19 @@ def test_rejects_class_names_that_do_not_fit_the_model():
     model = linear_classifier().model
     with pytest.raises(ValueError, match="Received: 2 classes"):
         ActionClassifier(model, classes=["run", "sit"], plan=PLAN)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\r", "", " ", "\udcff", "run"])
+def test_rejects_class_names_that_no_file_could_keep(name):
+    model = linear_classifier().model
+    with pytest.raises(ValueError, match=r"expected (a name of one line|each class once)"):
+        ActionClassifier(model, classes=["run", "sit", name], plan=PLAN)
+
+
+def test_names_of_a_file_with_line_ends_of_windows(tmp_path):
+    linear_classifier().save(tmp_path)
+    (tmp_path / "classes.txt").write_bytes(b"run\r\njump\r\nsit\r\n")
+    assert ActionClassifier.load(tmp_path).classes == ("run", "jump", "sit")
 
 
 def test_predict_video_hand_worked(tmp_path):

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import av
@@ -120,10 +121,12 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         assert store.videos["c/pipe.avi"].reason == "cannot be read: it is not a regular file"
 
 
-def test_a_class_name_of_two_lines(tmp_path):
-    for name in ("one", "two\nlines"):
+@pytest.mark.parametrize("other", ["two\nlines", "end\r", " "])
+def test_a_class_name_of_two_lines_or_none(tmp_path, other):
+    for name in ("one", other):
         write_video(tmp_path / name / "0.avi", noise(2))
-    with pytest.raises(UserError, match=r"'two\\nlines' has a name of two lines: rename it"):
+    expected = re.escape(f"{other!r} has no name of one line: rename it")
+    with pytest.raises(UserError, match=expected):
         collections.read_folder(tmp_path)
 
 

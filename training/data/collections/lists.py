@@ -51,8 +51,8 @@ def listed_dataset(
     for class_name in classes:
         if class_name != class_name.encode("utf-8", "replace").decode():
             raise UserError(f"{root}: folder {class_name!r} is not named in UTF-8: rename it")
-        if len(class_name.splitlines()) > 1:  # the names are kept in a file, one a line
-            raise UserError(f"{root}: folder {class_name!r} has a name of two lines: rename it")
+        if class_name.splitlines() != [class_name] or not class_name.strip():  # kept one a line
+            raise UserError(f"{root}: folder {class_name!r} has no name of one line: rename it")
     if not classes:
         raise UserError(
             f"no listed video of {name} found in {root}: {len(listed)} listed"
