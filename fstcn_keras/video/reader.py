@@ -121,11 +121,16 @@ class VideoReader:
         self._last_ticks = 0  # how long the last frame is shown
         self._times: np.ndarray | None = None  # of the last reading to the end
         self._times_note = ""
+        self._incomplete = ""  # the same
         self._size = (0, 0)  # height, width of the first frame, kept if the stream changes it
 
     @property
     def incomplete(self) -> str:
         """Returns what the last reading to the end missed, in one line, or nothing."""
+        return self._incomplete
+
+    def _missed(self) -> str:
+        """Returns what this reading, now at its end, has missed, in one line, or nothing."""
         parts = []
         # XviD's packed frames end with an empty one, which the container counts
         if self.damaged_packets or self.decoded_frames < self.expected_frames - 1:
@@ -209,6 +214,7 @@ class VideoReader:
         """Takes down what is known once all frames are read."""
         if self.decoded_frames < self.expected_frames:
             self.expected_frames = frames_to_show(container, stream)
+        self._incomplete = self._missed()
         clock = Clock.of(container, stream)
         ticks = [None if tick == NO_TICK else tick for tick in self._ticks]
         self._times, self._times_note = clock.times(ticks, last=self._last_ticks)

@@ -85,6 +85,25 @@ def test_damage_that_the_decoder_conceals_is_counted(tmp_path, name, codec):
     assert reader.incomplete.endswith(damage)
 
 
+def test_a_reading_that_stops_early_misses_nothing(tmp_path):
+    reader = VideoReader(write_video(tmp_path / "v.avi", noise(30)))
+    assert reader.incomplete == ""
+    reader.count()
+    list(reader.select([0, 3]))
+    assert reader.incomplete == ""
+
+
+def test_what_was_missed_is_still_known_after_a_reading_that_stops_early(tmp_path):
+    path = tmp_path / "v.mp4"
+    bitrot(path)
+    reader = VideoReader(path)
+    reader.count()
+    told = reader.incomplete
+    assert told.endswith("of 40 frames damaged")
+    list(reader.select([0, 3]))
+    assert reader.incomplete == told
+
+
 def test_healthy_files_are_whole(tmp_path):
     reader = VideoReader(write_video(tmp_path / "v.avi", noise(5)))
     assert reader.count() == 5
