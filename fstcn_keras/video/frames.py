@@ -11,7 +11,7 @@ from fstcn_keras.video.resampling import ResampledFrames
 from fstcn_keras.video.sources import FrameReader
 from fstcn_keras.views.plan import ViewPlan
 
-NO_MOTION = "holds one frame, and so no motion to tell actions by"
+NO_MOTION = "and so no motion to tell actions by"  # how a note ends
 
 
 def read_resized(
@@ -128,11 +128,14 @@ def view_frames(reader: FrameReader, plan: ViewPlan) -> ViewFrames:
         VideoError: if the frames cannot be read or are too long and narrow.
     """
     num_frames, incomplete, notes = reader.count(), reader.incomplete, reader.notes
+    held = "holds one frame"
     if plan.fps is not None and reader.times().size:
+        if num_frames > 1:
+            held = f"shows one frame at {plan.fps:g} frames a second"
         reader = ResampledFrames(reader, plan.fps)
         num_frames = reader.count()
-    if num_frames == 1 and NO_MOTION not in notes:
-        notes = (*notes, NO_MOTION)
+    if num_frames == 1 and not any(note.endswith(NO_MOTION) for note in notes):
+        notes = (*notes, f"{held}, {NO_MOTION}")
     pairs = plan.pair_indices(num_frames)
     numbers, positions = np.unique(pairs, return_inverse=True)
     return ViewFrames(
