@@ -151,7 +151,7 @@ def split_training(
     train = [video for video in usable if video.path not in held]
     trained = {video.label for video in train}
     if untrained := [name for n, name in enumerate(dataset.classes) if n not in trained]:
-        print(f"{len(untrained)} classes have no video to train on, e.g. {untrained[0]}")
+        print(f"classes without a video to train on: {len(untrained)}, e.g. {untrained[0]}")
     if len(trained) < 2:
         raise UserError(
             f"{dataset.root}: {len(train)} usable training videos of fewer than two classes; "

@@ -176,7 +176,7 @@ def test_a_class_that_cannot_be_tested_is_named(tmp_path):
     dataset = splits.draw_test_videos(
         splits.tied(collections.read_folder(tmp_path, split=1), alike)
     )
-    assert "; 1 classes have no test video, e.g. b" in str(dataset)
+    assert "; classes without a test video: 1, e.g. b" in str(dataset)
 
 
 def test_a_video_that_is_listed_twice_has_no_side(tmp_path):

@@ -118,7 +118,7 @@ def test_a_class_of_one_group_has_no_training_video_in_its_fold(capsys):
     )
     train, _ = split_training(first, store, val_fraction=0.0, seed=0)
     assert {video.label for video in train} == {0, 1}
-    assert capsys.readouterr().out == "1 classes have no video to train on, e.g. c\n"
+    assert capsys.readouterr().out == "classes without a video to train on: 1, e.g. c\n"
     train, _ = split_training(second, store, val_fraction=0.0, seed=0)
     assert {video.label for video in train} == {0, 1, 2}
     assert capsys.readouterr().out == ""

@@ -93,7 +93,7 @@ class Dataset:
         tested = {video.label for video in self.side("test")}
         untested = [name for label, name in enumerate(self.classes) if label not in tested]
         if untested:
-            text += f"; {len(untested)} classes have no test video, e.g. {untested[0]}"
+            text += f"; classes without a test video: {len(untested)}, e.g. {untested[0]}"
         trained = {video.group for video in self.side("train")}
         if shared := sum(video.group in trained for video in self.side("test")):
             text += f"; {shared} test videos share their source with a training video"
