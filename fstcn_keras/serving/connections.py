@@ -1,11 +1,13 @@
-"""Bounds what a connection over HTTP may hold, and for how long, before its request is there.
+"""Bounds what a connection over HTTP may hold, and for how long, beside its request in work.
 
 Beyond the number of connections the one that is oldest among those without a request in work is
-closed, so that a new one, as of a health check, always gets its turn. What is refused here never
+closed, so that a new one, as of a health check, gets its turn; where each has one, the oldest of
+those that do not take their answers; and where all do, the new one. What is refused here never
 becomes a request that the application sees, and is counted and logged here.
 """
 
 import asyncio
+import itertools
 import resource
 from collections.abc import Iterable
 from typing import Any
@@ -17,6 +19,7 @@ from fstcn_keras.serving.observation import AccessLog, Observation
 
 HEADER_BYTES = 64 * 2**10
 HEADER_S = 10.0
+SENDING_S = 30.0  # in which a client must take some of what is there for it
 MAX_CONNECTIONS = 512  # fewer where the process may have few files open: a quarter of them
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
 
@@ -45,29 +48,46 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(**options)
         self._header_bytes = 0
         self._header_timer: asyncio.TimerHandle | None = None
+        self._sending_timer: asyncio.TimerHandle | None = None
         self._metrics, self._log = metrics, log
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Takes a connection; one that has no request in work makes room for it, if need be.
+        """Takes a connection if there is room for it, or another one makes room.
 
         One client's may be half of all.
         """
         super().connection_made(transport)
-        opened = vars(self.server_state).setdefault("opened", {})  # in the order of their coming
+        opened = self._opened()
         most, host = max_connections(), self.client and self.client[0]
-        if len(opened) >= most:
-            _close_idle(opened)
         same = [other for other in opened if other.client and other.client[0] == host]
-        if len(same) >= max(1, most // 2):
-            _close_idle(same)
-        opened[self] = None
-        self._wait_for_header()
+        has_room = len(same) < max(1, most // 2) or _close_one(same)
+        if has_room and (len(opened) < most or _close_one(opened)):
+            opened[self] = None
+            self._wait_for_header()
+        else:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the connection."""
-        vars(self.server_state)["opened"].pop(self, None)
+        self._opened().pop(self, None)
         self._cancel_timer()
+        self._end_sending_time()
         super().connection_lost(exc)
+
+    def abort(self) -> None:
+        """Closes the connection at once, whatever is still to be sent."""
+        self._opened().pop(self, None)
+        self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Waits for the client to take what is there for it, but not for long."""
+        super().pause_writing()
+        self._sending_timer = self.loop.call_later(SENDING_S, self.abort)
+
+    def resume_writing(self) -> None:
+        """Goes on, as the client has taken most of it."""
+        super().resume_writing()
+        self._end_sending_time()
 
     def data_received(self, data: bytes) -> None:
         """Reads on, and closes the connection if its header is too long."""
@@ -99,6 +119,14 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         return cycle is not None and not cycle.response_complete and not cycle.more_body
 
+    def is_unread(self) -> bool:
+        """Tells whether its client does not take what is there for it, at the moment."""
+        return self._sending_timer is not None
+
+    def _opened(self) -> "dict[BoundedProtocol, None]":
+        """Returns the server's connections that are not given up, in the order of their coming."""
+        return vars(self.server_state).setdefault("opened", {})
+
     def _has_body_to_come(self) -> bool:
         return self.cycle is not None and self.cycle.more_body
 
@@ -117,7 +145,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _end_waiting(self) -> None:
         if self._header_bytes:  # a connection that is silent asks for nothing
             self._observe_refusal("408", "slow")
-        self.transport.abort()
+        self.abort()
 
     def _observe_refusal(self, status: str, reason: str) -> None:
         observed = Observation("other", received=self._header_bytes, reason=reason)
@@ -129,10 +157,20 @@ class BoundedProtocol(HttpToolsProtocol):
             self._header_timer.cancel()
             self._header_timer = None
 
+    def _end_sending_time(self) -> None:
+        if self._sending_timer is not None:
+            self._sending_timer.cancel()
+            self._sending_timer = None
 
-def _close_idle(connections: Iterable[BoundedProtocol]) -> None:
-    """Closes the first connection without a request in work that is not closed already."""
-    for connection in connections:
-        if not connection.transport.is_closing() and not connection.is_in_work():
-            connection.transport.abort()
-            return
+
+def _close_one(connections: Iterable[BoundedProtocol]) -> bool:
+    """Closes the first connection without a request in work, or else the first that is unread.
+
+    Returns false if there is none.
+    """
+    idle = (one for one in connections if not one.is_in_work())
+    unread = (one for one in connections if one.is_unread())
+    found = next(itertools.chain(idle, unread), None)
+    if found is not None:
+        found.abort()
+    return found is not None
