@@ -168,27 +168,30 @@ def topic_sections(topic: Topic, scores: RunScores, folder: Path) -> list[Sectio
         folder = figures_folder(scores.run, None)
     sections = []
     for file in sorted(folder.glob(topic.record)):
-        record = read_record(file, command)
+        record = read_record(file, topic, command)
         notes = [record["caption"]]
         if record["weights_sha256"] != scores.protocol["weights_sha256"]:
             notes.append(f"drawn from other weights than the accuracies above: {command}")
         patterns = [pattern.format(stem=glob.escape(file.stem)) for pattern in topic.pictures]
         found = [picture for pattern in patterns for picture in sorted(folder.glob(pattern))]
-        sections.append(Section(topic.title, notes, embedded(found), topic.table(record)))
+        sections.append(Section(topic.title, notes, embedded(found), record["table"]))
     return sections or [Section(topic.title, [f"not drawn yet: {command}"], {})]
 
 
-def read_record(file: Path, command: str) -> dict:
-    """What a command wrote beside its pictures.
+def read_record(file: Path, topic: Topic, command: str) -> dict:
+    """What a command wrote beside its pictures: the texts of any topic, and the rows of its table.
 
     Raises:
-        UserError: if it is damaged.
+        UserError: if it is damaged, or of an older version that wrote other things.
     """
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        return record | {name: str(record[name]) for name in ("caption", "weights_sha256")}
-    except (ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({error}): '{command}' makes it anew") from error
+        texts = {name: str(record[name]) for name in ("caption", "weights_sha256")}
+        return texts | {"table": topic.table(record)}
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{file} is damaged or older ({error}): '{command}' makes it anew"
+        ) from error
 
 
 if __name__ == "__main__":

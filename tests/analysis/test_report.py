@@ -179,11 +179,20 @@ def test_each_record_of_saliency_has_its_pictures(finished_run, tmp_path):
     assert page.count("data:video/mp4;base64,ZmlsbQ==") == 1
 
 
-def test_a_damaged_record(drawn, tmp_path, capsys):
+OLDER = {"caption": "", "weights_sha256": "", "layers": {"spatial_features": {"knn": 0.5}}}
+RECORDS = [
+    '{"caption": 1',
+    "[]",
+    *(json.dumps(OLDER | {"layers": x}) for x in ([], OLDER["layers"])),
+]
+
+
+@pytest.mark.parametrize("content", RECORDS)
+def test_a_damaged_or_older_record(drawn, tmp_path, capsys, content):
     run = shutil.copytree(drawn, tmp_path / "run")
-    (run / "figures" / "tsne.json").write_text('{"caption": 1')
+    (run / "figures" / "tsne.json").write_text(content)
     error = error_of(capsys, report.main, FigureOptions, run)
-    assert "tsne.json is damaged" in error
+    assert "tsne.json is damaged or older" in error
     assert f"'python -m analysis.tsne {run}' makes it anew" in error
 
 
