@@ -30,7 +30,7 @@ WITHOUT_EXAMPLES = {  # modules, or names in them, and why an example of them ca
     "fstcn_keras.export.saved_model.load_saved_model": "takes what `write_saved_model` writes",
     "fstcn_keras.export.saved_model.saved_model_archive": "is of use only once it is written",
     "fstcn_keras.export.saved_model.write_saved_model": "takes 15 s",
-    "fstcn_keras.export.shared_views": "takes a SavedModel",
+    "fstcn_keras.export.saved_scorer": "takes a SavedModel",
     "fstcn_keras.live.LiveMoment": "is what `watch` gives",
     "fstcn_keras.live.Second": "is what an example of `cut_seconds` shows",
     "fstcn_keras.live.watch": "takes live video",

@@ -20,7 +20,7 @@ FORBIDDEN = {
 MAY_IMPORT = {
     "fstcn_keras/export/quantization.py": {"tensorflow"},
     "fstcn_keras/export/saved_model.py": {"tensorflow"},
-    "fstcn_keras/export/shared_views.py": {"tensorflow"},
+    "fstcn_keras/export/saved_scorer.py": {"tensorflow"},
     "fstcn_keras/acceleration/dispatch.py": {"tensorflow"},  # once it is known to be what runs
     "training/cluster_jobs.py": {"ray"},  # on a cluster
     "training/on_cluster.py": {"ray"},  # once it is known to be installed

@@ -36,7 +36,7 @@ from fstcn_keras import clips, fusion
 from fstcn_keras.acceleration.plain_export import plain_copy
 from fstcn_keras.classifier import ActionClassifier
 from fstcn_keras.description import load_description, load_rejection
-from fstcn_keras.export.shared_views import SavedScorer
+from fstcn_keras.export.saved_scorer import SavedScorer
 from fstcn_keras.model import FSTCN
 from fstcn_keras.parts import FEATURES
 from fstcn_keras.rejection import novelty
