@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run, model_name, saved_model_version
-from fstcn_keras.serving.limits import CODE_MIB, DECODER_MEMORY_MIB, Limits, most_memory_mib
+from fstcn_keras.serving.limits import (
+    CODE_MIB,
+    DECODER_MEMORY_MIB,
+    PICTURES_BYTES,
+    Limits,
+    most_memory_mib,
+)
 from fstcn_keras.views.plan import SCORING_MODES
 
 if TYPE_CHECKING:
@@ -180,10 +186,11 @@ def _address(host: str, port: int) -> str:
 def _memory_text() -> str:
     decoders = os.cpu_count() or 1
     most = most_memory_mib(Limits(), decoders=decoders, decoder_memory=DECODER_MEMORY_MIB)
+    pictures = PICTURES_BYTES // 2**20
     return f"""
 Whatever is sent, the server and its decoders take less than {most} MiB here by default, beside the
-network itself. With R for --max-request-bytes: 4 R for each of --max-waiting; for each of
---decoders its --decoder-memory, {CODE_MIB} MiB and 6 R; and 2 R.
+network itself. With R for --max-request-bytes: 4 R and {pictures} MiB for each of --max-waiting;
+for each of --decoders its --decoder-memory, {CODE_MIB} MiB and 6 R; and 2 R.
 """
 
 

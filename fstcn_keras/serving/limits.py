@@ -8,6 +8,7 @@ from typing import Any
 CODE_MIB = 280  # what a decoder takes before its first request, and has taken addresses for
 DECODER_MEMORY_MIB = 1536  # by default: a tensor of 64 MB of JSON takes 1100
 _LEAST_DECODED = 16 * 2**20  # 50 frames, of 256 pixels on the short side, take 13 MB
+PICTURES_BYTES = 4 * 2**20  # of a video on the page, which wait for a client that reads slowly
 INT_MAX = 2**31 - 1  # gRPC's options are C's ints
 
 
@@ -53,12 +54,13 @@ def most_memory_mib(limits: Limits, *, decoders: int, decoder_memory: int) -> in
     """Returns how much memory the server takes at most, beside the network, whatever is sent.
 
     Four times `request_bytes` for each of `waiting`: a request in work, one whose body arrives over
-    HTTP, and two whose messages arrive over gRPC. For each decoder its own memory, the body on its
-    way to it, twice, and the frames that come back, twice; and once more frames that wait.
+    HTTP, and two whose messages arrive over gRPC; and the pictures of an answer. For each decoder
+    its own memory, the body on its way to it, twice, and the frames that come back, twice; and once
+    more frames that wait.
 
     Example:
         >>> most_memory_mib(Limits(), decoders=2, decoder_memory=DECODER_MEMORY_MIB)
-        8624
+        8688
 
     Args:
         limits: of the requests.
@@ -66,5 +68,5 @@ def most_memory_mib(limits: Limits, *, decoders: int, decoder_memory: int) -> in
         decoder_memory: MiB that each of them may take.
     """
     body, frames = limits.request_bytes, limits.decoded_bytes
-    moved = 4 * limits.waiting * body + decoders * 2 * (body + frames) + frames
+    moved = limits.waiting * (4 * body + PICTURES_BYTES) + decoders * 2 * (body + frames) + frames
     return decoders * (CODE_MIB + decoder_memory) + -(-moved // 2**20)

@@ -4,10 +4,10 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -34,8 +34,6 @@ CONTENT_POLICY = (
     "frame-ancestors 'none'"
 )
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-
-T = TypeVar("T")
 
 
 def add_page(app: FastAPI, plane: ClassifierDataPlane, folder: Path) -> None:
@@ -102,23 +100,34 @@ def add_page(app: FastAPI, plane: ClassifierDataPlane, folder: Path) -> None:
 
 
 class _Scores(Response):
-    """Answers with what is found of a video, and holds its frames no longer than that takes."""
+    """Answers with what is found of a video, and holds its frames no longer than that takes.
+
+    How fast the client reads delays nobody else: what is found waits for it without the frames.
+    """
 
     def __init__(self, model: ClassifierModel, body: bytes) -> None:
         self.background = None
         self._model, self._video = model, body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found: asyncio.Queue[bytes | None] = asyncio.Queue()
         async with contextlib.AsyncExitStack() as held:
             video = await _decoded(self._model, self._video, held)
-            events = _events(self._model, video)
-            response = StreamingResponse(events, media_type="application/x-ndjson")
+            told = {"num_frames": video.frames.num_frames, "length_s": video.length_s}
+            first, pictures = {"video": told, "seconds": len(video.seconds)}, video.pictures
+            scoring = asyncio.create_task(_score(self._model, video, found, held))
+            del video
+            lines = _lines(first, pictures, found, scoring)
+            response = StreamingResponse(lines, media_type="application/x-ndjson")
             try:
                 # to score it, and to send what is found
                 async with asyncio.timeout(2 * self._model.workers.limits.seconds):
                     await response(scope, receive, send)
             except TimeoutError as error:
                 raise ClientDisconnect from error  # as good as: it does not take its answer
+            finally:
+                scoring.cancel()
+                await asyncio.gather(scoring, return_exceptions=True)
 
 
 async def _decoded(
@@ -155,31 +164,49 @@ def _about(model: ClassifierModel, examples: list[Path]) -> dict[str, Any]:
     return about
 
 
-async def _events(model: ClassifierModel, video: PageVideo) -> AsyncIterator[bytes]:
-    """Gives out what is found of a video as it is found, a line of JSON each."""
+async def _score(
+    model: ClassifierModel,
+    video: PageVideo,
+    found: asyncio.Queue[bytes | None],
+    held: contextlib.AsyncExitStack,
+) -> None:
+    """Puts a line of JSON for each thing that is found of a video, and `None` after the last.
+
+    Then the turn that is held for its frames ends.
+    """
     classifier, workers = model.classifier, model.workers
-    deadline = asyncio.get_running_loop().time() + workers.limits.seconds
-    told = {"num_frames": video.frames.num_frames, "length_s": video.length_s}
-    yield _line({"video": told, "seconds": len(video.seconds)})
-    for time_s, picture in video.pictures:  # one by one: no large piece waits for a slow client
-        shown = {"time_s": time_s, "jpeg": base64.b64encode(picture).decode()}
-        yield _line({"picture": shown})
     try:
-        work = workers.score(classifier.predict_video, video.frames)
-        prediction = await _until(deadline, work)
-        yield _line({"prediction": v1_answer(prediction), "clips": _clips(prediction, video)})
-        for second in video.seconds:
-            work_on = workers.score(_moment, classifier, video, second)
-            yield _line({"second": _second(await _until(deadline, work_on))})
-        yield _line({"done": True})
+        async with asyncio.timeout(workers.limits.seconds):
+            prediction = await workers.score(classifier.predict_video, video.frames)
+            answer = {"prediction": v1_answer(prediction), "clips": _clips(prediction, video)}
+            found.put_nowait(_line(answer))
+            for second in video.seconds:
+                moment = await workers.score(_moment, classifier, video, second)
+                found.put_nowait(_line({"second": _second(moment)}))
+        found.put_nowait(_line({"done": True}))
     except TimeoutError:
         seconds = f"{workers.limits.seconds:g}"
-        yield _line({"error": f"the server gave up after {seconds} s: send a shorter video"})
+        told = f"the server gave up after {seconds} s: send a shorter video"
+        found.put_nowait(_line({"error": told}))
+    finally:
+        found.put_nowait(None)
+        await held.aclose()
 
 
-async def _until(deadline: float, work: Awaitable[T]) -> T:
-    async with asyncio.timeout_at(deadline):
-        return await work
+async def _lines(
+    first: dict[str, Any],
+    pictures: Sequence[tuple[float, bytes]],
+    found: asyncio.Queue[bytes | None],
+    scoring: asyncio.Task[None],
+) -> AsyncIterator[bytes]:
+    """Gives out the answer, a line of JSON at a time, and raises what scoring has raised."""
+    yield _line(first)
+    for time_s, picture in pictures:  # one by one: no large piece waits for a slow client
+        shown = {"time_s": time_s, "jpeg": base64.b64encode(picture).decode()}
+        yield _line({"picture": shown})
+    while (line := await found.get()) is not None:
+        yield line
+    await scoring
 
 
 def _clips(prediction: Prediction, video: PageVideo) -> list[dict[str, Any]]:

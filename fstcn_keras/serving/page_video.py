@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fstcn_keras.serving.decoding import DecodedFrames, bad_videos_refused, too_much_decoded
-from fstcn_keras.serving.limits import Limits
+from fstcn_keras.serving.limits import PICTURES_BYTES, Limits
 from fstcn_keras.video import VideoReader
 from fstcn_keras.video.frames import read_resized
 from fstcn_keras.video.resampling import ResampledFrames
@@ -48,7 +48,8 @@ class PageVideo:
         frames: of its views and of its seconds.
         spans: where each clip of the views begins and ends, seconds.
         seconds: those that are scored one by one.
-        pictures: when each is shown, seconds, and the picture as a JPEG.
+        pictures: when each is shown, seconds, and the picture as a JPEG; all of them take
+            `PICTURES_BYTES` at most.
         length_s: of the whole video.
     """
 
@@ -99,6 +100,10 @@ def _decode(data: bytes, plan: ViewPlan, limits: Limits) -> PageVideo:
     images = tuple(read_resized(reader, numbers.tolist(), plan.short_side))
     if sum(image.nbytes for image in images) > limits.decoded_bytes:
         raise too_much_decoded(limits)
+    pictures = tuple(
+        (float(times[number]), jpeg(images[np.searchsorted(numbers, number)]))
+        for number in np.unique(second_pairs[:, 0]).tolist()
+    )
     return PageVideo(
         frames=DecodedFrames(num_frames, tuple(numbers.tolist()), images, incomplete, notes),
         spans=tuple(
@@ -110,10 +115,7 @@ def _decode(data: bytes, plan: ViewPlan, limits: Limits) -> PageVideo:
             )
             for second, pair in zip(chosen.tolist(), second_pairs, strict=True)
         ),
-        pictures=tuple(
-            (float(times[number]), jpeg(images[np.searchsorted(numbers, number)]))
-            for number in np.unique(second_pairs[:, 0]).tolist()
-        ),
+        pictures=_fewer(pictures, PICTURES_BYTES),
         length_s=float(times[-1]),
     )
 
@@ -124,6 +126,13 @@ def _most_seconds(reader: FrameReader, plan: ViewPlan, limits: Limits) -> int:
     clip_bytes = 2 * plan.clip_length * first.nbytes
     left = limits.decoded_bytes - plan.num_clips * clip_bytes
     return int(np.clip(left // (1.5 * clip_bytes), 1, MAX_SECONDS))
+
+
+def _fewer(pictures: tuple[tuple[float, bytes], ...], most: int) -> tuple[tuple[float, bytes], ...]:
+    """Returns all pictures, or every second, fourth, ... as far as they take so many bytes."""
+    while sum(len(picture) for _, picture in pictures) > most:
+        pictures = pictures[::2] if len(pictures) > 1 else ()
+    return pictures
 
 
 def _spread(number: int, most: int) -> np.ndarray:

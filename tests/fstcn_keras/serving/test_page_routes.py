@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import re
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,7 @@ from fstcn_keras.serving.refusals import TooLarge
 from fstcn_keras.serving.workers import Workers
 from fstcn_keras.video.frames import read_resized
 from fstcn_keras.video.sources import ArrayFrames
+from tests.processes import HANG_S
 from tests.videos import noise, write_video
 
 RAW = {"Content-Type": "application/octet-stream"}
@@ -117,9 +119,25 @@ def test_long_videos_are_scored_at_seconds_spread_evenly(monkeypatch, classifier
         page_video.decode_for_page(data, classifier.plan, Limits())
 
 
+def test_pictures_that_take_too_much_are_fewer(monkeypatch, classifier, video):
+    def pictures(most: int) -> list[tuple[float, bytes]]:
+        monkeypatch.setattr(page_video, "PICTURES_BYTES", most)
+        return list(page_video.decode_for_page(video, classifier.plan, Limits()).pictures)
+
+    every = pictures(10**9)
+    assert len(every) == 6  # three of a clip, two seconds
+    sizes = [len(picture) for _, picture in every]
+    assert pictures(sum(sizes)) == every
+    assert pictures(sum(sizes) - 1) == [every[0], every[2], every[4]]
+    assert pictures(sizes[0] + sizes[4]) == [every[0], every[4]]
+    assert pictures(sizes[0]) == [every[0]]
+    assert pictures(1) == []
+
+
 def test_a_client_that_does_not_take_its_answer_is_given_up(monkeypatch):
     async def decode(*_):
-        return SimpleNamespace(frames=SimpleNamespace(num_frames=1), length_s=1.0, seconds=[])
+        frames = SimpleNamespace(num_frames=1)
+        return SimpleNamespace(frames=frames, length_s=1.0, seconds=[], pictures=())
 
     async def never(*_):
         await asyncio.Future()
@@ -138,6 +156,86 @@ def test_a_client_that_does_not_take_its_answer_is_given_up(monkeypatch):
 
     monkeypatch.setattr(Workers, "decode", decode)
     asyncio.run(run())
+
+
+def test_a_client_that_reads_slowly_holds_no_turn(monkeypatch, classifier, video):
+    """Nor the frames; its answer is whole once it reads on."""
+    decoded, sent = [], []
+
+    async def decode(self, function, *arguments):
+        found = function(*arguments)
+        decoded.append(weakref.ref(found))
+        return found
+
+    async def run():
+        workers = Workers(Limits(seconds=10 * HANG_S), decoders=1)
+        model = SimpleNamespace(workers=workers, classifier=classifier)
+        scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
+        reading = asyncio.Event()
+
+        async def send(message):
+            sent.append(message.get("body", b""))
+            await reading.wait()
+
+        async def receive():
+            await asyncio.Future()
+
+        answers = [
+            asyncio.create_task(page_routes._Scores(model, video)(scope, receive, send))
+            for _ in range(2)
+        ]
+        try:
+            async with asyncio.timeout(HANG_S):
+                while len(sent) < 2 or any(reference() for reference in decoded):
+                    await asyncio.sleep(0.01)
+                async with workers.turn(), workers.turn():  # all of them are free
+                    assert sent == [b""] * 2  # both answers have begun, and got no further
+                reading.set()
+                await asyncio.gather(*answers)
+        finally:
+            workers.close()
+
+    monkeypatch.setattr(Workers, "decode", decode)
+    asyncio.run(run())
+    told = [json.loads(line) for line in b"".join(sent).splitlines()]
+    kinds = [next(iter(event)) for event in told]
+    assert {kind: kinds.count(kind) for kind in ("video", "prediction", "second", "done")} == {
+        "video": 2,
+        "prediction": 2,
+        "second": 2 * 2,  # of 35 frames at 25 a second
+        "done": 2,
+    }
+
+
+def test_an_answer_whose_scoring_fails_is_cut(monkeypatch):
+    sent = []
+
+    async def decode(*_):
+        frames = SimpleNamespace(num_frames=1)
+        return SimpleNamespace(frames=frames, length_s=1.0, seconds=[], pictures=())
+
+    async def send(message):
+        sent.append(message.get("more_body"))
+
+    async def receive():
+        await asyncio.Future()
+
+    async def run():
+        workers = Workers(Limits(), decoders=1)
+        classifier = SimpleNamespace(plan=None, predict_video=lambda frames: 1 / 0)
+        model = SimpleNamespace(workers=workers, classifier=classifier)
+        scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
+        try:
+            with pytest.raises(ZeroDivisionError):
+                await page_routes._Scores(model, b"")(scope, receive, send)
+            async with asyncio.timeout(HANG_S), workers.turn(), workers.turn():
+                pass
+        finally:
+            workers.close()
+
+    monkeypatch.setattr(Workers, "decode", decode)
+    asyncio.run(run())
+    assert sent == [None, True]  # its head and its first line, not its end
 
 
 def test_saliency(client, video, classifier, frames):
