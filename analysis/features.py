@@ -14,6 +14,7 @@ from fstcn_keras.stored_arrays import read_arrays
 from fstcn_keras.video.frames import view_frames
 from training.data.collections import Video
 from training.evaluation import weights_sha256
+from training.locks import locked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +58,12 @@ def video_features(run: OpenRun, side: str) -> VideoFeatures:
         "paths": np.array([video.path for video in videos]),
         "sources": np.array([run.store.videos[video.path].source_sha256 for video in videos]),
     }
-    arrays = _read(file, identity)
-    if arrays is None:
-        arrays = _compute(run, videos)
-        with atomic_write(file) as partial, partial.open("wb") as stream:
-            np.savez_compressed(stream, **identity, **arrays)
+    with locked(run.folder.path, "prepares"):  # another command on the run may need the same
+        arrays = _read(file, identity)
+        if arrays is None:
+            arrays = _compute(run, videos)
+            with atomic_write(file) as partial, partial.open("wb") as stream:
+                np.savez_compressed(stream, **identity, **arrays)
     return VideoFeatures(
         paths=tuple(video.path for video in videos),
         labels=np.array([video.label for video in videos]),

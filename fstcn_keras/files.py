@@ -9,7 +9,8 @@ from pathlib import Path
 def atomic_write(file: Path) -> Iterator[Path]:
     """Gives a path beside the file, of the same suffix, to write to.
 
-    It is renamed to the file at the end, and removed on a failure.
+    It is renamed to the file at the end, and removed on a failure. One writer at a time: where
+    processes share a file, they hold its folder (`training.locks`).
 
     Example:
         >>> import tempfile

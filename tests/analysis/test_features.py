@@ -1,13 +1,17 @@
 """Features of whole videos against the network view by view, and their cache."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
+from analysis import features
 from analysis.features import FEATURES, video_features
 from analysis.runs import open_run
 from fstcn_keras import clips
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video.frames import view_frames
+from training.locks import locked
 from training.scores import read_scores
 
 
@@ -61,6 +65,22 @@ def test_the_cache_is_used_until_the_weights_change(opened, capsys):
         layer.set_weights(before)
     assert "computing the features of 13 videos" in capsys.readouterr().out
     np.testing.assert_allclose(changed.features["spatial_features"], 2 * first, rtol=1e-5)
+
+
+def test_what_another_command_computes_meanwhile_is_taken(opened, capsys, monkeypatch):
+    (opened.folder.path / "features-test.npz").unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def locked_by_another(folder, activity):
+        with monkeypatch.context() as other:
+            other.setattr(features, "locked", locked)
+            video_features(opened, "test")
+        with locked(folder, activity):
+            yield
+
+    monkeypatch.setattr(features, "locked", locked_by_another)
+    video_features(opened, "test")
+    assert capsys.readouterr().out.count("computing the features") == 1
 
 
 def test_a_damaged_cache_is_computed_anew(opened, capsys):
