@@ -13,8 +13,8 @@ from fstcn_keras.files import atomic_write
 from fstcn_keras.stored_arrays import read_arrays
 from fstcn_keras.video.frames import view_frames
 from training.data.collections import Video
-from training.evaluation import weights_sha256
 from training.locks import locked
+from training.networks import weights_sha256
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ from fstcn_keras.backbones import get_backbone
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
-from training.evaluation import load_classifier, weights_sha256
 from training.figures import add_caption, save_figure
+from training.networks import load_classifier, weights_sha256
 from training.options import FitOptions
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from fstcn_keras.runs import RunFolder, chosen_run, run_and_files
 from training import cli
 from training.data.collections import load_dataset
 from training.errors import UserError
-from training.evaluation import load_classifier, weights_sha256
 from training.figures import save_figure
+from training.networks import load_classifier, weights_sha256
 from training.parts import option, positional
 from training.scores import read_scores
 

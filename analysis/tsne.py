@@ -27,8 +27,8 @@ from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.cli import UserError, option
-from training.evaluation import weights_sha256
 from training.figures import add_caption, save_figure
+from training.networks import weights_sha256
 from training.scores import views_text
 
 PAPER_CLASSES = ("smile", "laugh", "chew", "talk", "eat", "smoke", "drink")  # of Figure 4

@@ -25,13 +25,14 @@ from benchmarks.report import print_table, write_csv
 from fstcn_keras.config import PATHS
 from fstcn_keras.fusion import LABELS
 from fstcn_keras.runs import RUNS
-from training import cli, evaluation
+from training import cli
 from training.cli import UserError, option
 from training.data.collections import Video
 from training.data.encoded_views import EncodedViews, encode_views
 from training.data.splits import decodable, open_data
 from training.data.store import FrameStore
 from training.fitting import fit_runs
+from training.networks import load_classifier
 from training.options import FitOptions
 from training.partial_scores import scored
 from training.parts import part, replaced
@@ -158,7 +159,7 @@ def peer_answers(options: HeadsOptions) -> dict[str, list[Answers]]:
         dataset, store = open_data(
             run.collection, run.split, run.store, short_side=run.config().short_side
         )
-        model = evaluation.load_classifier(run.run_folder()).model
+        model = load_classifier(run.run_folder()).model
         sides = [decodable(dataset.side(side), store) for side in ("train", "test")]
         views = encode_views(
             model,

@@ -20,7 +20,7 @@ from fstcn_keras.export.runtimes import load_network
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.errors import UserError
-from training.evaluation import load_classifier
+from training.networks import load_classifier
 from training.options import read_config
 from training.parts import positional
 

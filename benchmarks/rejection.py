@@ -28,6 +28,7 @@ from training.data.collections import Video
 from training.data.splits import open_data
 from training.data.store import FrameStore
 from training.fitting import fit_runs
+from training.networks import load_classifier
 from training.options import FitOptions
 from training.parts import part, replaced
 from training.statistics import share_of
@@ -111,7 +112,7 @@ def main(options: RejectionOptions):
 def scored_sides(options: FitOptions, *, encoded: bool) -> Sides:
     """Scores held-out, known and unknown videos by the network of a run."""
     run = options.run_folder()
-    classifier = evaluation.load_classifier(run)
+    classifier = load_classifier(run)
     everything = replaced(options, classes=None)
     dataset, store = open_data(
         everything.collection, options.split, options.store, short_side=classifier.plan.short_side

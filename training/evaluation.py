@@ -1,7 +1,6 @@
 """The official protocol: M clips x 18 crops of every test video, fused (section 2.4)."""
 
 import functools
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,8 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fstcn_keras import fusion
-from fstcn_keras.description import existing_file, load_description
-from fstcn_keras.process import import_keras
 from fstcn_keras.runs import RunFolder
 from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.plan import ViewPlan
@@ -24,6 +21,7 @@ from training.errors import UserError
 from training.examples import write_examples
 from training.leakage import check_leakage, file_hashes
 from training.locks import locked
+from training.networks import check_network_classes, load_classifier, weights_sha256
 from training.options import FitOptions
 from training.partial_scores import scored
 from training.results import write_results
@@ -44,23 +42,6 @@ def evaluate_again(options: FitOptions, mode: str | None = None):
         report_rejected(store, run)
         evaluate(run, dataset, store, mode=mode)
     print_metrics(run)
-
-
-def load_classifier(run: RunFolder, *, mode: str | None = None) -> "ActionClassifier":
-    """Loads the run's trained network; `mode` as for `ActionClassifier.load`.
-
-    Raises:
-        UserError: if the run has none.
-    """
-    try:
-        existing_file(run.model)
-        load_description(run.path)
-        import_keras()  # not for a run that lacks a file
-        from fstcn_keras import ActionClassifier
-
-        return ActionClassifier.load(run.path, mode=mode)
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{run} holds no trained network: {error}") from error
 
 
 def report_rejected(store: FrameStore, run: RunFolder):
@@ -98,19 +79,6 @@ def check_test_videos(dataset: Dataset, store: FrameStore, run: RunFolder) -> li
             "a network by"
         )
     return videos
-
-
-def check_network_classes(classifier: "ActionClassifier", dataset: Dataset):
-    """Makes sure that the network's classes are those of the data.
-
-    Raises:
-        UserError: if they are not.
-    """
-    if classifier.classes != dataset.classes:
-        raise UserError(
-            f"the network knows {len(classifier.classes)} classes, the data has "
-            f"{len(dataset.classes)} or others"
-        )
 
 
 def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str | None = None):
@@ -247,14 +215,6 @@ def _instead(run: RunFolder, plan: ViewPlan) -> str:
     except (OSError, ValueError, LookupError, TypeError):
         return ""
     return "" if views == plan.mode else f"; the results replace those of {views} views"
-
-
-def weights_sha256(classifier: "ActionClassifier") -> str:
-    """Returns the hash of all weights, in the network's order, as little-endian bytes."""
-    digest = hashlib.sha256()
-    for value in classifier.model.get_weights():
-        digest.update(np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()
 
 
 def score_videos(

@@ -28,7 +28,7 @@ from training import cli, on_cluster, prediction_table
 from training.decoding import isolated
 from training.errors import UserError
 from training.evaluate import VIEWS_HELP
-from training.evaluation import load_classifier, weights_sha256
+from training.networks import load_classifier, weights_sha256
 from training.on_cluster import ClusterOptions
 from training.parallel import LastingProcess, with_progress
 from training.parts import option, positional

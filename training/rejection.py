@@ -17,8 +17,9 @@ from training.data.groups import NothingHeldOut
 from training.data.splits import split_training
 from training.data.store import FrameStore
 from training.errors import UserError
-from training.evaluation import load_classifier, score_videos
+from training.evaluation import score_videos
 from training.leakage import LearnedVideos, file_hashes
+from training.networks import load_classifier
 from training.options import FitOptions
 from training.partial_scores import read_scored
 

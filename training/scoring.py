@@ -10,7 +10,7 @@ from fstcn_keras.prediction import VideoResult
 from fstcn_keras.runs import RunFolder
 from training import on_cluster
 from training.decoding import DecodedVideos
-from training.evaluation import load_classifier
+from training.networks import load_classifier
 from training.parallel import LastingProcess
 
 if TYPE_CHECKING:

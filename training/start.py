@@ -28,7 +28,7 @@ from fstcn_keras.weights import (
 from training.checkpoints import Checkpoints
 from training.distribution import is_chief
 from training.errors import UserError
-from training.evaluation import load_classifier
+from training.networks import load_classifier
 from training.options import FitOptions
 from training.options.start import check_alike, run_values
 from training.parts import flat

@@ -12,7 +12,7 @@ from fstcn_keras import FSTCN
 from fstcn_keras.runs import RunFolder
 from tests.training.runs import fit_arguments
 from training import cli, fit
-from training.evaluation import load_classifier
+from training.networks import load_classifier
 from training.options import FitOptions, read_config
 
 

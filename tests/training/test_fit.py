@@ -31,6 +31,7 @@ from training import (
 )
 from training.data.splits import open_data
 from training.errors import UserError
+from training.networks import load_classifier
 from training.options import FitOptions, read_config, write_config
 from training.parts import replaced
 
@@ -268,7 +269,7 @@ def test_what_changes_the_preset_reaches_the_network_and_its_views(data, tmp_pat
     more += ("--auxiliary-epochs", "0", "--epochs", "1", "--learning-rate", "1e-6")
     cli.run(fit.main, FitOptions, arguments(data, tmp_path / "run", *more))
     assert json.loads((tmp_path / "run" / "views.json").read_text())["short_side"] == 110
-    classifier = evaluation.load_classifier(RunFolder(tmp_path / "run"))
+    classifier = load_classifier(RunFolder(tmp_path / "run"))
     kernel = ops.convert_to_numpy(classifier.model.head.get_layer("spatial_fc").kernel)
     each = kernel.reshape(9, -1, kernel.shape[-1])  # 3x3 positions
     assert np.abs(each - each[:1]).max() < 0.1 * each.std()

@@ -18,9 +18,9 @@ from training import cli, fit, stages
 from training.data.collections import Video
 from training.data.splits import open_data
 from training.errors import UserError
-from training.evaluation import load_classifier
 from training.fitting import check_starts
 from training.leakage import LearnedVideos, check_leakage, learned_videos, record_training_videos
+from training.networks import load_classifier
 from training.options import FitOptions, read_config
 from training.options.start import run_values
 from training.parts import build, replaced

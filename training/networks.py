@@ -1,0 +1,53 @@
+"""The trained network of a run: loaded, held against the data, and told from others."""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fstcn_keras.description import existing_file, load_description
+from fstcn_keras.process import import_keras
+from fstcn_keras.runs import RunFolder
+from training.data.collections import Dataset
+from training.errors import UserError
+
+if TYPE_CHECKING:
+    from fstcn_keras import ActionClassifier
+
+
+def load_classifier(run: RunFolder, *, mode: str | None = None) -> "ActionClassifier":
+    """Loads the run's trained network; `mode` as for `ActionClassifier.load`.
+
+    Raises:
+        UserError: if the run has none.
+    """
+    try:
+        existing_file(run.model)
+        load_description(run.path)
+        import_keras()  # not for a run that lacks a file
+        from fstcn_keras import ActionClassifier
+
+        return ActionClassifier.load(run.path, mode=mode)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{run} holds no trained network: {error}") from error
+
+
+def check_network_classes(classifier: "ActionClassifier", dataset: Dataset):
+    """Makes sure that the network's classes are those of the data.
+
+    Raises:
+        UserError: if they are not.
+    """
+    if classifier.classes != dataset.classes:
+        raise UserError(
+            f"the network knows {len(classifier.classes)} classes, the data has "
+            f"{len(dataset.classes)} or others"
+        )
+
+
+def weights_sha256(classifier: "ActionClassifier") -> str:
+    """Returns the hash of all weights, in the network's order, as little-endian bytes."""
+    digest = hashlib.sha256()
+    for value in classifier.model.get_weights():
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
