@@ -30,6 +30,7 @@ RECIPE = (
     *("training/data/samplers.py", "fstcn_keras/clips.py"),
     *("fstcn_keras/views/plan.py", "fstcn_keras/views/scoring.py"),  # frames are resized already
 )
+HEADS = (*RECIPE, "training/data/encoded_views.py", "training/statistics.py")
 ON_CLUSTER = ("training/on_cluster.py", "training/scoring.py")  # of prepare and predict
 
 MEASURED = {  # by the module of benchmarks
@@ -37,10 +38,10 @@ MEASURED = {  # by the module of benchmarks
     "cluster_memory": (*ON_CLUSTER, "training/predict.py", "training/prediction_table.py"),
     "costs": NETWORK,
     "gpu": (*NETWORK, "benchmarks/jax_steps.py"),
-    "heads": RECIPE,
+    "heads": (*HEADS, "benchmarks/peers.py"),
     "jobs": (*ANSWERS, "training/predict.py"),
     "layers": NETWORK,
-    "learning": (*RECIPE, "training/data/encoded_views.py"),
+    "learning": (*HEADS, "benchmarks/peers.py"),
     "linear": ("fstcn_keras/backbones", "benchmarks/linear.py", "training/baseline.py"),
     "live": (*ANSWERS, "fstcn_keras/live.py"),
     "memory": SAMPLES,
@@ -48,11 +49,11 @@ MEASURED = {  # by the module of benchmarks
     "plan": (*ON_CLUSTER, *PREPARATION, *ANSWERS),
     "prepare": PREPARATION,
     "quantized": ("fstcn_keras/export",),
-    "rejection": (*RECIPE, "fstcn_keras/rejection.py", "training/rejection.py"),
+    "rejection": (*HEADS, "fstcn_keras/rejection.py", "training/rejection.py"),
     "scaling": TRAINING,
     "server": ("fstcn_keras/serving", *ANSWERS),
     "settings": ("fstcn_keras/process.py", *TRAINING),
-    "start_from": (*RECIPE, "training/start.py"),
+    "start_from": (*HEADS, "training/start.py"),
     "startup": (
         *("fstcn_keras/__init__.py", "fstcn_keras/process.py", "fstcn_keras/import_log.py"),
         "training/predict.py",
