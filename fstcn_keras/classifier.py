@@ -333,6 +333,8 @@ def _load_network(file: Path) -> keras.Model:
         return keras.saving.load_model(file, compile=False)
     except (*damage, AttributeError, TypeError) as error:  # the last two of odd settings
         raise ValueError(f"{file} is damaged: {error}") from error
+    except ValueError as error:  # Keras' own, by version also for what is damaged
+        raise ValueError(f"{file} cannot be loaded: {error}") from error
 
 
 def _check_fit(folder: Path, model: keras.Model, classes: list[str], plan: ViewPlan) -> None:

@@ -166,7 +166,7 @@ def test_bytes_of_the_network_that_have_changed(tmp_path, share):
     place = int(share * len(content))
     content[place : place + 20] = bytes(byte ^ 0xFF for byte in content[place : place + 20])
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=r"model\.keras is damaged: "):
+    with pytest.raises(ValueError, match=r"model\.keras (is damaged|cannot be loaded): "):
         ActionClassifier.load(tmp_path)
 
 
@@ -176,7 +176,7 @@ def test_an_archive_that_holds_no_network(tmp_path, members):
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    with pytest.raises(ValueError, match=r"model\.keras is damaged: |Expected a model\.weights"):
+    with pytest.raises(ValueError, match=r"model\.keras (is damaged|cannot be loaded): "):
         ActionClassifier.load(tmp_path)
 
 
