@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fstcn_keras import clips
+from fstcn_keras.parts import LOGITS
+from fstcn_keras.views.scoring import PROBABILITIES, with_probabilities
 
 if TYPE_CHECKING:
     from fstcn_keras.classifier import ActionClassifier
@@ -98,6 +100,5 @@ def _scores(
     model = classifier.model
     probabilities = model.predict_on_batch({name: np.stack(cut) for name, cut in views.items()})
     if getattr(model, "classifier_activation", "softmax") is None:  # they are logits
-        odds = np.exp(probabilities - probabilities.max(axis=1, keepdims=True))
-        probabilities = odds / odds.sum(axis=1, keepdims=True)
+        probabilities = with_probabilities({LOGITS: probabilities})[PROBABILITIES]
     return probabilities[:, label].reshape(len(pairs), len(corners)).mean(axis=1)

@@ -64,11 +64,8 @@ def write_baseline(
     if len(train) > MAX_VIDEOS:
         print(f"no linear baseline: {len(train)} training videos, more than {MAX_VIDEOS}")
         return
-    plan = ViewPlan.from_config(
-        options.config(), num_clips=options.num_clips, fps=options.collection.fps
-    )
     networks = pooled_networks(options)
-    features = cached_features([*train, *test], store, plan, networks)
+    features = cached_features([*train, *test], store, options.plan(), networks)
     learned, asked = features[: len(train)], features[len(train) :]
     labels, groups = [video.label for video in train], [video.group for video in train]
     folds = source_folds(labels, groups)
