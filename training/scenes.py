@@ -2,9 +2,9 @@
 
 A video is of the scene of another if the two are as alike as the first and the last clip of one
 and the same video are, in the median over the videos in which they differ: of one no longer than a
-clip they are the same. Features are those of frames that are
-EfficientNet-Lite0's: means over positions and the frames of a clip, their square roots scaled to
-unit length. How alike two videos are is the highest cosine of one of either's clips.
+clip they are the same. Features are those of frames that are EfficientNet-Lite0's: means over
+positions and the frames of a clip, their square roots scaled to unit length. How alike two videos
+are is the highest cosine of one of either's clips.
 """
 
 import dataclasses

@@ -33,6 +33,15 @@ def assert_same_runs(one: Path, two: Path, *checkpoints: str):
     assert (one / "history.csv").read_text() == (two / "history.csv").read_text()
 
 
+def write_split(data: Path, lists: Path, *, test_prefix: str):
+    """Writes lists in HMDB-51's format: videos whose names begin so are to test on, others not."""
+    lists.mkdir()
+    for folder in (data / "red", data / "green"):
+        videos = sorted(path.name for path in folder.glob("*.avi"))
+        rows = [f"{video} {2 if video.startswith(test_prefix) else 1}\n" for video in videos]
+        (lists / f"{folder.name}_test_split1.txt").write_text("".join(rows))
+
+
 def noise_store(root: Path, *, num_videos: int, num_frames: int) -> FrameStore:
     """The frames, 120 pixels on the short side, of videos `c/0.avi` and so on of noise."""
     paths = [f"c/{number}.avi" for number in range(num_videos)]

@@ -11,7 +11,7 @@ from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.runs import RunFolder
 from tests.networks import REJECTION
 from tests.training.colours import COLOURS, PLAN
-from tests.training.runs import fit_arguments
+from tests.training.runs import fit_arguments, write_split
 from tests.training.test_cli import error_of
 from tests.videos import noise, write_video
 from training import cli, evaluate, fit, judgement, predict
@@ -101,11 +101,7 @@ def test_too_few_videos_to_choose_by(data, tmp_path, capsys):
 def test_too_few_sources_to_hold_any_out(data, tmp_path, capsys):
     """All training videos of a class are of one source: a fifth of them is none, nor is a half."""
     lists = tmp_path / "lists"
-    lists.mkdir()
-    for name in ("red", "green"):
-        videos = sorted(path.name for path in (data / name).glob("*.avi"))
-        rows = [f"{video} {2 if video.startswith('a') else 1}\n" for video in videos]
-        (lists / f"{name}_test_split1.txt").write_text("".join(rows))
+    write_split(data, lists, test_prefix="a")
     more = ("--splits-dir", str(lists), "--groups", "/a|red|green", "--reject-at", "0.4")
     options = arguments(data, tmp_path / "run", *more)
     error = error_of(capsys, fit.main, FitOptions, *options)

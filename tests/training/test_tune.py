@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras.runs import RunFolder
+from tests.training.runs import write_split
 from tests.training.test_cli import error_of
 from tests.training.test_cross_validation import arguments as spatial_arguments
 from tests.training.test_cross_validation import data  # noqa: F401
@@ -119,11 +120,7 @@ def test_each_change_may_have_views_of_its_own(tmp_path, monkeypatch):
 
 def test_changes_are_trained_on_folds_of_the_training_videos(data, tmp_path, capsys):  # noqa: F811
     lists = tmp_path / "lists"
-    lists.mkdir()
-    for name in ("red", "green"):
-        videos = sorted(path.name for path in (data / name).glob("*.avi"))
-        rows = [f"{video} {2 if video.startswith('eve') else 1}\n" for video in videos]
-        (lists / f"{name}_test_split1.txt").write_text("".join(rows))
+    write_split(data, lists, test_prefix="eve")
     file = changes_file(tmp_path, "one: {}\ntwo: {scales: [0.8, 0.9]}\n")
     common = [
         *("--dataset", "folder", "--data-dir", str(data), "--store", str(data / "store")),
