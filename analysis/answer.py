@@ -80,16 +80,13 @@ def answer_rows(scores: RunScores, judged: dict) -> list[AnswerRow]:
         return AnswerRow(name, share, percent(share), note)
 
     interval = (
-        f"95 % interval {percent(found.low)} to {percent(found.high)}, by {found.sources} sources"
+        f"95 % interval {percent(found.low)} to {percent(found.high)}, by {found.sources} "
+        f"source{'s' if found.sources > 1 else ''}"
     )
     rows = [row("this network", found.share, interval)]
     if beside := judged.get("baseline"):
-        low, high = (f"{100 * value:+.1f}" for value in beside["interval"])
-        note = (
-            f"the network less it {100 * beside['difference']:+.1f} points, 95 % interval {low} to "
-            f"{high}"
-        )
-        rows.append(row("linear classifier of the pre-trained features", beside["top1"], note))
+        name = "linear classifier of the pre-trained features"
+        rows.append(row(name, beside["top1"], judgement.baseline_text(beside)))
     if judged:
         commonest = judged["commonest"]
         name = f"always {scores.classes[commonest['label']]}, most frequent in training"

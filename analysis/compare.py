@@ -19,6 +19,7 @@ from fstcn_keras.fusion import LABELS, METHODS
 from fstcn_keras.runs import RunFolder
 from training import cli
 from training.cli import UserError, option, positional
+from training.judgement import interval_text
 from training.scores import (
     RunScores,
     check_same_videos,
@@ -118,7 +119,7 @@ def difference_table(pairs: dict[str, Difference], *, of: str) -> list[str]:
         [
             name,
             f"{100 * difference.difference:+.1f}",
-            f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}",
+            interval_text(difference.low, difference.high),
             f"{difference.only_second} and {difference.only_first}",
             f"{difference.p:.3g}",
             f"{p:.3g}",

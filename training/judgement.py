@@ -7,7 +7,7 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.rejection import Rejection, novelty
-from training.statistics import paired_difference, share_of
+from training.statistics import LEAST_SOURCES, paired_difference, share_of
 
 LISTED = 12  # classes whose measures are printed, at most
 CONFUSIONS = 3
@@ -176,6 +176,31 @@ def baseline_answers(file: Path, paths: Sequence[str]) -> np.ndarray | None:
     return None
 
 
+def interval_text(low: float, high: float) -> str:
+    """Returns the interval of a difference, in points, and why if it is all there is.
+
+    Example:
+        >>> interval_text(-0.011, 0.193)
+        '-1.1 to +19.3'
+        >>> interval_text(-1.0, 1.0)
+        '-100.0 to +100.0 (fewer than 6 sources tell nothing)'
+    """
+    why = f" (fewer than {LEAST_SOURCES} sources tell nothing)" if (low, high) == (-1, 1) else ""
+    return f"{100 * low:+.1f} to {100 * high:+.1f}{why}"
+
+
+def baseline_text(beside: Mapping) -> str:
+    """Returns how far the network is above the baseline, in words.
+
+    Args:
+        beside: `"baseline"` of `judge`.
+    """
+    return (
+        f"the network less it {100 * beside['difference']:+.1f} points, 95 % interval "
+        f"{interval_text(*beside['interval'])}"
+    )
+
+
 def describe(judgement: dict, classes: Sequence[str], *, accuracy: float) -> list[str]:
     """Returns the lines that are printed below the accuracies.
 
@@ -185,16 +210,16 @@ def describe(judgement: dict, classes: Sequence[str], *, accuracy: float) -> lis
         accuracy: top-1 by SCI fusion.
     """
     commonest, (low, high) = judgement["commonest"], judgement["interval"]
+    plural = "s" if judgement["sources"] > 1 else ""
     lines = [
         f"SCI fusion {accuracy:.1%}: 95 % interval {low:.1%} to {high:.1%}, by "
-        f"{judgement['sources']} sources; chance {judgement['chance']:.1%}; always "
+        f"{judgement['sources']} source{plural}; chance {judgement['chance']:.1%}; always "
         f"{classes[commonest['label']]}, most frequent in training, {commonest['share']:.1%}"
     ]
     if beside := judgement["baseline"]:
-        low, high = (f"{100 * value:+.1f}" for value in beside["interval"])
         lines.append(
-            f"linear classifier of the pre-trained features {beside['top1']:.1%}: the network less "
-            f"it {100 * beside['difference']:+.1f} points, 95 % interval {low} to {high}"
+            f"linear classifier of the pre-trained features {beside['top1']:.1%}: "
+            f"{baseline_text(beside)}"
         )
     if judgement["auc"] is not None:
         lines.append(f"area under the ROC curve (of {classes[1]}): {judgement['auc']:.3f}")

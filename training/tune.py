@@ -29,6 +29,7 @@ from fstcn_keras.fusion import LABELS
 from fstcn_keras.runs import RUNS
 from training import cli
 from training.errors import UserError
+from training.judgement import interval_text
 from training.on_cluster import TrainingClusterOptions
 from training.options import FitOptions
 from training.parts import build, check, flag, flat, leaves, option, part, positional, replaced
@@ -243,7 +244,7 @@ def _to_markdown(records: list[dict], by_seed: list[list[RunScores]], *, views: 
             f"{100 * record['mean']:.1f} ± {percent(record['deviation'])}",
             f"{100 * record['lowest_seed']:.1f} to {percent(record['highest_seed'])}",
             f"{100 * record['difference']:+.1f}",
-            f"{100 * record['low']:+.1f} to {100 * record['high']:+.1f}",
+            interval_text(record["low"], record["high"]),
             f"{record['p']:.3g}",
             f"preset {record['preset']}, recipe {record['recipe']}",
         ]

@@ -98,6 +98,7 @@ def test_one_class_alone_among_the_test_videos_has_no_auc():
         ),
         ([0, 1, 2] * 20, [0, 1, 2] * 20, {"trained": [11, 4, 4]}, []),
         ([0, 1, 2] * 20, [0, 1, 1] * 20, {"training": {}}, []),
+        ([0, 1, 2] * 20, [0, 1, 2] * 20, {"trained": [11, 4, 0]}, []),  # a class without videos
     ],
 )
 def test_advice_follows_the_pattern(labels, answers, changes, expected):
@@ -106,6 +107,17 @@ def test_advice_follows_the_pattern(labels, answers, changes, expected):
     assert len(found) == len(expected)
     for text, part in zip(found, expected, strict=True):
         assert part in text
+
+
+@pytest.mark.parametrize(("learned", "hardly"), [(0.89, True), (0.91, False)])
+def test_nine_tenths_are_more_than_hardly_better(learned, hardly):
+    """Twice the share of a class that has half of the videos would be all of them."""
+    training = {"epoch": 1, "epochs": 1, "top1": learned, "val_top1": None}
+    found = judged([0, 0, 1, 2] * 10, [0] * 40, training=training)
+    chance, heart = judgement.advice(found, CLASSES, accuracy=0.5)
+    assert "no better than by chance" in chance
+    assert ("hardly better" in chance) == hardly
+    assert "by heart" in heart
 
 
 @pytest.mark.parametrize(("pretrained", "is_advised"), [(True, False), (False, True)])
@@ -175,3 +187,8 @@ def test_the_network_stands_beside_the_baseline():
     lines = judgement.describe(better, CLASSES, accuracy=0.6)
     assert "features 100.0%: the network less it -40.0 points" in lines[1]
     assert any("classifier of the features is better" in line for line in lines)
+    worse = judged(labels, labels, baseline=np.array([0, 1, 2, 1, 0]))
+    lines = judgement.describe(worse, CLASSES, accuracy=1.0)
+    assert "the network less it +40.0 points" in lines[1]
+    assert "-100.0 to +100.0 (fewer than 6 sources tell nothing)" in lines[1]
+    assert not any("classifier of the features is better" in line for line in lines)
