@@ -70,8 +70,8 @@ class ClipNetwork:
 
     Args:
         model: the network, of any precision.
-        guided: whether ReLUs pass on positive gradients alone (guided back-propagation,
-            Springenberg et al. 2015); other non-linearities keep their gradient.
+        guided: whether ReLUs, ReLU6 among them, pass on positive gradients alone (guided
+            back-propagation, Springenberg et al. 2015); other non-linearities keep their gradient.
 
     Attributes:
         baselines: by part that the network looks at, its pixel without content, float32 `(3,)`:
@@ -94,8 +94,11 @@ class ClipNetwork:
         self._derive = tf.function(self._gradient_of_crops)
 
     def randomise(self, seed: int):
-        """Draws all weights anew, as before any training."""
-        keras.utils.set_random_seed(seed)
+        """Draws all weights anew, as before any training, but from no training's seed.
+
+        Under the seed that it was trained with, the network would be its own beginning.
+        """
+        keras.utils.set_random_seed(int(np.random.default_rng([seed, 1]).integers(2**31)))
         fresh = FSTCN.from_config(self._network.get_config())
         self._network.set_weights(fresh.get_weights())
 
@@ -262,15 +265,16 @@ def _largest_channel(gradient: Clip) -> Clip:
 
 
 def _guide(network: keras.Model):
+    guided = {keras.activations.relu: _guided_relu, keras.activations.relu6: _guided_relu6}
     for _, layer in all_layers_by_name(network):
-        if getattr(layer, "activation", None) is keras.activations.relu:
-            layer.activation = _guided_relu
+        if getattr(layer, "activation", None) in guided:
+            layer.activation = guided[layer.activation]
         elif isinstance(layer, keras.layers.ReLU) and _is_plain(layer):
-            layer.call = _guided_relu
+            layer.call = _guided_relu if layer.max_value is None else _guided_relu6
 
 
 def _is_plain(relu: keras.layers.ReLU) -> bool:
-    return relu.max_value is None and not relu.negative_slope and not relu.threshold
+    return relu.max_value in (None, 6) and not relu.negative_slope and not relu.threshold
 
 
 @tf.custom_gradient
@@ -279,3 +283,11 @@ def _guided_relu(x):
         return tf.where(x > 0, tf.nn.relu(upstream), 0)
 
     return tf.nn.relu(x), backward
+
+
+@tf.custom_gradient
+def _guided_relu6(x):
+    def backward(upstream):
+        return tf.where((x > 0) & (x < 6), tf.nn.relu(upstream), 0)
+
+    return tf.nn.relu6(x), backward

@@ -10,6 +10,8 @@ from fstcn_keras import fusion
 from training.figures import add_caption
 
 NUM_BINS = 10
+CHANCE_DRAWS = 1000
+SEED = 0  # of these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +20,15 @@ class Reliability:
 
     Attributes:
         error: the expected calibration error, see `reliability`.
+        chance_error: that of a network of these confidences that is right as often as they say,
+            on average: of few videos it is far from 0.
         counts: videos in each bin, int `(NUM_BINS,)`.
         confidence: their mean confidence, float; 0 in empty bins.
         accuracy: the share of them that is right, float; 0 in empty bins.
     """
 
     error: float
+    chance_error: float
     counts: np.ndarray
     confidence: np.ndarray
     accuracy: np.ndarray
@@ -35,7 +40,9 @@ def reliability(scores: np.ndarray, labels: np.ndarray) -> Reliability:
     The confidence of a video is its highest score divided by the sum of its scores: after SCI
     fusion the scores, being maxima over the clips, do not sum to 1. Bin k of K = `NUM_BINS`
     holds the confidences in (k / K, (k + 1) / K], k from 0. The expected calibration error is
-    `sum_k n_k / V * |accuracy_k - confidence_k|` with `n_k` of V videos in bin k.
+    `sum_k n_k / V * |accuracy_k - confidence_k|` with `n_k` of V videos in bin k. What chance alone
+    gives is the mean of `CHANCE_DRAWS` draws in which each video is right with the probability of
+    its confidence.
 
     Args:
         scores: fused scores, not negative, `(V, N)`.
@@ -49,12 +56,25 @@ def reliability(scores: np.ndarray, labels: np.ndarray) -> Reliability:
     def mean(values):
         return np.bincount(bins, values, NUM_BINS) / np.maximum(counts, 1)
 
-    gaps = np.abs(mean(right) - mean(confidence))
+    def error(answers):
+        gaps = np.abs(mean(answers) - mean(confidence))
+        return float(np.sum(counts / len(labels) * gaps))
+
+    generator = np.random.default_rng(SEED)
+    draws = (generator.random(len(labels)) < confidence for _ in range(CHANCE_DRAWS))
     return Reliability(
-        error=float(np.sum(counts / len(labels) * gaps)),
+        error=error(right),
+        chance_error=float(np.mean([error(draw) for draw in draws])),
         counts=counts,
         confidence=mean(confidence),
         accuracy=mean(right),
+    )
+
+
+def error_text(found: Reliability) -> str:
+    """The expected calibration error in words, beside that of chance alone."""
+    return (
+        f"expected calibration error {found.error:.1%} (by chance alone {found.chance_error:.1%})"
     )
 
 
@@ -82,7 +102,7 @@ def draw_reliability(by_fusion: dict[str, Reliability], caption: str) -> Figure:
             marker="o",
             label="at the mean confidence",
         )
-        upper.set_title(f"{fusion.LABELS[method]}: expected calibration error {found.error:.1%}")
+        upper.set_title(f"{fusion.LABELS[method]}\n{error_text(found)}", fontsize=9)
         upper.set_ylim(0, 1.02)
         upper.set_ylabel("share of videos that are right")
         upper.legend(loc="best", fontsize=8)

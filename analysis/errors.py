@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.calibration import Reliability, draw_reliability, reliability
+from analysis.calibration import Reliability, draw_reliability, error_text, reliability
 from analysis.confusion import confused_pairs, similarity_order, soft_confusion
 from analysis.mistakes import draw_mistakes
 from analysis.runs import FigureOptions, figures_folder, protocol_text, read_options
@@ -24,7 +24,7 @@ from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
-from training.figures import add_caption, draw_confusion, save_figure
+from training.figures import add_caption, draw_confusion, save_figure, short_name
 from training.scores import RunScores, read_scores
 from training.statistics import Share, share_of
 
@@ -61,15 +61,15 @@ def main(options: FigureOptions):
     scores = read_scores(run)
     errors = find_errors(scores, protocol_text(scores, fit_options))
     folder = figures_folder(run, options.out)
-    text = json.dumps(dataclasses.asdict(errors), default=np.ndarray.tolist, indent=1)
-    atomic_write_text(folder / "errors.json", text)
     save_figure(draw_ordered_confusion(scores, errors.caption), folder / "confusion.png")
     save_figure(draw_class_accuracy(errors), folder / "class_accuracy.png")
     save_figure(draw_reliability(errors.calibration, errors.caption), folder / "reliability.png")
     one_video = f"{errors.caption}. One video is {1 / errors.top1['sci'].videos:.1%}."
     save_figure(draw_views(errors.views, one_video), folder / "views.png")
-    draw_mistakes(scores, errors.caption, folder)
+    text = json.dumps(dataclasses.asdict(errors), default=np.ndarray.tolist, indent=1)
+    atomic_write_text(folder / "errors.json", text)  # by which `report` takes the pictures
     print_errors(errors)
+    draw_mistakes(scores, errors.caption, folder)  # last: it alone needs the videos
     print(f"results in {folder}: errors.json and the figures")
 
 
@@ -123,7 +123,7 @@ def draw_class_accuracy(errors: Errors) -> Figure:
     axes.plot(values, places, "o", color=PALETTE[0], label="accuracy")
     whole = errors.top1["sci"]
     axes.axvline(whole.share, color="grey", linestyle="--", label=f"all videos: {whole.share:.1%}")
-    names = [f"{name}  {share.right}/{share.videos}" for name, share in classes]
+    names = [f"{short_name(name)}  {share.right}/{share.videos}" for name, share in classes]
     axes.set_yticks(places, names, fontsize=8)
     axes.set_ylim(-0.7, len(classes) - 0.3)
     axes.set_xlim(-0.01, 1.01)
@@ -141,8 +141,8 @@ def print_errors(errors: Errors):
     for method, share in errors.top1.items():
         print(
             f"  {fusion.LABELS[method]:11} top-1 {share.share:6.1%} "
-            f"(95 % interval {share.low:.1%} to {share.high:.1%}), expected calibration error "
-            f"{errors.calibration[method].error:.1%}"
+            f"(95 % interval {share.low:.1%} to {share.high:.1%}), "
+            f"{error_text(errors.calibration[method])}"
         )
     print(f"{sum(videos for *_, videos in errors.pairs)} mistakes; most frequent:")
     for true, predicted, videos in errors.pairs[:WORST_PAIRS]:

@@ -68,6 +68,7 @@ class PartChecks:
         share_by_time: energy of the map at each time step, summing to 1, float `(time,)`.
         concentration: on the demo, energy in the boxes of the discs (of those that move, for the
             differences) relative to a uniform map; else `None`.
+        random_concentration: that of the map of each of the networks with random weights.
     """
 
     curves: sanity.Curves
@@ -75,6 +76,7 @@ class PartChecks:
     among_random: list[float | None]
     share_by_time: np.ndarray
     concentration: float | None
+    random_concentration: list[float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +186,10 @@ class Explainer:
             # what several crops see has more of the gradient, whatever the weights
             views = np.maximum(self._network.crops_over(*saliency.shape[1:]), 1)
             of_random = [maps[part] / views for maps in random]
+
+            def concentrated(one: np.ndarray) -> float | None:
+                return sanity.concentration(one, regions[part]) if regions else None
+
             return PartChecks(
                 curves=sanity.curves(
                     self._network,
@@ -198,7 +204,8 @@ class Explainer:
                     sanity.rank_correlation(*two) for two in itertools.combinations(of_random, 2)
                 ],
                 share_by_time=_share_by_time(saliency),
-                concentration=sanity.concentration(saliency, regions[part]) if regions else None,
+                concentration=concentrated(saliency),
+                random_concentration=[concentrated(maps[part]) for maps in random],
             )
 
         checks = {part: check(part, saliency) for part, saliency in attribution.maps.items()}

@@ -1,11 +1,13 @@
 """What the first layers have learned: python -m analysis.kernels [RUN]
 
 Draws the filters of the first convolution, the permutation P of the T-P operator beside its
-change since initialisation, and the kernels of the TCL. Writes filters.png, permutation.png,
-tcl_3x3.png, tcl_5x5.png and kernels.json into RUN/figures.
+change since initialisation, or since the run that training started from, and the kernels of the
+TCL. Writes filters.png, permutation.png, tcl_3x3.png, tcl_5x5.png and kernels.json into
+RUN/figures.
 """
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +19,7 @@ from fstcn_keras.backbones import get_backbone
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
+from training.errors import UserError
 from training.figures import add_caption, save_figure
 from training.networks import load_classifier, weights_sha256
 from training.options import FitOptions
@@ -35,6 +38,9 @@ def main(options: FigureOptions):
     folder = figures_folder(run, options.out)
     filters = first_filters(model)
     save_figure(draw_filters(filters, caption), folder / "filters.png")
+    for old in folder.iterdir():  # of another network, which may have other kernels
+        if re.fullmatch(r"permutation\.png|tcl_\d+x\d+\.png", old.name):
+            old.unlink()
     found = {
         "caption": caption,
         "weights_sha256": weights_sha256(classifier),
@@ -42,13 +48,17 @@ def main(options: FigureOptions):
     }
     print(f"{caption}\n  first convolution: {len(filters)} filters")
     if "temporal" in fit_options.network.paths:
-        learned = permutation(model)
-        initial = initial_permutation(fit_options, num_classes=model.output_shape[-1])
-        found["P"] = {"shape": list(learned.shape), **change(learned, initial)}
-        save_figure(draw_permutation(learned, initial, caption), folder / "permutation.png")
         for kernel in temporal_kernels(model):
             save_figure(draw_tcl(kernel, caption), folder / f"tcl_{_size(kernel)}.png")
-        print(f"  P: {change_text(found['P'])}")
+        learned = permutation(model)
+        try:
+            initial = initial_permutation(fit_options, num_classes=model.output_shape[-1])
+        except UserError as error:
+            print(f"  P is not drawn: {error}")
+        else:
+            found["P"] = {"shape": list(learned.shape), **change(learned, initial)}
+            save_figure(draw_permutation(learned, initial, caption), folder / "permutation.png")
+            print(f"  P: {change_text(found['P'])}")
     else:
         print("  no P and no TCL: the run has no temporal path")
     atomic_write_text(folder / "kernels.json", json.dumps(found, indent=1))
@@ -84,10 +94,26 @@ def _only_layer(model: "FSTCN", kind: str):
 
 
 def initial_permutation(options: FitOptions, *, num_classes: int) -> np.ndarray:
-    """Returns P as the run's training began, made anew from its seed, float32 `(f, f')`."""
+    """Returns P as the run's training began, float32 `(f, f')`.
+
+    It is made anew from the run's seed, or is that of the run that it was started from.
+
+    Raises:
+        UserError: if that run is gone.
+    """
+    from fstcn_keras.weights import copy_weights  # imports Keras
     from training.stages import initial_network  # imports TensorFlow
 
-    return permutation(initial_network(options, num_classes=num_classes))
+    model, source = initial_network(options, num_classes=num_classes), options.network.start_from
+    if source is not None:
+        try:
+            copy_weights(load_classifier(RunFolder(source)).model, model)
+        except UserError as error:
+            raise UserError(
+                f"the run was started from {source}, whose P cannot be read ({error}): it must be "
+                "there to tell how far P has moved since"
+            ) from error
+    return permutation(model)
 
 
 def change(learned: np.ndarray, initial: np.ndarray) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The mistakes of a run that it is surest of: their frames, and what misled it."""
 
+import contextlib
 import json
-import shutil
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,15 +15,21 @@ from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write, atomic_write_text
 from fstcn_keras.video.frames import view_frames
 from training.errors import UserError
-from training.figures import add_caption, save_figure
+from training.figures import add_caption, save_figure, short_name
 from training.scores import RunScores
 
 WORST_VIDEOS = 20
 COLUMNS = 5
 RECORD = "mistakes.json"
+KINDS = ("frame", "strip")  # of the pictures of each
+SHORT = 34  # characters: of a class's name on the sheet
 STRIP_TEXT = (
     "beside it what decided, the clip that scores best for the wrong class, under the gradient of "
     "that class's logit: the middle frame and the differences"
+)
+ENCODED_TEXT = (
+    "beside it the middle clip, as the views that were scored are not kept, under the gradient of "
+    "the wrong class's logit: the middle frame and the differences"
 )
 
 
@@ -44,9 +50,7 @@ def draw_mistakes(scores: RunScores, caption: str, folder: Path):
     each; none of them where there is no mistake.
     """
     sheet, record, pictures = folder / "mistakes.jpg", folder / RECORD, folder / "mistakes"
-    for file in (sheet, record):
-        file.unlink(missing_ok=True)
-    shutil.rmtree(pictures, ignore_errors=True)
+    _remove(sheet, record, pictures)
     worst = worst_mistakes(scores)
     if not worst:
         return
@@ -57,23 +61,39 @@ def draw_mistakes(scores: RunScores, caption: str, folder: Path):
                 f"{path} was scored but is no video of the data any more: "
                 f"'python -m training.evaluate {scores.run}' scores what is there now"
             )
-    pictures.mkdir()
+    pictures.mkdir(exist_ok=True)
     found = _described(run, scores, worst[:WORST_VIDEOS], pictures)
     text = (
         f"{len(found)} of {len(worst)} mistakes, those where the wrong class leads most; "
         "middle frames, SCI-fused scores in brackets"
     )
     entries = [
-        (np.asarray(Image.open(folder / one["frame"])), one["text"], one["video"]) for one in found
+        (np.asarray(Image.open(folder / one["frame"])), _text(scores, number, SHORT), one["video"])
+        for one, number in zip(found, worst, strict=False)
     ]
     save_figure(draw_contact_sheet(entries, f"{text}. {caption}"), sheet)
+    strip_text = ENCODED_TEXT if _is_encoded(scores) else STRIP_TEXT
     content = {
-        "caption": f"{text}; {STRIP_TEXT}. {caption}",
+        "caption": f"{text}; {strip_text}. {caption}",
         "weights_sha256": scores.protocol["weights_sha256"],
         "root": str(run.dataset.root.resolve()),
         "mistakes": found,
     }
     atomic_write_text(record, json.dumps(content, indent=1))
+
+
+def _remove(sheet: Path, record: Path, pictures: Path):
+    """Removes what an earlier command has drawn, and nothing else that lies there."""
+    names = [f"{place}-{kind}.jpg" for place in range(WORST_VIDEOS) for kind in KINDS]
+    for file in (sheet, record, *(pictures / name for name in names)):
+        file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # there is none, or the user has files in it
+        pictures.rmdir()
+
+
+def _is_encoded(scores: RunScores) -> bool:
+    """Whether the run was judged by views drawn as in training (`training.tune`)."""
+    return scores.protocol.get("views") == "encoded"
 
 
 def _described(
@@ -85,10 +105,11 @@ def _described(
     network = ClipNetwork(run.classifier.model)
     found = []
     for place, number in enumerate(numbers):
-        path, true = scores.paths[number], int(scores.labels[number])
-        fused = fusion.fuse(scores.scores[number])
-        guess = int(fused.argmax())
-        clip = int(fusion.fuse_crops(scores.scores[number])[:, guess].argmax())
+        path = scores.paths[number]
+        guess = int(fusion.fuse(scores.scores[number]).argmax())
+        clip = None
+        if not _is_encoded(scores):
+            clip = int(fusion.fuse_crops(scores.scores[number])[:, guess].argmax())
         images = {
             "frame": run.middle_frame(path),
             "strip": _strip(run, network, path, clip=clip, label=guess),
@@ -96,22 +117,29 @@ def _described(
         for name, image in images.items():
             with atomic_write(folder / f"{place}-{name}.jpg") as partial:
                 Image.fromarray(image).save(partial, "JPEG", quality=85)
-        text = (
-            f"{scores.classes[true]} ({fused[true]:.2f}) taken for "
-            f"{scores.classes[guess]} ({fused[guess]:.2f})"
-        )
         names = {name: f"{folder.name}/{place}-{name}.jpg" for name in images}
-        found.append({"video": path, "text": text, **names})
+        found.append({"video": path, "text": _text(scores, number), **names})
     return found
 
 
-def _strip(run: OpenRun, network, path: str, *, clip: int, label: int) -> np.ndarray:
-    """What one clip shows to the network, under the map of a class, from left to right."""
+def _text(scores: RunScores, number: int, length: int = 1000) -> str:
+    """Which class a video is of, and which it was taken for, with their scores."""
+    fused = fusion.fuse(scores.scores[number])
+    true, guess = (
+        f"{short_name(scores.classes[label], length)} ({fused[label]:.2f})"
+        for label in (int(scores.labels[number]), int(fused.argmax()))
+    )
+    return f"{true} taken for {guess}"
+
+
+def _strip(run: OpenRun, network, path: str, *, clip: int | None, label: int) -> np.ndarray:
+    """What one clip, or the middle one, shows to the network, under the map of a class."""
     from analysis.attribution import METHODS
     from analysis.explanation import clip_pixels
     from analysis.overlays import overlaid
 
     video = view_frames(run.store.reader(path), run.classifier.plan)
+    clip = len(video.pairs) // 2 if clip is None else clip
     pixels = clip_pixels(video.frames, video.pairs[clip], video.positions[clip])
     seen = {part: pixels.parts[part] for part in network.baselines}
     attribution = METHODS["gradient"](network, seen, label=label)
@@ -137,4 +165,4 @@ def draw_contact_sheet(entries: Sequence[tuple[np.ndarray, str, str]], caption: 
 
 def _wrapped(text: str, width: int) -> str:
     printable = text.encode("utf-8", "replace").decode()  # file names need not be
-    return "\n".join(textwrap.wrap(printable, width)[:3])
+    return "\n".join(textwrap.wrap(printable, width, max_lines=4, placeholder=" …"))

@@ -1,5 +1,6 @@
 """Pictures of saliency maps: laid over what the network looked at, as figures and animations."""
 
+import textwrap
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ from analysis.attribution import Attribution
 from analysis.explanation import ClipPixels, Explanation, PartChecks
 from analysis.style import PALETTE
 from fstcn_keras.files import atomic_write
-from training.figures import add_caption
+from training.figures import add_caption, short_name
 
 BLUR = 1 / 80  # of a frame's short side: deviation of the Gaussian that maps are drawn through
 BRIGHTEST = 99.5  # percentile of a map, or of a difference, that is drawn brightest
@@ -34,12 +35,13 @@ def draw_video(explanation: Explanation, classes: Sequence[str], caption: str) -
     for column, (title, plain, overlaid) in enumerate(pictures):
         _show(rows[0, column], plain, title)
         _show(rows[1, column], overlaid)
-    above.suptitle(f"{explanation.video.path.name}: why {classes[explanation.label]}?")
+    name = short_name(explanation.video.path.name, 60)
+    above.suptitle(f"{name}: why {short_name(classes[explanation.label])}?")
     grid = below.subplots(1, 2 * len(parts) + ("differences" in parts), squeeze=False)[0]
     for number, part in enumerate(parts):
         _draw_curves(explanation.checks[part], part, *grid[2 * number : 2 * number + 2])
     if "differences" in parts:
-        _draw_times(explanation, grid[-1])
+        draw_times(explanation, grid[-1])
     add_caption(figure, caption)
     return figure
 
@@ -51,14 +53,16 @@ def draw_classes(
     columns = [_pictures(one.clip, one.attribution) for one in explanations]
     plain_too = "frame" in explanations[0].checks
     width = len(columns[0]) + plain_too
-    figure = Figure(figsize=(1.5 * width, 1.25 * len(columns) + 0.9), layout="constrained")
+    size = (max(1.5 * width, 6.0), 1.25 * len(columns) + 0.9)  # a caption of few lines
+    figure = Figure(figsize=size, layout="constrained")
     rows = figure.subplots(len(columns), width, squeeze=False)
     for explanation, pictures, row in zip(explanations, columns, rows, strict=True):
         if plain_too:
             _show(row[0], pictures[0][1], f"frame {explanation.clip.frame_number}")
         for axes, (title, _, overlaid) in zip(row[plain_too:], pictures, strict=True):
             _show(axes, overlaid, title)
-        row[0].set_ylabel(f"{classes[explanation.label]}\n{explanation.score:.2f}")
+        name = textwrap.fill(short_name(classes[explanation.label]), 20)  # rows are low
+        row[0].set_ylabel(f"{name}\n{explanation.score:.2f}", fontsize=8)
     add_caption(figure, caption)
     return figure
 
@@ -196,13 +200,15 @@ def _draw_curves(checks: PartChecks, part: str, deletion: Axes, insertion: Axes)
         axes.set_xlabel("share of squares", fontsize=9)
         axes.set_ylim(-0.03, 1.03)
     deletion.set_ylabel("probability of the class", fontsize=9)
-    deletion.legend(fontsize=8, loc="upper right")
+    deletion.legend(fontsize=8, loc="best")
 
 
-def _draw_times(explanation: Explanation, axes: Axes):
+def draw_times(explanation: Explanation, axes: Axes):
+    """A bar for each difference of the clip: its share of the map's energy."""
     shares = explanation.checks["differences"].share_by_time
-    titles = [str(number) for number in explanation.clip.numbers[0]]
-    axes.bar(titles, shares, color=PALETTE[2])
+    places = range(len(shares))  # short videos have a frame more than once
+    axes.bar(places, shares, color=PALETTE[2])
+    axes.set_xticks(places, explanation.clip.numbers[0])
     axes.set_title("differences: when", fontsize=9)
     axes.set_xlabel("frame", fontsize=9)
     axes.set_ylabel("share of the map's energy", fontsize=9)

@@ -63,11 +63,14 @@ class Section:
 
 def feature_table(record: dict) -> list[list[str]]:
     """The measures of the features, of what `analysis.tsne` writes."""
-    rows = [["features", "k-NN accuracy (k)", "silhouette", "v-measure"]]
+    neighbours = max(found["neighbours"] for found in record["layers"].values())  # all the same
+    rows = [["features", f"{neighbours}-NN accuracy", "silhouette", "v-measure"]]
     rows[0] += ["trustworthiness of the map", "Procrustes distance between seeds"]
     for layer, found in record["layers"].items():
         numbers = ("silhouette", "v_measure", "trustworthiness", "procrustes")
-        nearest = f"{percent(found['knn'])} ({found['neighbours']})"
+        nearest = "-" if found["knn"] is None else percent(found["knn"])
+        if interval := found.get("knn_interval"):  # older records do not tell
+            nearest += f", 95 % interval {percent(interval[0])} to {percent(interval[1])}"
         rows.append([FEATURES[layer], nearest, *(f"{found[name]:.3f}" for name in numbers)])
     return rows
 

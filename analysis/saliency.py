@@ -9,6 +9,7 @@ and a JSON file into RUN/figures.
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,13 +109,11 @@ def main(options: SaliencyOptions):
     method = METHOD_TEXTS[options.method].format(**options.settings())
     text = maps.caption(explanations, method=method, class_subset=options.classes is not None)
     text += f" {network_text(fit_options)}, trained on {data}."
-    folder = figures_folder(run, options.out)
+    file = figures_folder(run, options.out) / figure_name(files, options)
     if options.classes is None:
-        file = folder / f"saliency-{files[0].stem}-{options.method}.png"
         save_figure(draw_video(explanations[0], classifier.classes, text), file)
         maps.animate(file, explainer, explanations[0], options.animation)
     else:
-        file = folder / f"saliency-classes-{options.method}.png"
         save_figure(draw_classes(explanations, classifier.classes, text), file)
     record = {
         "caption": text,
@@ -124,6 +123,21 @@ def main(options: SaliencyOptions):
     }
     atomic_write_text(file.with_suffix(".json"), json.dumps(record, indent=1))
     print(f"{text}\nresults in {file} and {file.with_suffix('.json').name}")
+
+
+def figure_name(files: Sequence[Path], options: SaliencyOptions) -> str:
+    """Name of the figure's file: what is explained, by which method, and for which other class."""
+    if options.classes is not None:
+        return f"saliency-classes-{options.method}.png"
+    parts = ["saliency", _cut(files[0].stem), options.method]
+    if options.target is not None:  # several classes of one video may be compared
+        parts.append(_cut(re.sub(r"[^\w.-]+", "_", options.target)))
+    return f"{'-'.join(parts)}.png"
+
+
+def _cut(name: str) -> str:
+    """The beginning of a name that is long for a part of another one."""
+    return name.encode("utf-8", "replace")[:90].decode("utf-8", "ignore")
 
 
 def check_source(files: Sequence[Path], options: SaliencyOptions):

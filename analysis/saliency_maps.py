@@ -13,7 +13,7 @@ from fstcn_keras import ActionClassifier
 from fstcn_keras.video import VideoError
 from training.errors import UserError
 
-IN_BOXES = "energy in the boxes of the demo's (moving) discs / that of a uniform map"
+IN_BOXES = "energy in the (moving) discs' boxes, of a uniform map 1 (random weights)"
 
 
 def read_video(file: Path, classifier: ActionClassifier) -> VideoClips:
@@ -29,7 +29,9 @@ def read_video(file: Path, classifier: ActionClassifier) -> VideoClips:
 
 
 def animate(file: Path, explainer: Explainer, explanation: Explanation, kind: str):
-    """Writes the maps of all clips of the video beside the figure."""
+    """Writes the maps of all clips of the video beside the figure, in the place of earlier ones."""
+    for suffix in (".gif", ".mp4"):
+        file.with_suffix(suffix).unlink(missing_ok=True)
     if kind != "none":
         clips = explanation.video.clips
         maps = [
@@ -46,7 +48,9 @@ def caption(explanations: Sequence[Explanation], *, method: str, class_subset: b
     texts = [
         f"{method} of the class's logit before the softmax, mean over the nine crops of the clip "
         "that scores best for the class (SCI fusion over crops), drawn through a Gaussian blur of "
-        f"{BLUR:.2%} of the frames' short side.",
+        f"{BLUR:.2%} of the frames' short side. A frame, and the differences of a clip together, "
+        "are bright by a scale of their own; what lies in more of the crops, the middle, is the "
+        "brighter for it.",
     ]
     if "differences" in explanations[0].checks:
         texts.append("|a - b|: absolute difference of frames a and b, brightened.")
@@ -85,10 +89,14 @@ def print_checks(explanation: Explanation, classes: Sequence[str]):
 def print_mean_concentration(explanations: Sequence[Explanation]):
     """How well the maps of the demo's videos lie on their discs, on average."""
     for part in explanations[0].checks:
-        known = [one.checks[part].concentration for one in explanations]
-        known = [value for value in known if value is not None]
+        checks = [one.checks[part] for one in explanations]
+        known = [one.concentration for one in checks if one.concentration is not None]
+        random = [value for one in checks for value in one.random_concentration]
         if known:
-            print(f"{IN_BOXES}, {part}: mean {np.mean(known):.2f} over {len(known)} videos")
+            print(
+                f"{IN_BOXES}, {part}: mean {np.mean(known):.2f} ({_mean(random, digits=2)}) over "
+                f"{len(known)} videos"
+            )
 
 
 def summary(checks: PartChecks) -> dict[str, str]:
@@ -99,20 +107,22 @@ def summary(checks: PartChecks) -> dict[str, str]:
         random = sanity.area(getattr(curves, f"random_{name}"))
         return f"{sanity.area(getattr(curves, name)):.3f} ({random.mean():.3f})"
 
-    def mean(values: list[float | None]) -> str:
-        known = [value for value in values if value is not None]
-        return f"{np.mean(known):.3f}" if known else "-"
-
     rows = {
         "area under deletion, less is better (random)": against_random("deletion"),
         "area under insertion, more is better (random)": against_random("insertion"),
         "rank correlation with maps of random weights (of these with each other)": (
-            f"{mean(checks.randomised)} ({mean(checks.among_random)})"
+            f"{_mean(checks.randomised)} ({_mean(checks.among_random)})"
         ),
     }
     if checks.concentration is not None:
-        rows[IN_BOXES] = f"{checks.concentration:.2f}"
+        random = _mean(checks.random_concentration, digits=2)
+        rows[IN_BOXES] = f"{checks.concentration:.2f} ({random})"
     return rows
+
+
+def _mean(values: Sequence[float | None], *, digits: int = 3) -> str:
+    known = [value for value in values if value is not None]
+    return f"{np.mean(known):.{digits}f}" if known else "-"
 
 
 def as_json(explanation: Explanation, classes: Sequence[str]) -> dict:
@@ -149,4 +159,5 @@ def part_json(checks: PartChecks) -> dict:
         "rank_correlation_among_random_weights": checks.among_random,
         "share_by_time": checks.share_by_time.tolist(),
         "energy_in_boxes_to_uniform": checks.concentration,
+        "energy_in_boxes_to_uniform_of_random_weights": checks.random_concentration,
     }

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from training.statistics import share_of
+
 NEIGHBOURS = 5
 KMEANS_STARTS = 20
 
@@ -15,9 +17,12 @@ class Separation:
     """Three measures of the same features and classes, all by Euclidean distances.
 
     Attributes:
-        neighbours: k of the next one, at most `NEIGHBOURS` and one less than the smallest class.
+        neighbours: k of the next one, at most `NEIGHBOURS` and the videos of other sources that
+            any video counted has in its class.
         knn: share of the videos whose class is the most frequent among the k videos nearest to
-            them that were cut from other sources, of equally frequent ones the first.
+            them that were cut from other sources, of equally frequent ones the first. Videos whose
+            class has none of another source do not count; `None` if no video does.
+        knn_interval: of 95 %, see `statistics.share_of`.
         silhouette: mean over the videos of `(b - a) / max(a, b)`, -1 to 1: a is the mean distance
             to the others of the class, b that to the nearest other class.
         v_measure: harmonic mean of homogeneity and completeness, 0 to 1, of the clusters that
@@ -25,9 +30,15 @@ class Separation:
     """
 
     neighbours: int
-    knn: float
+    knn: float | None
+    knn_interval: tuple[float, float] | None
     silhouette: float
     v_measure: float
+
+    @property
+    def knn_text(self) -> str:
+        """The share in words."""
+        return "-" if self.knn is None else f"{self.knn:.1%}"
 
 
 @threadpool_limits.wrap(limits=1, user_api="openmp")  # as in `embedding.embed`
@@ -42,16 +53,22 @@ def separation(
         sources: that each video was cut from, `V` names.
         seed: of the starts of k-means.
     """
-    _, counts = np.unique(labels, return_counts=True)
-    neighbours = min(NEIGHBOURS, counts.min() - 1)
-    right = nearest_classes(features, labels, np.asarray(sources), neighbours) == labels
+    sources = np.asarray(sources)
+    of_other_sources = (labels[:, None] == labels) & (sources[:, None] != sources)
+    chances = of_other_sources.sum(axis=1)
+    counted = chances > 0
+    neighbours = min(NEIGHBOURS, *chances[counted]) if counted.any() else 0
+    right = nearest_classes(features, labels, sources, neighbours) == labels
+    nearest = share_of(right[counted], sources[counted]) if counted.any() else None
     from sklearn.cluster import KMeans  # takes seconds: not for `--help`
     from sklearn.metrics import silhouette_score, v_measure_score
 
-    clusters = KMeans(len(counts), n_init=KMEANS_STARTS, random_state=seed).fit_predict(features)
+    classes = len(np.unique(labels))
+    clusters = KMeans(classes, n_init=KMEANS_STARTS, random_state=seed).fit_predict(features)
     return Separation(
         neighbours=int(neighbours),
-        knn=float(np.mean(right)),
+        knn=nearest and nearest.share,
+        knn_interval=nearest and (nearest.low, nearest.high),
         silhouette=float(silhouette_score(features, labels)),
         v_measure=float(v_measure_score(labels, clusters)),
     )

@@ -1,4 +1,4 @@
-"""How things are called and drawn: methods of fusion, features, colours and markers."""
+"""How things are called and drawn: features, colours and markers."""
 
 from collections.abc import Sequence
 

@@ -27,12 +27,13 @@ from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.cli import UserError, option
-from training.figures import add_caption, save_figure
+from training.figures import add_caption, save_figure, short_name
 from training.networks import weights_sha256
 from training.scores import views_text
 
 PAPER_CLASSES = ("smile", "laugh", "chew", "talk", "eat", "smoke", "drink")  # of Figure 4
 SEEDS = range(5)
+LEGEND_ROWS = 21  # of the figure's height
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +97,9 @@ def choose_classes(names: str | None, classes: tuple[str, ...], videos: VideoFea
             return [classes.index(name) for name in PAPER_CLASSES]
         if len(enough) < 2:
             raise UserError(
-                f"{len(enough)} classes have two videos or more among {len(videos.labels)}; two "
-                "are needed to see how they are apart"
+                f"{len(enough)} of the {len(classes)} classes have two videos or more among these "
+                f"{len(videos.labels)}; two are needed to see how they are apart: --split chooses "
+                "the videos of the other side"
             )
         confusion = soft_confusion(videos.probabilities, videos.labels)
         return most_confused(confusion, len(PALETTE), enough)
@@ -151,9 +153,13 @@ def draw(
     panels: list[Panel], shown: VideoFeatures, classes: tuple[str, ...], caption: str
 ) -> Figure:
     """The maps side by side, with one legend and their measures."""
-    figure = Figure(figsize=(4 * len(panels) + 2, 4.9), layout="constrained")
+    styles = styles_of(shown, classes)
+    columns = -(-len(styles) // LEGEND_ROWS)
+    entry = 0.5 + 0.075 * max(len(short_name(name)) for name in styles)  # inches
+    width = 4 * len(panels) + max(2, columns * entry)
+    figure = Figure(figsize=(width, 4.9), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for name, (colour, marker) in styles_of(shown, classes).items():
+        for name, (colour, marker) in styles.items():
             points = panel.map.points[shown.labels == classes.index(name)]
             axes.scatter(
                 *points.T, c=colour, marker=marker, s=30, linewidths=0.4, edgecolors="white"
@@ -164,15 +170,15 @@ def draw(
         axes.set_title(FEATURES[panel.layer], fontsize=10)
         measures = panel.separation
         axes.set_xlabel(
-            f"{measures.neighbours}-NN {measures.knn:.1%}, silhouette {measures.silhouette:.2f}, "
+            f"{measures.neighbours}-NN {measures.knn_text}, silhouette {measures.silhouette:.2f}, "
             f"v-measure {measures.v_measure:.2f}",
             fontsize=9,
         )
     handles = [
-        Line2D([], [], color=colour, marker=marker, linestyle="", label=name)
-        for name, (colour, marker) in styles_of(shown, classes).items()
+        Line2D([], [], color=colour, marker=marker, linestyle="", label=short_name(name))
+        for name, (colour, marker) in styles.items()
     ]
-    figure.legend(handles=handles, loc="outside right center", fontsize=9)
+    figure.legend(handles=handles, loc="outside right center", fontsize=9, ncols=columns)
     add_caption(figure, caption)
     return figure
 
@@ -206,7 +212,7 @@ def print_table(panels: list[Panel], caption: str):
     for panel in panels:
         measures = panel.separation
         print(
-            f"  {FEATURES[panel.layer]:34}{measures.knn:8.1%}{measures.silhouette:11.3f}"
+            f"  {FEATURES[panel.layer]:34}{measures.knn_text:>8}{measures.silhouette:11.3f}"
             f"{measures.v_measure:10.3f} |{panel.map.trustworthiness:21.3f}"
             f"{panel.map.procrustes:11.3f}"
         )

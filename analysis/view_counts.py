@@ -5,16 +5,18 @@ from matplotlib.figure import Figure
 
 from analysis.style import class_styles
 from fstcn_keras import fusion
-from fstcn_keras.fusion import CENTER_CROP
+from fstcn_keras.clips import NUM_CROPS
+from fstcn_keras.fusion import CENTER_CROP, center_crop
 from training.figures import add_caption
 from training.scores import accuracies
 
 OF_MANY = ("sci", "average")  # methods of fusion that use all views
+MOST_TICKS = 13  # of clips
 CROPS = {  # of the 18 of `clips.crops`
     "centre crop": [CENTER_CROP],
     "centre crop and its mirror image": [CENTER_CROP, CENTER_CROP + 9],
     "9 crops": list(range(9)),
-    "18 crops": list(range(18)),
+    "18 crops": list(range(NUM_CROPS)),
 }
 
 TopOnes = dict[str, dict[str, list[float]]]  # by method of fusion and crops, for 1 to M clips
@@ -27,9 +29,10 @@ def accuracy_by_views(scores: np.ndarray, labels: np.ndarray) -> TopOnes:
     middle one.
 
     Args:
-        scores: of all views, `(V, M, 18, N)`.
+        scores: of all views, `(V, M, C, N)`.
         labels: int `(V,)`.
     """
+    views = parts_of(scores.shape[2])
     chosen = [spread(scores.shape[1], number) for number in range(1, scores.shape[1] + 1)]
     return {
         method: {
@@ -37,10 +40,17 @@ def accuracy_by_views(scores: np.ndarray, labels: np.ndarray) -> TopOnes:
                 accuracies(fusion.fuse(scores[:, clips][:, :, crops], method), labels)["top1"]
                 for clips in chosen
             ]
-            for name, crops in CROPS.items()
+            for name, crops in views.items()
         }
         for method in OF_MANY
     }
+
+
+def parts_of(num_crops: int) -> dict[str, list[int]]:
+    """The parts of the views of a clip, by name: `CROPS`, or of encoded views these alone."""
+    if num_crops == NUM_CROPS:
+        return CROPS
+    return {"centre": [center_crop(num_crops)], f"{num_crops} views": list(range(num_crops))}
 
 
 def spread(total: int, number: int) -> list[int]:
@@ -62,7 +72,7 @@ def draw_views(by_fusion: TopOnes, caption: str) -> Figure:
             numbers = np.arange(1, len(values) + 1)
             beside = numbers + 0.06 * (place - 1.5)  # equal values do not hide one another
             axes.plot(beside, values, color=colour, marker=marker, label=name)
-            axes.set_xticks(numbers)
+            axes.set_xticks(numbers[:: -(-len(numbers) // MOST_TICKS)])
         axes.set_title(fusion.LABELS[method])
         axes.set_xlabel("clips of a video")
         axes.yaxis.set_major_formatter("{x:.1%}")

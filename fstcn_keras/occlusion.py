@@ -28,8 +28,8 @@ class Occlusion:
 
     Attributes:
         score: probability of the class in the clip as it is, mean over three crops.
-        drops: by how much it is lower with the place grey, in all frames, float `(GRID, GRID)`;
-            negative where it is higher.
+        drops: by how much it is lower with the place covered, in all frames, float
+            `(GRID, GRID)`; negative where it is higher.
     """
 
     score: float
@@ -41,9 +41,9 @@ def occlude(
 ) -> Occlusion:
     """Measures the score of a class with each place of a clip covered in turn.
 
-    A place is one cell of a grid over the whole frame, a little larger. It becomes of one colour in
-    all frames, their mean, so that it shows no motion. What is scored are the three crops along the
-    longer side, which together see nearly all of the frame.
+    A place is one cell of a grid over the whole frame and half of one more on each side. It becomes
+    of one colour in all frames, their mean, so that it shows no motion. What is scored are the
+    three crops along the longer side, which together see nearly all of a frame of usual width.
 
     Example:
         >>> from fstcn_keras import ActionClassifier, FSTCN, ViewPlan

@@ -53,13 +53,27 @@ def save_figure(figure: Figure, *files: Path):
             warnings.simplefilter("always", UserWarning)
             figure.savefig(partial, dpi=DPI, format=suffix[1:], metadata=undated.get(suffix))
         if caught:
-            print(f"{file}: {caught[0].message} ({len(caught)} warnings in all)")
+            print(
+                f"{file}: {caught[0].message} ({len(caught)} warnings in all; for characters that "
+                "are missing install a font such as Noto Sans CJK)"
+            )
 
 
 def add_caption(figure: Figure, text: str):
     """Writes the text below everything else, wrapped to the figure's width."""
     characters = round(17 * figure.get_figwidth())
     figure.supxlabel("\n".join(textwrap.wrap(text, characters)), fontsize=8, x=0.01, ha="left")
+
+
+def short_name(name: str, length: int = 40) -> str:
+    """Returns the beginning and the end of a name that has more characters than this.
+
+    Names of any length would leave no room in a picture for what they name.
+    """
+    if len(name) <= length:
+        return name
+    end = (length - 1) // 2
+    return f"{name[: length - 1 - end]}…{name[-end:]}"
 
 
 def draw_curves(history: Path, *, caption: str) -> Figure:
@@ -93,19 +107,20 @@ def draw_confusion(
 
     The numbers in it count videos.
     """
-    num_classes = len(classes)
+    num_classes, names = len(classes), [short_name(name) for name in classes]
     counts = np.zeros((num_classes, num_classes), int)
     np.add.at(counts, (labels, predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     dense = num_classes > 40
-    side = 3 + (0.16 if dense else 0.28) * num_classes
+    size = 7 if dense else 10
+    side = (0.16 if dense else 0.28) * num_classes
+    side += 2.5 + size / 120 * max(map(len, names))  # a letter is 0.6 of its size wide
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     figure.colorbar(image, label="share of the true class's videos", shrink=0.8)
-    size = 7 if dense else 10
-    axes.set_xticks(range(num_classes), classes, rotation=90, fontsize=size)
-    axes.set_yticks(range(num_classes), classes, fontsize=size)
+    axes.set_xticks(range(num_classes), names, rotation=90, fontsize=size)
+    axes.set_yticks(range(num_classes), names, fontsize=size)
     for row, column in np.argwhere(counts):
         colour = "white" if shares[row, column] > 0.5 else "black"
         style = {"ha": "center", "va": "center", "color": colour, "fontsize": size - 3}

@@ -10,6 +10,7 @@ from fstcn_keras.process import import_keras
 from fstcn_keras.runs import RunFolder
 from training.data.collections import Dataset
 from training.errors import UserError
+from training.scores import check_classes
 
 if TYPE_CHECKING:
     from fstcn_keras import ActionClassifier
@@ -36,13 +37,9 @@ def check_network_classes(classifier: "ActionClassifier", dataset: Dataset):
     """Makes sure that the network's classes are those of the data.
 
     Raises:
-        UserError: if they are not.
+        UserError: saying in what they differ.
     """
-    if classifier.classes != dataset.classes:
-        raise UserError(
-            f"the network knows {len(classifier.classes)} classes, the data has "
-            f"{len(dataset.classes)} or others"
-        )
+    check_classes(("the network", "the data"), classifier.classes, dataset.classes)
 
 
 def weights_sha256(classifier: "ActionClassifier") -> str:

@@ -54,7 +54,8 @@ class Perceptron(keras.Model):
                 continue
             inside = activation if relus == "dense" else None
             x = layers.Dense(units, activation=inside, use_bias=False)(x)
-            x = layers.ReLU()(x) if relus == "layers" else x
+            most = 6.0 if activation == "relu6" else None
+            x = layers.ReLU(max_value=most)(x) if relus == "layers" else x
         x = layers.Dense(sizes[-1], use_bias=False)(x)
         head = keras.Model({"frame": maps}, {LOGITS: x})
         outputs = head({"frame": frame_encoder(FrameChoice()(clip))})[LOGITS]
@@ -138,6 +139,25 @@ def test_guided_back_propagation_drops_negative_signals_at_every_relu(relus):
     assert not np.allclose(ClipNetwork(model).gradient(pixels(), 0)["frame"], expected, rtol=0.1)
 
 
+@pytest.mark.parametrize("relus", ["dense", "layers"])
+def test_guided_back_propagation_drops_them_at_relu6_too(relus):
+    """Which the backbones of preset `lite` have, and which is flat from 6 on."""
+    model, kernels = perceptron(16, 12, 3, activation="relu6", relus=relus)
+    inputs = [((pixels()["frame"].reshape(1, 4, 3) - MEAN) / STD).reshape(-1)]
+    before = []
+    for kernel in kernels[:-1]:
+        before.append(inputs[-1] @ kernel)
+        inputs.append(np.clip(before[-1], 0, 6))
+    assert all((one < 0).any() and (one > 6).any() for one in before)
+    signal = kernels[2][:, 0]
+    for kernel, values in zip(kernels[1::-1], before[::-1], strict=True):
+        signal = kernel @ np.where((values > 0) & (values < 6) & (signal > 0), signal, 0)
+    expected = signal.reshape(1, 2, 2, 3) / STD
+    assert np.abs(expected).max() > 0
+    guided = ClipNetwork(model, guided=True).gradient(pixels(), 0)["frame"]
+    np.testing.assert_allclose(guided, expected, rtol=1e-4, atol=1e-7)
+
+
 def test_guiding_changes_neither_the_scores_nor_the_given_network():
     model, clip = tiny_fstcn(), random_clip()
     before = ClipNetwork(model).gradient(clip, 0)
@@ -200,6 +220,15 @@ def test_random_weights_depend_on_their_seed_alone():
         scores.append(network.score(clip, 0))
     assert scores[1] == scores[3]
     assert len(set(scores)) == 3
+
+
+def test_random_weights_are_not_those_that_training_began_with():
+    keras.utils.set_random_seed(5)
+    clip, sizes = random_clip(), {**VIEWS, "width": 0.1, "path_units": (16, 8), "joint_units": 8}
+    network = ClipNetwork(FSTCN(num_classes=4, preset="small", **sizes))
+    before = network.score(clip, 0)
+    network.randomise(5)
+    assert network.score(clip, 0) != pytest.approx(before, rel=1e-3)
 
 
 def test_how_many_crops_hold_a_pixel():

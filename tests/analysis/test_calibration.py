@@ -27,4 +27,14 @@ def test_the_error_stands_above_the_picture():
     found = reliability(np.array([[0.9, 0.1], [0.7, 0.3]]), np.array([0, 1]))
     figure = draw_reliability({"sci": found}, "caption")
     assert found.error == pytest.approx((0.1 + 0.7) / 2)
-    assert figure.axes[0].get_title() == "SCI fusion: expected calibration error 40.0%"
+    title = figure.axes[0].get_title()
+    assert title.startswith("SCI fusion\nexpected calibration error 40.0% (by chance alone ")
+
+
+def test_the_error_by_chance():
+    """Of one video it is |1 - c| with probability c, else c; of many it vanishes."""
+    one = reliability(np.array([[0.9, 0.1]]), np.array([0]))
+    assert one.chance_error == pytest.approx(2 * 0.9 * 0.1, abs=0.03)
+    many = reliability(np.tile([0.7, 0.3], (40_000, 1)), np.zeros(40_000, int))
+    assert many.chance_error < 0.01
+    assert many.error == pytest.approx(0.3)

@@ -1,5 +1,6 @@
 """The mistakes of a run, as a command."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,9 +10,11 @@ from PIL import Image
 
 from analysis import errors, kernels, report, saliency, tsne
 from analysis.runs import FigureOptions
+from fstcn_keras.runs import RunFolder
 from tests.equations import video_scores
 from tests.training.test_cli import error_of
 from training import cli, evaluate
+from training.scores import read_scores
 
 COMMANDS = {
     **dict.fromkeys((errors, kernels, report), FigureOptions),
@@ -97,13 +100,55 @@ def test_no_mistake_no_contact_sheet(finished_run, tmp_path):
     assert json.loads((run / "figures" / "errors.json").read_text())["pairs"] == []
 
 
+def test_a_run_judged_by_encoded_views(finished_run, tmp_path):
+    """As `training.tune` judges heads: one clip of the centre and eight drawn views."""
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    with np.load(run / "scores.npz") as arrays:
+        np.savez(run / "scores.npz", **{**arrays, "scores": arrays["scores"][:, :1, :9]})
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["protocol"] |= {"num_clips": 1, "num_crops": 9, "views": "encoded"}
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    cli.run(errors.main, FigureOptions, [str(run)])
+    found = json.loads((run / "figures" / "errors.json").read_text())
+    assert found["views"]["sci"]["9 views"] == [pytest.approx(found["top1"]["sci"]["share"])]
+    assert "8 views drawn as in training and the centre" in found["caption"]
+    record = json.loads((run / "figures" / "mistakes.json").read_text())
+    assert "beside it the middle clip, as the views that were scored are not kept" in str(record)
+
+
+def test_what_lies_beside_the_figures_stays(finished_run, tmp_path):
+    own = tmp_path / "mistakes" / "my-frame.jpg"
+    own.parent.mkdir()
+    own.write_bytes(b"mine")
+    old = own.with_name("19-strip.jpg")  # of an earlier command with more mistakes
+    old.write_bytes(b"old")
+    cli.run(errors.main, FigureOptions, [str(finished_run), "--out", str(tmp_path)])
+    assert own.read_bytes() == b"mine"
+    assert not old.exists()
+
+
+def test_long_names_leave_room_for_the_figures(finished_run):
+    scores = read_scores(RunFolder(finished_run))
+    names = tuple(f"{name} and more of it" * 9 for name in scores.classes)
+    scores = dataclasses.replace(scores, classes=names)
+    found = errors.find_errors(scores, "caption")
+    for figure in (errors.draw_class_accuracy(found), errors.draw_ordered_confusion(scores, "")):
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        assert axes.get_tightbbox().x0 >= 0
+        assert all(len(label.get_text()) < 60 for label in axes.get_yticklabels())
+
+
 def test_a_video_that_is_gone(finished_run, tmp_path, capsys):
     run = shutil.copytree(finished_run, tmp_path / "run")
     with np.load(run / "scores.npz") as arrays:
         paths = [f"gone {path}" for path in arrays["paths"]]
         np.savez(run / "scores.npz", **{**arrays, "paths": paths})
-    error = error_of(capsys, errors.main, FigureOptions, run)
-    assert "is no video of the data any more: 'python -m training.evaluate" in error
+    with pytest.raises(SystemExit):
+        cli.run(errors.main, FigureOptions, [str(run)])
+    printed = capsys.readouterr()
+    assert "is no video of the data any more: 'python -m training.evaluate" in printed.err
+    assert "mistakes; most frequent:" in printed.out  # of what needs no video all is told
 
 
 def test_a_folder_of_all_splits(tmp_path, finished_run, capsys):

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from analysis.explanation import ClipPixels, disc_regions, read_clips
+from analysis.explanation import ClipPixels, Explainer, disc_regions, read_clips
 from fstcn_keras import ActionClassifier, ViewPlan
 from tests.analysis.test_attribution import VIEWS, tiny_fstcn
 from tests.videos import noise, write_video
@@ -97,6 +97,19 @@ def test_discs_at_rest_are_in_no_difference():
     assert regions["frame"].any()
     assert regions["differences"].shape == (5, demo.HEIGHT, demo.WIDTH)
     assert not regions["differences"].any()
+
+
+def test_energy_on_the_discs_stands_beside_that_of_random_weights(tmp_path):
+    """A map of noise by an untrained network is no better on the discs than by another one."""
+    path = write_video(tmp_path / "demo03_red_sway.avi", noise(60, height=72, width=96))
+    settings = {"method": "gradient", "seed": 0, "settings": {}}
+    explainer = Explainer(classifier(), on_demo=True, **settings)
+    video = read_clips(path, classifier())
+    for checks in explainer.explain(video, 1).checks.values():
+        assert len(checks.random_concentration) == 3
+        low, *_, high = sorted(checks.random_concentration)
+        assert 0 < low < high
+        assert 0.3 * low < checks.concentration < 3 * high
 
 
 def test_regions_grow_with_the_frames():

@@ -1,6 +1,7 @@
 """Kernels of networks as pictures, and how far P has moved."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,11 +10,15 @@ from analysis import kernels
 from analysis.kernels import change, first_filters, initial_permutation, permutation, tiled
 from analysis.runs import FigureOptions
 from fstcn_keras import FSTCN
+from fstcn_keras.layers import TPOperator
+from fstcn_keras.parts import all_layers
 from fstcn_keras.runs import RunFolder
 from tests.training.runs import fit_arguments
 from training import cli, fit
+from training.errors import UserError
 from training.networks import load_classifier
 from training.options import FitOptions, read_config
+from training.parts import replaced
 
 
 def test_change_by_hand():
@@ -61,7 +66,23 @@ def test_the_command(finished_run, tmp_path, capsys):
     assert "seed 0" in found["caption"]
 
 
-def test_a_run_without_temporal_path(spatial_run, tmp_path, capsys):
+def test_p_is_compared_with_that_of_the_run_that_training_started_from(finished_run, tmp_path):
+    source = RunFolder(shutil.copytree(finished_run, tmp_path / "source"))
+    classifier = load_classifier(source)
+    (layer,) = (one for one in all_layers(classifier.model) if isinstance(one, TPOperator))
+    layer.P.assign(2 * layer.P)
+    expected = layer.P.numpy()
+    classifier.save(source.path)
+    options = replaced(read_config(finished_run / "config.yaml"), start_from=source.path)
+    np.testing.assert_array_equal(initial_permutation(options, num_classes=4), expected)
+    options = replaced(options, start_from=tmp_path / "gone")
+    with pytest.raises(UserError, match=r"started from .*gone, whose P cannot be read"):
+        initial_permutation(options, num_classes=4)
+
+
+def test_a_run_without_temporal_path(finished_run, spatial_run, tmp_path, capsys):
+    """Whose figures stand where another network's were."""
+    cli.run(kernels.main, FigureOptions, [str(finished_run), "--out", str(tmp_path)])
     cli.run(kernels.main, FigureOptions, [str(spatial_run), "--out", str(tmp_path)])
     assert {file.name for file in tmp_path.iterdir()} == {"kernels.json", "filters.png"}
     assert "no P and no TCL: the run has no temporal path" in capsys.readouterr().out

@@ -1,12 +1,15 @@
 """Pictures of maps: their colours, their sizes, and what an animation shows when."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
 from analysis.attribution import Attribution
 from analysis.explanation import ClipPixels
-from analysis.overlays import overlaid, overlay, write_animation
+from analysis.overlays import draw_classes, draw_times, overlaid, overlay, write_animation
 from fstcn_keras.video import VideoReader
 
 HEIGHT, WIDTH = 40, 51  # an odd width, which H.264 cannot store
@@ -44,6 +47,32 @@ def test_brightness_compares_clips_and_times():
     brightest = [[picture.max() for picture in one["differences"]] for one in shown]
     assert brightest[1][2] > 200
     assert max(brightest[0] + brightest[1][:2]) < 20
+
+
+def test_a_frame_that_a_short_video_shows_again_has_a_bar_of_its_own():
+    clip = SimpleNamespace(numbers=np.array([[0, 5, 0, 5, 0], [1, 4, 1, 4, 1]]))
+    shares = np.array([0.1, 0.2, 0.3, 0.15, 0.25])
+    checks = {"differences": SimpleNamespace(share_by_time=shares)}
+    axes = Figure().subplots()
+    draw_times(SimpleNamespace(clip=clip, checks=checks), axes)
+    assert len({bar.get_x() for bar in axes.patches}) == 5
+    assert [bar.get_height() for bar in axes.patches] == shares.tolist()
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "5", "0", "5", "0"]
+
+
+def test_the_caption_of_one_class_leaves_room_for_its_pictures():
+    """Of the spatial path alone: two pictures beside a class with a long name."""
+    [clip], [attribution] = clips_and_maps(1)
+    maps = Attribution(maps={"frame": attribution.maps["frame"]})
+    one = SimpleNamespace(clip=clip, attribution=maps, checks={"frame": None}, label=0, score=0.5)
+    figure = draw_classes([one], ["a long name of a class " * 9], "words of a caption " * 18)
+    figure.draw_without_rendering()
+    lowest = min(axes.get_window_extent().y0 for axes in figure.axes)
+    assert lowest > figure.texts[-1].get_window_extent().y1
+    for axes in figure.axes:
+        box = axes.get_tightbbox()
+        assert box.x0 >= 0
+        assert box.y1 <= figure.bbox.height
 
 
 def gif_frames(file) -> list[np.ndarray]:

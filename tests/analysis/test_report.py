@@ -179,6 +179,21 @@ def test_each_record_of_saliency_has_its_pictures(finished_run, tmp_path):
     assert page.count("data:video/mp4;base64,ZmlsbQ==") == 1
 
 
+def test_neighbours_stand_with_their_interval_where_it_is_known():
+    """Older records tell of none; of features whose classes have one source there is no share."""
+    found = {"neighbours": 3, "silhouette": 0.1, "v_measure": 0.2, "trustworthiness": 1}
+    layers = {
+        "spatial_features": {"knn": 0.5, "knn_interval": [0.25, 0.75]},
+        "temporal_features": {"knn": 0.5},
+        "spatio_temporal_features": {"knn": None, "knn_interval": None},
+    }
+    record = {"layers": {name: one | found | {"procrustes": 0} for name, one in layers.items()}}
+    headings, *rows = report.feature_table(record)
+    assert headings[1] == "3-NN accuracy"
+    shares = ["50.0 %, 95 % interval 25.0 % to 75.0 %", "50.0 %", "-"]
+    assert [row[1] for row in rows] == shares
+
+
 OLDER = {"caption": "", "weights_sha256": "", "layers": {"spatial_features": {"knn": 0.5}}}
 RECORDS = [
     '{"caption": 1',

@@ -62,12 +62,13 @@ def check_part(part: dict, times: int):
     assert len(part["share_by_time"]) == times
     assert sum(part["share_by_time"]) == pytest.approx(1)
     assert part["energy_in_boxes_to_uniform"] is None  # no demo video
+    assert part["energy_in_boxes_to_uniform_of_random_weights"] == [None] * 3
 
 
 def test_a_video(run, coloured_videos, tmp_path, capsys):
     explain(run, coloured_videos / RED, "--out", tmp_path, "--target", "blue <b>")
     names = {path.name for path in tmp_path.iterdir()}
-    stem = "saliency-2 & 'x'$-gradient"
+    stem = "saliency-2 & 'x'$-gradient-blue_b_"
     assert names == {f"{stem}.{suffix}" for suffix in ("png", "json", "gif")}
     record = json.loads((tmp_path / f"{stem}.json").read_text())
     assert record["method"] == {"name": "gradient"}
@@ -116,6 +117,8 @@ def test_a_run_of_one_path(finished_run, coloured_videos, tmp_path, path, part):
 
 def test_figures_of_a_run_go_into_its_folder(run, coloured_videos, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "figures").mkdir(exist_ok=True)
+    (copy / "figures" / "saliency-2 & 'x'$-smoothgrad.gif").write_bytes(b"of other weights")
     options = ("--method", "smoothgrad", "--samples", 2, "--animation", "none")
     explain(copy, coloured_videos / RED, *options)
     [figure] = (copy / "figures").glob("*.png")

@@ -85,4 +85,16 @@ def test_copies_of_one_source_are_no_evidence():
     labels = np.repeat([0, 1], 8)
     assert separation(features, labels, list("abcdefghijklmnop"), seed=0).knn == 1.0
     assert separation(features, labels, list("aaaabbbbccccdddd"), seed=0).knn == 0.0
-    assert separation(features, labels, ["a"] * 16, seed=0).knn == 0.0  # there are no others
+    found = separation(features, labels, ["a"] * 16, seed=0)  # there are no others
+    assert (found.knn, found.knn_interval, found.knn_text) == (None, None, "-")
+
+
+def test_a_class_of_one_source_does_not_count():
+    """Class 1 is far from both others; of it no other source could be near."""
+    features = np.array([0.0, 1.0, 2.0, 3.0, 50.0, 51.0, 90.0, 91.0])[:, None]
+    labels, sources = np.array([0, 0, 0, 0, 1, 1, 2, 2]), list("abcdeefg")
+    found = separation(features, labels, sources, seed=0)
+    assert found.neighbours == 1  # class 2 has one other video
+    assert found.knn == 1.0
+    z = 1.959964  # Wilson's interval of six of six
+    assert found.knn_interval == pytest.approx((1 / (1 + z**2 / 6), 1.0))

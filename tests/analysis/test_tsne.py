@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from analysis import tsne
+from analysis.embedding import Map
 from analysis.features import VideoFeatures
+from analysis.separation import separation
 from analysis.style import FEATURES
-from analysis.tsne import PAPER_CLASSES, TsneOptions, choose_classes
+from analysis.tsne import PAPER_CLASSES, Panel, TsneOptions, choose_classes, draw
 from tests.training.test_cli import error_of
 from training import cli
 
@@ -85,6 +87,25 @@ def test_a_run_without_test_videos(finished_run, coloured_videos, tmp_path, caps
     (run / "config.yaml").write_text(config.replace("splits_dir: null", f"splits_dir: {lists}"))
     error = error_of(capsys, tsne.main, TsneOptions, run)
     assert "split 1 has no test video: either its lists name none" in error
+
+
+@pytest.mark.parametrize("names", [["x" * 150, "y"], [f"class {n}" for n in range(101)]])
+def test_the_names_of_all_classes_fit_beside_the_maps(names):
+    labels = np.repeat(np.arange(len(names)), 2)
+    points = np.random.default_rng(0).normal(size=(len(labels), 2))
+    panel = Panel(
+        layer="spatial_features",
+        map=Map(points=points, seed=0, perplexity=1.0, trustworthiness=1.0, procrustes=0.0),
+        separation=separation(points, labels, [str(n) for n in range(len(labels))], seed=0),
+    )
+    figure = draw([panel], features_of(labels, len(names)), tuple(names), "caption")
+    figure.draw_without_rendering()
+    [legend], [axes] = figure.legends, figure.axes
+    box = legend.get_window_extent()
+    assert len(legend.get_texts()) == len(names)
+    assert 0 <= box.y0 < box.y1 <= figure.bbox.height
+    assert box.x1 <= figure.bbox.width
+    assert axes.get_window_extent().width > 3 * figure.dpi  # inches
 
 
 def features_of(labels: np.ndarray, num_classes: int) -> VideoFeatures:

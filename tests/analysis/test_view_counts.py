@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.view_counts import accuracy_by_views
+from analysis.view_counts import MOST_TICKS, accuracy_by_views, draw_views
 
 
 def test_only_the_views_of_a_part_count():
@@ -25,3 +25,19 @@ def test_clips_by_hand():
     for method in ("sci", "average"):
         found = accuracy_by_views(scores, np.zeros(1, int))[method]["18 crops"]
         assert found == pytest.approx([1.0, 0.0, 0.0])
+
+
+def test_encoded_views_are_counted_as_they_are():
+    """Nine views of which the centre alone is right, and less sure than the others."""
+    scores = np.full((2, 1, 9, 2), [0.2, 0.8])
+    scores[:, :, 4] = [0.6, 0.4]
+    found = accuracy_by_views(scores, np.zeros(2, int))["average"]
+    assert found == {"centre": [1.0], "9 views": [0.0]}
+
+
+def test_the_clips_below_the_picture_are_few_and_whole():
+    values = {"sci": {"18 crops": [0.5] * 25}, "average": {"18 crops": [0.5] * 25}}
+    ticks = draw_views(values, "caption").axes[0].get_xticks()
+    assert ticks[0] == 1
+    assert len(ticks) <= MOST_TICKS
+    assert np.array_equal(ticks, np.round(ticks))

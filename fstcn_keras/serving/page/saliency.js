@@ -35,7 +35,7 @@ export function offerSaliency(details, file, { clips, classes, signal }) {
 
 function inWords({ score, drops }, name) {
   const most = Math.max(...drops.flat());
-  if (most <= 0) return `No single place matters: ${name} scores ${score.toFixed(3)} whatever is covered.`;
+  if (most <= 0) return `No single place matters: covered or not, each leaves ${name} at ${score.toFixed(3)} or more.`;
   return `Without the brightest place the score of ${name} in this clip ` +
     `falls from ${score.toFixed(3)} to ${(score - most).toFixed(3)}.`;
 }
