@@ -31,34 +31,38 @@ RECIPE = (
     *("fstcn_keras/views/plan.py", "fstcn_keras/views/scoring.py"),  # frames are resized already
 )
 HEADS = (*RECIPE, "training/data/encoded_views.py", "training/statistics.py")
+STEPS = (*TRAINING, "benchmarks/keras_steps.py")
 ON_CLUSTER = ("training/on_cluster.py", "training/scoring.py")  # of prepare and predict
 
 MEASURED = {  # by the module of benchmarks
     "cluster": (*ON_CLUSTER, *PREPARATION, *ANSWERS),
     "cluster_memory": (*ON_CLUSTER, "training/predict.py", "training/prediction_table.py"),
-    "costs": NETWORK,
+    "costs": (*TRAINING, *SAMPLES, *ANSWERS),
     "gpu": (*NETWORK, "benchmarks/jax_steps.py"),
     "heads": (*HEADS, "benchmarks/peers.py"),
-    "jobs": (*ANSWERS, "training/predict.py"),
+    "jobs": (*ANSWERS, "training/predict.py", "benchmarks/video_peers.py"),
     "layers": NETWORK,
     "learning": (*HEADS, "benchmarks/peers.py"),
     "linear": ("fstcn_keras/backbones", "benchmarks/linear.py", "training/baseline.py"),
     "live": (*ANSWERS, "fstcn_keras/live.py"),
     "memory": SAMPLES,
-    "pipeline": SAMPLES,
+    "pipeline": (*SAMPLES, *STEPS),
     "plan": (*ON_CLUSTER, *PREPARATION, *ANSWERS),
     "prepare": PREPARATION,
     "quantized": ("fstcn_keras/export",),
     "rejection": (*HEADS, "fstcn_keras/rejection.py", "training/rejection.py"),
-    "scaling": TRAINING,
+    "scaling": (*STEPS, *ANSWERS, *PREPARATION, "training/data/store.py"),
     "server": ("fstcn_keras/serving", *ANSWERS),
-    "settings": ("fstcn_keras/process.py", *TRAINING),
+    "settings": ("fstcn_keras/process.py", "fstcn_keras/allocation.py", *STEPS),
     "start_from": (*HEADS, "training/start.py"),
     "startup": (
         *("fstcn_keras/__init__.py", "fstcn_keras/process.py", "fstcn_keras/import_log.py"),
         "training/predict.py",
     ),
-    "step": TRAINING,
+    "step": (
+        *STEPS,
+        *(f"benchmarks/torch_{name}.py" for name in ("steps", "twin", "lite", "peers")),
+    ),
     "views": ANSWERS,
 }
 

@@ -107,7 +107,8 @@ def measured(options: PlanOptions) -> Costs:
     seconds, frames = np.array([length(file) for file in files]).T
     with tempfile.TemporaryDirectory() as name:
         data = ["--dataset", "folder", "--data-dir", str(options.data_dir)]
-        _, prepare_s = timed(["training.prepare", *data, "--store", name])
+        store = Path(name) / "store"  # alone in its folder, as frames are taken from beside
+        _, prepare_s = timed(["training.prepare", *data, "--store", str(store)])
         store_bytes = sum(path.stat().st_size for path in Path(name).rglob("*") if path.is_file())
     classifier = ActionClassifier.load(options.run, mode="shared")
     drawn = np.random.default_rng(0).choice(files, SCORED + 1, replace=False)

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import resource
+import shlex
 import statistics
 import subprocess
 import sys
@@ -53,12 +54,12 @@ def print_table(rows: list[dict]):
 
 
 def circumstances() -> str:
-    """Processor, cores, versions, date and command, in one line."""
+    """Processor, cores, versions, date and command, in one line, as a shell takes the command."""
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
-    arguments = ["DIR" if os.path.isabs(argument) else argument for argument in sys.argv[1:]]
-    limits = [f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ]
+    arguments = map(_without_folder, sys.argv[1:])
+    limits = [f"{name}={shlex.quote(os.environ[name])}" for name in LIMITS if name in os.environ]
     module = f"benchmarks.{Path(sys.argv[0]).stem}"
-    command = " ".join([*limits, "python", "-m", module, *arguments])
+    command = " ".join([*limits, "python", "-m", shlex.join([module, *arguments])])
     processor = f"{_processor()}, {os.cpu_count()} cores, {vector_instructions()}"
     python = f"Python {platform.python_version()}"
     return f"{processor}; {python}, {versions}; {datetime.date.today()}; {command}"
@@ -100,6 +101,14 @@ def own_process(*arguments: str):
     """What `python -m ARGUMENTS` prints last, in JSON."""
     command = [sys.executable, "-m", *arguments]
     return json.loads(subprocess.check_output(command).splitlines()[-1])
+
+
+def _without_folder(argument: str) -> str:
+    """Returns `DIR` for a path of this machine, and the option before it, if it is in the word."""
+    option, sign, value = argument.partition("=")
+    if option.startswith("-") and os.path.isabs(value):
+        return f"{option}{sign}DIR"
+    return "DIR" if os.path.isabs(argument) else argument
 
 
 def _version(name: str) -> str:

@@ -1,5 +1,6 @@
 """Finds the videos of a run, and cuts the views that int8 numbers are fitted to."""
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -45,11 +46,13 @@ class RunVideos:
         """
         try:
             record = json.loads(run.training_videos.read_text(encoding="utf-8"))
-            scored = read_arrays(run.scores)
-            test = dict(zip(scored["paths"].tolist(), scored["labels"].tolist(), strict=True))
             root, trained = record.get("root"), list(record["train"])
         except (OSError, LookupError, TypeError, ValueError):
             return cls(training=(), test={})
+        test: dict[str, int] = {}
+        with contextlib.suppress(OSError, LookupError, TypeError, ValueError):  # not evaluated yet
+            scored = read_arrays(run.scores)
+            test = dict(zip(scored["paths"].tolist(), scored["labels"].tolist(), strict=True))
         roots = [Path(root), *folders] if root else folders
 
         def found(paths: Iterable[str]) -> dict[str, Path]:

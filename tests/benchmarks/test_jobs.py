@@ -5,8 +5,6 @@ from joblib import cpu_count
 
 from benchmarks import jobs
 
-pytest.importorskip("psutil", reason="psutil comes with the extra `serve`")
-
 
 def test_memory_and_time_are_those_of_the_command_not_of_this_process(tmp_path, monkeypatch):
     (tmp_path / "hold.py").write_text('held = b"x" * (300 << 20)\nimport time\ntime.sleep(3)\n')

@@ -34,3 +34,23 @@ def test_a_time_is_the_median_of_the_turns(monkeypatch):
 
     monkeypatch.setattr(report.time, "perf_counter", lambda: now)
     assert report.alternate({"one": call}, rounds=3, turn=0) == pytest.approx({"one": 2.0})
+
+
+def test_the_recorded_command_is_one_that_a_shell_takes(monkeypatch):
+    words = [
+        "x.py",
+        "--data-dir",
+        "/a",
+        "--store=/b",
+        "--groups",
+        r"seq\d+",
+        "--jobs",
+        "R(2+1)D, x",
+    ]
+    monkeypatch.setattr(report.sys, "argv", words)
+    monkeypatch.setenv("XLA_FLAGS", "--a=1 --b=2")
+    command = report.circumstances().split("; ", 3)[3]
+    assert command.endswith(
+        r"XLA_FLAGS='--a=1 --b=2' python -m benchmarks.x "
+        r"--data-dir DIR --store=DIR --groups 'seq\d+' --jobs 'R(2+1)D, x'"
+    )

@@ -46,6 +46,8 @@ def test_the_run_tells_its_videos(tmp_path):
     assert calibration_files(run, RunVideos.of(run)) == list(found.training)
     (data / "a/0.avi").unlink()
     assert calibration_files(run, RunVideos.of(run)) == [data / "b/2.avi"]
+    run.scores.unlink()  # as before the run is evaluated
+    assert RunVideos.of(run) == RunVideos(training=(data / "b/2.avi",), test={})
 
 
 def test_videos_that_have_moved_are_found_in_the_folder_given(tmp_path):
