@@ -1,6 +1,9 @@
 """The files in deploy/: against the models of KServe's own SDK, and the image's steps replayed."""
 
+import ast
 import base64
+import configparser
+import importlib.metadata
 import os
 import re
 import shlex
@@ -15,9 +18,12 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from fstcn_keras import serve
 from fstcn_keras.serving.limits import Limits, most_memory_mib
+from tests.processes import HANG_S
 from tests.videos import encoded
 from training import cli
 from training.on_cluster import ClusterOptions
@@ -40,6 +46,7 @@ KNATIVE_CONTAINER = {
     *("name", "args", "command", "env", "image", "livenessProbe", "ports", "readinessProbe"),
     *("resources", "securityContext", "volumeMounts"),
 }
+NOT_OF_THE_SERVER = {"ai_edge_litert", "onnx", "onnxruntime", "tqdm"}  # of files, lists of videos
 PNG = base64.b64encode(encoded(np.zeros((96, 128, 3), np.uint8))).decode()
 both = pytest.mark.parametrize("name", FILES)
 
@@ -147,6 +154,41 @@ def test_everything_in_the_image_is_pinned():
     assert all("--no-deps" in step for step in steps("RUN"))
 
 
+def pinned() -> dict[str, str]:
+    """The version of each package of the image; TensorFlow's is the one without CUDA."""
+    lines = (ROOT / "deploy/requirements.txt").read_text().splitlines()
+    pins = (line.split("==") for line in lines if not line.startswith("#"))
+    return {canonicalize_name(name).removesuffix("-cpu"): version for name, version in pins}
+
+
+def test_all_that_the_server_imports_is_in_the_image():
+    names = set()
+    for file in (ROOT / "fstcn_keras").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module)
+    packages = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    providers = importlib.metadata.packages_distributions()
+    for package in packages - NOT_OF_THE_SERVER - {"fstcn_keras"}:
+        found = {canonicalize_name(name) for name in providers[package]}
+        assert found & pinned().keys(), f"deploy/requirements.txt has nothing with {package}"
+
+
+def test_the_image_has_versions_that_the_package_takes():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lines = setup["options"]["install_requires"] + setup["options.extras_require"]["serve"]
+    taken = [Requirement(line) for line in lines.splitlines() if line]
+    versions = {one.name: pinned().get(canonicalize_name(one.name)) for one in taken}
+    assert versions["kserve"]
+    assert versions["tensorflow"]
+    for one in taken:
+        version = versions[one.name]
+        assert version is None or one.specifier.contains(version), f"{one} takes no {version}"
+
+
 def test_layers_that_change_seldom_come_first():
     order = re.findall(r"^(?:COPY|RUN) .*$", DOCKERFILE, re.MULTILINE)
     positions = [
@@ -224,13 +266,27 @@ def test_the_steps_of_the_image_make_a_server(tmp_path):
         assert line.startswith("ready: "), (line, (tmp_path / "log").read_text()[-2000:])
         url = f"http://127.0.0.1:{re.search(r':([0-9]+)/', line)[1]}"
         body = {"instances": [{"frames": [{"b64": PNG}]}]}
-        response = httpx.post(f"{url}/v1/models/actions:predict", json=body, timeout=120)
+        response = httpx.post(f"{url}/v1/models/actions:predict", json=body, timeout=HANG_S)
         assert response.status_code == 200, response.text
     finally:
         server.send_signal(signal.SIGTERM)
         begin = time.monotonic()
-        assert server.wait(120) == 128 + signal.SIGTERM
+        assert server.wait(HANG_S) == 128 + signal.SIGTERM
         print(f"ended after {time.monotonic() - begin:.1f} s", file=sys.stderr)
+
+
+def test_the_image_of_a_cluster_finds_what_it_copies():
+    image = (ROOT / "deploy/Dockerfile.cluster").read_text()
+    ignored = (ROOT / "deploy/Dockerfile.cluster.dockerignore").read_text().splitlines()
+    lines = re.findall(r"^COPY --chown=ray (.*) /src/\S*$", image, re.MULTILINE)
+    copied = {name for line in lines for name in line.split()}
+    assert {line[1:] for line in ignored if line.startswith("!")} == copied
+    assert all((ROOT / name).exists() for name in copied)
+    assert {"training", "analysis", "fstcn_keras"} <= copied
+    (extras,) = re.findall(r"'/src\[([\w,-]+)\]'", image)
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert set(extras.split(",")) <= set(setup["options.extras_require"])
 
 
 RAY_JOB = {  # of KubeRay 1.x (its ray-operator/apis/ray/v1), what is used here

@@ -291,6 +291,23 @@ def test_many_videos_are_scored_together(monkeypatch):
         next(classifier.predict_videos([], batch_clips=0))
 
 
+def test_results_are_made_as_they_are_asked_for():
+    """No more videos are held than have as many clips as are scored together."""
+    pytest.importorskip("tqdm")
+    taken = []
+
+    def sources():
+        for number in range(5):
+            taken.append(number)
+            yield grey_ramp(5)
+
+    results = level_reader(LEVEL_PLAN).predict_videos(sources(), batch_clips=6)
+    assert taken == []
+    for expected in ([0, 1], [0, 1], [0, 1, 2, 3]):  # of three clips each
+        next(results)
+        assert taken == expected
+
+
 def test_timeline_hand_worked(tmp_path):
     """At 20 frames a second the clips of 30 frames start at 10 - 15, 30 - 15 and at the end."""
     path = write_video(tmp_path / "ramp.avi", grey_ramp(46), fps=20)

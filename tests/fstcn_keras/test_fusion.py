@@ -81,7 +81,8 @@ def test_average_is_the_mean_over_all_views():
 
 
 @pytest.mark.parametrize(
-    ("num_clips", "num_crops", "middle", "centre"), [(5, 18, 2, 4), (1, 9, 0, 4), (3, 1, 1, 0)]
+    ("num_clips", "num_crops", "middle", "centre"),
+    [(5, 18, 2, 4), (1, 9, 0, 4), (3, 1, 1, 0), (2, 4, 1, 0), (4, 5, 2, 4)],
 )
 def test_single_is_the_centre_crop_of_the_middle_clip(num_clips, num_crops, middle, centre):
     p = dirichlet(num_clips, num_crops, 3)

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from fstcn_keras import ActionClassifier, ViewPlan
+from fstcn_keras import ActionClassifier, ViewPlan, live
 from fstcn_keras.config import TIMING
-from fstcn_keras.live import _Handover, cut_seconds, watch
+from fstcn_keras.live import Second, _Handover, cut_seconds, watch
 from fstcn_keras.video import VideoError
 from fstcn_keras.video.live import PROTOCOLS, LiveFrame, LiveReader, LiveSource, _RunningClock
 from fstcn_keras.video.resampling import ResampledFrames
@@ -198,6 +198,96 @@ def test_an_hour_takes_no_more_memory_than_ten_minutes(classifier):
     assert max(peaks.values()) - peaks[min(600, number)] < 40
 
 
+def second(end_s: int = 1, *, over_s: float = 0) -> Second:
+    """One of two black frames."""
+    black = LiveFrame(time_s=0, arrived_s=0, image=lambda: np.zeros((32, 32, 3), np.uint8))
+    pair = np.array([[0, 1], [1, 1]])
+    return Second(
+        start_s=end_s - 1,
+        end_s=end_s,
+        frames=[black, black],
+        positions=pair,
+        num_frames=2,
+        over_s=over_s,
+    )
+
+
+def test_how_far_a_source_runs_ahead_of_the_clock(monkeypatch):
+    """Opened at 100, its ninth second would be over at 109."""
+    monkeypatch.setattr(live.time, "monotonic", lambda: 107.5)
+    assert live._ahead_s(second(9), 100.0) == 1.5
+    assert live._ahead_s(second(7), 100.0) == -0.5  # late
+
+
+def test_the_delay_counts_from_the_end_of_the_second(classifier, monkeypatch):
+    handover = _Handover()
+    handover.put(5.0, second(3, over_s=97.5), ahead_s=0)
+    handover.end()
+    monkeypatch.setattr(live.time, "monotonic", lambda: 100.0)
+    (found,) = live._answers(classifier, handover)
+    assert (found.delay_s, found.moment.start_s, found.moment.end_s) == (2.5, 7, 8)
+
+
+def test_pauses_between_tries_double_until_the_source_is_there_again(monkeypatch):
+    """It ends, cannot be opened seven times, comes back, and is lost again."""
+    black = LiveFrame(time_s=0, arrived_s=0, image=lambda: np.zeros((32, 32, 3), np.uint8))
+    tries = iter([True, *[False] * 7, True, False])
+
+    def frames(reader: LiveReader) -> Iterator[LiveFrame]:
+        if not next(tries):
+            raise VideoError("no route to host")
+        yield black
+
+    handover, pauses, lost = _Handover(), [], []
+    monkeypatch.setattr(LiveReader, "frames", frames)
+    monkeypatch.setattr(handover.stopped, "wait", lambda s: pauses.append(s) or len(pauses) == 10)
+    live._read(LiveSource.parse("tcp://host:1"), PLAN, handover, lost.append)
+    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30, 1, 2]
+    assert handover.reconnections == 9
+    assert lost[1] == "no route to host: trying again in 2 s"
+
+
+def test_reading_ends_once_nobody_takes_the_answers(classifier, monkeypatch):
+    monkeypatch.setattr("fstcn_keras.live._ahead_s", lambda *_: 0)
+    black = np.zeros((32, 32, 3), np.uint8)
+
+    def frames(reader: LiveReader) -> Iterator[LiveFrame]:
+        for number in itertools.count():
+            yield LiveFrame(time_s=number, arrived_s=number, image=lambda: black)
+
+    monkeypatch.setattr(LiveReader, "frames", frames)
+    before = {*threading.enumerate()}
+    answers = watch(classifier, LiveSource.parse("tcp://host:1"))
+    next(answers)
+    (reading,) = {*threading.enumerate()} - before
+    answers.close()
+    reading.join(HANG_S)
+    assert not reading.is_alive()
+
+
+def test_a_source_without_a_frame_is_no_video(classifier, monkeypatch):
+    monkeypatch.setattr(LiveReader, "frames", lambda reader: iter(()))
+    with pytest.raises(VideoError, match=r"^tcp://host:1 gave no frame that could be decoded$"):
+        next(watch(classifier, LiveSource.parse("tcp://host:1")))
+
+
+def test_an_address_that_is_silent_is_given_up(monkeypatch):
+    monkeypatch.setattr("fstcn_keras.video.live.SILENCE_S", 0.1)
+    reasons = []
+
+    def open_it(source: LiveSource):
+        with pytest.raises(VideoError, match="cannot be opened") as error:
+            source.open()
+        reasons.append(str(error.value))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # which takes it and says nothing
+        source = LiveSource.parse(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        opening = threading.Thread(target=open_it, args=(source,), daemon=True)
+        opening.start()
+        opening.join(HANG_S)
+    assert len(reasons) == 1
+
+
 def test_late_seconds_are_dropped_and_counted(classifier, monkeypatch):
     """The first second to be scored takes until all have come."""
     monkeypatch.setattr("fstcn_keras.live._ahead_s", lambda *_: 0)  # as of a camera
@@ -367,3 +457,8 @@ def test_sources():
     assert LiveSource.parse("-") == LiveSource.from_pipe(0)
     assert LiveSource.parse("RTSP://host/x").options["protocol_whitelist"] == "rtp,udp,tcp"
     assert all("file" not in protocols.split(",") for protocols in PROTOCOLS.values())
+    formats = {
+        scheme: LiveSource.parse(f"{scheme}://host/x").options["format_whitelist"].split(",")
+        for scheme in PROTOCOLS
+    }
+    assert {scheme for scheme, names in formats.items() if "rtsp" in names} == {"rtsp", "rtsps"}

@@ -57,14 +57,27 @@ def test_the_share_is_that_of_other_videos_on_average():
     assert np.mean(refused) == pytest.approx(0.1, abs=4 * np.std(refused) / np.sqrt(2000))
 
 
+def test_what_lies_at_a_threshold_is_not_refused():
+    """It is the highest novelty that is not."""
+    rejection = dataclasses.replace(REJECTION, threshold=-3.0, clip_threshold=-2.0)
+    for threshold, rejects in ((-3.0, rejection.rejects), (-2.0, rejection.rejects_clip)):
+        found = rejects(np.array([threshold - 1, threshold, np.nextafter(threshold, 0)]))
+        assert found.tolist() == [False, False, True]
+
+
 def test_too_few_videos():
-    assert [fewest_videos(share) for share in (0.5, 0.3, 0.1, 0.05, 0.01)] == [1, 3, 9, 19, 99]
+    shares = (0.5, 0.3, 0.1, 0.05, 0.01, 1 / 49)  # of the last 1 / share is over 49
+    assert [fewest_videos(share) for share in shares] == [1, 3, 9, 19, 99, 48]
     with pytest.raises(ValueError, match=r"share of 0\.05 needs 19 held-out .* Received: 18"):
         Rejection.from_held_out(np.ones((18, 1, 1)), share=0.05)
 
 
 @pytest.mark.parametrize(
-    "changes", [{"share": 2}, {"threshold": "x"}, {"clip_threshold": np.nan}, {"videos": 0}]
+    "changes",
+    [
+        *({"share": 2}, {"threshold": "x"}, {"clip_threshold": np.nan}, {"videos": 0}),
+        *({"share": True}, {"threshold": False}, {"videos": True}, {"videos": 2.0}),
+    ],
 )
 def test_impossible_values(changes):
     with pytest.raises(ValueError, match=f"`{next(iter(changes))}` must"):

@@ -93,7 +93,11 @@ def test_a_run_of_all_splits_begins_with_one_of_them(tmp_path):
     assert not run.has_begun()
     run.split(2).model.touch()
     assert run.has_begun()
-    assert run.parts() == [RunFolder(tmp_path / "split2")]
+    run.fold(10).path.mkdir()
+    for name in ("split2 copy", "old-split1", "splits"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "fold1").touch()
+    assert run.parts() == [RunFolder(tmp_path / "fold10"), RunFolder(tmp_path / "split2")]
 
 
 def test_finished_runs_at_any_depth_by_name(runs):

@@ -53,6 +53,14 @@ def test_no_other_segments_score_higher(min_s, last_s):
         assert found == pytest.approx(best_by_trying(scores, last_s=last_s, min_s=min_s))
 
 
+def test_a_segment_as_long_as_the_minimum_but_for_rounding():
+    """3.3 - 1.3 is 1.9999999999999998, and 3.3 - 2 is 1.2999999999999998."""
+    jump, run = [0.8, 0.1, 0.1], [0.1, 0.8, 0.1]
+    cuts = segments(moments(np.array([jump, jump, run, run]), last_s=0.3), min_s=1.3)
+    found = [(cut.start_s, cut.end_s, cut.class_name) for cut in cuts]
+    assert found == [(0, 2, "jump"), (2, 3.3, "run")]
+
+
 def test_short_videos_and_none():
     scores = np.array([[0.6, 0.3, 0.1], [0.1, 0.8, 0.1]])
     (cut,) = segments(moments(scores), min_s=5)
@@ -75,6 +83,7 @@ CUTS = [
     Segment(start_s=0, end_s=2.5, class_name="jump, high", score=0.756),
     Segment(start_s=2.5, end_s=3661.0621, class_name="a & b <i> --> c", score=1.0),
     Segment(start_s=3661.0621, end_s=3661.0622, class_name="run", score=0.5),
+    Segment(start_s=3662, end_s=3663, class_name='don\'t  \t "stop" ', score=0.25),
 ]
 # section 4.1 of the specification, of a file with cues of one line without an identifier
 STAMP = r"(?:\d{2,}:)?[0-5]\d:[0-5]\d\.\d{3}"
@@ -91,6 +100,7 @@ def test_captions_follow_the_grammar():
         ("00:00:00.000", "00:00:02.500", "jump, high 0.76"),
         ("00:00:02.500", "01:01:01.062", "a &amp; b &lt;i&gt; --&gt; c 1.00"),
         ("01:01:01.062", "01:01:01.063", "run 0.50"),  # an end lies behind its start
+        ("01:01:02.000", "01:01:03.000", 'don\'t "stop" 0.25'),
     ]
     assert to_webvtt([]) == "WEBVTT\n"
 
@@ -104,13 +114,13 @@ def test_ffmpeg_reads_the_captions(tmp_path):
     spans = [
         (int(p.pts * p.time_base * 1000), int(p.duration * p.time_base * 1000)) for p in packets
     ]
-    assert spans == [(0, 2500), (2500, 3658562), (3661062, 1)]
+    assert spans == [(0, 2500), (2500, 3658562), (3661062, 1), (3662000, 1000)]
     assert bytes(packets[0]).decode() == "jump, high 0.76"
 
 
 def test_the_table():
     rows = list(csv.DictReader(io.StringIO(to_csv(CUTS))))
-    assert [float(row["end_s"]) for row in rows] == [2.5, 3661.062, 3661.062]
+    assert [float(row["end_s"]) for row in rows] == [2.5, 3661.062, 3661.062, 3663]
     assert rows[1] == {
         "start_s": "2.500",
         "end_s": "3661.062",

@@ -1,6 +1,8 @@
 """Checkpoints that are whole, damaged, or of another network."""
 
 import json
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -81,6 +83,16 @@ def test_a_damaged_checkpoint_is_never_taken_for_whole(checkpoints, capsys, dama
     (checkpoints._folder / "global-00000005.npz").write_bytes(b"")
     with pytest.raises(UserError, match=r"none of the checkpoints .* can be read: remove them"):
         checkpoints.restore(model, optimizer)
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(checkpoints, monkeypatch):
+    """Else a loss of power could leave a file that is whole by name alone."""
+    done, replace = [], Path.replace
+    monkeypatch.setattr(os, "fsync", lambda _: done.append("on the disk"))
+    monkeypatch.setattr(Path, "replace", lambda *p: done.append("named") or replace(*p))
+    checkpoints.save(*filled(1), Progress(step=12))
+    checkpoints.save_best(filled(1)[0], 12)
+    assert done == ["on the disk", "named"] * 2
 
 
 def test_a_checkpoint_of_another_network_is_refused(checkpoints):

@@ -88,6 +88,8 @@ def test_wrong_layout(capsys, tmp_path, dataset):
 def test_a_warm_up_is_half_of_a_stage_at_most():
     assert build(FitOptions, epochs=10, warmup_epochs=5).stages.warmup(10) == 5
     assert build(FitOptions, epochs=10, warmup_epochs=5).stages.warmup(4) == 2
+    own = build(FitOptions).stages  # a tenth of a stage, two epochs at most
+    assert [own.warmup(epochs) for epochs in (5, 20, 100)] == [0.5, 2, 2]
     with pytest.raises(UserError, match="--warmup-epochs must be at most half of --epochs"):
         build(FitOptions, epochs=10, warmup_epochs=6)
 

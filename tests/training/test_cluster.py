@@ -58,14 +58,14 @@ class Job:
 
     def stop(self, index: int, number: signal.Signals, *, after_step: int) -> str:
         """Ends one worker, starts it again and gives what it had printed."""
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + HANG_S
         while self.newest_step() < after_step:
             assert time.monotonic() < deadline
             self._start_lost_again()
             time.sleep(0.02)
         worker = self.workers[index]
         worker.send_signal(number)
-        output = worker.communicate(timeout=60)[0]
+        output = worker.communicate(timeout=HANG_S)[0]
         assert worker.returncode == (143 if number == signal.SIGTERM else -number), output
         self.workers[index] = self._start(index)
         return self._before[index] + output

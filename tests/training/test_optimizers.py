@@ -97,3 +97,44 @@ def test_a_slow_variable_takes_its_share_of_the_step(name, decay):
     after = step(name, decay=decay)[2]
     np.testing.assert_allclose(slow[0] - before[0], (after[0] - before[0]) / 4, atol=3e-5)
     np.testing.assert_array_equal(slow[1], after[1])
+
+
+@pytest.mark.parametrize("warmup", [0, 4])
+def test_the_rate_warms_up_in_a_line_and_falls_as_a_cosine(warmup):
+    total = 12
+    optimizer = build_optimizer(
+        "sgd", learning_rate=RATE, warmup_steps=warmup, total_steps=total, rates={}
+    )
+    variable = keras.Variable(np.zeros(1, "float32"))
+    optimizer.build([variable])
+    found, expected = [], []
+    for step in range(total + 1):
+        found.append(float(optimizer.learning_rate))
+        optimizer.apply([tf.ones(1)], [variable])
+        fallen = max(0, step - warmup) / (total - warmup)
+        rising = min(1, step / warmup) if warmup else 1
+        expected.append(RATE * rising * (1 + np.cos(np.pi * fallen)) / 2)
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+    assert max(expected) == expected[warmup] == RATE
+
+
+def test_only_kernels_are_decayed():
+    schedule = {"learning_rate": RATE, "warmup_steps": 0, "total_steps": 1}
+    optimizer = build_optimizer("sgd", rates={}, weight_decay=DECAY, **schedule)
+    names = ("kernel", "P", "bias", "gamma", "beta")
+    assert [optimizer.decay(f"path/{name}") for name in names] == [DECAY, DECAY, 0, 0, 0]
+
+
+def test_a_scaled_loss_takes_the_same_step():
+    """And float16, whose least number is 6e-8, holds the gradient of a loss of 1e-9."""
+    after = []
+    for scaled in (False, True):
+        schedule = {"learning_rate": RATE, "warmup_steps": 0, "total_steps": 10**9}
+        optimizer = build_optimizer("sgd", rates={}, loss_scale=scaled, **schedule)
+        variable = keras.Variable(np.ones(1, "float32"))
+        optimizer.build([variable])
+        loss = optimizer.scale_loss(tf.constant([1e-9]))
+        assert (tf.cast(loss, tf.float16).numpy() > 0) == [scaled]
+        optimizer.apply([1e9 * loss], [variable])
+        after.append(float(variable.numpy()[0]))
+    assert after == pytest.approx([1 - RATE] * 2)

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from fstcn_keras import accelerate, fstcn
+from training import distribution
 from training.claims import open_run
 from training.cli import UserError
 from training.distribution import fast_precision, with_precision
@@ -50,6 +51,33 @@ def test_bfloat16_gradients_point_where_float32_ones_do():
 def cosine(one: np.ndarray, other: np.ndarray) -> float:
     """Of the angle between two vectors."""
     return one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [
+        ((8, 0), "mixed_bfloat16"),
+        ((9, 0), "mixed_bfloat16"),
+        ((7, 5), "float32"),
+        (None, "float32"),
+    ],
+)
+def test_the_precision_that_is_fast_on_a_gpu(monkeypatch, capability, expected):
+    """Tensor cores multiply bfloat16 from compute capability 8.0 on, depthwise networks or not."""
+    details = {} if capability is None else {"compute_capability": capability}
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: details)
+    assert fast_precision() == fast_precision(depthwise=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("multiplies", "depthwise", "expected"),
+    [(True, False, "mixed_bfloat16"), (True, True, "float32"), (False, False, "float32")],
+)
+def test_the_precision_that_is_fast_on_a_processor(monkeypatch, multiplies, depthwise, expected):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(distribution, "multiplies_bfloat16", lambda: multiplies)
+    assert fast_precision(depthwise=depthwise) == expected
 
 
 def test_a_run_keeps_the_precision_that_auto_meant(tmp_path):

@@ -124,8 +124,8 @@ def test_the_rows_are_there_as_they_are_said_and_a_stop_keeps_them(tmp_path):
     assert [row["video"] for row in rows_of(table.partial)] == ["a.avi", "b.avi", "c, d.avi"]
     assert not (tmp_path / "t.csv").exists()
 
-    with table.partial.open("a") as stream:  # the process is killed
-        stream.write("e.avi,red,0.5,,0.5,0.25,0.2")
+    with table.partial.open("a") as stream:  # the process is killed within the last number
+        stream.write("e.avi,red,0.500000,,,,0.500000,0.250000,0.2")
     again = PredictionTable(tmp_path / "t.csv", classes=COLOURS, key="k")
     left = again.begin(videos)
     assert left == [Path("b.avi"), Path("e.avi")]  # what could not be read may be mended

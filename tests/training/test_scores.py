@@ -92,6 +92,9 @@ def test_accuracies_by_hand():
     assert result["top1_all"] == 1 / 4
     assert scores.accuracies(six, np.array([0, 2, 5, 1]), rejected=6)["top1_all"] == 1 / 10
     assert scores.accuracies(six[:2], np.array([0, 0]))["mean_class"] == 1.0
+    of_equals = [scores.accuracies(six[3:], np.array([label])) for label in (0, 1, 4, 5)]
+    assert [found["top1"] for found in of_equals] == [1, 0, 0, 0]
+    assert [found["top5"] for found in of_equals] == [1, 1, 1, 0]
 
 
 def test_videos_that_could_not_be_decoded_count_as_errors(tmp_path, capsys):

@@ -266,3 +266,19 @@ def test_rare_classes_weigh_more_in_the_gradient(strategy):
     errors = exponents / exponents.sum(axis=1, keepdims=True) - np.eye(3)[labels]
     gradient = sum(weights[y] * np.outer(v, e) for v, y, e in zip(x, labels, errors, strict=True))
     np.testing.assert_allclose(model.get_weights()[0], kernel - 0.5 * gradient / 6, atol=1e-5)
+
+
+def test_a_stage_is_as_its_options_say(videos, strategy, tmp_path):
+    """Ten epochs of two steps, of which a tenth warms up; then a cosine, at its half in step 11."""
+    chosen = options(
+        epochs=10, learning_rate=0.4, label_smoothing=0.2, class_weights="balanced", optimizer="sgd"
+    )
+    stage = stages.clip_stage("global", chosen, videos, RunFolder(tmp_path), before=None)
+    assert (stage.epochs, stage.steps_per_epoch, stage.batch_size) == (10, 2, 3)
+    assert stage.label_smoothing == 0.2
+    np.testing.assert_array_equal(stage.class_weights, [1, 1])  # three videos of each
+    rates = []
+    for step in (0, 1, 2, 11, 20):
+        stage.optimizer.iterations.assign(step)
+        rates.append(float(stage.optimizer.learning_rate))
+    np.testing.assert_allclose(rates, [0, 0.2, 0.4, 0.2, 0], atol=1e-7)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -51,6 +52,16 @@ def test_the_design_effect_by_hand():
     half = z * math.sqrt(0.24 / number + z**2 / (4 * number**2)) / (1 + z**2 / number)
     share = share_of(right, sources)
     assert (share.low, share.high) == pytest.approx((middle - half, middle + half))
+
+
+def test_sources_more_alike_than_chance_are_not_surer_than_their_videos():
+    """One of the two videos of each source is right: no source deviates, the design effect is 0."""
+    sources = np.repeat(alone(10), 2)
+    fewer = (2.0930240544082634 / 2.2621571628540993) ** 2  # tables of t, 19 and 9 degrees
+    number, z = 20 * fewer, 1.959963984540054
+    half = z * math.sqrt(0.25 / number + z**2 / (4 * number**2)) / (1 + z**2 / number)
+    share = share_of(np.arange(20) % 2 == 0, sources)
+    assert (share.low, share.high) == pytest.approx((0.5 - half, 0.5 + half))
 
 
 def test_one_source_is_worth_one_video():
@@ -133,6 +144,26 @@ def test_fewer_sources_than_a_test_can_tell_apart_have_no_interval(sources):
     )
     assert (found.difference, found.low, found.high) == (pytest.approx(0.1), -1, 1)
     assert found.p == pytest.approx(2 / 2**sources)  # over 5 %
+
+
+def test_the_paired_interval_by_counting_all_draws_of_six_sources():
+    """Between quantiles of Phi(-sqrt(6/5) 2.5706), t of 5 degrees of freedom: of all 6^6 draws."""
+    gains = [-2, 0, 1, 3, 4, 7]  # of ten videos of each source
+    first = np.concatenate([np.arange(10) < max(0, -gain) for gain in gains])
+    second = np.concatenate([np.arange(10) < max(0, gain) for gain in gains])
+    draws = np.array([sum(drawn) for drawn in itertools.product(gains, repeat=6)]) / 60
+    tail = NormalDist().cdf(-math.sqrt(6 / 5) * 2.570581835636314)
+    found = paired_difference(first, second, np.repeat(alone(6), 10), seed=1)
+    assert found.difference == pytest.approx(13 / 60)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [tail, 1 - tail])))
+
+
+def test_six_sources_are_enough():
+    """All for the second network: one chance of 2 in 64 for all of one sign, below 5 %."""
+    names = np.repeat(alone(6), 10)
+    found = paired_difference(np.arange(60) % 10 > 0, np.ones(60, bool), names, seed=0)
+    assert found.p == pytest.approx(2 / 2**6)
+    assert (found.low, found.high) == pytest.approx((0.1, 0.1))  # each source gains a tenth
 
 
 def test_swapped_sources_by_counting_all_swaps():

@@ -38,11 +38,11 @@ def one_hot_views(labels, right) -> np.ndarray:
 
 
 def write_answers(folder: Path, number: int, right: list[int]):
-    """Writes a run of one fold that has these of four videos of three sources right."""
-    run = write_run(folder / f"fold{number}", num_videos=4, seed=number)
-    views = one_hot_views(np.arange(4) % 3, np.array(right, bool))
-    paths = np.array([f"{number}/{n}.avi" for n in range(4)])
-    groups = np.array([f"{number}a", f"{number}a", f"{number}b", f"{number}c"])
+    """Writes a run of one fold that has these of four videos of three sources, or more, right."""
+    run = write_run(folder / f"fold{number}", num_videos=len(right), seed=number)
+    views = one_hot_views(np.arange(len(right)) % 3, np.array(right, bool))
+    paths = np.array([f"{number}/{n}.avi" for n in range(len(right))])
+    groups = np.array([f"{number}{'aabcdef'[n]}" for n in range(len(right))])
     change(run, scores=views, paths=paths, groups=groups)
 
 
@@ -90,6 +90,19 @@ def test_each_change_is_trained_with_several_seeds(tmp_path):
     assert longer["p"] == pytest.approx(2 / 2**4)
     assert "8 videos of 3 classes and 6 sources, each judged once with each of 2 seeds;" in text
     assert "| 75.0 to 87.5 % | +50.0 |" in text
+
+
+def test_over_seeds_all_videos_count_and_over_folds_their_means(tmp_path):
+    """4 of 4 and 0 of 6 are right: a half of the folds, 4 of 10 of the videos."""
+    file = changes_file(tmp_path, "plain: {}\nlonger: {epochs: 7}\n")
+    options = build(TuneOptions, changes=file, out=tmp_path / "t", folds=2, preset="small")
+    for name in ("plain", "longer"):
+        for number, of_fold in enumerate(([1] * 4, [0] * 6), start=1):
+            write_answers(tmp_path / "t" / name / "seed0", number, of_fold)
+    (plain, _), text = tune.compare(options.trials())
+    assert plain["mean"] == pytest.approx(1 / 2)
+    assert plain["lowest_seed"] == plain["highest_seed"] == pytest.approx(4 / 10)
+    assert "10 videos of 3 classes and 8 sources" in text
 
 
 def test_each_change_may_have_views_of_its_own(tmp_path, monkeypatch):

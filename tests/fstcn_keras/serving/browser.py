@@ -14,11 +14,12 @@ import httpx
 import pytest
 import websocket
 
+from tests.processes import HANG_S
+
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--mute-audio"),
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),  # the webcam
 )
-TIME_LIMIT_S = 120
 
 
 class Browser:
@@ -36,7 +37,7 @@ class Browser:
         self._process = subprocess.Popen(command, stderr=log.open("w"))
         address = self._address(log)
         tab = httpx.put(f"http://{address}/json/new?about:blank", trust_env=False).json()
-        options = {"suppress_origin": True, "timeout": TIME_LIMIT_S}
+        options = {"suppress_origin": True, "timeout": HANG_S}
         self._socket = websocket.create_connection(tab["webSocketDebuggerUrl"], **options)
         for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
             self.call(f"{domain}.enable")
@@ -62,7 +63,7 @@ class Browser:
 
     def wait_for(self, expression: str):
         """Until it is true in the page."""
-        deadline = time.monotonic() + TIME_LIMIT_S
+        deadline = time.monotonic() + HANG_S
         while not self.value(expression):
             assert time.monotonic() < deadline, expression
             time.sleep(0.1)
@@ -97,11 +98,11 @@ class Browser:
     def close(self):
         self._socket.close()
         self._process.terminate()
-        self._process.wait(TIME_LIMIT_S)
+        self._process.wait(HANG_S)
 
     @staticmethod
     def _address(log: Path) -> str:
-        deadline = time.monotonic() + TIME_LIMIT_S
+        deadline = time.monotonic() + HANG_S
         while time.monotonic() < deadline:
             if found := re.search(r"DevTools listening on ws://([^/]+)/", log.read_text()):
                 return found[1]

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("kserve")
 
-from tests.processes import ROOT
+from tests.processes import HANG_S, ROOT
 from tests.videos import noise, write_video
 
 CALLS = "trace=open,openat,openat2,creat,socket,connect"
@@ -114,12 +114,18 @@ def test_predict_opens_no_other_file(run, hostile, secret, tmp_path):
     log = tmp_path / "strace"
     command = ["strace", "-f", "-qq", "-s", "400", "-e", CALLS, "-o", str(log)]
     command += [sys.executable, "-m", "training.predict", str(run), *map(str, hostile)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     refused = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.returncode == 2
     assert len(refused) >= len(hostile) - 4  # a MOV with data elsewhere may be read as it is
     assert opened(log.read_text()) >= {str(file) for file in hostile}
     check_reach(log, hostile, secret)
+
+
+def is_traced(process: int) -> bool:
+    """Whether strace is attached to all of its threads."""
+    threads = Path(f"/proc/{process}/task").glob("*/status")
+    return all("\nTracerPid:\t0\n" not in thread.read_text() for thread in threads)
 
 
 @needs_strace
@@ -129,9 +135,10 @@ def test_the_server_opens_no_file_at_all(server, hostile, secret, video, tmp_pat
     command = ["strace", "-f", "-qq", "-s", "400", "-e", CALLS, "-o", str(log)]
     command += [word for pid in traced for word in ("-p", str(pid))]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
-        time.sleep(2)
-        if strace.poll() is not None:
-            pytest.skip(f"strace cannot attach: {strace.stderr.read()}")
+        while not all(map(is_traced, traced)):
+            if strace.poll() is not None:
+                pytest.skip(f"strace cannot attach: {strace.stderr.read()}")
+            time.sleep(0.01)
         with server.client() as client:
             kind = {"Content-Type": "video/x"}
             for file in hostile:

@@ -31,6 +31,7 @@ from tests.fstcn_keras.serving.http2 import (
     http2_calls,
     http2_frame,
 )
+from tests.processes import HANG_S
 
 LIMITS = Limits(request_bytes=100, waiting=2)
 
@@ -69,6 +70,23 @@ def test_the_oldest_makes_room_for_others():
     arrivals = Arrivals(LIMITS, number=2)
     assert outcomes(arrivals, 1, 1, 1) == ["TimeoutError", "whole", "whole"]
     assert arrivals.held_bytes == 0
+
+
+def test_bytes_buy_time_up_to_the_limit():
+    """5 seconds, and one for every 4096 bytes; 30 seconds at most."""
+
+    async def receive():
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        async with Arrivals(Limits(seconds=30)).arriving() as arrival:
+            end, ends = loop.time(), [arrival.timeout.when()]
+            for number in (8192, 2048, 2**20):
+                arrival.grow(number)
+                ends.append(arrival.timeout.when())
+        return [(when - end, when - begin) for when in ends]
+
+    for (low, high), expected in zip(asyncio.run(receive()), [5, 7, 7.5, 30], strict=True):
+        assert low <= expected <= high
 
 
 def test_the_server_ends():
@@ -125,7 +143,7 @@ def test_a_client_that_leaves_is_given_up(workers):
         scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
         await server(scope | {"client": ("127.0.0.1", 1)}, receive, None)
 
-    asyncio.run(asyncio.wait_for(leave(), 60))
+    asyncio.run(asyncio.wait_for(leave(), HANG_S))
     assert (ended, workers._in_work) == ([1], 0)
 
 
@@ -154,7 +172,7 @@ def test_a_place_is_free_once_its_answer_is_out(workers):
         scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
         await server(scope, receive, send)
 
-    asyncio.run(asyncio.wait_for(answer(), 60))
+    asyncio.run(asyncio.wait_for(answer(), HANG_S))
     assert in_work[-1] == 0
 
 
@@ -199,7 +217,7 @@ def test_messages_that_stop_half_way_hold_no_place(workers, method):
         writer.close()
         await server.stop(0)
 
-    asyncio.run(asyncio.wait_for(attack(), 60))
+    asyncio.run(asyncio.wait_for(attack(), HANG_S))
 
 
 def test_answers_that_are_never_taken_hold_no_call_for_long(workers, monkeypatch):
@@ -235,7 +253,7 @@ def test_answers_that_are_never_taken_hold_no_call_for_long(workers, monkeypatch
         calling.cancel()
         await server.stop(0)
 
-    asyncio.run(asyncio.wait_for(attack(), 30))
+    asyncio.run(asyncio.wait_for(attack(), HANG_S))
 
 
 def test_answers_that_are_never_taken_do_not_delay_the_end(workers, monkeypatch):
@@ -252,10 +270,10 @@ def test_answers_that_are_never_taken_do_not_delay_the_end(workers, monkeypatch)
         while answer.count(ID_HEADER.lower().encode()) < 1:  # the calls have begun
             answer += await reader.read(4096)
         with workers.admitted():
-            stopping = asyncio.create_task(grpc.stop(server, workers, drain_s=600))
+            stopping = asyncio.create_task(grpc.stop(server, workers, drain_s=2 * HANG_S))
             done, _ = await asyncio.wait({stopping}, timeout=0.5)
             assert not done  # before what is in work is answered
-        await asyncio.wait_for(stopping, 8)
+        await asyncio.wait_for(stopping, HANG_S)
         writer.close()
 
-    asyncio.run(asyncio.wait_for(attack(), 30))
+    asyncio.run(attack())

@@ -14,7 +14,7 @@ import numpy as np
 from kserve import InferenceGRPCClient, InferenceRESTClient, InferResponse, RESTConfig
 
 from tests.fstcn_keras.serving.test_server import inference, is_expected
-from tests.processes import ROOT, run_command
+from tests.processes import HANG_S, ROOT, run_command
 
 pytestmark = pytest.mark.slow
 NAME = "tiny run"
@@ -37,7 +37,7 @@ def arrays(response: InferResponse) -> dict[str, np.ndarray | list[str]]:
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
 def test_kserves_rest_client(server, video, expected, protocol):
     async def ask():
-        client = InferenceRESTClient(RESTConfig(protocol=protocol, timeout=60))
+        client = InferenceRESTClient(RESTConfig(protocol=protocol, timeout=HANG_S))
         assert await client.is_server_live(server.url)
         if protocol == "v2":
             assert await client.is_server_ready(server.url)
@@ -55,7 +55,7 @@ def test_kserves_rest_client(server, video, expected, protocol):
 
 def test_kserves_grpc_client(server, video, expected):
     async def ask():
-        async with InferenceGRPCClient(url=server.grpc_address, timeout=60) as client:
+        async with InferenceGRPCClient(url=server.grpc_address, timeout=HANG_S) as client:
             assert await client.is_server_live()
             assert await client.is_server_ready()
             assert await client.is_model_ready(NAME)

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import json
 
 import pytest
 
@@ -14,7 +15,7 @@ from fstcn_keras import clips
 from fstcn_keras.serving.decoding import ImageFrames, decode_request
 from fstcn_keras.serving.limits import Limits
 from fstcn_keras.serving.refusals import BadRequest, TooLarge
-from fstcn_keras.serving.requests import EncodedFrames, Tensor, V1Request
+from fstcn_keras.serving.requests import EncodedFrames, Tensor, V1Request, V2Request
 from fstcn_keras.video.frames import read_resized, view_frames
 from fstcn_keras.video.sources import open_frames
 from tests.fstcn_keras.serving.conftest import PLAN
@@ -91,6 +92,35 @@ def test_frames_that_are_wide_once_they_are_resized():
     assert len(decode_request(request, PLAN, LIMITS).videos) == 1
     with pytest.raises(TooLarge, match=r"take over 16777216 bytes: .* too wide for their height"):
         decode_request(request, PLAN, Limits(request_bytes=2**20))
+
+
+def test_the_frames_of_all_videos_of_a_request_are_bounded_together():
+    """The two clips of each take ten frames of 856,800 bytes; 16 MiB are for the request."""
+    wide = {"b64": base64.b64encode(encoded(Image.new("RGB", (4200, 68)))).decode()}
+    limits = Limits(request_bytes=2**20)
+
+    def decoded(number: int) -> int:
+        body = json.dumps({"instances": [{"frames": [wide] * 30}] * number}).encode()
+        return len(decode_request(V1Request(body, "application/json"), PLAN, limits).videos)
+
+    assert decoded(1) == 1
+    with pytest.raises(TooLarge, match="take over 16777216 bytes: the videos are too many"):
+        decoded(2)
+
+
+def test_the_orientation_of_a_png_is_not_heeded():
+    """Its EXIF data may follow the pixels, so that the size would not be known before."""
+    stored = noise(1, height=20, width=30)[0]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (found,) = read(encoded(Image.fromarray(stored), exif=exif))
+    np.testing.assert_array_equal(found, stored)
+
+
+@pytest.mark.parametrize("length", ["3", "9", "007", "10", "-1", "1.0", "", "²"])
+def test_the_json_of_a_request_ends_within_its_body(length):
+    with pytest.raises(BadRequest, match="no length within the body"):
+        decode_request(V2Request(b"{}", length), PLAN, LIMITS)
 
 
 def test_lists_of_other_files_are_not_followed(tmp_path):

@@ -27,6 +27,7 @@ from fstcn_keras.serving.kserve_model import ClassifierDataPlane, ClassifierMode
 from fstcn_keras.serving.limits import Limits
 from fstcn_keras.serving.metrics import STAGES, Metrics
 from fstcn_keras.serving.observation import AccessLog
+from tests.processes import HANG_S
 from tests.servers import own_lines
 
 ROOT = Path(__file__).parents[3]
@@ -103,19 +104,22 @@ def test_what_is_refused_before_it_is_a_request_is_counted(monkeypatch, sent, st
     monkeypatch.setattr(connections, "HEADER_S", 0.2)
     metrics, file = Metrics(Limits()), io.StringIO()
 
-    async def refuse():
+    async def refuse(listener: socket.socket, client: socket.socket):
         server = http_server(FastAPI(), metrics=metrics, log=AccessLog(file), drain_s=1)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            serving = asyncio.create_task(server.serve(sockets=[listener]))
-            reader, writer = await asyncio.open_connection(*listener.getsockname())
-            writer.write(sent)
-            with contextlib.suppress(ConnectionError):
-                await reader.read()
-            writer.close()
-            server.should_exit = True
-            await serving
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        with contextlib.suppress(ConnectionError):
+            while await asyncio.get_running_loop().sock_recv(client, 4096):
+                pass
+        server.should_exit = True
+        await serving
 
-    asyncio.run(asyncio.wait_for(refuse(), 60))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as client,
+    ):
+        client.sendall(sent)  # before its time begins, however busy the machine
+        client.setblocking(False)
+        asyncio.run(asyncio.wait_for(refuse(listener, client), HANG_S))
     counted = [
         ({k: v for k, v in sample.labels.items() if k in ("protocol", "status", "reason")}, value)
         for family in metrics.registry.collect()

@@ -30,7 +30,7 @@ from tests.processes import HANG_S
 from tests.servers import ServerProcess
 from tests.training.test_distribution import free_ports
 
-SECONDS = 5  # the time limit; starting a decoder must fit into it
+SECONDS = 15  # the time limit; starting a decoder must fit into it, on a busy machine too
 WAITING = 2
 V1 = "/v1/models/actions:predict"
 
@@ -101,7 +101,7 @@ def idle_calls(server, method: str, *, number: int):
 
 def ends(calls) -> set[tuple[grpc.StatusCode, str]]:
     """What the calls are told in the end."""
-    errors = [call.exception(timeout=3 * SECONDS) for call in calls]
+    errors = [call.exception(timeout=HANG_S) for call in calls]
     return {(error.code(), error.details()) for error in errors}
 
 
@@ -109,7 +109,7 @@ def lives(server) -> bool:
     """Whether health answers over gRPC."""
     with grpc.insecure_channel(server.grpc_address) as channel:
         stub = GRPCInferenceServiceStub(channel)
-        return stub.ServerLive(messages.ServerLiveRequest(), timeout=SECONDS / 2).live
+        return stub.ServerLive(messages.ServerLiveRequest(), timeout=HANG_S).live
 
 
 LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, "the message did not come in time")
@@ -207,7 +207,7 @@ def test_neither_a_body_that_does_not_come_nor_calls_without_a_message_last(serv
         connection.sendall(HALF_A_REQUEST)
         assert ends(calls) == {LATE}
         assert lives(server)
-        connection.settimeout(5 * SECONDS)
+        connection.settimeout(HANG_S)
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
@@ -215,7 +215,7 @@ def test_a_call_that_ends_without_a_message(server):
     with grpc.insecure_channel(server.grpc_address) as channel:
         call = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
         with pytest.raises(grpc.RpcError, match="ended without a message") as raised:
-            call(iter([]), timeout=SECONDS)
+            call(iter([]), timeout=HANG_S)
     assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -275,7 +275,7 @@ def test_sigterm_ends_it(server, video):
         ending.start()
         wait_until_closed(server)
         assert not ended
-        slow.settimeout(5 * SECONDS)
+        slow.settimeout(HANG_S)
         assert slow.recv(100).startswith(b"HTTP/1.1 503 ")
         decoder.resume()
         assert answers[0].result().status_code == 200

@@ -2,6 +2,7 @@
 
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -63,6 +64,17 @@ def test_empty_packets_of_avi_are_not_missing(tmp_path):
     assert reader.incomplete == ""
 
 
+@pytest.mark.parametrize(
+    ("claimed", "missed"),
+    [(29, ""), (30, ""), (31, ""), (32, "incomplete: 30 of 32 frames decoded, 0 damaged packets")],
+)
+def test_a_container_may_claim_one_frame_more_than_there_are(claimed, missed):
+    """As with XviD's packed frames, which end with an empty one."""
+    reader = VideoReader("v.avi")
+    reader.decoded_frames, reader.expected_frames = 30, claimed
+    assert reader._missed() == missed
+
+
 def marked(path: Path) -> tuple[int, int]:
     """Frames, and those of them that FFmpeg marks."""
     with av.open(path) as container:
@@ -108,6 +120,19 @@ def test_healthy_files_are_whole(tmp_path):
     reader = VideoReader(write_video(tmp_path / "v.avi", noise(5)))
     assert reader.count() == 5
     assert (reader.incomplete, reader.damaged_frames) == ("", 0)
+
+
+def test_threads_that_cannot_be_started_are_want_of_memory():
+    def decode(packet):
+        raise av.error.BlockingIOError(11, "Resource temporarily unavailable")
+
+    packet = SimpleNamespace(size=1, dts=0)
+    container = SimpleNamespace(
+        demux=lambda stream: iter([packet]), format=SimpleNamespace(name="mp4")
+    )
+    stream = SimpleNamespace(decode=decode, codec_context=SimpleNamespace(has_b_frames=False))
+    with pytest.raises(MemoryError):
+        list(VideoReader("v.mp4")._frames(container, stream))
 
 
 UNDER_LIMITS = """

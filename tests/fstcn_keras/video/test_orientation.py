@@ -109,7 +109,10 @@ def test_a_spot_moves_clockwise_about_the_middle(tmp_path, degrees):
 
 @pytest.mark.parametrize(
     ("aspect", "width"),
-    [("4/3", 85), ("1/2", 32), ("200/201", 64), ("1/100", 64), ("2/1", 128)],
+    [
+        *(("4/3", 85), ("1/2", 32), ("2/1", 128), ("8/1", 512), ("1/8", 8)),
+        *(("200/201", 64), ("9/1", 64), ("1/9", 64)),
+    ],
 )
 @pytest.mark.parametrize("quarter_turn", [False, True])
 def test_frames_have_square_pixels(tmp_path, aspect, width, quarter_turn):

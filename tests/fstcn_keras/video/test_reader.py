@@ -67,6 +67,16 @@ def test_too_long_and_narrow():
         list(read_resized(open_frames(np.zeros((1, 400, 2, 3), np.uint8)), [0], 120))
 
 
+def test_frames_that_would_be_too_long_once_they_are_resized(tmp_path):
+    path = write_video(tmp_path / "narrow.avi", noise(1, height=2, width=400))
+    assert next(iter(VideoReader(path, short_side=80))).shape == (80, 16_000, 3)
+    message = "400x2 pixels would become 24000x120; at most 16384 a side"
+    with pytest.raises(VideoTooLarge, match=message):
+        VideoReader(path, short_side=120).count()
+    with pytest.raises(VideoTooLarge, match="400x2 pixels would become 16000x80"):
+        VideoReader(path, short_side=80, max_pixels=80 * 16_000 - 1).count()
+
+
 def grey_jpeg(side: int) -> bytes:
     """A square JPEG."""
     encoder = av.CodecContext.create("mjpeg", "w")

@@ -114,6 +114,23 @@ def test_the_default_stream_is_read_and_named(tmp_path, suffix, default):
     assert reader.notes == (f"holds 3 video streams; stream {default} is read: mpeg4, 64x64",)
 
 
+@pytest.mark.parametrize(
+    ("flags", "colour", "number"),
+    [(Disposition(0), BLUE, 8), (Disposition.visual_impaired, RED, 7)],
+)
+def test_behind_a_picture_comes_the_larger_stream_unless_it_is_for_few(
+    tmp_path, flags, colour, number
+):
+    streams = [(pictures(RED, 7), Disposition(0)), (pictures(BLUE, 8, side=96), flags)]
+    codecs = ("mjpeg", "mpeg4", "mpeg4")
+    cover = (COVER[0], Disposition.default)
+    found, count = colour_and_frames(
+        write_streams(tmp_path / "three.mkv", cover, *streams, codecs=codecs)
+    )
+    assert count == number
+    np.testing.assert_allclose(found, colour, atol=10)
+
+
 def test_several_streams_that_hold_one_frame_each(tmp_path):
     path = write_streams(tmp_path / "ones.mkv", (pictures(RED, 1), None), (pictures(BLUE, 1), None))
     assert VideoReader(path).count() == 1

@@ -122,6 +122,29 @@ def test_what_is_assumed(ticks, rate, assumed, reason):
     assert note.startswith(reason)
 
 
+@pytest.mark.parametrize(("last", "end"), [(40, 0.16), (60, 0.16), (61, 0.181), (10_000, 10.12)])
+def test_the_last_frame_lasts_as_long_as_it_is_said_unless_that_may_be_made_up(last, end):
+    """Up to half a period more or less, as FFmpeg makes it up."""
+    times, note = clock(rate=25).times([0, 40, 80, 120], last=last)
+    np.testing.assert_allclose(times, [0, 0.04, 0.08, 0.12, end])
+    assert note == ""
+
+
+def test_a_last_frame_of_one_tick_is_a_guess_of_ffmpegs():
+    times, _ = clock(tick=Fraction(1, 10)).times([0, 3, 6], last=1)
+    np.testing.assert_allclose(times, [0, 0.3, 0.6, 0.9])
+    times, _ = clock(tick=Fraction(1, 10)).times([0, 3, 6], last=2)
+    np.testing.assert_allclose(times, [0, 0.3, 0.6, 0.8])
+
+
+def test_times_are_rounded_to_ticks_only_where_these_are_short():
+    """Of half a period, a tick more is another time; of a thousandth of a second it is rounding."""
+    times, _ = clock(tick=Fraction(1, 50), rate=25).times([0, 2, 5, 6, 8, 10], last=2)
+    np.testing.assert_allclose(times, np.array([0, 2, 5, 6, 8, 10, 12]) / 50)
+    times, _ = clock(rate=25).times([0, 40, 81, 120, 159, 200], last=40)
+    np.testing.assert_array_equal(times, np.arange(7) / 25)
+
+
 @pytest.mark.parametrize("leap", [-5000, 60_000])
 def test_leaps_are_closed_only_where_clocks_are_set_anew(leap):
     ticks = [0, 40, 80, 120 + leap, 160 + leap]

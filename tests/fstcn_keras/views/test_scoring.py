@@ -131,6 +131,17 @@ def test_shared_views_are_cut_from_the_maps_next_to_their_places():
         np.testing.assert_array_equal(mirrored, crop[:, ::-1])
 
 
+def test_videos_of_different_sizes_are_scored_together():
+    scorer = ViewScorer(network(), SHARED)
+    wide, narrow = noise(20, height=84, width=132), noise(20, height=84, width=101, seed=1)
+    pairs = PLAN.pair_indices(20)
+    wanted = [(wide, pairs[0]), (narrow, pairs[1]), (wide, pairs[2])]
+    found = scorer.score(wanted)[PROBABILITIES]
+    for (frames, pair), together in zip(wanted, found, strict=True):
+        alone = probabilities(scorer, frames, pair[None])[0]
+        np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6)
+
+
 def test_networks_of_other_layers_run_whole_and_share_nothing():
     shape = (PLAN.clip_length, PLAN.crop_size, PLAN.crop_size, 3)
     inputs = {name: keras.Input(shape, dtype="uint8", name=name) for name in ("clip", "clip_diff")}

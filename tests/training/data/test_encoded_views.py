@@ -82,8 +82,10 @@ def test_views_are_encoded_once_for_every_list_of_videos(model, collection, monk
     assert again == views
     assert asked == videos[3:]
     assert encode_views(model, store, videos, num_views=3, scales=SCALES) == views
-    other = encode_views(model, store, videos[:1], num_views=2, scales=SCALES)
-    assert not {*other.folders.values()} & {*views.folders.values()}
+    for changes in ({"num_views": 2}, {"scales": SCALES[:1]}):
+        settings = {"num_views": 3, "scales": SCALES} | changes
+        other = encode_views(model, store, videos[:1], **settings)
+        assert not {*other.folders.values()} & {*views.folders.values()}
     kernel = model.frame_encoder.get_layer("parallel_scl").kernel
     before = kernel.numpy()
     kernel.assign(before + 0.01)
@@ -201,6 +203,20 @@ def test_one_path_draws_the_same_either_way(model, collection):
         for independent in (False, True)
     )
     assert [first[n] for n in range(50)] == [second[n] for n in range(50)]
+
+
+def test_features_beyond_16_bits_are_refused(model, collection):
+    """The largest number of 16 bits is 65504."""
+    _, videos = collection
+    kernel = model.frame_encoder.get_layer("parallel_scl").kernel
+    before = kernel.numpy()
+    kernel.assign(1e9 * before)
+    message = rf"{videos[0].path}: its features do not fit 16 bits, the largest is .*e\+"
+    try:
+        with pytest.raises(UserError, match=message):
+            encoded(model, collection, videos[:1])
+    finally:
+        kernel.assign(before)
 
 
 def test_a_damaged_file_is_named(model, collection):

@@ -130,6 +130,13 @@ def test_held_out_groups_reach_over_classes_and_leave_each_of_them_a_video():
                     if path.endswith("/1")}  # fmt: skip
 
 
+def test_a_source_that_makes_the_share_as_much_too_large_as_it_was_too_small_is_held_out():
+    """A quarter of two videos: one is as near to it as none."""
+    items = [("a/1", "a", "one"), ("a/2", "a", "two")]
+    assert len(held_out_paths(items, fraction=0.25, salt="s")) == 1
+    assert len(held_out_paths(items, fraction=0.24, salt="s")) == 0
+
+
 def test_a_listed_split_tells_how_many_test_videos_share_a_source(tmp_path):
     lists = tmp_path / "lists"
     lists.mkdir()

@@ -186,6 +186,22 @@ def test_the_same_videos_elsewhere_are_not_decoded_again(tmp_path, monkeypatch, 
     assert decoded == ["d/other.avi"]
 
 
+def test_frames_of_a_file_are_not_taken_from_where_another_one_is_by_now(tmp_path):
+    """The store still knows the hash of what was replaced."""
+
+    def prepared(*paths):
+        return prepare_store(tmp_path / "store", tmp_path, paths, short_side=24)
+
+    source = write_video(tmp_path / "c" / "a.avi", grey_ramp(6))
+    content = source.read_bytes()
+    prepared("c/a.avi")
+    write_video(source, grey_ramp(9))
+    prepared("c/a.avi")
+    (tmp_path / "c" / "b.avi").write_bytes(content)
+    store = prepared("c/a.avi", "c/b.avi")
+    assert [store.videos[path].num_frames for path in ("c/a.avi", "c/b.avi")] == [9, 6]
+
+
 def test_a_store_that_cannot_be_written(tmp_path):
     (tmp_path / "store").touch()
     with pytest.raises(UserError, match="cannot be written"):
