@@ -1,4 +1,4 @@
-"""Python in a process of its own."""
+"""Python in a process of its own; where the project lies, and real data beside it."""
 
 import os
 import subprocess
@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data"  # tests of it are skipped where it is not
 HANG_S = 600  # after which what should end hangs, on however busy a machine
 
 

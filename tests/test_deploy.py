@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 
 from fstcn_keras import serve
 from fstcn_keras.serving.limits import Limits, most_memory_mib
-from tests.processes import HANG_S
+from tests.processes import HANG_S, ROOT
 from tests.videos import encoded
 from training import cli
 from training.on_cluster import ClusterOptions
@@ -34,7 +34,6 @@ yaml = pytest.importorskip("yaml")
 kserve = pytest.importorskip("kserve")
 kubernetes = pytest.importorskip("kubernetes.client")
 
-ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 FILES = {
     name: ROOT / f"deploy/{name}.yaml" for name in ("inferenceservice", "inferenceservice-knative")

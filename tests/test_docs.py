@@ -27,11 +27,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.processes import ROOT
 from tests.servers import ServerProcess
 from tests.videos import noise, write_video
 from training import console
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BENCHMARKS = ROOT / "benchmarks" / "README.md"  # whose commands are checked, none is run
 LINKED = [*PAGES, BENCHMARKS]

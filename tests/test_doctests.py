@@ -3,11 +3,11 @@
 import doctest
 import importlib
 import inspect
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.processes import ROOT
+
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in sorted((ROOT / "fstcn_keras").rglob("*.py"))

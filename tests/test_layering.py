@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.processes import ROOT
+
 PACKAGES = ("fstcn_keras", "training", "analysis")
 FILES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 FORBIDDEN = {

@@ -10,8 +10,9 @@ from keras import layers
 
 from fstcn_keras.backbones import get_backbone
 from fstcn_keras.weights import load_weights
+from tests.processes import DATA
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "weights"
+SHARED = DATA / "weights"
 RNG = np.random.default_rng(0)
 TENSORS = {
     "conv1": [RNG.normal(size=(3, 3, 3, 4)), RNG.normal(size=4)],

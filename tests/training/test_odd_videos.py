@@ -16,11 +16,12 @@ from tests.bad_videos import encoded, set_display_matrix
 from tests.fstcn_keras.video.test_damage import cut_by_edit_list
 from tests.fstcn_keras.video.test_orientation import turned_by
 from tests.fstcn_keras.video.test_streams import COVER, pictures, udta_first, write_streams
+from tests.processes import DATA
 from training import cli, fit, predict
 from training.data.collections import demo
 from training.options import FitOptions
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "odd_videos"
+SHARED = DATA / "odd_videos"
 pytestmark = pytest.mark.slow
 
 # class, frames, seconds, and a part of what is said

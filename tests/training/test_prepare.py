@@ -14,14 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.processes import HANG_S
+from tests.processes import HANG_S, ROOT
 from tests.videos import noise, write_video
 from training.data import preparation
 from training.data.preparation import prepare_store
 from training.data.store import StoredVideo, record_file
 from training.locks import locked
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,12 @@
 """Real videos and their official lists, where they are at hand."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from fstcn_keras.video import VideoReader
+from tests.processes import DATA
 from training.data import collections
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no real videos in {DATA}")
 
 

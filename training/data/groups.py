@@ -105,8 +105,8 @@ def held_out_paths(
     """Returns the paths of about `fraction` of every class, whole groups at a time.
 
     Groups are taken in an order that depends on the salt and their names alone, so the same
-    list gives the same answer on every machine. One is held out if this brings the shares of its
-    classes nearer to `fraction`, by the sum of squares, and leaves each of them a video.
+    list gives the same answer on every machine. One is held out if this takes the shares of its
+    classes no further from `fraction`, by the sum of squares, and leaves each of them a video.
 
     Args:
         items: (path, class name, group) of every video.

@@ -6,7 +6,6 @@ import io
 import json
 import re
 import socket
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -27,10 +26,9 @@ from fstcn_keras.serving.kserve_model import ClassifierDataPlane, ClassifierMode
 from fstcn_keras.serving.limits import Limits
 from fstcn_keras.serving.metrics import STAGES, Metrics
 from fstcn_keras.serving.observation import AccessLog
-from tests.processes import HANG_S
+from tests.processes import HANG_S, ROOT
 from tests.servers import own_lines
 
-ROOT = Path(__file__).parents[3]
 V1 = "/v1/models/tiny run:predict"
 SECRET = "raw-bytes-of-a-request"
 VIDEO = {"Content-Type": "video/x-msvideo"}

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import DATA
 from training.cli import UserError
 from training.data import collections, splits
 from training.data.groups import check_held_out, held_out_paths, source_group
 from training.options import CollectionOptions
 
-SHARED_SPLITS = Path(__file__).parents[4] / "shared" / "data" / "splits"
+SHARED_SPLITS = DATA / "splits"
 
 
 def touch(root: Path, *paths: str):

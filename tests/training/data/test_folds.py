@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
+from tests.processes import DATA
 from tests.training.data.test_collections import touch
 from training.data import collections
 from training.data.collections import Dataset, Video
@@ -17,8 +18,6 @@ from training.data.folds import dealt, draw_fold
 from training.data.splits import split_training, tied
 from training.errors import UserError
 from training.options import CollectionOptions
-
-DATA = Path(__file__).parents[4] / "shared" / "data"
 
 
 def dataset_of(videos: list[tuple[str, int, str]], folds: int, fold: int = 1) -> Dataset:

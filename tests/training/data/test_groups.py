@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import DATA
 from tests.training.data.test_collections import touch
 from training.data import collections, splits
 from training.data.groups import held_out_paths, named_groups
 from training.errors import UserError
 from training.options import CollectionOptions
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
 PATHS = ["hug/p1_s1.avi", "kick/p1_s2.avi", "kick/p2_s1.avi"]
 
 

@@ -4,7 +4,6 @@ import base64
 import itertools
 import tracemalloc
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from PIL import Image
 
 from fstcn_keras.video import VideoReader
 from tests.bad_videos import truncated
+from tests.processes import DATA
 from tests.training.data.test_collections import touch
 from tests.videos import write_video
 from training.data import collections, lookalikes, splits
@@ -29,7 +29,7 @@ from training.data.lookalikes import (
 from training.data.preparation import prepare_store
 
 HEIGHT, WIDTH, LENGTH = 120, 160, 30
-VIDEOS = Path(__file__).parents[4] / "shared" / "data" / "hmdb21" / "videos"
+VIDEOS = DATA / "hmdb21" / "videos"
 FIGURES = 7_001  # seed of what settings are judged by; none was chosen on it
 
 
