@@ -80,6 +80,18 @@ def test_p_is_compared_with_that_of_the_run_that_training_started_from(finished_
         initial_permutation(options, num_classes=4)
 
 
+def test_a_run_whose_start_is_gone_has_its_other_kernels_drawn(finished_run, tmp_path, capsys):
+    run, gone = tmp_path / "run", tmp_path / "gone"
+    shutil.copytree(finished_run, run)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("start_from: null", f"start_from: {gone}"))
+    cli.run(kernels.main, FigureOptions, [str(run), "--out", str(tmp_path / "out")])
+    drawn = {file.name for file in (tmp_path / "out").iterdir()}
+    assert drawn == {"kernels.json", "filters.png", "tcl_3x3.png", "tcl_5x5.png"}
+    assert "P" not in json.loads((tmp_path / "out" / "kernels.json").read_text())
+    assert f"P is not drawn: the run was started from {gone}" in capsys.readouterr().out
+
+
 def test_a_run_without_temporal_path(finished_run, spatial_run, tmp_path, capsys):
     """Whose figures stand where another network's were."""
     cli.run(kernels.main, FigureOptions, [str(finished_run), "--out", str(tmp_path)])
