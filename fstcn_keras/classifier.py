@@ -84,20 +84,28 @@ class ActionClassifier:
         self._scorer = ViewScorer(model, plan) if scorer is None else scorer
 
     @classmethod
-    def load(cls, folder: str | Path, *, mode: str | None = None) -> "ActionClassifier":
+    def load(
+        cls, folder: str | Path, *, mode: str | None = None, num_clips: int | None = None
+    ) -> "ActionClassifier":
         """Reads what `save` wrote.
 
         Args:
             folder: a run's.
             mode: how views are scored, one of `views.plan.SCORING_MODES`; by default as saved.
+            num_clips: clips of a video that are scored, the paper's M; by default as saved.
 
         Raises:
             FileNotFoundError: if the folder lacks one of the files.
-            ValueError: if one is damaged, the mode is unknown, or the network cannot share maps.
+            ValueError: if one is damaged, the mode is unknown, the number not positive, or the
+                network cannot share maps.
         """
         folder = Path(folder)
-        classes, plan = load_description(folder)
-        plan = dataclasses.replace(plan, mode=mode or plan.mode)
+        classes, saved = load_description(folder)
+        plan = dataclasses.replace(
+            saved,
+            mode=saved.mode if mode is None else mode,
+            num_clips=saved.num_clips if num_clips is None else num_clips,
+        )
         model = _load_network(existing_file(folder / "model.keras"))
         _check_fit(folder, model, classes, plan)
         rejection = load_rejection(folder)

@@ -35,6 +35,9 @@ class EvaluateOptions:
     store: Path | None = option(
         None, "folder of the decoded frames (default: that of the run, or in the cache folder)"
     )
+    num_clips: int | None = option(
+        None, "M, clips of a video that are scored (default: as the run was to be evaluated)"
+    )
     views: Literal[SCORING_MODES] = option("exact", VIEWS_HELP)
     reject_at: float | None = option(
         None,
@@ -43,6 +46,7 @@ class EvaluateOptions:
     )
 
     def __post_init__(self):
+        check(self, ["num_clips"], lambda number: number > 0, "be positive")
         check(self, ["reject_at"], lambda share: 0 < share < 1, "lie between 0 and 1")
 
 
@@ -57,7 +61,7 @@ def main(options: EvaluateOptions):
     for run_options in fit_options.each_split():
         if options.reject_at is not None:
             choose_again(run_options.run_folder(), share=options.reject_at)
-        evaluate_again(run_options, options.views)
+        evaluate_again(run_options, mode=options.views, num_clips=options.num_clips)
     if fit_options.is_series:
         split_summary.summarise(fit_options)
 

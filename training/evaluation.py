@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from fstcn_keras import FSTCN, ActionClassifier
 
 
-def evaluate_again(options: FitOptions, mode: str | None = None):
-    """Evaluates the trained network of a run of one split or fold; `mode` as for `evaluate`."""
+def evaluate_again(options: FitOptions, *, mode: str | None = None, num_clips: int | None = None):
+    """Evaluates the trained network of a run of one split or fold; the views as for `evaluate`."""
     run = options.run_folder()
     plan = load_classifier(run).plan
     dataset, store = open_data(
@@ -40,7 +40,7 @@ def evaluate_again(options: FitOptions, mode: str | None = None):
     )
     with locked(run.path, "trains"):  # a training writes the same files
         report_rejected(store, run)
-        evaluate(run, dataset, store, mode=mode)
+        evaluate(run, dataset, store, mode=mode, num_clips=num_clips)
     print_metrics(run)
 
 
@@ -81,7 +81,14 @@ def check_test_videos(dataset: Dataset, store: FrameStore, run: RunFolder) -> li
     return videos
 
 
-def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str | None = None):
+def evaluate(
+    run: RunFolder,
+    dataset: Dataset,
+    store: FrameStore,
+    *,
+    mode: str | None = None,
+    num_clips: int | None = None,
+):
     """Scores every test video of the split and writes the results into the run folder.
 
     Args:
@@ -89,11 +96,12 @@ def evaluate(run: RunFolder, dataset: Dataset, store: FrameStore, *, mode: str |
         dataset: whose test videos are scored.
         store: where their frames are.
         mode: how crops are scored, as for `ActionClassifier.load`.
+        num_clips: the same.
 
     Raises:
         UserError: if there is no usable test video, or the classes are not the network's.
     """
-    classifier = load_classifier(run, mode=mode)
+    classifier = load_classifier(run, mode=mode, num_clips=num_clips)
     check_network_classes(classifier, dataset)
     videos = check_test_videos(dataset, store, run)
     print(f"scoring {len(videos)} test videos{_instead(run, classifier.plan)}", flush=True)
@@ -211,10 +219,12 @@ def _protocol(classifier: "ActionClassifier", dataset: Dataset, scores: np.ndarr
 def _instead(run: RunFolder, plan: ViewPlan) -> str:
     """Returns a remark naming the views of the results that are replaced, if they differ."""
     try:
-        views = json.loads(run.metrics.read_text())["protocol"]["views"]
+        protocol = json.loads(run.metrics.read_text())["protocol"]
+        before, views = (protocol["views"], protocol["num_clips"]), views_text(protocol)
     except (OSError, ValueError, LookupError, TypeError):
         return ""
-    return "" if views == plan.mode else f"; the results replace those of {views} views"
+    same = before == (plan.mode, plan.num_clips)
+    return "" if same else f"; the results replace those of {views}"
 
 
 def score_videos(
@@ -244,7 +254,7 @@ def score_videos(
     score = functools.partial(_views_of, classifier, store.folder, store.encoding)
     if run is not None and on_cluster.is_connected():
         folders = run.path.absolute(), store.folder.absolute()
-        make = functools.partial(_scorer, *folders, store.encoding, classifier.plan.mode)
+        make = functools.partial(_scorer, *folders, store.encoding, classifier.plan)
         score = functools.partial(on_cluster.spread, make, shared=(run.model, store.folder))
     views = scored(
         paths,
@@ -257,9 +267,9 @@ def score_videos(
     return views[..., :-1], views[..., -1]
 
 
-def _scorer(run: Path, folder: Path, encoding: str, mode: str) -> on_cluster.Work:
+def _scorer(run: Path, folder: Path, encoding: str, plan: ViewPlan) -> on_cluster.Work:
     """Loads the network in a process of a cluster."""
-    classifier = load_classifier(RunFolder(run), mode=mode)
+    classifier = load_classifier(RunFolder(run), mode=plan.mode, num_clips=plan.num_clips)
     return functools.partial(_views_of, classifier, folder, encoding)
 
 

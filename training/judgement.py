@@ -82,19 +82,28 @@ def judge(
         "trained": [int(number) for number in trained],
         "training": training,
         "pretrained": pretrained,
-        "baseline": None if baseline is None else _beside(baseline, answers, labels, sources),
+        "baseline": None
+        if baseline is None
+        else beside_baseline(answers == labels, baseline == labels, sources),
         "refusals": refusals,
         "fusions": fusions,
     }
 
 
-def _beside(
-    baseline: np.ndarray, answers: np.ndarray, labels: np.ndarray, sources: Sequence[str]
-) -> dict:
-    """Compares the answers with those of the baseline."""
-    found = paired_difference(baseline == labels, answers == labels, sources, seed=0)
+def beside_baseline(right: np.ndarray, baseline: np.ndarray, sources: Sequence[str]) -> dict:
+    """Compares the network with the linear baseline, on the same videos.
+
+    Args:
+        right: bool `(V,)`, whether the network has each video right.
+        baseline: bool `(V,)`, whether the baseline has.
+        sources: that each video was cut from, `V` names.
+
+    Returns:
+        `"baseline"` as in `judge`.
+    """
+    found = paired_difference(baseline, right, sources, seed=0)
     return {
-        "top1": float(np.mean(baseline == labels)),
+        "top1": float(np.mean(baseline)),
         "difference": found.difference,
         "interval": [found.low, found.high],
     }
@@ -189,6 +198,18 @@ def interval_text(low: float, high: float) -> str:
     return f"{100 * low:+.1f} to {100 * high:+.1f}{why}"
 
 
+def sources_text(interval: Sequence[float], sources: int) -> str:
+    """Returns the interval of an accuracy, and of how many sources it is.
+
+    Example:
+        >>> sources_text([0.8, 0.968], 10)
+        '95 % interval 80.0% to 96.8%, by 10 sources'
+    """
+    low, high = interval
+    plural = "s" if sources > 1 else ""
+    return f"95 % interval {low:.1%} to {high:.1%}, by {sources} source{plural}"
+
+
 def baseline_text(beside: Mapping) -> str:
     """Returns how far the network is above the baseline, in words.
 
@@ -201,6 +222,14 @@ def baseline_text(beside: Mapping) -> str:
     )
 
 
+def baseline_line(beside: Mapping) -> str:
+    """Returns the baseline's accuracy and how far the network is above it, as `baseline_text`."""
+    return (
+        f"linear classifier of the pre-trained features {beside['top1']:.1%}: "
+        f"{baseline_text(beside)}"
+    )
+
+
 def describe(judgement: dict, classes: Sequence[str], *, accuracy: float) -> list[str]:
     """Returns the lines that are printed below the accuracies.
 
@@ -209,18 +238,14 @@ def describe(judgement: dict, classes: Sequence[str], *, accuracy: float) -> lis
         classes: names in the order of the labels.
         accuracy: top-1 by SCI fusion.
     """
-    commonest, (low, high) = judgement["commonest"], judgement["interval"]
-    plural = "s" if judgement["sources"] > 1 else ""
+    commonest = judgement["commonest"]
     lines = [
-        f"SCI fusion {accuracy:.1%}: 95 % interval {low:.1%} to {high:.1%}, by "
-        f"{judgement['sources']} source{plural}; chance {judgement['chance']:.1%}; always "
-        f"{classes[commonest['label']]}, most frequent in training, {commonest['share']:.1%}"
+        f"SCI fusion {accuracy:.1%}: {sources_text(judgement['interval'], judgement['sources'])}; "
+        f"chance {judgement['chance']:.1%}; always {classes[commonest['label']]}, most frequent in "
+        f"training, {commonest['share']:.1%}"
     ]
     if beside := judgement["baseline"]:
-        lines.append(
-            f"linear classifier of the pre-trained features {beside['top1']:.1%}: "
-            f"{baseline_text(beside)}"
-        )
+        lines.append(baseline_line(beside))
     if judgement["auc"] is not None:
         lines.append(f"area under the ROC curve (of {classes[1]}): {judgement['auc']:.3f}")
     if training := judgement["training"]:

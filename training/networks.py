@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from fstcn_keras import ActionClassifier
 
 
-def load_classifier(run: RunFolder, *, mode: str | None = None) -> "ActionClassifier":
-    """Loads the run's trained network; `mode` as for `ActionClassifier.load`.
+def load_classifier(
+    run: RunFolder, *, mode: str | None = None, num_clips: int | None = None
+) -> "ActionClassifier":
+    """Loads the run's trained network; `mode` and `num_clips` as for `ActionClassifier.load`.
 
     Raises:
         UserError: if the run has none.
@@ -28,7 +30,7 @@ def load_classifier(run: RunFolder, *, mode: str | None = None) -> "ActionClassi
         import_keras()  # not for a run that lacks a file
         from fstcn_keras import ActionClassifier
 
-        return ActionClassifier.load(run.path, mode=mode)
+        return ActionClassifier.load(run.path, mode=mode, num_clips=num_clips)
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{run} holds no trained network: {error}") from error
 

@@ -1,4 +1,8 @@
-"""Accuracies over splits or folds: each, their mean and deviation, and of folds all videos'."""
+"""Accuracies over splits or folds: each, their mean and deviation, and of folds all videos'.
+
+The interval, and the paired difference to the linear baseline, are of the answers of all parts
+together: one part alone has often too few sources for either.
+"""
 
 import json
 from collections import Counter
@@ -8,6 +12,7 @@ import numpy as np
 
 from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write_text
+from training import judgement
 from training.errors import UserError
 from training.options import FitOptions
 from training.scores import (
@@ -21,6 +26,7 @@ from training.scores import (
     read_scores,
     views_text,
 )
+from training.statistics import share_of
 
 SHOWN = 10  # folds, side by side
 ROWS = {
@@ -49,6 +55,7 @@ def summarise(options: FitOptions):
     results = [read_result(each.run_folder()) for each in options.each_split()]
     summary = over_splits(results) if folds is None else over_folds(results)
     summary["beside"] = beside(results, pooled=folds is not None)
+    summary["judgement"] = judged_together(results)
     atomic_write_text(folder.summary, json.dumps(summary, indent=1))
     protocol = results[0].protocol
     videos = np.array([result.protocol["videos"] for result in results])
@@ -71,6 +78,7 @@ def summarise(options: FitOptions):
     if folds is not None:
         shares = {name: row["top1"] for name, row in summary["pooled"]["video"].items()}
         print(f"best fusion, each video by the fold that has not seen it: {fusion.ranking(shares)}")
+    _print_judgement(summary["judgement"], "videos" if folds else "answers of all splits")
     print(*absent_text(protocol), f"results in {folder.summary}", sep="\n")
 
 
@@ -117,6 +125,45 @@ def beside(results: Sequence[RunResult], *, pooled: bool) -> dict[str, dict]:
         if pooled:
             found[name]["pooled"] = float(np.average(parts, weights=videos))
     return found
+
+
+def judged_together(results: Sequence[RunResult]) -> dict:
+    """Returns what the answers of all parts together are worth, by SCI fusion.
+
+    Videos of one source count together even where they are test videos of several splits.
+
+    Returns:
+        `"videos"`, the number of answers; `"top1"`, the share of right ones; its `"interval"`, by
+        `"sources"`, and `"baseline"`, all as `judgement.judge` gives them of one part; no baseline
+        unless every part has one.
+    """
+    right, baseline, sources = [], [], []
+    for result in results:
+        scores = read_scores(result.run)
+        answers = fusion.fuse(scores.scores, "sci").argmax(axis=-1)
+        linear = judgement.baseline_answers(result.run.baseline, scores.paths)
+        right.append(answers == scores.labels)
+        baseline.append(None if linear is None else linear == scores.labels)
+        sources += scores.sources
+    all_right = np.concatenate(right)
+    share = share_of(all_right, sources)
+    lacking = any(part is None for part in baseline)
+    return {
+        "videos": share.videos,
+        "top1": share.share,
+        "interval": [share.low, share.high],
+        "sources": share.sources,
+        "baseline": None
+        if lacking
+        else judgement.beside_baseline(all_right, np.concatenate(baseline), sources),
+    }
+
+
+def _print_judgement(judged: dict, of_what: str):
+    interval = judgement.sources_text(judged["interval"], judged["sources"])
+    print(f"SCI fusion {judged['top1']:.1%} of {judged['videos']} {of_what}: {interval}")
+    if judged["baseline"]:
+        print(judgement.baseline_line(judged["baseline"]))
 
 
 def over_splits(results: Sequence[RunResult]) -> dict:

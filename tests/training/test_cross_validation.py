@@ -87,7 +87,7 @@ def test_all_folds_interrupted_gone_on_with_and_evaluated_again(
     (tmp_path / "all" / "splits.json").unlink()
     (tmp_path / "all").rename(tmp_path / "moved")
     again = []  # what it computes is seen in test_experiments
-    monkeypatch.setattr(evaluate, "evaluate_again", lambda one, views: again.append(one))
+    monkeypatch.setattr(evaluate, "evaluate_again", lambda one, **views: again.append(one))
     cli.run(evaluate.main, evaluate.EvaluateOptions, [str(tmp_path / "moved")])
     folders = [one.run_folder().path for one in again]
     assert folders == [tmp_path / "moved" / f"fold{number}" for number in (1, 2, 3)]

@@ -34,6 +34,7 @@ from training.errors import UserError
 from training.networks import load_classifier
 from training.options import FitOptions, read_config, write_config
 from training.parts import replaced
+from training.scores import read_scores
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +130,33 @@ def test_evaluate_repeats_the_numbers_and_shared_views_do_not_stay(run, capsys):
     before = (run / "metrics.json").read_text()
     cli.run(evaluate.main, evaluate.EvaluateOptions, [str(run), "--views", "shared"])
     printed = capsys.readouterr().out
-    assert "; the results replace those of exact views\n" in printed
+    assert "; the results replace those of 2 clips x 18 crops\n" in printed
     assert "test videos of 2 classes" in printed
     assert "2 clips x 18 crops (shared views)" in printed
     assert json.loads((run / "metrics.json").read_text())["protocol"]["views"] == "shared"
     cli.run(evaluate.main, evaluate.EvaluateOptions, [str(run)])
-    assert "; the results replace those of shared views\n" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "; the results replace those of 2 clips x 18 crops (shared views)\n" in printed
     assert (run / "metrics.json").read_text() == before
+
+
+def test_evaluate_scores_as_many_clips_as_are_asked_for(run, capsys):
+    before = (run / "metrics.json").read_text()
+    cli.run(evaluate.main, evaluate.EvaluateOptions, [str(run), "--num-clips", "3"])
+    printed = capsys.readouterr().out
+    assert "; the results replace those of 2 clips x 18 crops\n" in printed
+    assert "3 clips x 18 crops\n" in printed
+    three = read_scores(RunFolder(run)).scores
+    cli.run(evaluate.main, evaluate.EvaluateOptions, [str(run)])
+    assert "; the results replace those of 3 clips x 18 crops\n" in capsys.readouterr().out
+    assert (run / "metrics.json").read_text() == before
+    two = read_scores(RunFolder(run)).scores
+    assert (three.shape[1], two.shape[1]) == (3, 2)
+    # the first and the last clip are the same
+    np.testing.assert_allclose(three[:, [0, 2]], two, rtol=1e-5, atol=1e-6)
+    text = error_of(capsys, evaluate.main, evaluate.EvaluateOptions, str(run), "--num-clips", "0")
+    assert "--num-clips" in text
+    assert "positive" in text
 
 
 def test_a_collection_that_moved_is_evaluated_alike(run, data, tmp_path, capsys):

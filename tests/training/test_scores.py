@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.stats import binomtest
 
 from fstcn_keras.runs import RunFolder
 from tests import equations
@@ -117,7 +119,7 @@ def test_videos_that_could_not_be_decoded_count_as_errors(tmp_path, capsys):
         assert [row["top1"] for row in each] == [5 / 8, 1 / 3]
         assert summary["mean"][level][method]["top1_all"] == 0.375
         assert summary["pooled"][level][method]["top1_all"] == pytest.approx(6 / 14)
-    *_, row, note, best, _ = capsys.readouterr().out.splitlines()
+    *_, row, note, best, _, _ = capsys.readouterr().out.splitlines()
     assert row.startswith("  video, SCI fusion, of all ")
     assert row.split()[-5:] == ["50.0%", "25.0%", "37.5%", "17.7%", "42.9%"]
     assert note == "all 14: with 3 that could not be decoded, as errors"
@@ -151,6 +153,59 @@ def test_accuracies_of_folds_stand_beside_chance_and_baseline(tmp_path, capsys):
     file.write_text(json.dumps(metrics))
     split_summary.summarise(options)
     assert "linear classifier" not in capsys.readouterr().out
+
+
+def test_all_folds_together_are_judged_by_their_sources(tmp_path, capsys):
+    """9 of 12 right, each of a source of its own: Wilson's interval as SciPy has it."""
+    options = write_folds(
+        tmp_path,
+        labels=[[0, 1] * 4, [0, 1] * 2],
+        right=[[True] * 5 + [False] * 3, [True] * 4],
+    )
+    split_summary.summarise(options)
+    summary = json.loads((tmp_path / "splits.json").read_text())["judgement"]
+    wilson = binomtest(9, 12).proportion_ci(method="wilson")
+    assert summary["interval"] == pytest.approx([wilson.low, wilson.high])
+    assert (summary["videos"], summary["top1"], summary["sources"]) == (12, 0.75, 12)
+    assert summary["baseline"] is None
+    expected = f"SCI fusion 75.0% of 12 videos: 95 % interval {wilson.low:.1%} to {wilson.high:.1%}"
+    *_, line, _ = capsys.readouterr().out.splitlines()
+    assert line == f"{expected}, by 12 sources"
+
+    # of the baseline the first fold's videos are all right, the second's all wrong: -3 and +4
+    answers = [dict.fromkeys(range(8)), dict.fromkeys(range(8, 12))]
+    for fold, numbers in enumerate(answers, start=1):
+        told = {f"{n}.avi": n % 2 if fold == 1 else 1 - n % 2 for n in numbers}
+        (tmp_path / f"fold{fold}" / "baseline.json").write_text(json.dumps({"answers": told}))
+    split_summary.summarise(options)
+    found = json.loads((tmp_path / "splits.json").read_text())["judgement"]["baseline"]
+    assert (found["top1"], found["difference"]) == pytest.approx((8 / 12, 1 / 12))
+    low, high = found["interval"]
+    # the mean of 12 draws of -1 (thrice), 0 (5 times), 1 (4 times), and the quantiles of a normal
+    deviation = (7 / 12 - (1 / 12) ** 2) ** 0.5
+    half = stats.t.ppf(0.975, 11) * deviation / 11**0.5
+    assert (low, high) == pytest.approx((1 / 12 - half, 1 / 12 + half), abs=0.04)
+    *_, line, _ = capsys.readouterr().out.splitlines()
+    assert line.startswith(
+        "linear classifier of the pre-trained features 66.7%: the network less it +8.3 points, "
+        f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
+    )
+    (tmp_path / "fold2" / "baseline.json").unlink()
+    split_summary.summarise(options)
+    assert "the network less it" not in capsys.readouterr().out
+
+
+def test_sources_that_two_folds_share_count_once(tmp_path):
+    """Four right videos of source x in either fold, and one wrong one of y: two sources."""
+    options = write_folds(
+        tmp_path, labels=[[0] * 4, [0] * 5], right=[[True] * 4, [True] * 4 + [False]]
+    )
+    change(tmp_path / "fold1", groups=np.array(["x"] * 4))
+    change(tmp_path / "fold2", groups=np.array(["x"] * 4 + ["y"]))
+    split_summary.summarise(options)
+    summary = json.loads((tmp_path / "splits.json").read_text())["judgement"]
+    assert (summary["videos"], summary["sources"]) == (9, 2)
+    assert summary["interval"][0] < 0.2  # of nine sources it would begin at 0.57
 
 
 def test_accuracies_of_a_score_file_against_loops(tmp_path):
@@ -383,7 +438,8 @@ def test_classes_without_videos_are_named_below_the_tables(tmp_path, capsys, abs
     assert line == expected
     assert last == f"results in {tmp_path / 'split1'}"
     split_summary.summarise(build(FitOptions, split="all", out=tmp_path))
-    *_, row, line, last = capsys.readouterr().out.splitlines()
+    *_, row, judged, line, last = capsys.readouterr().out.splitlines()
     assert row.startswith("  clip, averaging its crops")
+    assert " of 15 answers of all splits: 95 % interval " in judged
     assert line == expected
     assert last == f"results in {tmp_path / 'splits.json'}"
