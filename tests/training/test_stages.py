@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -243,6 +244,60 @@ def test_the_temporal_path_starts_with_the_backbone_of_stage_two(videos, tmp_pat
 def test_a_second_stage_that_the_temporal_path_has_nothing_of(pretrained, changes, expected):
     chosen = options(**{"paths": ("temporal",), "scl_weights": pretrained[0]} | changes)
     assert stages.configured_stages(chosen) == expected
+
+
+def test_every_run_and_every_stage_draws_samples_of_its_own(videos, tmp_path):
+    def drawn(name: str, seed: int) -> list:
+        chosen = options(seed=seed, epochs=1, scales=(1.0, 0.5))
+        run = RunFolder(tmp_path / f"{name}{seed}")
+        if name == "auxiliary":
+            stage = stages.auxiliary_stage(chosen, videos, run)
+        else:
+            stage = stages.clip_stage(name, chosen, videos, run, before=None)
+        return [stage.sampler[position].video.path for position in range(60)]
+
+    orders = [drawn(name, seed) for name, seed in [("global", 0), ("global", 1), ("auxiliary", 0)]]
+    assert drawn("global", 0) == orders[0]
+    assert orders[0] != orders[1]  # ten permutations of six videos: by chance once in 10^28
+    assert orders[0] != orders[2]
+
+
+@pytest.fixture
+def mobilenet(tmp_path) -> Path:
+    """A file of weights of a backbone with batch normalisation."""
+    keras.utils.set_random_seed(7)
+    source = auxiliary_classifier(num_classes=5, preset="small", backbone="mobilenetv3small")
+    save_weights(source, tmp_path / "mobilenet.h5")
+    with h5py.File(tmp_path / "mobilenet.h5", "a") as file:
+        names = file.attrs["layer_names"].tolist()
+        scale = next(name for name in names if name in ("feature_scale", b"feature_scale"))
+        names.remove(scale)  # it is the project's, no file from elsewhere has it
+        file.attrs["layer_names"] = names
+        del file["feature_scale"]
+    return tmp_path / "mobilenet.h5"
+
+
+def test_batch_normalisation_stays_as_it_was_loaded(videos, strategy, mobilenet, tmp_path):
+    """Frames and differences share a batch, whose statistics would be those of neither."""
+    chosen = options(scl_weights=mobilenet, auxiliary_epochs=0, scl="mobilenetv3small")
+    stage = stages.clip_stage("global", chosen, videos, RunFolder(tmp_path), before=None)
+    layers = named_layers(stage.model)
+    fixed = {name for name, layer in layers.items() if layer.weights and not layer.trainable}
+    norms = {n for n, one in layers.items() if isinstance(one, keras.layers.BatchNormalization)}
+    assert len(norms) > 30
+    assert fixed == norms
+
+
+def test_the_scale_of_stage_two_is_taken_over(videos, strategy, mobilenet, tmp_path):
+    chosen = options(scl_weights=mobilenet, scl="mobilenetv3small")
+    auxiliary = stages.auxiliary_stage(chosen, videos, RunFolder(tmp_path))
+    [scale] = weights(auxiliary.model)["feature_scale"]
+    assert scale != 1  # the file's layers have features of another size
+    auxiliary.model.backbone.get_layer("feature_scale").set_weights([np.float32(0.7)])
+    following = stages.clip_stage(
+        "global", chosen, videos, RunFolder(tmp_path), before=auxiliary.model
+    )
+    np.testing.assert_array_equal(weights(following.model)["feature_scale"], [np.float32(0.7)])
 
 
 def test_rare_classes_weigh_more_in_the_gradient(strategy):

@@ -158,6 +158,18 @@ def test_look_alikes_stay_on_one_side(tmp_path, look_alike, num_tests):
         assert len(dataset.side("test")) == num_tests
 
 
+def test_look_alikes_tie_whole_sources(tmp_path):
+    """A second clip of film A is a copy of one of film B: all clips of both are one group."""
+    clips = "{}_sit_f_cm_np1_fr_med_{}.avi"
+    paths = [f"sit/{clips.format(*one)}" for one in (("A", 0), ("A", 1), ("B", 0), ("C", 0))]
+    touch(tmp_path, *paths)
+    alike = {path: path for path in paths} | {paths[2]: paths[1]}
+    listed = splits.tied(collections.read_folder(tmp_path, split=1), alike)
+    group = {video.path: video.group for video in listed.videos}
+    assert len({group[path] for path in paths[:3]}) == 1
+    assert group[paths[3]] != group[paths[0]]
+
+
 def test_a_large_and_a_small_group_hold_out_the_small_one():
     items = [(f"{n}.avi", "a", "large" if n else "small") for n in range(10)]
     for salt in "abcdef":
