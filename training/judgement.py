@@ -278,6 +278,21 @@ def describe(judgement: dict, classes: Sequence[str], *, accuracy: float) -> lis
     return lines + [f"advice: {text}" for text in advice(judgement, classes, accuracy=accuracy)]
 
 
+def baseline_advice(beside: Mapping) -> list[str]:
+    """Returns what to try where the baseline is better, a sentence or none.
+
+    Args:
+        beside: `"baseline"` of `judge`. Of a fold of one or two sources it advises nothing.
+    """
+    if beside["difference"] >= 0 or beside["interval"] == [-1, 1]:
+        return []
+    return [
+        "the linear classifier of the features is better than the network: so few videos "
+        "gain nothing by more trained layers; try fewer, the head alone (--encoded-views), or more "
+        "videos"
+    ]
+
+
 def advice(judgement: dict, classes: Sequence[str], *, accuracy: float) -> list[str]:
     """Returns what to try, a sentence for each pattern that the numbers show.
 
@@ -302,12 +317,8 @@ def advice(judgement: dict, classes: Sequence[str], *, accuracy: float) -> list[
         if not judgement.get("pretrained", True):  # older runs do not tell
             text += ", and weights to begin with: --preset lite --scl-weights imagenet"
         found.append(text)
-    if judgement["baseline"] and judgement["baseline"]["difference"] < 0:
-        found.append(
-            "the linear classifier of the features is better than the network: so few videos "
-            "gain nothing by more trained layers; try fewer, the head alone (--encoded-views), or "
-            "more videos"
-        )
+    if judgement["baseline"]:
+        found += baseline_advice(judgement["baseline"])
     counts = [number for number in judgement["trained"] if number]
     if counts and max(counts) >= UNEQUAL * min(counts):
         rarest = judgement["trained"].index(min(counts))

@@ -164,6 +164,8 @@ def _print_judgement(judged: dict, of_what: str):
     print(f"SCI fusion {judged['top1']:.1%} of {judged['videos']} {of_what}: {interval}")
     if judged["baseline"]:
         print(judgement.baseline_line(judged["baseline"]))
+        for text in judgement.baseline_advice(judged["baseline"]):
+            print(f"advice: {text}")
 
 
 def over_splits(results: Sequence[RunResult]) -> dict:

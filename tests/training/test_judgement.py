@@ -186,6 +186,10 @@ def test_the_network_stands_beside_the_baseline():
     better = judged(labels, [0, 1, 2, 1, 0], baseline=np.array(labels))
     lines = judgement.describe(better, CLASSES, accuracy=0.6)
     assert "features 100.0%: the network less it -40.0 points" in lines[1]
+    assert not any("classifier of the features is better" in line for line in lines)  # 5 sources
+    better = judged(labels * 2, [0, 1, 2, 1, 0] * 2, baseline=np.array(labels * 2))
+    lines = judgement.describe(better, CLASSES, accuracy=0.6)
+    assert "features 100.0%: the network less it -40.0 points" in lines[1]
     assert any("classifier of the features is better" in line for line in lines)
     worse = judged(labels, labels, baseline=np.array([0, 1, 2, 1, 0]))
     lines = judgement.describe(worse, CLASSES, accuracy=1.0)
