@@ -304,7 +304,8 @@ def advice(judgement: dict, classes: Sequence[str], *, accuracy: float) -> list[
     found, training = [], judgement["training"]
     beaten = max(judgement["chance"], judgement["commonest"]["share"])
     learned = training.get("top1")  # None of a history that does not tell
-    if judgement["interval"][0] <= beaten:
+    tells = judgement["sources"] >= LEAST_SOURCES  # the interval of a fold of one reaches down
+    if accuracy <= beaten or (tells and judgement["interval"][0] <= beaten):
         text = "test videos are recognised no better than by chance or the most frequent class"
         if learned is not None and learned < min(2 * beaten, 0.9):
             text += ", and training videos hardly better: more --epochs or another --learning-rate"

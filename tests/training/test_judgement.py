@@ -84,6 +84,10 @@ def test_one_class_alone_among_the_test_videos_has_no_auc():
     [
         ([0, 1, 2] * 20, [0, 1, 2] * 20, {}, []),
         ([0, 1, 2] * 4, [1, 2, 0] * 4, {}, ["no better than by chance", "by heart"]),
+        # three right of five sources tell nothing; of six, the interval reaches down to chance
+        ([0, 1, 2, 0, 1], [0, 1, 0, 0, 0], {"training": {}}, []),
+        ([0, 1, 2, 0, 1, 2], [0, 1, 0, 0, 0, 0], {"training": {}}, ["no better than by chance"]),
+        ([0, 1, 2], [0, 0, 1], {"training": {}}, ["no better than by chance"]),  # one of three
         (
             [0, 1, 2] * 20,
             [0, 0, 0] * 20,
