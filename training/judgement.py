@@ -282,7 +282,7 @@ def baseline_advice(beside: Mapping) -> list[str]:
     """Returns what to try where the baseline is better, a sentence or none.
 
     Args:
-        beside: `"baseline"` of `judge`. Of a fold of one or two sources it advises nothing.
+        beside: `"baseline"` of `judge`. Of fewer than `LEAST_SOURCES` it advises nothing.
     """
     if beside["difference"] >= 0 or beside["interval"] == [-1, 1]:
         return []
@@ -304,7 +304,7 @@ def advice(judgement: dict, classes: Sequence[str], *, accuracy: float) -> list[
     found, training = [], judgement["training"]
     beaten = max(judgement["chance"], judgement["commonest"]["share"])
     learned = training.get("top1")  # None of a history that does not tell
-    tells = judgement["sources"] >= LEAST_SOURCES  # the interval of a fold of one reaches down
+    tells = judgement["sources"] >= LEAST_SOURCES  # of a fold of one any interval is wide
     if accuracy <= beaten or (tells and judgement["interval"][0] <= beaten):
         text = "test videos are recognised no better than by chance or the most frequent class"
         if learned is not None and learned < min(2 * beaten, 0.9):

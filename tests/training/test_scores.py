@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.stats import binomtest
 
 from fstcn_keras.runs import RunFolder
 from tests import equations
@@ -164,7 +163,7 @@ def test_all_folds_together_are_judged_by_their_sources(tmp_path, capsys):
     )
     split_summary.summarise(options)
     summary = json.loads((tmp_path / "splits.json").read_text())["judgement"]
-    wilson = binomtest(9, 12).proportion_ci(method="wilson")
+    wilson = stats.binomtest(9, 12).proportion_ci(method="wilson")
     assert summary["interval"] == pytest.approx([wilson.low, wilson.high])
     assert (summary["videos"], summary["top1"], summary["sources"]) == (12, 0.75, 12)
     assert summary["baseline"] is None
@@ -173,15 +172,14 @@ def test_all_folds_together_are_judged_by_their_sources(tmp_path, capsys):
     assert line == f"{expected}, by 12 sources"
 
     # of the baseline the first fold's videos are all right, the second's all wrong: -3 and +4
-    answers = [dict.fromkeys(range(8)), dict.fromkeys(range(8, 12))]
-    for fold, numbers in enumerate(answers, start=1):
+    for fold, numbers in enumerate([range(8), range(8, 12)], start=1):
         told = {f"{n}.avi": n % 2 if fold == 1 else 1 - n % 2 for n in numbers}
         (tmp_path / f"fold{fold}" / "baseline.json").write_text(json.dumps({"answers": told}))
     split_summary.summarise(options)
     found = json.loads((tmp_path / "splits.json").read_text())["judgement"]["baseline"]
     assert (found["top1"], found["difference"]) == pytest.approx((8 / 12, 1 / 12))
     low, high = found["interval"]
-    # the mean of 12 draws of -1 (thrice), 0 (5 times), 1 (4 times), and the quantiles of a normal
+    # Student's interval of the mean of -1 (thrice), 0 (5 times) and 1 (4 times)
     deviation = (7 / 12 - (1 / 12) ** 2) ** 0.5
     half = stats.t.ppf(0.975, 11) * deviation / 11**0.5
     assert (low, high) == pytest.approx((1 / 12 - half, 1 / 12 + half), abs=0.04)
