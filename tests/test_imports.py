@@ -1,6 +1,5 @@
 """What importing costs, and what it must bring along."""
 
-import resource
 import subprocess
 import sys
 
@@ -10,7 +9,8 @@ from fstcn_keras import layers, process
 from tests.processes import ROOT, run_python
 from training.console import COMMANDS
 
-HELP_S = 2  # of the processor, for `--help`
+SLOW = {"keras", "tensorflow", "jax", "torch", "kserve", "ray", "sklearn", "pandas"}
+HELP_MODULES = 2000  # imported for `--help`; TensorFlow alone imports more
 SET = ("FSTCN_KERAS_LAZY", "KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL")
 
 
@@ -42,12 +42,10 @@ def test_a_servers_decoder_has_its_code_before_its_memory_is_bounded():
 def test_help_comes_at_once_and_in_words(module):
     pytest.importorskip("kserve" if "serve" in module else "sys")
     command = [sys.executable, "-X", "importtime", "-m", module, "--help"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert not {"keras", "tensorflow", "jax", "kserve"} & imported
-    assert after.ru_utime - before.ru_utime < HELP_S
+    assert not SLOW & imported
+    assert len(imported) < HELP_MODULES  # a busy machine may take any time for them
     assert "--" in done.stdout
     assert "<function" not in done.stdout
     assert "<class" not in done.stdout
