@@ -1,6 +1,11 @@
 """Tests; they compute as the commands do."""
 
+import contextlib
 import os
+
+with contextlib.suppress(ImportError):  # comes with PyTorch
+    # it crashes if TensorFlow was loaded before: https://github.com/tensorflow/tensorflow/issues/124205
+    import triton  # noqa: F401
 
 from fstcn_keras.process import set_up_environment
 
