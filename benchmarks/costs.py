@@ -83,7 +83,7 @@ def training_step(options: FitOptions) -> Callable[[], tuple[float, float]]:
     )
     train, _ = split_training(dataset, store, val_fraction=0.0, seed=options.run.seed)
     videos = TrainingVideos(store=store, train=train, held_out=[], num_classes=len(dataset.classes))
-    strategy = device_strategy(batch_size=options.optimization.batch_size)
+    strategy = device_strategy()
     with strategy.scope():
         stage = clip_stage("global", options, videos, options.run_folder(), before=None)
     batches = iter(training_batches(stage.sampler, batch_size=options.optimization.batch_size))

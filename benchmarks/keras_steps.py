@@ -30,7 +30,7 @@ def step(*, network: str, precision: str, phase: str, batch: int) -> Work:
         phase: `"training"` or `"inference"`.
         batch: clips of a step.
     """
-    strategy = _strategy(batch_size=batch)
+    strategy = _strategy()
     model, optimizer = _network(network, precision, strategy)
     if phase == "training":
         return Work(

@@ -20,7 +20,7 @@ from training.parts import Options, replaced
 PART = 2**24  # numbers that are sent at once
 
 
-def device_strategy(*, batch_size: int) -> tf.distribute.Strategy:
+def device_strategy() -> tf.distribute.Strategy:
     """Returns `MirroredStrategy` over all visible GPUs, or over the logical CPUs without any.
 
     With the environment variable `TF_CONFIG`, the description of a cluster of machines as
@@ -28,30 +28,36 @@ def device_strategy(*, batch_size: int) -> tf.distribute.Strategy:
     then come before anything else that computes.
 
     Raises:
-        UserError: if the batch does not divide over the devices, or `TF_CONFIG` is wrong.
+        UserError: if `TF_CONFIG` is wrong.
     """
     if cluster := Cluster.from_environment():
         with waiting_for(cluster):
-            strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    else:
-        kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-        devices = [device.name for device in tf.config.list_logical_devices(kind)]
-        strategy = tf.distribute.MirroredStrategy(devices)
-    count = strategy.num_replicas_in_sync
-    if batch_size % count:
-        raise UserError(f"--batch-size {batch_size} does not divide over {count} devices")
-    return strategy
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    return tf.distribute.MirroredStrategy(devices)
 
 
 @contextlib.contextmanager
-def training_devices(*, batch_size: int) -> Iterator[tf.distribute.Strategy]:
+def training_devices(batch_sizes: Iterable[int]) -> Iterator[tf.distribute.Strategy]:
     """Yields `device_strategy`; a worker that loses another one within ends, see `ended_by_loss`.
 
+    Args:
+        batch_sizes: of all that is to be trained on the devices.
+
     Raises:
-        UserError: as `device_strategy` does.
+        UserError: if one of them does not divide over the devices, and as `device_strategy` does.
     """
     with ended_by_loss(Cluster.from_environment()):
-        yield device_strategy(batch_size=batch_size)
+        strategy = device_strategy()
+        count = strategy.num_replicas_in_sync
+        for size in batch_sizes:
+            if size % count:
+                raise UserError(
+                    f"--batch-size {size} does not divide over {count} devices: give a multiple of "
+                    f"{count}"
+                )
+        yield strategy
 
 
 def num_workers(strategy: tf.distribute.Strategy) -> int:

@@ -68,8 +68,7 @@ def fit_runs(runs: Sequence[FitOptions], *, by_encoded_views: bool = False) -> b
         _fit_on_cluster(runs, by_encoded_views)
         return True
     tf.config.experimental.enable_op_determinism()
-    with training_devices(batch_size=runs[0].optimization.batch_size) as strategy:
-        check_batches(runs, strategy.num_replicas_in_sync)
+    with training_devices(run.optimization.batch_size for run in runs) as strategy:
         check_splits(runs)
         check_starts(runs)
         for options in runs:
@@ -299,21 +298,6 @@ def _evaluate(options: FitOptions, run: RunFolder, data: _RunData):
     if options.reject_at is not None:
         rejection.calibrate(run, data.store, data.held_out, share=options.reject_at)
     evaluation.evaluate(run, data.dataset, data.store)
-
-
-def check_batches(runs: Sequence[FitOptions], num_devices: int):
-    """Makes sure, before anything is trained, that the batches of all runs divide over the devices.
-
-    Raises:
-        UserError: if one does not.
-    """
-    for options in runs:
-        size = options.optimization.batch_size
-        if size % num_devices:
-            raise UserError(
-                f"--batch-size {size} of {options.run_folder()} does not divide over {num_devices} "
-                f"devices: give a multiple of {num_devices}"
-            )
 
 
 def check_splits(runs: Sequence[FitOptions]):

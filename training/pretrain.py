@@ -88,7 +88,7 @@ def main(options: PretrainOptions):
     tf.config.experimental.enable_op_determinism()
     batch_size = options.optimization.batch_size
     with (
-        distribution.training_devices(batch_size=batch_size) as strategy,
+        distribution.training_devices([batch_size]) as strategy,
         distribution.alone(run, strategy),
     ):
         if run.weights.exists():

@@ -36,7 +36,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(
     cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
 tf.config.experimental.enable_op_determinism()
-strategy = device_strategy(batch_size=4)
+strategy = device_strategy()
 print(describe(strategy))
 keras.utils.set_random_seed(0)
 small = dict(width=0.125, dropout=0.0, path_units=(16, 8), joint_units=8)

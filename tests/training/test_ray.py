@@ -345,7 +345,9 @@ def test_an_error_of_a_worker_is_told_once(nodes, folds, tmp_path):
     arguments = fit_arguments(data, out, *TOGETHER, "--batch-size", "5")
     done = run_command("training.fit", *arguments, *on(nodes))
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "error: --batch-size 5 does not divide over 2 devices"
+    assert done.stderr.splitlines()[-1] == (
+        "error: --batch-size 5 does not divide over 2 devices: give a multiple of 2"
+    )
 
 
 def test_only_the_loss_of_workers_is_tried_again():

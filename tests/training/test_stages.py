@@ -47,7 +47,7 @@ def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
 @pytest.fixture
 def strategy():
     """In whose scope a test makes its stages."""
-    strategy = device_strategy(batch_size=3)
+    strategy = device_strategy()
     with strategy.scope():
         yield strategy
 
@@ -122,7 +122,7 @@ def test_cnn_m_2048_counts_as_pre_trained(videos, tmp_path, capsys):
     network = stored_networks.random_weights(widths)
     file = stored_networks.write_mat(tmp_path / "w.mat", stored_networks.matlab_layers(network))
     chosen = options(recipe="paper", scl_weights=file)
-    with device_strategy(batch_size=3).scope():
+    with device_strategy().scope():
         stage = stages.auxiliary_stage(chosen, videos, RunFolder(tmp_path))
     fixed = {
         name for name, layer in named_layers(stage.model).items() if not layer.trainable_weights
@@ -220,7 +220,7 @@ def test_the_temporal_path_starts_with_the_backbone_of_stage_two(videos, tmp_pat
         trained[stage.name] = (before, weights(stage.model))
 
     monkeypatch.setattr(stages, "train", observed)
-    stages.train_stages(chosen, videos, device_strategy(batch_size=3), RunFolder(tmp_path))
+    stages.train_stages(chosen, videos, device_strategy(), RunFolder(tmp_path))
     assert list(trained) == ["auxiliary", "global"]
     frames, start = trained["auxiliary"][1], trained["global"][0]
     shared = {"conv1", "conv2", "conv3", "conv4"}

@@ -1,6 +1,5 @@
 """Settings compared by cross-validation inside the training list."""
 
-import contextlib
 import csv
 import json
 import re
@@ -16,7 +15,7 @@ from tests.training.test_cli import error_of
 from tests.training.test_cross_validation import arguments as spatial_arguments
 from tests.training.test_cross_validation import data  # noqa: F401
 from tests.training.test_scores import change, write_run
-from training import cli, fit, fitting, tune
+from training import cli, distribution, fit, fitting, tune
 from training.errors import UserError
 from training.options import FitOptions
 from training.parts import build
@@ -198,15 +197,11 @@ def test_a_run_is_judged_by_the_views_that_are_asked_for(data, tmp_path, capsys)
 
 
 def test_no_run_is_trained_before_the_batches_of_all_divide_over_the_devices(tmp_path, monkeypatch):
-    @contextlib.contextmanager
-    def two_devices(*, batch_size):
-        yield SimpleNamespace(num_replicas_in_sync=2)
-
-    monkeypatch.setattr(fitting, "training_devices", two_devices)
+    two_devices = SimpleNamespace(num_replicas_in_sync=2)
+    monkeypatch.setattr(distribution, "device_strategy", lambda: two_devices)
     monkeypatch.setattr(fitting, "fit_run", lambda *_, **__: pytest.fail("it is trained"))
     runs = [build(FitOptions, batch_size=size, out=tmp_path / str(size)) for size in (4, 30, 5)]
-    message = f"--batch-size 5 of {tmp_path / '5'} does not divide over 2 devices: give a multiple"
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match="--batch-size 5 does not divide over 2 devices"):
         fitting.fit_runs(runs)
 
 

@@ -345,7 +345,8 @@ def _maps(network: keras.Model, sampler: FixedViews) -> Iterator[dict[str, np.nd
 
 
 def _write(file: Path, maps: np.ndarray, path: str):
-    numbers = maps.astype(np.float16)
+    with np.errstate(over="ignore"):  # told below
+        numbers = maps.astype(np.float16)
     if not np.isfinite(numbers).all():
         raise UserError(
             f"{path}: its features do not fit 16 bits, the largest is {np.abs(maps).max():.3g}; "

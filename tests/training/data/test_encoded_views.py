@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import warnings
 from collections import Counter
 
 import keras
@@ -213,7 +214,8 @@ def test_features_beyond_16_bits_are_refused(model, collection):
     kernel.assign(1e9 * before)
     message = rf"{videos[0].path}: its features do not fit 16 bits, the largest is .*e\+"
     try:
-        with pytest.raises(UserError, match=message):
+        no_warning = warnings.catch_warnings(action="error", category=RuntimeWarning)
+        with no_warning, pytest.raises(UserError, match=message):
             encoded(model, collection, videos[:1])
     finally:
         kernel.assign(before)
