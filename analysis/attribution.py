@@ -31,7 +31,7 @@ class Completeness:
 
     Attributes:
         attributed: sum of the attributions over all pixels of all parts.
-        difference: score of the clip less that of the baseline; what the sum should be.
+        difference: score of the clip minus that of the baseline; what the sum should be.
         steps: intervals on the straight line between them.
     """
 

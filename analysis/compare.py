@@ -88,7 +88,7 @@ def to_markdown(
         "",
         *difference_table(pairs, of="clips" if options.fusion == "single" else "videos"),
         "",
-        "A difference is the first named run less the second. Intervals of accuracies are "
+        "A difference is the first named run minus the second. Intervals of accuracies are "
         "Wilson's, for as many independent videos as the sources are worth; the bootstrap draws "
         f"the sources anew, with seed {SEED}; the test swaps the two runs' answers to whole "
         "sources, which with one video of each is McNemar's exact test. Only the choice of the "
@@ -113,7 +113,7 @@ def accuracy_table(shares: list[Share], runs: list[RunScores]) -> list[str]:
 
 
 def difference_table(pairs: dict[str, Difference], *, of: str) -> list[str]:
-    """Lines of the differences of all pairs, the later run less the earlier one; `of` videos."""
+    """Lines of the differences of all pairs, the later run minus the earlier one; `of` videos."""
     adjusted = holm(np.array([difference.p for difference in pairs.values()]))
     rows = [
         [

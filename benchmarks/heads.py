@@ -122,7 +122,7 @@ def run_answers(runs: Iterable[FitOptions], fusion: str) -> Answers:
 
 
 def table(answers: dict[str, list[Answers]], *, first_name: str = "FSTCN") -> list[dict]:
-    """Returns a row of each head: accuracy and its interval, and the first less the head.
+    """Returns a row of each head: accuracy and its interval, and the first minus the head.
 
     Args:
         answers: of each head, with each seed; what the others are compared with first.
@@ -134,7 +134,7 @@ def table(answers: dict[str, list[Answers]], *, first_name: str = "FSTCN") -> li
         shares = [np.mean(of_seed) for of_seed, _ in seeds]
         # each video counts once, however often it was judged
         interval = share_of(np.mean([of_seed for of_seed, _ in seeds], axis=0), seeds[0][1])
-        less = paired_difference(right, first[0], sources, seed=0)
+        beyond = paired_difference(right, first[0], sources, seed=0)
         rows.append(
             {
                 "head": name,
@@ -144,8 +144,8 @@ def table(answers: dict[str, list[Answers]], *, first_name: str = "FSTCN") -> li
                 "top-1": f"{100 * np.mean(shares):.1f}",
                 "over seeds": f"{100 * np.min(shares):.1f} to {100 * np.max(shares):.1f}",
                 "interval": f"{100 * interval.low:.1f} to {100 * interval.high:.1f}",
-                f"{first_name} less it": f"{100 * less.difference:+.1f}",
-                "its interval": f"{100 * less.low:+.1f} to {100 * less.high:+.1f}",
+                f"{first_name} minus this": f"{100 * beyond.difference:+.1f}",
+                "its 95 % interval": f"{100 * beyond.low:+.1f} to {100 * beyond.high:+.1f}",
             }
         )
     return rows

@@ -54,9 +54,9 @@ def judge(
         `"per_class"`, precision, recall, F1 and support of each class, in the order of the labels
         (0 where there is nothing to divide by); `"confusions"`, true label, answer and number of
         videos of the most frequent; `"auc"` of the second of two classes, else `None`; `"trained"`,
-        `"training"` and `"pretrained"` as given; `"baseline"`, its accuracy, the network's less it
-        as `"difference"`, and the paired interval of that, or `None`; `"refusals"` and `"fusions"`
-        as given.
+        `"training"` and `"pretrained"` as given; `"baseline"`, its accuracy, the network's minus
+        this as `"difference"`, and the paired interval of that, or `None`; `"refusals"` and
+        `"fusions"` as given.
     """
     from sklearn.metrics import precision_recall_fscore_support, roc_auc_score  # takes a second
 
@@ -227,7 +227,7 @@ def baseline_text(beside: Mapping) -> str:
         beside: `"baseline"` of `judge`.
     """
     return (
-        f"the network less it {100 * beside['difference']:+.1f} points, 95 % interval "
+        f"the network minus this {100 * beside['difference']:+.1f} points, 95 % interval "
         f"{interval_text(*beside['interval'])}"
     )
 

@@ -89,7 +89,7 @@ class Difference:
     Attributes:
         only_first: videos that the first alone has right.
         only_second: videos that the second alone has right.
-        difference: accuracy of the second less that of the first.
+        difference: accuracy of the second minus that of the first.
         low: lower end of the difference's interval of confidence 95 %.
         high: upper end.
         p: two-sided probability of a difference as large as this or larger, if of each source it

@@ -251,7 +251,7 @@ def _to_markdown(records: list[dict], by_seed: list[list[RunScores]], *, views: 
         for record in records
     ]
     videos = sum(fold.protocol["videos"] for fold in folds)
-    headings = ["change", "top-1", "over seeds", f"less {first}", "95 % interval", "p"]
+    headings = ["change", "top-1", "over seeds", f"minus {first}", "95 % interval", "p"]
     lines = [
         f"{protocol['dataset']}, {len(folds)} folds of the training videos of split "
         f"{protocol['split']}: {videos} videos of {protocol['num_classes']} classes and "

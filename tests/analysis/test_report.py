@@ -105,7 +105,7 @@ def test_the_baseline_stands_beside_the_network(drawn, tmp_path):
     cli.run(report.main, FigureOptions, [str(run)])
     row = [cell.strip() for cell in Page(run / "figures" / "report.html").rows[1]]
     assert row[:2] == ["linear classifier of the pre-trained features", "50.0 %"]
-    assert row[3] == "the network less it -12.5 points, 95 % interval -25.0 to +0.0"
+    assert row[3] == "the network minus this -12.5 points, 95 % interval -25.0 to +0.0"
     del metrics["judgement"]
     (run / "metrics.json").write_text(json.dumps(metrics))
     cli.run(report.main, FigureOptions, [str(run)])

@@ -185,18 +185,18 @@ def test_all_folds_together_are_judged_by_their_sources(tmp_path, capsys):
     assert (low, high) == pytest.approx((1 / 12 - half, 1 / 12 + half), abs=0.04)
     *_, line, _ = capsys.readouterr().out.splitlines()
     assert line.startswith(
-        "linear classifier of the pre-trained features 66.7%: the network less it +8.3 points, "
+        "linear classifier of the pre-trained features 66.7%: the network minus this +8.3 points, "
         f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
     )
     told = {f"{n}.avi": n % 2 for n in range(8, 12)}  # now all twelve are right
     (tmp_path / "fold2" / "baseline.json").write_text(json.dumps({"answers": told}))
     split_summary.summarise(options)
     *_, line, advice, _ = capsys.readouterr().out.splitlines()
-    assert "features 100.0%: the network less it -25.0 points" in line
+    assert "features 100.0%: the network minus this -25.0 points" in line
     assert advice.startswith("advice: the linear classifier of the features is better than the ")
     (tmp_path / "fold2" / "baseline.json").unlink()
     split_summary.summarise(options)
-    assert "the network less it" not in capsys.readouterr().out
+    assert "the network minus this" not in capsys.readouterr().out
 
 
 def test_sources_that_two_folds_share_count_once(tmp_path):
