@@ -185,11 +185,11 @@ def baseline_answers(file: Path, paths: Sequence[str]) -> np.ndarray | None:
     return None
 
 
-def is_unknown(low: float, high: float) -> bool:
-    """Returns whether the interval of a difference is all there is, as of too few sources.
+def covers_all(low: float, high: float) -> bool:
+    """Returns whether the interval holds every possible difference, as with too few sources.
 
     Example:
-        >>> is_unknown(-1.0, 1.0)
+        >>> covers_all(-1.0, 1.0)
         True
     """
     return (low, high) == (-1, 1)
@@ -204,7 +204,7 @@ def interval_text(low: float, high: float) -> str:
         >>> interval_text(-1.0, 1.0)
         '-100.0 to +100.0 (fewer than 6 sources tell nothing)'
     """
-    why = f" (fewer than {LEAST_SOURCES} sources tell nothing)" if is_unknown(low, high) else ""
+    why = f" (fewer than {LEAST_SOURCES} sources tell nothing)" if covers_all(low, high) else ""
     return f"{100 * low:+.1f} to {100 * high:+.1f}{why}"
 
 
@@ -294,7 +294,7 @@ def baseline_advice(beside: Mapping) -> list[str]:
     Args:
         beside: `"baseline"` of `judge`. Of fewer than `LEAST_SOURCES` it advises nothing.
     """
-    if beside["difference"] >= 0 or is_unknown(*beside["interval"]):
+    if beside["difference"] >= 0 or covers_all(*beside["interval"]):
         return []
     return [
         "the linear classifier of the features is better than the network: so few videos "

@@ -201,7 +201,8 @@ def test_no_run_is_trained_before_the_batches_of_all_divide_over_the_devices(tmp
     monkeypatch.setattr(distribution, "device_strategy", lambda: two_devices)
     monkeypatch.setattr(fitting, "fit_run", lambda *_, **__: pytest.fail("it is trained"))
     runs = [build(FitOptions, batch_size=size, out=tmp_path / str(size)) for size in (4, 30, 5)]
-    with pytest.raises(UserError, match="--batch-size 5 does not divide over 2 devices"):
+    message = "--batch-size 5 does not divide over 2 devices: give a multiple of 2$"
+    with pytest.raises(UserError, match=message):
         fitting.fit_runs(runs)
 
 
