@@ -203,13 +203,14 @@ def compare(trials: dict[str, list[FitOptions]]) -> tuple[list[dict], str]:
         right, sources = _answers(by_seed)
         difference = paired_difference(compared, right, sources, seed=SEED)
         accuracies = np.array([[_accuracy(fold) for fold in folds] for folds in by_seed])
-        of_seeds = right.reshape(len(by_seed), -1).mean(axis=1)
+        of_folds, of_seeds = accuracies.mean(axis=0), right.reshape(len(by_seed), -1).mean(axis=1)
         first_seed, *_ = trials[name]
         records.append(
             {
                 "change": name,
                 "mean": float(np.mean(accuracies)),
-                "deviation": deviation(accuracies.mean(axis=0)),
+                "deviation": deviation(of_folds),
+                **{f"fold{n}": float(mean) for n, mean in enumerate(of_folds, start=1)},
                 "lowest_seed": float(of_seeds.min()),
                 "highest_seed": float(of_seeds.max()),
                 "difference": difference.difference,
@@ -242,6 +243,7 @@ def _to_markdown(records: list[dict], by_seed: list[list[RunScores]], *, views: 
         [
             record["change"],
             f"{100 * record['mean']:.1f} ± {percent(record['deviation'])}",
+            ", ".join(f"{100 * record[f'fold{n}']:.1f}" for n in range(1, len(folds) + 1)),
             f"{100 * record['lowest_seed']:.1f} to {percent(record['highest_seed'])}",
             f"{100 * record['difference']:+.1f}",
             interval_text(record["low"], record["high"]),
@@ -251,14 +253,14 @@ def _to_markdown(records: list[dict], by_seed: list[list[RunScores]], *, views: 
         for record in records
     ]
     videos = sum(fold.protocol["videos"] for fold in folds)
-    headings = ["change", "top-1", "over seeds", f"minus {first}", "95 % interval", "p"]
+    headings = ["change", "top-1", "each fold", "over seeds", f"minus {first}"]
     lines = [
         f"{protocol['dataset']}, {len(folds)} folds of the training videos of split "
         f"{protocol['split']}: {videos} videos of {protocol['num_classes']} classes and "
         f"{len({*_answers(by_seed)[1]})} sources, each judged once"
         f"{f' with each of {seeds} seeds' if seeds > 1 else ''}; {views}, {LABELS[FUSION]}",
         "",
-        *markdown_table([*headings, "network and recipe"], rows),
+        *markdown_table([*headings, "95 % interval", "p", "network and recipe"], rows),
         "",
         "Accuracies are means over the folds ± the sample standard deviation; over seeds, those of "
         "all videos. Differences are over all videos; their intervals draw whole sources anew "

@@ -60,7 +60,8 @@ def test_the_table_against_counts_by_hand(tmp_path):
     assert -1 / 8 < longer["low"] < 3 / 8 < longer["high"] <= 1
     assert longer["recipe"].startswith("modern with epochs 7")
     assert "8 videos of 3 classes and 6 sources" in text
-    assert "| longer | 75.0 ± 0.0 % | 75.0 to 75.0 % | +37.5 |" in text
+    assert (plain["fold1"], plain["fold2"]) == pytest.approx((2 / 4, 1 / 4))
+    assert "| longer | 75.0 ± 0.0 % | 75.0, 75.0 | 75.0 to 75.0 % | +37.5 |" in text
     assert "judged once; 2 clips x 18 crops, SCI fusion\n" in text
 
 
@@ -83,12 +84,13 @@ def test_each_change_is_trained_with_several_seeds(tmp_path):
     plain, longer = records
     assert (plain["mean"], longer["mean"]) == pytest.approx((5 / 16, 13 / 16))
     assert plain["deviation"] == pytest.approx(np.std([4 / 8, 1 / 8], ddof=1))  # of the folds
+    assert (longer["fold1"], longer["fold2"]) == pytest.approx((7 / 8, 6 / 8))
     assert (longer["lowest_seed"], longer["highest_seed"]) == pytest.approx((6 / 8, 7 / 8))
     assert longer["difference"] == pytest.approx(8 / 16)
     # of the six sources' gains 0, 2, 1; 3, 2, 0: only + or - for all four that are not 0
     assert longer["p"] == pytest.approx(2 / 2**4)
     assert "8 videos of 3 classes and 6 sources, each judged once with each of 2 seeds;" in text
-    assert "| 75.0 to 87.5 % | +50.0 |" in text
+    assert "| 87.5, 75.0 | 75.0 to 87.5 % | +50.0 |" in text
 
 
 def test_over_seeds_all_videos_count_and_over_folds_their_means(tmp_path):
