@@ -98,9 +98,9 @@ def train(stage: Stage, strategy: tf.distribute.Strategy, run: RunFolder, *, min
     """Trains the stage to its end and leaves the model as the best epoch had it.
 
     The state is saved after the last epoch, after every so many minutes, and on SIGTERM or Ctrl-C,
-    which end the process after the step that is being done; also after every other epoch, unless
-    epochs are so short that saving would take more than a tenth of the time. Of several workers
-    the first saves, whichever of them is stopped.
+    which end the process after the step that is being done; also after each epoch, unless saving
+    would then take more than a tenth of the time. Of several workers the first saves, whichever of
+    them is stopped.
 
     Args:
         stage: what to train.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Settings of the two stages that `fit` runs; every field is an option of the command.
+    """Settings of the stages that `fit` runs; every field is an option of the command.
 
     Attributes:
         optimizer: `"sgd"` with momentum 0.9 as in section 2.5 of the paper, `"adam"`, which

@@ -63,6 +63,10 @@ def train_stages(
     names = configured_stages(options)
     begun = [name for name in names if Checkpoints(run.checkpoints, name).exist()]
     done = names.index(begun[-1]) if begun else 0
+    if done and names[done] == "head" and options.stages.encoded_views:
+        done -= (
+            1  # of its encoders, which it does not train, only the stage before has a checkpoint
+        )
     for name in names[:done]:
         print(f"stage {name} is done already")
     model = None
@@ -231,7 +235,7 @@ def _stage(
 ) -> Stage:
     accelerate(model)
     for layer, rate in _layers(model, rates).items():
-        # frames and differences share a batch: its statistics would be those of neither
+        # one backbone sees frames and differences: its statistics would be those of neither
         layer.trainable = rate > 0 and not isinstance(layer, keras.layers.BatchNormalization)
     steps = math.ceil(len(videos.train) / options.optimization.batch_size)
     epochs = options.stages.passes(epochs, steps)
@@ -363,7 +367,7 @@ def describe(stage: Stage, rates: Mapping[str, float]) -> str:
     )
     if rates:
         names, rate = list(rates), max(rates.values())
-        text += f"; {len(names)} pre-trained layers from {names[0]} to {names[-1]} "
+        text += f"; {len(names)} layers from {names[0]} to {names[-1]} "
         text += f"move at {rate:g} of the rate" if rate else f"are fixed, {fixed:,} parameters"
     return text
 

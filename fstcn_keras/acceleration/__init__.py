@@ -14,7 +14,6 @@ import keras
 from fstcn_keras.acceleration import (
     folded_time,
     fully_connected,
-    joint_backbone,
     pixel_convolution,
     pixel_normalization,
     plain_export,
@@ -29,7 +28,6 @@ Replacements = dict[str, Any]  # attributes of one layer, by name
 _FORMS: tuple[Callable[[keras.Layer], Replacements], ...] = (
     fully_connected.replacements,
     folded_time.replacements,
-    joint_backbone.replacements,
     pixel_convolution.replacements,
     pixel_normalization.replacements,
     plain_export.replacements,

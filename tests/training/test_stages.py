@@ -174,6 +174,27 @@ def test_a_head_on_encoded_views_alone(videos, strategy, pretrained, tmp_path, m
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_head_on_views_of_encoders_that_stage_2_trained_goes_on(
+    videos, strategy, pretrained, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    chosen = options(
+        scl_weights=pretrained[0], epochs=0, head_epochs=2, encoded_views=2, auxiliary_scl_rate=0.1
+    )
+    assert stages.configured_stages(chosen) == ["auxiliary", "head"]
+    model = stages.train_stages(chosen, videos, strategy, RunFolder(tmp_path))
+    assert not same(weights(model)["conv1"], pretrained[1]["conv1"])
+    history = (tmp_path / "history.csv").read_text()
+    capsys.readouterr()
+    again = stages.train_stages(chosen, videos, strategy, RunFolder(tmp_path))
+    for name, value in weights(again).items():
+        assert same(weights(model)[name], value), name
+    told = capsys.readouterr().out
+    assert "encoding" not in told  # its views are those that the cache holds
+    assert "stage auxiliary: 1 of 1 epochs are done already" in told
+    assert sorted((tmp_path / "history.csv").read_text().split()) == sorted(history.split())
+
+
 def test_nothing_to_train_is_refused():
     with pytest.raises(UserError, match="there is no stage to train: give --epochs"):
         options(epochs=0)

@@ -251,7 +251,7 @@ def encode_views(
         "format": FORMAT,
         "views": num_views,
         "scales": list(scales),
-        "store": [str(store.folder), store.encoding],
+        "store": store.settings,
         "config": [model.config.short_side, model.config.crop_size, timing],
         "dtype": model.dtype_policy.name,
     }

@@ -24,6 +24,7 @@ from training.data.lookalikes import Looks
 from training.data.reuse import stored_elsewhere, take, write_hashes
 from training.data.store import (
     JPEG_QUALITY,
+    SETTINGS,
     FrameStore,
     StoredVideo,
     StoreError,
@@ -38,7 +39,6 @@ from training.locks import locked
 from training.parallel import TOO_MUCH_MEMORY, map_processes
 
 FORMAT = 6  # of the store; another format is another folder of the cache
-SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)

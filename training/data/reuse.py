@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fstcn_keras.files import atomic_write_text
-from training.data.store import StoredVideo, read_facts, record_file
+from training.data.store import SETTINGS, StoredVideo, read_facts, record_file
 
 HASHES = "hashes.json"  # paths of a store's videos by the hashes of their files
 
@@ -30,10 +30,10 @@ def stored_elsewhere(folder: Path) -> dict[str, tuple[Path, str]]:
     Returns:
         Store and path by the hash of the video's file.
     """
-    settings = _read(folder / "settings.json")
+    settings = _read(folder / SETTINGS)
     found = {}
     for file in sorted(folder.parent.glob(f"*/{HASHES}")):
-        if _read(file.parent / "settings.json") == settings:
+        if _read(file.parent / SETTINGS) == settings:
             found |= {digest: (file.parent, path) for digest, path in _read(file).items()}
     return found
 

@@ -33,6 +33,7 @@ from PIL import Image
 from training.data.lookalikes import copies
 from training.errors import UserError
 
+SETTINGS = "settings.json"
 ENCODINGS = ("jpeg", "raw")
 JPEG_QUALITY = 92
 CHECKSUM_BYTES = 8
@@ -99,6 +100,11 @@ class FrameStore:
         self.folder = folder
         self.videos = videos
         self.encoding = encoding
+
+    @functools.cached_property
+    def settings(self) -> dict:
+        """What the frames of a file depend on besides the file, as `prepare_store` wrote it."""
+        return json.loads((self.folder / SETTINGS).read_text())
 
     def read_frames(self, path: str, indices: Iterable[int]) -> np.ndarray:
         """Reads the frames with these numbers, uint8 `(frames, height, width, 3)`.

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import warnings
 from collections import Counter
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 
 from fstcn_keras import fstcn, fusion
 from tests.training.runs import noise_store
+from tests.videos import noise, write_video
 from training.data import encoded_views
 from training.data.collections import Video
 from training.data.encoded_views import EncodedCenters, EncodedSampler, FixedViews, encode_views
 from training.data.pipeline import finite_batches, reading_errors_unwrapped, training_batches
+from training.data.preparation import prepare_store
 from training.data.samplers import CenterSampler, ClipPairs
 from training.errors import UserError
 from training.evaluation import score_encoded
@@ -94,6 +97,29 @@ def test_views_are_encoded_once_for_every_list_of_videos(model, collection, monk
     assert changed.folders["frame"] != views.folders["frame"]
     assert changed.folders["differences"] == views.folders["differences"]
     kernel.assign(before)
+
+
+def test_frames_of_another_rate_in_a_folder_of_the_same_name_are_other_views(
+    model, tmp_path, monkeypatch
+):
+    found = {}
+    for fps in (None, 12.5):
+        folder = tmp_path / str(fps)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        write_video(folder / "c/0.avi", noise(40, height=120, width=130, seed=0))
+        store = prepare_store(Path("store"), folder, ["c/0.avi"], short_side=120, fps=fps)
+        views = encoded(model, (store, [Video("c/0.avi", 0, "train", "c/0.avi")]))
+        found[fps] = views.read_all(store.videos["c/0.avi"])["frame"]
+    assert not np.array_equal(found[None], found[12.5])
+
+
+def test_a_store_elsewhere_with_the_same_settings_shares_the_views(model, collection, tmp_path):
+    store, videos = collection
+    views = encoded(model, collection)
+    paths = [video.path for video in videos]
+    other = prepare_store(tmp_path, store.folder.parent, paths, short_side=120, encoding="raw")
+    assert encoded(model, (other, videos)) == views
 
 
 def test_what_another_run_encodes_meanwhile_is_not_encoded_again(model, collection, monkeypatch):
