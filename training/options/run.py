@@ -23,8 +23,8 @@ class RunOptions:
     )
     checkpoint_minutes: float = option(
         10.0,
-        "minutes between two checkpoints within an epoch; an epoch ends with one too, unless saving "
-        "would take more than a tenth of the time",
+        "minutes between two checkpoints within an epoch; an epoch ends with one too, unless "
+        "saving would take more than a tenth of the time",
     )
     seed: int = option(0, "seed of initialisation, sampling and dropout")
     out: Path | None = option(None, "run folder (default: runs/DATASET-SPLIT-PRESET)")
