@@ -35,7 +35,6 @@ class RunFolder:
     config = _file("config.yaml", "The options of the run.")
     model = _file("model.keras", "The trained network.")
     classes = _file("classes.txt", "Class names in the order of the labels, one a line.")
-    views = _file("views.json", "The views that the network scores.")
     metrics = _file("metrics.json", "The accuracies with their protocol; written last.")
     scores = _file("scores.npz", "Class probabilities of all views of the test videos.")
     training_videos = _file("training_videos.json", "What the network is trained on.")

@@ -73,6 +73,7 @@ def write_baseline(
     record = {
         "features": f"{options.backbone.scl}, {Path(weights).name}",
         "penalty": penalty,
+        "num_clips": options.num_clips,
         "answers": {v.path: int(a) for v, a in zip(test, answers, strict=True)},
     }
     atomic_write_text(run.baseline, json.dumps(record, indent=1))

@@ -75,7 +75,7 @@ def run(
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; to go on, give the same command again", file=sys.stderr)
         sys.exit(130)
 
 

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fstcn_keras.rejection import Rejection
 from fstcn_keras.runs import RunFolder, chosen_run
 from fstcn_keras.views.plan import SCORING_MODES
 from training import cli, split_summary
+from training.data.splits import open_data
 from training.errors import UserError
-from training.evaluation import evaluate_again
+from training.evaluation import check_test_videos, evaluate, print_metrics, report_rejected
+from training.locks import locked
+from training.networks import load_classifier
 from training.on_cluster import ClusterOptions
-from training.options import CollectionOptions, read_config
+from training.options import CollectionOptions, FitOptions, read_config
 from training.parts import check, option, positional, replaced
-from training.rejection import choose_again
+from training.rejection import chosen_again, set_rejection
 
 VIEWS_HELP = "shared cuts a video's crops from feature maps of whole frames: faster, not the same"
 
@@ -58,12 +62,46 @@ def main(options: EvaluateOptions):
         fit_options = replaced(fit_options, **moved(fit_options.collection, options.data_dir))
     if options.store is not None:
         fit_options = replaced(fit_options, store=options.store)
-    for run_options in fit_options.each_split():
-        if options.reject_at is not None:
-            choose_again(run_options.run_folder(), share=options.reject_at)
-        evaluate_again(run_options, mode=options.views, num_clips=options.num_clips)
+    runs, share = fit_options.each_split(), options.reject_at
+    rejections = [
+        None if share is None else chosen_again(r.run_folder(), share=share) for r in runs
+    ]
+    for each, rejection in zip(runs, rejections, strict=True):
+        evaluate_again(each, mode=options.views, num_clips=options.num_clips, rejection=rejection)
     if fit_options.is_series:
         split_summary.summarise(fit_options)
+
+
+def evaluate_again(
+    options: FitOptions,
+    *,
+    mode: str | None = None,
+    num_clips: int | None = None,
+    rejection: Rejection | None = None,
+):
+    """Evaluates the trained network of a run of one split or fold.
+
+    Args:
+        options: of the run.
+        mode: how crops are scored, as for `evaluation.evaluate`.
+        num_clips: the same.
+        rejection: what the network gets in place of its own, if its test videos can be scored.
+
+    Raises:
+        UserError: as `evaluation.evaluate` does.
+    """
+    run = options.run_folder()
+    plan = load_classifier(run).plan
+    dataset, store = open_data(
+        options.collection, options.split, options.store, short_side=plan.short_side
+    )
+    with locked(run.path, "trains"):  # a training writes the same files
+        report_rejected(store, run)
+        if rejection is not None:
+            check_test_videos(dataset, store, run)
+            set_rejection(run, rejection)
+        evaluate(run, dataset, store, mode=mode, num_clips=num_clips)
+    print_metrics(run)
 
 
 def moved(collection: CollectionOptions, data_dir: Path) -> dict[str, Path | str]:

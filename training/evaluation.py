@@ -15,33 +15,18 @@ from fstcn_keras.views.plan import ViewPlan
 from training import judgement, on_cluster
 from training.data.collections import Dataset, Video
 from training.data.preparation import write_rejected
-from training.data.splits import decodable, open_data
+from training.data.splits import decodable
 from training.data.store import FrameStore, StoredVideo
 from training.errors import UserError
 from training.examples import write_examples
 from training.leakage import check_leakage, file_hashes
-from training.locks import locked
 from training.networks import check_network_classes, load_classifier, weights_sha256
-from training.options import FitOptions
 from training.partial_scores import scored
 from training.results import write_results
 from training.scores import absent_text, all_fused, protocol_part, views_text
 
 if TYPE_CHECKING:
     from fstcn_keras import FSTCN, ActionClassifier
-
-
-def evaluate_again(options: FitOptions, *, mode: str | None = None, num_clips: int | None = None):
-    """Evaluates the trained network of a run of one split or fold; the views as for `evaluate`."""
-    run = options.run_folder()
-    plan = load_classifier(run).plan
-    dataset, store = open_data(
-        options.collection, options.split, options.store, short_side=plan.short_side
-    )
-    with locked(run.path, "trains"):  # a training writes the same files
-        report_rejected(store, run)
-        evaluate(run, dataset, store, mode=mode, num_clips=num_clips)
-    print_metrics(run)
 
 
 def report_rejected(store: FrameStore, run: RunFolder):
@@ -62,8 +47,8 @@ def check_test_videos(dataset: Dataset, store: FrameStore, run: RunFolder) -> li
     Raises:
         UserError: if there is none, or the run was trained on one of them.
     """
-    listed = dataset.side("test")
-    if not listed and not dataset.missing:
+    listed, missing = dataset.side("test"), _missing(dataset)
+    if not listed and not missing:
         raise UserError(
             f"{dataset.root}: {dataset.part} has no test video: either its lists name none, "
             "or all videos of each class look alike or are of one source. Name the test videos "
@@ -75,7 +60,7 @@ def check_test_videos(dataset: Dataset, store: FrameStore, run: RunFolder) -> li
     if not videos:
         raise UserError(
             f"{dataset.root}: none of {len(listed)} test videos of {dataset.part} can be "
-            f"decoded, {len(dataset.missing)} listed files are missing; there is nothing to judge "
+            f"decoded, {missing} listed files are missing; there is nothing to judge "
             "a network by"
         )
     return videos
@@ -207,13 +192,18 @@ def _protocol(classifier: "ActionClassifier", dataset: Dataset, scores: np.ndarr
         "num_clips": num_clips,
         "num_crops": num_crops,
         "videos": num_videos,
-        "missing": sum(video.side == "test" for video in dataset.missing),
+        "missing": _missing(dataset),
         "rejected": len(dataset.side("test")) - num_videos,
         "views": classifier.plan.mode,
         **({} if classifier.plan.fps is None else {"fps": classifier.plan.fps}),
         "precision": classifier.model.dtype_policy.name,
         "weights_sha256": weights_sha256(classifier),
     }
+
+
+def _missing(dataset: Dataset) -> int:
+    """Returns how many listed test videos are not there."""
+    return sum(video.side == "test" for video in dataset.missing)
 
 
 def _instead(run: RunFolder, plan: ViewPlan) -> str:
@@ -262,6 +252,7 @@ def score_videos(
         file=file,
         key=f"{weights_sha256(classifier)} {classifier.plan} with energy",
         description=description,
+        versions={path: store.videos[path].source_sha256 for path in paths},
         keep=keep,
     )
     return views[..., :-1], views[..., -1]

@@ -169,19 +169,23 @@ def last_training(history: Path) -> dict:
         return {}
 
 
-def baseline_answers(file: Path, paths: Sequence[str]) -> np.ndarray | None:
+def baseline_answers(file: Path, paths: Sequence[str], protocol: Mapping) -> np.ndarray | None:
     """Returns the linear baseline's labels of videos, int `(V,)`.
 
     Args:
         file: `baseline.json` of `baseline.write_baseline`.
         paths: of the videos.
+        protocol: by which the network has answered.
 
     Returns:
-        `None` where there is no baseline, or it has not answered for all of them.
+        `None` where there is no baseline, it has not answered for all of them, or it has seen
+        other clips than the network.
     """
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-        answers = json.loads(file.read_text())["answers"]
-        return np.array([answers[path] for path in paths], int)
+        baseline = json.loads(file.read_text())
+        answers, clips = baseline["answers"], baseline.get("num_clips", protocol["num_clips"])
+        if protocol.get("views") != "encoded" and clips == protocol["num_clips"]:
+            return np.array([answers[path] for path in paths], int)
     return None
 
 
@@ -296,9 +300,11 @@ def baseline_advice(beside: Mapping) -> list[str]:
     """
     if beside["difference"] >= 0 or covers_all(*beside["interval"]):
         return []
+    worse = beside["interval"][1] < 0
+    found = "worse" if worse else "no better"
     return [
-        "the linear classifier of the features is better than the network: so few videos "
-        "gain nothing by more trained layers; try fewer, the head alone (--encoded-views), or more "
+        f"the network is {found} than the linear classifier of its features: so few videos gain "
+        "nothing by more trained layers; try fewer, the head alone (--encoded-views), or more "
         "videos"
     ]
 

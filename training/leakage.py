@@ -76,12 +76,13 @@ def record_training_videos(
     """
     videos = dict(zip(SIDES, (_paths(train), _paths(held_out)), strict=True))
     recorded = _recorded_videos(run)
-    if recorded and (changed := _changes(recorded, videos)):
-        raise UserError(
-            f"{run} was trained on other videos than there are now: {len(changed)} came, went or "
-            f"changed sides, e.g. {changed[0]}: restore them, or start anew with another --out"
-        )
     hashes, before = hashes or {}, before or LearnedVideos()
+    if recorded and (changed := _changes(recorded, videos, hashes)):
+        raise UserError(
+            f"{run} was trained on other videos than there are now: {len(changed)} came, went, "
+            f"changed sides or were replaced, e.g. {changed[0]}: restore them, or start anew with "
+            "another --out"
+        )
     own = {path for side in SIDES for path in videos[side]}
     record = {
         **videos,
@@ -229,8 +230,10 @@ def _before(recorded: dict) -> LearnedVideos:
     return LearnedVideos(**{name: frozenset(found) for name, found in before.items()})
 
 
-def _changes(recorded: dict, videos: dict[str, list[str]]) -> list[str]:
-    return sorted({p for side in SIDES for p in set(videos[side]) ^ set(recorded[side])})
+def _changes(recorded: dict, videos: dict[str, list[str]], hashes: Mapping[str, str]) -> list[str]:
+    moved = {path for side in SIDES for path in set(videos[side]) ^ set(recorded[side])}
+    known = recorded.get("sha256", {})
+    return sorted(moved | {path for path in known if hashes.get(path) != known[path]})
 
 
 def _paths(videos: Iterable[Video]) -> list[str]:

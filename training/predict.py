@@ -169,10 +169,11 @@ def _results(
         network += f" {classifier.rejection}"
     key = hashlib.sha256(network.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     rows = prediction_table.PredictionTable(options.out, classes=classifier.classes, key=key)
-    missing = rows.begin(videos)
-    if kept := len({*videos}) - len(missing):
-        print(f"going on with {kept} of {len({*videos})} videos in {rows.partial}", file=sys.stderr)
     with contextlib.closing(rows):
+        missing = rows.begin(videos)
+        if kept := len({*videos}) - len(missing):
+            told = f"going on with {kept} of {len({*videos})} videos in {rows.partial}"
+            print(told, file=sys.stderr)
         results = predict(missing)  # of this process, with a bar on a terminal
         if on_cluster.is_connected() or not sys.stderr.isatty():
             names = {"description": "predicting", "unit": "video"}
@@ -180,7 +181,7 @@ def _results(
         for result in results:
             rows.add(result)
             yield result
-    rows.finish()
+        rows.finish()
 
 
 def _report(result: VideoResult, options: PredictOptions) -> bool:

@@ -4,9 +4,11 @@ import contextlib
 import csv
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
+
+from filelock import FileLock, Timeout
 
 from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import VideoResult
@@ -35,7 +37,8 @@ class PredictionTable:
     """Writes the table of many videos, which is there under its name when it is whole.
 
     Until then the rows are in a CSV file beside it, whose name holds the key. It stays when the
-    process is stopped, and the next table of the same name and key goes on from there.
+    process is stopped, and the next table of the same name and key goes on from there. One process
+    at a time writes it.
 
     Args:
         file: `.csv` or `.parquet`.
@@ -52,21 +55,35 @@ class PredictionTable:
         self._classes = tuple(classes)
         self._columns = [*COLUMNS, *(f"score_{name}" for name in classes)]
         self._stream: IO[str] | None = None
+        self._lock = FileLock(self.partial.with_suffix(".lock"))
 
     def begin(self, videos: Sequence[Path]) -> list[Path]:
-        """Opens the table; returns the videos that it lacks and those that could not be read.
+        """Opens the table; returns the videos to add.
+
+        They are those that it lacks, that could not be read, or that have changed since their rows
+        were written.
 
         Args:
             videos: all that it is of; each comes once.
+
+        Raises:
+            UserError: if another process writes it.
         """
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout as error:
+            raise UserError(
+                f"another process writes {self._file}: wait until it has ended, or name another "
+                "--out"
+            ) from error
         by_name = {_name(video): video for video in videos}
-        done = {}
+        done, changed = {}, self._changed(by_name)
         with atomic_write(self.partial) as again, _csv(again, "w") as stream:
             rows = csv.writer(stream, lineterminator="\n")
             rows.writerow(self._columns)
             for row in self._whole_rows():
                 name, answer = row[:2]
-                if name in by_name and name not in done and answer:
+                if name in by_name.keys() - done.keys() - changed and answer:
                     done[name] = True
                     rows.writerow(row)
         self._stream = _csv(self.partial, "a")
@@ -88,16 +105,32 @@ class PredictionTable:
 
     def finish(self):
         """Puts the whole table under its name."""
-        self.close()
+        self._stream.close()
         if self._file.suffix.lower() == ".parquet":
             self._write_parquet()
             self.partial.unlink()
         else:
             self.partial.replace(self._file)
+        self.close()
 
     def close(self):
-        """Closes the file of the rows, which stays."""
-        self._stream.close()
+        """Closes the file of the rows, which stays, and lets others write it."""
+        if self._stream is not None:
+            self._stream.close()
+        if self._lock.is_locked:
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+            self._lock.release()
+
+    def _changed(self, by_name: Mapping[str, Path]) -> set[str]:
+        """Returns the names of the videos that are newer than the rows."""
+        with contextlib.suppress(FileNotFoundError):
+            written_ns = self.partial.stat().st_mtime_ns
+            return {
+                name
+                for name, video in by_name.items()
+                if video.exists() and video.stat().st_mtime_ns > written_ns
+            }
+        return set()
 
     def _whole_rows(self) -> Iterator[list[str]]:
         """Reads the rows that a stopped process has left, without one that it began."""

@@ -76,9 +76,7 @@ def split_sides(
     return train, held_out, chooses
 
 
-def calibrate(
-    run: RunFolder, store: FrameStore, held_out: Sequence[Video], *, share: float
-) -> Rejection:
+def calibrate(run: RunFolder, store: FrameStore, held_out: Sequence[Video], *, share: float):
     """Chooses the threshold on held-out videos and gives it to the run's network.
 
     Args:
@@ -86,6 +84,9 @@ def calibrate(
         store: the decoded frames.
         held_out: videos that it has not learned from.
         share: of videos of its classes that may be refused.
+
+    Raises:
+        UserError: if the videos are too few.
     """
     _, energy = score_videos(
         load_classifier(run),
@@ -96,11 +97,11 @@ def calibrate(
         description="scoring held-out videos",
         keep=True,
     )
-    return _choose(run, energy, share)
+    set_rejection(run, _chosen(energy, share))
 
 
-def choose_again(run: RunFolder, *, share: float) -> Rejection:
-    """Gives a trained run another threshold, by the scores of its held-out videos.
+def chosen_again(run: RunFolder, *, share: float) -> Rejection:
+    """Chooses another threshold for a trained run, by the scores of its held-out videos.
 
     Args:
         run: the folder.
@@ -115,17 +116,20 @@ def choose_again(run: RunFolder, *, share: float) -> Rejection:
             f"{run} has no scores of held-out videos to choose a threshold on: train it by "
             f"'python -m training.fit ... --reject-at {share:g}'"
         )
-    return _choose(run, np.stack([*scores.values()])[..., -1], share)
+    return _chosen(np.stack([*scores.values()])[..., -1], share)
 
 
-def _choose(run: RunFolder, energy: np.ndarray, share: float) -> Rejection:
-    try:
-        rejection = Rejection.from_held_out(energy, share=share)
-    except ValueError as error:
-        raise UserError(f"--reject-at: {error}") from error
+def set_rejection(run: RunFolder, rejection: Rejection):
+    """Gives the run's network a threshold, and says which."""
     save_rejection(run.path, rejection)
     print(
         f"videos of a novelty above {rejection.threshold:.3f} are refused as none of the classes: "
-        f"{share:.1%} of {len(energy)} held-out videos"
+        f"{rejection.share:.1%} of {rejection.videos} held-out videos"
     )
-    return rejection
+
+
+def _chosen(energy: np.ndarray, share: float) -> Rejection:
+    try:
+        return Rejection.from_held_out(energy, share=share)
+    except ValueError as error:
+        raise UserError(f"--reject-at: {error}") from error

@@ -55,7 +55,7 @@ def write_results(
         trained=np.bincount(trained, minlength=len(dataset.classes)),
         training=judgement.last_training(run.history),
         pretrained=run.weights_report("fstcn").exists(),
-        baseline=judgement.baseline_answers(run.baseline, paths.tolist()),
+        baseline=judgement.baseline_answers(run.baseline, paths.tolist(), protocol),
         fusions=_held_out_fusions(run, dataset),
         refusals=None
         if rejection is None

@@ -141,7 +141,7 @@ def judged_together(results: Sequence[RunResult]) -> dict:
     for result in results:
         scores = read_scores(result.run)
         answers = fusion.fuse(scores.scores, "sci").argmax(axis=-1)
-        linear = judgement.baseline_answers(result.run.baseline, scores.paths)
+        linear = judgement.baseline_answers(result.run.baseline, scores.paths, result.protocol)
         right.append(answers == scores.labels)
         baseline.append(None if linear is None else linear == scores.labels)
         sources += scores.sources

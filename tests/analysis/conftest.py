@@ -6,7 +6,7 @@ import pytest
 from fstcn_keras import PRESETS, ActionClassifier, ViewPlan
 from fstcn_keras.runs import RunFolder
 from tests.videos import write_video
-from training.evaluation import evaluate_again
+from training.evaluate import evaluate_again
 from training.leakage import record_training_videos
 from training.options import FitOptions, write_config
 from training.parts import build

@@ -21,7 +21,7 @@ from tests.equations import video_scores
 from tests.training.test_cli import error_of
 from training import cli, fit
 from training.data.collections import load_dataset
-from training.evaluation import evaluate_again
+from training.evaluate import evaluate_again
 from training.networks import load_classifier
 from training.options import FitOptions, read_config
 from training.parts import replaced

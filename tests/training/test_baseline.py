@@ -105,9 +105,14 @@ def test_a_run_with_weights_gets_its_answers(store, tmp_path, monkeypatch):
     answers = json.loads(run.baseline.read_text())["answers"]
     assert answers.keys() == {"c/0.avi", "c/1.avi"}
     paths = ["c/1.avi", "c/0.avi"]
-    found = judgement.baseline_answers(run.baseline, paths)
+    exact = {"num_clips": 1, "views": "exact"}
+    found = judgement.baseline_answers(run.baseline, paths, exact)
     assert found.tolist() == [answers[path] for path in paths]
-    assert judgement.baseline_answers(run.baseline, ["c/3.avi"]) is None
+    shared = exact | {"views": "shared"}
+    assert judgement.baseline_answers(run.baseline, paths, shared).tolist() == found.tolist()
+    assert judgement.baseline_answers(run.baseline, ["c/3.avi"], exact) is None
+    for other in ({"num_clips": 5}, {"views": "encoded"}):
+        assert judgement.baseline_answers(run.baseline, paths, exact | other) is None
 
 
 @pytest.mark.parametrize("changes", [{}, {"scl_weights": "imagenet", "no_baseline": True}])

@@ -214,7 +214,7 @@ def test_all_splits_interrupted_and_gone_on_with(data, tmp_path, capsys, monkeyp
         with pytest.raises(SystemExit) as stopped:
             cli.run(fit.main, FitOptions, options)
     assert stopped.value.code == 130
-    assert "the same command goes on from here" in capsys.readouterr().err
+    assert "to go on, give the same command again" in capsys.readouterr().err
     assert not (tmp_path / "all" / "splits.json").exists()
     before = (tmp_path / "all" / "split1" / "model.keras").stat().st_mtime_ns
     error = error_of(capsys, fit.main, FitOptions, *options, "--seed", "4")

@@ -22,7 +22,6 @@ from training import (
     cli,
     cluster_jobs,
     evaluate,
-    evaluation,
     figures,
     fit,
     fitting,
@@ -303,7 +302,7 @@ def test_a_stop_between_new_scores_and_metrics_leaves_none(run, tmp_path, monkey
     copy = shutil.copytree(run, tmp_path / "run")
     monkeypatch.setattr(figures, "draw_confusion", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        evaluation.evaluate_again(replaced(read_config(copy / "config.yaml"), out=copy))
+        evaluate.evaluate_again(replaced(read_config(copy / "config.yaml"), out=copy))
     assert (copy / "scores.npz").is_file()
     assert not (copy / "metrics.json").exists()
 

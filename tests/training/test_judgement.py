@@ -190,13 +190,17 @@ def test_the_network_stands_beside_the_baseline():
     better = judged(labels, [0, 1, 2, 1, 0], baseline=np.array(labels))
     lines = judgement.describe(better, CLASSES, accuracy=0.6)
     assert "features 100.0%: the network minus this -40.0 points" in lines[1]
-    assert not any("classifier of the features is better" in line for line in lines)  # 5 sources
+    assert not any("than the linear classifier" in line for line in lines)  # 5 sources
     better = judged(labels * 2, [0, 1, 2, 1, 0] * 2, baseline=np.array(labels * 2))
     lines = judgement.describe(better, CLASSES, accuracy=0.6)
     assert "features 100.0%: the network minus this -40.0 points" in lines[1]
-    assert any("classifier of the features is better" in line for line in lines)
+    assert better["baseline"]["interval"][1] < 0
+    assert any("the network is worse than the linear classifier of its" in line for line in lines)
+    doubtful = {"difference": -0.01, "interval": [-0.05, 0.03]}
+    (line,) = judgement.baseline_advice(doubtful)
+    assert line.startswith("the network is no better than the linear classifier of its features")
     worse = judged(labels, labels, baseline=np.array([0, 1, 2, 1, 0]))
     lines = judgement.describe(worse, CLASSES, accuracy=1.0)
     assert "the network minus this +40.0 points" in lines[1]
     assert "-100.0 to +100.0 (fewer than 6 sources tell nothing)" in lines[1]
-    assert not any("classifier of the features is better" in line for line in lines)
+    assert not any("than the linear classifier" in line for line in lines)

@@ -24,8 +24,20 @@ def test_videos_that_change_after_training_has_begun(tmp_path):
     record_training_videos(RunFolder(tmp_path), train=videos("a"), held_out=videos("b"))
     (tmp_path / "checkpoints").mkdir()
     record_training_videos(RunFolder(tmp_path), train=videos("a"), held_out=videos("b"))
-    with pytest.raises(UserError, match=r"2 came, went or changed sides, e\.g\. b"):
+    with pytest.raises(UserError, match=r"2 came, went, changed sides or were replaced, e\.g\. b"):
         record_training_videos(RunFolder(tmp_path), train=videos("a", "b"), held_out=videos("d"))
+
+
+def test_a_training_video_that_is_replaced_after_training_has_begun(tmp_path):
+    run, sides = RunFolder(tmp_path), {"train": videos("a", "b"), "held_out": videos("c")}
+    hashes = {"a": "one", "b": "two", "c": "three", "test": "four"}
+    record_training_videos(run, **sides, hashes=hashes)
+    (tmp_path / "checkpoints").mkdir()
+    record_training_videos(run, **sides, hashes=hashes | {"test": "five"})  # learned by nobody
+    with pytest.raises(UserError, match=r"2 came, went, changed sides or were replaced, e\.g\. b"):
+        record_training_videos(run, **sides, hashes=hashes | {"b": "six", "c": "seven"})
+    recorded = json.loads(run.training_videos.read_text())
+    assert recorded["sha256"] == {"a": "one", "b": "two", "c": "three"}  # and is not forgotten
 
 
 def test_no_video_of_training_is_tested(tmp_path):

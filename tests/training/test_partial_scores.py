@@ -35,6 +35,29 @@ def test_a_stopped_evaluation_goes_on_with_the_same_network_alone(tmp_path, key,
     np.testing.assert_array_equal(found, np.stack([views for _, views in score(PATHS)]))
 
 
+def test_what_was_said_of_another_file_of_the_path_does_not_count(tmp_path):
+    file, asked = tmp_path / "kept.npz", []
+    versions = {"a": "one", "b": "two", "c": "three"}
+    scored(PATHS, score, file=file, key="one", versions=versions, keep=True)
+
+    def counted(paths):
+        asked.extend(paths)
+        return score(paths)
+
+    scored(PATHS, counted, file=file, key="one", versions=versions | {"b": "four"}, keep=True)
+    assert asked == ["b"]
+    scored(PATHS, counted, file=file, key="one", versions=versions | {"b": "four"})
+    assert asked == ["b"]
+    assert [*partial_scores.read_scored(file)] == ["a", "c", "b"]
+    assert [*partial_scores.read_scored(file, "one", versions)] == ["a", "c"]
+
+
+def test_a_file_that_knows_no_versions_can_be_read(tmp_path):
+    np.savez(tmp_path / "old.npz", key="one", paths=["a"], scores=np.zeros((1, 2)))
+    assert [*partial_scores.read_scored(tmp_path / "old.npz", "one")] == ["a"]
+    assert partial_scores.read_scored(tmp_path / "old.npz", "one", {"a": "hash"}) == {}
+
+
 def test_a_damaged_file_is_made_anew(tmp_path):
     file = tmp_path / "partial.npz"
     file.write_bytes(b"PK\x03\x04 cut off")

@@ -1,5 +1,6 @@
 """The table of many videos: what stands in it, and what a stop leaves of it."""
 
+import contextlib
 import csv
 import importlib.util
 import json
@@ -17,6 +18,7 @@ from tests.training.colours import COLOURS, PLAN, coloured
 from tests.training.test_cli import error_of
 from tests.videos import write_video
 from training import cli, predict
+from training.errors import UserError
 from training.prediction_table import PredictionTable
 
 
@@ -126,6 +128,7 @@ def test_the_rows_are_there_as_they_are_said_and_a_stop_keeps_them(tmp_path):
 
     with table.partial.open("a") as stream:  # the process is killed within the last number
         stream.write("e.avi,red,0.500000,,,,0.500000,0.250000,0.2")
+    table.close()  # as the kernel does
     again = PredictionTable(tmp_path / "t.csv", classes=COLOURS, key="k")
     left = again.begin(videos)
     assert left == [Path("b.avi"), Path("e.avi")]  # what could not be read may be mended
@@ -154,6 +157,35 @@ def test_rows_of_another_network_or_of_videos_no_longer_named_do_not_count(tmp_p
     assert [row["video"] for row in rows_of(tmp_path / "t.csv")] == ["b.avi"]
 
 
+def test_a_video_that_has_changed_since_is_asked_again(tmp_path):
+    old, new = tmp_path / "old.avi", tmp_path / "new.avi"
+    for video in (old, new):
+        video.touch()
+    table = PredictionTable(tmp_path / "t.csv", classes=COLOURS, key="k")
+    table.begin([old, new])
+    for video in (old, new):
+        table.add(result(str(video), 0.5, 0.25, 0.25))
+    table.close()
+    written_ns = table.partial.stat().st_mtime_ns
+    os.utime(old, ns=(written_ns - 1, written_ns - 1))
+    os.utime(new, ns=(written_ns + 1, written_ns + 1))
+    again = PredictionTable(tmp_path / "t.csv", classes=COLOURS, key="k")
+    assert again.begin([old, new]) == [new]
+    again.close()
+
+
+def test_two_processes_do_not_write_one_table(tmp_path):
+    first, second = (PredictionTable(tmp_path / "t.csv", classes=COLOURS, key="k") for _ in "12")
+    first.begin([Path("a.avi")])
+    first.add(result("a.avi", 0.5, 0.25, 0.25))
+    with contextlib.closing(second), pytest.raises(UserError, match=r"writes .*t\.csv: wait until"):
+        second.begin([Path("a.avi")])
+    first.finish()
+    assert [row["video"] for row in rows_of(tmp_path / "t.csv")] == ["a.avi"]
+    with contextlib.closing(second):
+        assert second.begin([Path("a.avi")]) == [Path("a.avi")]  # nobody holds it now
+
+
 def test_a_name_of_any_bytes(tmp_path):
     table = PredictionTable(tmp_path / "t.csv", classes=COLOURS, key="k")
     video = Path(os.fsdecode(b"caf\xe9\n.avi"))
@@ -177,7 +209,7 @@ def test_an_interrupted_command_goes_on(colour_run, folder, tmp_path, capsys, mo
     with monkeypatch.context() as patch:
         patch.setattr(ActionClassifier, "predict_videos", interrupted)
         assert predicted(colour_run, folder / "deep", "--out", table) == 130
-    assert capsys.readouterr().err.endswith("interrupted; the same command goes on from here\n")
+    assert capsys.readouterr().err.endswith("interrupted; to go on, give the same command again\n")
     (partial,) = tmp_path.iterdir()
     assert [row["class"] for row in rows_of(partial)] == ["blue", "green"]
     asked = []

@@ -52,7 +52,7 @@ def interrupt_when(condition, nodes: Nodes, module: str, *arguments: object):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 130
-    assert errors.endswith("interrupted; the same command goes on from here\n")
+    assert errors.endswith("interrupted; to go on, give the same command again\n")
 
 
 def kill_when(condition, nodes: Nodes, module: str, *arguments: object, killed: int = 1) -> str:

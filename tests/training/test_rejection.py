@@ -85,6 +85,10 @@ def test_a_run_that_refuses(data, tmp_path, capsys):
     )
     assert "needs 99 held-out videos or more. Received: " in error
 
+    moved = ("--data-dir", str(tmp_path / "nowhere"), "--reject-at", "0.5")
+    assert "nowhere" in error_of(capsys, evaluate.main, evaluate.EvaluateOptions, str(run), *moved)
+    assert json.loads(run.rejection.read_text()) == again  # that its results are of
+
     cli.run(predict.main, predict.PredictOptions, [str(run), str(data / test[0]), "--json"])
     answer = json.loads(capsys.readouterr().out)
     assert answer["novelty"] == pytest.approx(float(energy[0].mean()), abs=0.2)  # no JPEGs here

@@ -193,7 +193,7 @@ def test_all_folds_together_are_judged_by_their_sources(tmp_path, capsys):
     split_summary.summarise(options)
     *_, line, advice, _ = capsys.readouterr().out.splitlines()
     assert "features 100.0%: the network minus this -25.0 points" in line
-    assert advice.startswith("advice: the linear classifier of the features is better than the ")
+    assert advice.startswith("advice: the network is no better than the linear classifier of its")
     (tmp_path / "fold2" / "baseline.json").unlink()
     split_summary.summarise(options)
     assert "the network minus this" not in capsys.readouterr().out

@@ -170,7 +170,7 @@ def _duplicates(dataset: Dataset, store: FrameStore) -> list[Finding]:
         ("identical", identical, "error"),
         ("near-duplicate", near, "warning"),
     ):
-        across, within, several = [], [], []
+        across, chosen, within, several = [], [], [], []
         for paths in groups:
             if len({labels[path] for path in paths}) > 1:
                 several.append("  =  ".join(sorted(paths)))
@@ -179,10 +179,14 @@ def _duplicates(dataset: Dataset, store: FrameStore) -> list[Finding]:
                 f"{side} {', '.join(path for path in sorted(paths) if sides[path] == side)}"
                 for side in on_sides
             ]
-            (within if len(parts) == 1 else across).append("  =  ".join(parts))
+            found = across if "test" in on_sides else chosen
+            (within if len(parts) == 1 else found).append("  =  ".join(parts))
         findings += [
             _finding(
                 "error", f"groups of {kind} videos ACROSS training and test", sorted(across), apart
+            ),
+            _finding(
+                "warning", f"groups of {kind} videos across train and val", sorted(chosen), apart
             ),
             _finding(
                 severity,

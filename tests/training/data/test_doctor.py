@@ -93,6 +93,23 @@ def test_one_of_everything(collection, capsys):
     assert to_do == [f"to do: {remedy}" for remedy in remedies]
 
 
+def test_copies_among_those_that_choose_the_epoch_are_no_error(tmp_path, capsys):
+    for side, numbers in (("train", (0, 1)), ("val", (2,)), ("test", (3,))):
+        for label, name in enumerate("ab"):
+            for number in numbers:
+                video = tmp_path / "data" / side / name / f"{number}.avi"
+                write_video(video, pattern(10 * label + number))
+    shutil.copyfile(tmp_path / "data/train/a/0.avi", tmp_path / "data/val/a/2.avi")
+    options = ["--dataset", "folder", "--data-dir", str(tmp_path / "data"), "--check"]
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(
+            prepare.main, prepare.PrepareOptions, [*options, "--store", str(tmp_path / "store")]
+        )
+    printed = capsys.readouterr().out
+    assert "warning: 1 groups of identical videos across train and val" in printed
+    assert stopped.value.code == 0
+
+
 def test_other_frame_rates_are_named_with_the_remedy(collection):
     root = collection / "data" / "videos"
     write_video(root / "b" / "3.avi", pattern(13), fps=15)
