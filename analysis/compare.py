@@ -18,8 +18,9 @@ from fstcn_keras.files import atomic_write_text
 from fstcn_keras.fusion import LABELS, METHODS
 from fstcn_keras.runs import RunFolder
 from training import cli
-from training.cli import UserError, option, positional
+from training.errors import UserError
 from training.judgement import interval_text
+from training.parts import option, positional
 from training.scores import (
     RunScores,
     check_same_videos,

@@ -18,7 +18,7 @@ from analysis.runs import FigureOptions, figures_folder, protocol_text, read_opt
 from analysis.style import FEATURES
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
-from training.cli import UserError
+from training.errors import UserError
 from training.scores import RunScores, read_scores
 from training.split_summary import ROWS
 from training.statistics import share_of

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fstcn_keras.runs import RunFolder
-from training.cli import UserError, option, positional
 from training.data.collections import Dataset, Video
 from training.data.splits import decodable, open_data
 from training.data.store import FrameStore
+from training.errors import UserError
 from training.evaluation import check_test_videos
 from training.networks import check_network_classes, load_classifier
 from training.options import FitOptions, read_config
-from training.parts import replaced
+from training.parts import option, positional, replaced
 from training.scores import RunScores, protocol_part, views_text
 
 if TYPE_CHECKING:

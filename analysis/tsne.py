@@ -26,9 +26,10 @@ from fstcn_keras.clips import NUM_CROPS
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
-from training.cli import UserError, option
+from training.errors import UserError
 from training.figures import add_caption, save_figure, short_name
 from training.networks import weights_sha256
+from training.parts import option
 from training.scores import views_text
 
 PAPER_CLASSES = ("smile", "laugh", "chew", "talk", "eat", "smoke", "drink")  # of Figure 4

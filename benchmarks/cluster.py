@@ -23,7 +23,7 @@ from benchmarks.ray_nodes import Nodes, cluster_of
 from benchmarks.report import print_table, write_csv
 from benchmarks.samples import coarse_video, random_run
 from training import cli
-from training.cli import option
+from training.parts import option
 
 CLASSES = ("a", "b")
 NUM_FRAMES = 90

@@ -21,7 +21,7 @@ from benchmarks.ray_nodes import cluster_of
 from benchmarks.report import print_table, write_csv
 from benchmarks.samples import coarse_video, random_run
 from training import cli
-from training.cli import option
+from training.parts import option
 
 SOURCES = 8  # videos that are encoded; the rest are links to them
 NUM_FRAMES = 12

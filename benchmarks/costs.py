@@ -25,13 +25,12 @@ from benchmarks.report import print_table, write_csv
 from benchmarks.views import scoring
 from fstcn_keras import PRESETS
 from training import cli
-from training.cli import option
 from training.data.pipeline import training_batches
 from training.data.splits import open_data, split_training
 from training.distribution import device_strategy
 from training.loop import train_step
 from training.options import FitOptions
-from training.parts import build
+from training.parts import build, option
 from training.stages import TrainingVideos, clip_stage
 
 WARMUP, STEPS, PROFILED, LARGEST = 3, 20, 3, 10

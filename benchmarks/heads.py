@@ -26,16 +26,16 @@ from fstcn_keras.config import PATHS
 from fstcn_keras.fusion import LABELS
 from fstcn_keras.runs import RUNS
 from training import cli
-from training.cli import UserError, option
 from training.data.collections import Video
 from training.data.encoded_views import EncodedViews, encode_views
 from training.data.splits import decodable, open_data
 from training.data.store import FrameStore
+from training.errors import UserError
 from training.fitting import fit_runs
 from training.networks import load_classifier
 from training.options import FitOptions
 from training.partial_scores import scored
-from training.parts import part, replaced
+from training.parts import option, part, replaced
 from training.scores import read_scores
 from training.statistics import paired_difference, share_of
 

@@ -33,7 +33,7 @@ from fstcn_keras.acceleration import (
 from fstcn_keras.layers import LocalResponseNormalization
 from fstcn_keras.parts import all_layers
 from training import cli
-from training.cli import option
+from training.parts import option
 
 Form = Callable[[keras.Layer], acceleration.Replacements]
 

@@ -26,13 +26,12 @@ from fstcn_keras import accelerate
 from fstcn_keras.config import PATHS
 from fstcn_keras.runs import RunFolder
 from training import cli
-from training.cli import option
 from training.data.encoded_views import encode_views
 from training.data.splits import decodable, open_data
 from training.distribution import with_precision
 from training.fitting import fit_runs
 from training.options import FitOptions
-from training.parts import part, replaced
+from training.parts import option, part, replaced
 from training.scores import read_scores
 from training.stages import initial_network
 from training.start import load_start

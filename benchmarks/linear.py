@@ -19,11 +19,11 @@ from benchmarks.report import print_table, write_csv
 from fstcn_keras import ViewPlan
 from training import cli
 from training.baseline import pooled_networks, svm_answers, video_features
-from training.cli import UserError, option
 from training.data.collections import Video
 from training.data.splits import decodable, open_data
+from training.errors import UserError
 from training.options import FitOptions
-from training.parts import part
+from training.parts import option, part
 
 KINDS = {"frames": (0,), "differences": (1,), "both": (0, 1)}  # parts of the features
 FOLDS = 5

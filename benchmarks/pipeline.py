@@ -23,14 +23,13 @@ from benchmarks import keras_steps
 from benchmarks.report import alternate, print_table, write_csv
 from fstcn_keras import PRESETS
 from training import cli
-from training.cli import option
 from training.data import pipeline
 from training.data.pipeline import training_batches
 from training.data.samplers import ClipPairs, TrainingSampler
 from training.data.splits import decodable, open_data
 from training.data.store import ENCODINGS
 from training.options.collection import SPLIT_HELP, CollectionOptions
-from training.parts import part
+from training.parts import option, part
 
 BATCH = 32
 ROUNDS = 3

@@ -26,8 +26,8 @@ from benchmarks.report import print_table, write_csv
 from fstcn_keras import ActionClassifier
 from fstcn_keras.video.suffixes import is_video
 from training import cli
-from training.cli import option
 from training.on_cluster import MAX_ITEMS, ClusterOptions, connected, spread
+from training.parts import option
 
 HOUR_S = 3600.0
 SCORED = 40  # videos whose scoring is timed

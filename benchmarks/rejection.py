@@ -23,14 +23,14 @@ from fstcn_keras import fusion
 from fstcn_keras.rejection import Rejection, fewest_videos, novelty
 from fstcn_keras.runs import RUNS
 from training import cli, evaluation
-from training.cli import UserError, option
 from training.data.collections import Video
 from training.data.splits import open_data
 from training.data.store import FrameStore
+from training.errors import UserError
 from training.fitting import fit_runs
 from training.networks import load_classifier
 from training.options import FitOptions
-from training.parts import part, replaced
+from training.parts import option, part, replaced
 from training.statistics import share_of
 
 SHARES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)

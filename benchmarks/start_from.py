@@ -16,11 +16,10 @@ from benchmarks.heads import check_heads_alone, run_answers, table
 from benchmarks.report import print_table, write_csv
 from fstcn_keras.runs import RUNS
 from training import cli
-from training.cli import option
 from training.data.collections import load_dataset
 from training.fitting import fit_runs
 from training.options import FitOptions
-from training.parts import part, replaced
+from training.parts import option, part, replaced
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,12 +21,11 @@ from fstcn_keras.video.frames import view_frames
 from fstcn_keras.views.plan import SCORING_MODES
 from fstcn_keras.views.scoring import PROBABILITIES, Clip, ViewScorer
 from training import cli
-from training.cli import option
 from training.data.splits import open_data
 from training.evaluation import check_test_videos
 from training.networks import load_classifier
 from training.options import read_config
-from training.parts import replaced
+from training.parts import option, replaced
 from training.scores import all_accuracies, all_fused
 
 ROUNDS = 5

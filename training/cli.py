@@ -20,9 +20,7 @@ from fstcn_keras.process import BackendError, set_up_process
 from training.ending import ended_in_time
 from training.errors import UserError
 from training.on_cluster import ClusterOptions, connected
-from training.parts import Leaf, Options, build, flag, leaves, option, positional
-
-__all__ = ["UserError", "option", "parse", "positional", "run"]
+from training.parts import Leaf, Options, build, flag, leaves
 
 MAX_MESSAGE = 1500  # characters: the names of all backbones and more
 

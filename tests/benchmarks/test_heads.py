@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks import heads, peers
-from training.cli import UserError
 from training.data.collections import Video
 from training.data.encoded_views import EncodedViews
+from training.errors import UserError
 from training.parts import build
 
 LABELS = np.arange(24) % 2

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks import linear
-from training.cli import UserError
 from training.data.collections import Video
+from training.errors import UserError
 from training.parts import build
 
 

@@ -9,7 +9,7 @@ from benchmarks import rejection, report
 from tests.training.runs import fit_arguments
 from tests.videos import noise, write_video
 from training import cli
-from training.cli import UserError
+from training.errors import UserError
 from training.parts import build
 
 

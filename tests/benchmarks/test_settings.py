@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import report, settings, step
 from benchmarks.workers import Measured, Worker
-from training.cli import UserError
+from training.errors import UserError
 
 SECONDS = {
     ("training", "all"): 0.25,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.start_from import StartFromOptions
-from training.cli import UserError
+from training.errors import UserError
 from training.parts import build
 
 LITE = {"preset": "lite", "scl_weights": "imagenet", "folds": 3, "out": Path("o")}

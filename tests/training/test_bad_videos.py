@@ -17,10 +17,10 @@ from tests.bad_videos import CASES, CLOCKWISE, QUARTERS
 from tests.training.runs import fit_arguments
 from tests.videos import noise, write_video
 from training import cli, fit
-from training.cli import UserError
 from training.data import collections
 from training.data.preparation import prepare_store
 from training.data.splits import open_data
+from training.errors import UserError
 from training.evaluation import check_test_videos
 from training.options import FitOptions
 

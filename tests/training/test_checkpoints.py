@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from training import loop
 from training.checkpoints import Checkpoints, Progress
-from training.cli import UserError
+from training.errors import UserError
 from training.optimizers import build_optimizer
 
 

@@ -8,7 +8,8 @@ import pytest
 from tests.processes import HANG_S, run_command, start_python
 from training import cli, evaluate, fit, predict
 from training.claims import claim_run, open_run
-from training.cli import UserError, parse
+from training.cli import parse
+from training.errors import UserError
 from training.locks import locked
 from training.options import CollectionOptions, FitOptions, read_config, write_config
 from training.parts import build

@@ -15,8 +15,8 @@ from tests.training.test_cli import error_of
 from tests.training.test_distribution import free_ports
 from tests.videos import write_noise_folder
 from training import fit
-from training.cli import UserError
 from training.cluster import Cluster
+from training.errors import UserError
 from training.options import FitOptions
 
 STEPS = 8

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from training import cli, on_cluster
+from training.errors import UserError
 from training.on_cluster import ClusterOptions, spread
 
 
@@ -115,7 +116,7 @@ def test_a_full_disk_of_another_machine_is_told_as_of_this_one():
 
 @pytest.mark.parametrize("address", ["ray://head:10001", "head", "s3://bucket", "AUTO"])
 def test_an_address_is_that_of_a_cluster(address):
-    with pytest.raises(cli.UserError, match="--cluster must be auto, local or HOST:PORT, got"):
+    with pytest.raises(UserError, match="--cluster must be auto, local or HOST:PORT, got"):
         ClusterOptions(cluster=address)
 
 
@@ -131,7 +132,7 @@ def test_where_nothing_listens_ray_does_not_try(monkeypatch):
     with socket.socket() as taken:  # and deaf
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(cli.UserError) as raised:
+        with pytest.raises(UserError) as raised:
             on_cluster.connected(ClusterOptions(cluster=address)).__enter__()
     refused = f"--cluster {address} cannot be reached: [Errno 111] Connection refused"
     assert str(raised.value) == refused + ADVICE
@@ -152,7 +153,7 @@ def test_what_ray_says_of_other_commands_is_left_out(monkeypatch, cluster, messa
     monkeypatch.setattr(os, "environ", dict(os.environ))
     fake = SimpleNamespace(init=init, shutdown=lambda: None)
     monkeypatch.setattr(on_cluster, "ray_package", lambda: fake)
-    with pytest.raises(cli.UserError) as raised:
+    with pytest.raises(UserError) as raised:
         on_cluster.connected(ClusterOptions(cluster=cluster)).__enter__()
     assert str(raised.value) == message
     once = on_cluster.ONCE.items() <= os.environ.items()

@@ -8,8 +8,8 @@ import tensorflow as tf
 from fstcn_keras import accelerate, fstcn
 from training import distribution
 from training.claims import open_run
-from training.cli import UserError
 from training.distribution import fast_precision, with_precision
+from training.errors import UserError
 from training.options import FitOptions, write_config
 from training.parts import build, replaced
 from training.stages import dtype_policy

@@ -11,7 +11,7 @@ from scipy import stats
 from fstcn_keras.runs import RunFolder
 from tests import equations
 from training import scores, split_summary
-from training.cli import UserError
+from training.errors import UserError
 from training.evaluation import print_metrics
 from training.options import FitOptions
 from training.parts import build

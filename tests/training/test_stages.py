@@ -13,9 +13,9 @@ from fstcn_keras.weights import named_layers, save_weights
 from tests.fstcn_keras.backbones import stored_networks
 from tests.training.runs import noise_store
 from training import loop, stages
-from training.cli import UserError
 from training.data.collections import Video
 from training.distribution import device_strategy
+from training.errors import UserError
 from training.optimizers import build_optimizer
 from training.options import FitOptions
 from training.parts import build

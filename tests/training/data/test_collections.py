@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.processes import DATA
-from training.cli import UserError
 from training.data import collections, splits
 from training.data.groups import check_held_out, held_out_paths, source_group
+from training.errors import UserError
 from training.options import CollectionOptions
 
 SHARED_SPLITS = DATA / "splits"

@@ -12,7 +12,6 @@ from PIL import Image
 from fstcn_keras.config import PRESETS
 from tests.videos import grey_ramp, write_video
 from training import cli, prepare
-from training.cli import UserError
 from training.data.collections import Video, read_folder
 from training.data.groups import held_out_paths, source_group
 from training.data.images import (
@@ -27,6 +26,7 @@ from training.data.images import (
 from training.data.preparation import prepare_store
 from training.data.samplers import CenterSampler, Frames, TrainingSampler
 from training.data.store import StoreError, record_file
+from training.errors import UserError
 
 RED = (200, 30, 20)
 

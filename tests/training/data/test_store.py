@@ -10,10 +10,10 @@ from fstcn_keras.video import VideoReader
 from fstcn_keras.video.sources import FrameReader
 from tests.bad_videos import truncated
 from tests.videos import grey_ramp, noise, write_video
-from training.cli import UserError
 from training.data import preparation
 from training.data.preparation import prepare_store
 from training.data.store import StoreError
+from training.errors import UserError
 
 
 @pytest.fixture(scope="module")
