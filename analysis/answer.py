@@ -99,7 +99,7 @@ def remarks(scores: RunScores, judged: dict) -> list[str]:
     if not judged:
         return [
             "no baseline and no advice: the run is of an older version; "
-            f"python -m training.evaluate {scores.run}"
+            f"python -m training.evaluate {scores.run.quoted()}"
         ]
     accuracy = scores.accuracies["video"]["sci"]["top1"]
     lines = judgement.advice(judged, scores.classes, accuracy=accuracy)
@@ -121,7 +121,7 @@ def read_mistakes(run: RunFolder, folder: Path, scores: RunScores) -> Mistakes:
     Raises:
         UserError: if what was drawn is damaged.
     """
-    command = f"python -m analysis.errors {scores.run}"
+    command = f"python -m analysis.errors {scores.run.quoted()}"
     if not (folder / RECORD).is_file():
         folder = figures_folder(run, None)
     if fusion.fuse(scores.scores).argmax(axis=-1).tolist() == scores.labels.tolist():

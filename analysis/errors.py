@@ -144,7 +144,7 @@ def print_errors(errors: Errors):
             f"(95 % interval {share.low:.1%} to {share.high:.1%}), "
             f"{error_text(errors.calibration[method])}"
         )
-    print(f"{sum(videos for *_, videos in errors.pairs)} mistakes; most frequent:")
+    print(f"mistakes: {sum(videos for *_, videos in errors.pairs)}; most frequent:")
     for true, predicted, videos in errors.pairs[:WORST_PAIRS]:
         print(f"  {videos:3} of {errors.classes[true].videos:3} {true} taken for {predicted}")
 

@@ -59,7 +59,7 @@ def draw_mistakes(scores: RunScores, caption: str, folder: Path):
         if (path := scores.paths[number]) not in run.store.videos:
             raise UserError(
                 f"{path} was scored but is no video of the data any more: "
-                f"'python -m training.evaluate {scores.run}' scores what is there now"
+                f"'python -m training.evaluate {scores.run.quoted()}' scores what is there now"
             )
     pictures.mkdir(exist_ok=True)
     found = _described(run, scores, worst[:WORST_VIDEOS], pictures)

@@ -133,7 +133,9 @@ def main(options: FigureOptions):
         sections=sections,
     )
     for section in sections:
-        print(f"{section.title}: {len(section.pictures)} pictures", *section.notes, sep="\n  ")
+        number = len(section.pictures)
+        pictures = "1 picture" if number == 1 else f"{number} pictures"
+        print(f"{section.title}: {pictures}", *section.notes, sep="\n  ")
     print(f"results in {file}")
 
 
@@ -166,7 +168,7 @@ def topic_sections(topic: Topic, scores: RunScores, folder: Path) -> list[Sectio
         scores: of the run.
         folder: where its figures are; for a topic of which it has none, the run's own.
     """
-    command = f"python -m {topic.command} {scores.run}"
+    command = f"python -m {topic.command} {scores.run.quoted()}"
     if not any(folder.glob(topic.record)):
         folder = figures_folder(scores.run, None)
     sections = []

@@ -209,11 +209,11 @@ def print_table(panels: list[Panel], caption: str):
     """The measures in the features' own space, and how stable the maps are."""
     print(caption)
     neighbours = f"{panels[0].separation.neighbours}-NN"
-    print(f"{'':36}{neighbours:>8} silhouette v-measure | map: trustworthiness Procrustes")
+    print(f"{'':40}{neighbours:>8} silhouette v-measure | map: trustworthiness Procrustes")
     for panel in panels:
         measures = panel.separation
         print(
-            f"  {FEATURES[panel.layer]:34}{measures.knn_text:>8}{measures.silhouette:11.3f}"
+            f"  {FEATURES[panel.layer]:38}{measures.knn_text:>8}{measures.silhouette:11.3f}"
             f"{measures.v_measure:10.3f} |{panel.map.trustworthiness:21.3f}"
             f"{panel.map.procrustes:11.3f}"
         )

@@ -83,8 +83,11 @@ def main(model, video):
         sys.exit(
             f"this network takes videos read at {plan['fps']} frames a second: see docs/data.md"
         )
-    with av.open(video) as container:
-        num_frames = sum(1 for _ in container.decode(video=0))
+    try:
+        with av.open(video) as container:
+            num_frames = sum(1 for _ in container.decode(video=0))
+    except (av.FFmpegError, IndexError) as error:
+        sys.exit(f"{video} cannot be read as a video: {error}")
     numbers = frame_numbers(num_frames, plan)
     frames = read(video, {*numbers.flat}, plan["short_side"])
     scores = []

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,9 +80,18 @@ class RunFolder:
         found = [path for path in self.path.glob("*") if PART_FOLDER.fullmatch(path.name)]
         return [RunFolder(path) for path in sorted(found) if path.is_dir()]
 
+    def quoted(self) -> str:
+        """Returns the path as it stands in a command of a shell.
+
+        Example:
+            >>> RunFolder(Path("runs/our cats")).quoted()
+            "'runs/our cats'"
+        """
+        return shlex.quote(str(self.path))
+
     def is_finished(self) -> bool:
-        """Returns whether the run is trained and evaluated."""
-        return self.metrics.exists()
+        """Returns whether the run is trained and evaluated, and still holds its network."""
+        return all(file.exists() for file in (self.metrics, self.model, self.classes))
 
     def has_begun(self) -> bool:
         """Returns whether the folder, or one of its parts, holds what its options have trained."""

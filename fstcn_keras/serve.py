@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from fstcn_keras.command_line import CommandParser
 from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run, model_name, saved_model_version
 from fstcn_keras.serving.limits import (
@@ -58,7 +59,8 @@ def main(argv: list[str] | None = None) -> None:
         folder = chosen_run(options.folder)
         if not (folder / "model.keras").is_file() and saved_model_version(folder) is None:
             raise FileNotFoundError(
-                f"{folder} holds neither a trained network (model.keras) nor a SavedModel"
+                f"{folder} holds neither a trained network (model.keras) nor a SavedModel; of a "
+                "training that was stopped, finish it by the same command first"
             )
         limits = Limits(**{name: getattr(options, name) for name in dataclasses.asdict(Limits())})
         exit_code = asyncio.run(_serve(folder, options, limits))
@@ -166,7 +168,7 @@ def _listening(host: str, port: int, flag: str) -> Iterator[None]:
         yield
     except (OSError, OverflowError, RuntimeError) as error:
         raise OSError(
-            f"{host}:{port} cannot be listened to: choose another --host or {flag}"
+            f"{host}:{port} cannot be listened to ({error}): choose another --host or {flag}"
         ) from error
 
 
@@ -195,7 +197,7 @@ for each of --decoders its --decoder-memory, {CODE_MIB} MiB and 6 R; and 2 R.
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m fstcn_keras.serve",
         description=__doc__ + _memory_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -48,7 +48,10 @@ def open_run(options: TrainingOptions) -> RunFolder:
         unfinished = f"partial-{run.config.name}"  # another is writing it, or was killed over it
         others = [p for p in run.path.iterdir() if p.suffix != ".lock" and p.name != unfinished]
         if others and not run.config.exists():
-            raise UserError(f"{run} is not empty and not the folder of a training run")
+            raise UserError(
+                f"{run} is not empty and not the folder of a training run: name "
+                "another folder with --out"
+            )
         if run.has_begun() or any(is_locked(f.path, "trains") for f in (run, *run.parts())):
             check_options(options, run)
     except OSError as error:

@@ -51,9 +51,9 @@ def check_test_videos(dataset: Dataset, store: FrameStore, run: RunFolder) -> li
     if not listed and not missing:
         raise UserError(
             f"{dataset.root}: {dataset.part} has no test video: either its lists name none, "
-            "or all videos of each class look alike or are of one source. Name the test videos "
-            "yourself with --splits-dir, the sources with --groups, or let look-alikes be on "
-            "both sides with --ignore-look-alikes"
+            "or each class has one video, or videos that look alike or are of one source. Name "
+            "the test videos yourself with --splits-dir, the sources with --groups, or let "
+            "look-alikes be on both sides with --ignore-look-alikes"
         )
     check_leakage(run, listed, file_hashes(store))
     videos = decodable(listed, store)
@@ -308,7 +308,7 @@ def print_metrics(run: RunFolder):
         lines += absent_text(protocol)
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(
-            f"{run.metrics} is damaged ({error!r}): 'python -m training.evaluate {run}' "
+            f"{run.metrics} is damaged ({error!r}): 'python -m training.evaluate {run.quoted()}' "
             "makes it anew"
         ) from error
     print(*lines, f"results in {run}", sep="\n")

@@ -25,7 +25,7 @@ def main(options: FitOptions):
     if options.is_series and chief:
         split_summary.summarise(options)
     elif chief:
-        run = options.run_folder()
+        run = options.run_folder().quoted()
         print(
             f"next: python -m training.predict {run} VIDEO; python -m analysis.report {run}; "
             f"python -m fstcn_keras.serve {run}"

@@ -255,8 +255,9 @@ def describe(judgement: dict, classes: Sequence[str], *, accuracy: float) -> lis
     commonest = judgement["commonest"]
     lines = [
         f"SCI fusion {accuracy:.1%}: {sources_text(judgement['interval'], judgement['sources'])}; "
-        f"chance {judgement['chance']:.1%}; always {classes[commonest['label']]}, most frequent in "
-        f"training, {commonest['share']:.1%}"
+        f"chance {judgement['chance']:.1%}; always {classes[commonest['label']]}"
+        f"{', most frequent in training,' if len({*judgement['trained']}) > 1 else ''} "
+        f"{commonest['share']:.1%}"
     ]
     if beside := judgement["baseline"]:
         lines.append(baseline_line(beside))
@@ -334,8 +335,14 @@ def advice(judgement: dict, classes: Sequence[str], *, accuracy: float) -> list[
         if not judgement.get("pretrained", True):  # older runs do not tell
             text += ", and weights to begin with: --preset lite --scl-weights imagenet"
         found.append(text)
-    if judgement["baseline"]:
-        found += baseline_advice(judgement["baseline"])
+    if beside := judgement["baseline"]:
+        if learned is not None and learned < beside["top1"] and beside["difference"] < 0:
+            found.append(
+                f"training samples are right to {learned:.0%}, fewer than the test videos by the "
+                f"linear classifier, {beside['top1']:.0%}: more --epochs"
+            )
+        else:
+            found += baseline_advice(beside)
     counts = [number for number in judgement["trained"] if number]
     if counts and max(counts) >= UNEQUAL * min(counts):
         rarest = judgement["trained"].index(min(counts))

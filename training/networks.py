@@ -32,7 +32,16 @@ def load_classifier(
 
         return ActionClassifier.load(run.path, mode=mode, num_clips=num_clips)
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{run} holds no trained network: {error}") from error
+        raise UserError(f"{run} holds no trained network: {error}{_remedy(run)}") from error
+
+
+def _remedy(run: RunFolder) -> str:
+    """Returns what to do for the network of a run that has begun."""
+    if not run.checkpoints.exists():
+        return ""
+    if run.model.exists():
+        return f"; remove {run.model} and give the same command of training.fit again: it mends it"
+    return "; give the same command of training.fit again: it goes on where it stopped"
 
 
 def check_network_classes(classifier: "ActionClassifier", dataset: Dataset):
@@ -41,7 +50,12 @@ def check_network_classes(classifier: "ActionClassifier", dataset: Dataset):
     Raises:
         UserError: saying in what they differ.
     """
-    check_classes(("the network", "the data"), classifier.classes, dataset.classes)
+    try:
+        check_classes(("the network", "the data"), classifier.classes, dataset.classes)
+    except UserError as error:
+        raise UserError(
+            f"{error}: give the folders of the classes their names back, or train anew"
+        ) from error
 
 
 def weights_sha256(classifier: "ActionClassifier") -> str:

@@ -1,6 +1,7 @@
 """Stage 1: the auxiliary classifier on a folder of images, and what is written of it."""
 
 import csv
+import shlex
 from pathlib import Path
 
 import tensorflow as tf
@@ -36,7 +37,10 @@ def pretrain(folder: Path, options: FitOptions, run: RunFolder, strategy: tf.dis
     train(stage, strategy, run, minutes=options.run.checkpoint_minutes)
     if is_chief(strategy):
         write_results(stage, images, run, seed=options.run.seed)
-        print(f"fit --preset {backbone.preset} --scl {backbone.scl} --scl-weights {run.weights}")
+        print(
+            f"next: python -m training.fit --preset {backbone.preset} --scl {backbone.scl} "
+            f"--scl-weights {shlex.quote(str(run.weights))}"
+        )
     sum_over_workers(strategy, 0)  # all end together, as in `fit`
 
 

@@ -113,9 +113,11 @@ def read_scores(run: RunFolder) -> RunScores:
             scores=scores,
         )
     except (OSError, LookupError, TypeError, ValueError) as error:
+        if not (run.model.exists() or run.metrics.exists()):
+            raise UserError(f"{run} is not the folder of a run that has been trained") from error
         raise UserError(
             f"the results of {run} cannot be read ({error}): "
-            f"'python -m training.evaluate {run}' makes them anew"
+            f"'python -m training.evaluate {run.quoted()}' makes them anew"
         ) from error
 
 

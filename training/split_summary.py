@@ -86,7 +86,7 @@ def _print_table(results: Sequence[RunResult], summary: dict, *, rejected: bool)
     titles = [result.part.split(" of ")[0] for result in results]
     titles += [title for key, title in WHOLE.items() if key in summary]
     widths = [max(9, len(title) + 2) for title in titles]
-    print(f"{'top-1':32}", *map(str.rjust, titles, widths), sep="")
+    print(f"{'top-1':34}", *map(str.rjust, titles, widths), sep="")
     whole = [summary[key] for key in WHOLE if key in summary]
     rows = {name: (*key, "top1") for name, key in ROWS.items()}
     if rejected:
@@ -94,10 +94,10 @@ def _print_table(results: Sequence[RunResult], summary: dict, *, rejected: bool)
     for name, (level, method, measure) in rows.items():
         tables = [*(result.accuracies for result in results), *whole]
         cells = [f"{table[level][method][measure]:.1%}" for table in tables]
-        print(f"  {name:30}", *map(str.rjust, cells, widths), sep="")
+        print(f"  {name:32}", *map(str.rjust, cells, widths), sep="")
     for name, found in summary["beside"].items():
         values = [*found["parts"][: len(results)], *(found[key] for key in WHOLE if key in found)]
-        print(f"  {name:30}", *map(str.rjust, map("{:.1%}".format, values), widths), sep="")
+        print(f"  {name:32}", *map(str.rjust, map("{:.1%}".format, values), widths), sep="")
 
 
 def beside(results: Sequence[RunResult], *, pooled: bool) -> dict[str, dict]:

@@ -158,7 +158,7 @@ def check_start(options: FitOptions):
             f"--start-from {source} holds a run for each {part}: name one of them, or with "
             f"--{part} each one's own, {run.path / part}{{{part}}}"
         )
-    if not (run.is_finished() and run.model.is_file()):
+    if not run.is_finished():
         raise UserError(f"--start-from {source} is no finished run: finish it first")
     check_alike(source, values, flat(options))
 

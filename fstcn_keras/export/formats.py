@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstcn_keras.clips import NUM_CROPS
+from fstcn_keras.command_line import CommandParser
 from fstcn_keras.description import description_texts
 from fstcn_keras.export.calibration import RunVideos, calibration_files, calibration_views
 from fstcn_keras.files import atomic_write
@@ -37,7 +38,7 @@ SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}  # of the formats that are one
 
 def main(argv: list[str] | None = None) -> None:
     """Writes what the command line asks for; exit code 2 if the input is at fault."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m fstcn_keras.export",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -240,7 +241,8 @@ def _comparison_text(exported: _Exported) -> str:
     classifier, file, files = exported.classifier, exported.file, exported.calibration
     found = compare(classifier, file, videos=exported.videos, calibration=files)
     weights = 4 * classifier.model.count_params()
-    views = f"{classifier.plan.num_clips} clips x {NUM_CROPS} crops"
+    clips = classifier.plan.num_clips
+    views = f"{clips} clip{'s' if clips > 1 else ''} x {NUM_CROPS} crops"
     return (
         f"calibrated by {len(files)} videos; {file.stat().st_size / 1e6:.1f} MB, the weights in "
         f"float32 {weights / 1e6:.1f} MB\n{found.text(views)}"

@@ -62,8 +62,8 @@ def decode_request(request: Request, plan: ViewPlan, limits: Limits) -> DecodedR
     videos, form = read_request(request, limits)
     decoded: list[DecodedFrames] = []
     left = limits.decoded_bytes  # which the process that scores must hold
-    for video in videos:
-        with bad_videos_refused():
+    for number, video in enumerate(videos):
+        with bad_videos_refused(instance=number if len(videos) > 1 else None):
             decoded.append(DecodedFrames.for_views(_reader(video, limits), plan))
         left -= sum(image.nbytes for image in decoded[-1].images)
         if left < 0:
@@ -85,7 +85,7 @@ def too_much_decoded(limits: Limits) -> TooLarge:
 
 
 @contextlib.contextmanager
-def bad_videos_refused() -> Iterator[None]:
+def bad_videos_refused(instance: int | None = None) -> Iterator[None]:
     """Says that the request is at fault, where a video is.
 
     Example:
@@ -94,16 +94,24 @@ def bad_videos_refused() -> Iterator[None]:
         Traceback (most recent call last):
         fstcn_keras.serving.refusals.BadRequest: the video: no frames
 
+    Args:
+        instance: which video of several it is, from 0; `None` for the only one.
+
     Raises:
         BadRequest: for one that cannot be decoded.
         TooLarge: for one beyond the limits.
     """
+    name = "the video" if instance is None else f"instance {instance}"
     try:
         yield
     except VideoTooLarge as error:
-        raise TooLarge(f"the video: {error}") from error
+        raise TooLarge(f"{name}: {error}") from error
     except VideoError as error:
-        raise BadRequest(f"the video: {error}") from error
+        raise BadRequest(f"{name}: {error}") from error
+    except (BadRequest, TooLarge) as error:
+        if instance is None:
+            raise
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _reader(video: Video, limits: Limits) -> FrameReader:

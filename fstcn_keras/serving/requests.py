@@ -284,7 +284,9 @@ def _v2_tensor(request: V2Request, limits: Limits) -> tuple[Tensor, AnswerForm]:
         }:
             data = given.get("data", request.body[length:])
             request_id = rest.get("id", "")
-            if isinstance(data, bytes | list) and isinstance(request_id, str):
+            if not isinstance(request_id, str):
+                raise BadRequest(f"`id` must be a string. Received: {request_id!r:.100}")
+            if isinstance(data, bytes | list):
                 return Tensor(name, kind, shape, data), _v2_form(request_id, rest)
     raise BadRequest(f"expected {V2_FORM}")
 
@@ -396,4 +398,4 @@ def _json(text: bytes, limits: Limits) -> Any:
     except orjson.JSONDecodeError as error:
         if error.msg.startswith("Not enough memory"):
             raise MemoryError from error
-        raise BadRequest("the body is not JSON") from error
+        raise BadRequest(f"the body is not JSON: expected {V1_FORM}, or {V2_FORM}") from error

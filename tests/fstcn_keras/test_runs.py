@@ -75,6 +75,9 @@ def test_a_run_begins_with_a_checkpoint_and_ends_with_its_accuracies(tmp_path):
     assert run.has_begun()
     assert not run.is_finished()
     run.metrics.touch()
+    assert not run.is_finished()  # its network is gone
+    run.model.touch()
+    run.classes.touch()
     assert run.is_finished()
     assert run.metrics == tmp_path / "run" / "metrics.json"
     assert (str(run), Path(run)) == (str(tmp_path / "run"), tmp_path / "run")

@@ -166,6 +166,24 @@ def test_predict_with_a_folder_that_is_no_run(capsys, tmp_path):
     assert "holds no trained network" in error
 
 
+@pytest.mark.parametrize(
+    ("made", "advice"),
+    [
+        ((), "lacks model.keras"),
+        (
+            ("checkpoints",),
+            "lacks model.keras; give the same command of training.fit again: it goes",
+        ),
+        (("checkpoints", "model.keras"), "; remove {run}/model.keras and give the same command of"),
+    ],
+)
+def test_a_network_that_is_lacking_or_damaged(capsys, tmp_path, made, advice):
+    for name in made:
+        (tmp_path / name).mkdir() if name == "checkpoints" else (tmp_path / name).touch()
+    error = error_of(capsys, predict.main, predict.PredictOptions, tmp_path, tmp_path / "v.avi")
+    assert advice.format(run=tmp_path) in error
+
+
 def test_files_stand_anywhere_and_behind_two_dashes_may_begin_with_one(capsys):
     error = error_of(capsys, predict.main, predict.PredictOptions, "a.avi", "--json", "-b.avi")
     assert error == "error: unrecognized arguments: -b.avi"

@@ -106,6 +106,19 @@ def test_a_finished_run_is_not_trained_again(run, data, capsys):
     assert (run / "model.keras").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("lost", ["model.keras", "classes.txt"])
+def test_a_finished_run_that_has_lost_its_network_is_mended(run, data, tmp_path, capsys, lost):
+    damaged = shutil.copytree(run, tmp_path / "damaged run")
+    (damaged / lost).unlink()
+    cli.run(fit.main, FitOptions, arguments(data, damaged))
+    told = capsys.readouterr().out
+    assert "finished already" not in told
+    assert f"next: python -m training.predict '{damaged}' VIDEO" in told
+    old, new = (load_classifier(RunFolder(folder)).model for folder in (run, damaged))
+    for one, other in zip(old.weights, new.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_cluster_has_nothing_to_do_for_finished_runs(run, data, capsys, monkeypatch):
     monkeypatch.setattr(on_cluster, "is_connected", lambda: True)
     monkeypatch.setattr(cluster_jobs, "ray_package", lambda: pytest.fail("nothing is left"))

@@ -192,6 +192,7 @@ def test_the_network_stands_beside_the_baseline():
     assert "features 100.0%: the network minus this -40.0 points" in lines[1]
     assert not any("than the linear classifier" in line for line in lines)  # 5 sources
     better = judged(labels * 2, [0, 1, 2, 1, 0] * 2, baseline=np.array(labels * 2))
+    better["training"]["top1"] = 1.0
     lines = judgement.describe(better, CLASSES, accuracy=0.6)
     assert "features 100.0%: the network minus this -40.0 points" in lines[1]
     assert better["baseline"]["interval"][1] < 0
@@ -199,6 +200,12 @@ def test_the_network_stands_beside_the_baseline():
     doubtful = {"difference": -0.01, "interval": [-0.05, 0.03]}
     (line,) = judgement.baseline_advice(doubtful)
     assert line.startswith("the network is no better than the linear classifier of its features")
+    better["training"]["top1"] = 0.8
+    (advice,) = judgement.advice(better, CLASSES, accuracy=0.6)
+    assert advice == (
+        "training samples are right to 80%, fewer than the test videos by the linear classifier, "
+        "100%: more --epochs"
+    )
     worse = judged(labels, labels, baseline=np.array([0, 1, 2, 1, 0]))
     lines = judgement.describe(worse, CLASSES, accuracy=1.0)
     assert "the network minus this +40.0 points" in lines[1]

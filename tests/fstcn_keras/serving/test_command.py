@@ -44,13 +44,19 @@ def test_limits_out_of_range(run, limit, value, error):
     assert found == f"error: `{limit.replace('-', '_')}` {error}"
 
 
+def test_an_option_that_is_not_there(run):
+    assert fails(str(run), "--port", "80") == (
+        "error: unrecognized arguments: --port 80; python -m fstcn_keras.serve --help lists all"
+    )
+
+
 @pytest.mark.parametrize("side", ["http", "grpc"])
 def test_a_port_that_is_taken(run, side):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = fails(str(run), f"--{side}-port", str(port))
-    expected = f"127.0.0.1:{port} cannot be listened to: choose another --host or --{side}-port"
-    assert line == f"error: {expected}"
+    assert line.startswith(f"error: 127.0.0.1:{port} cannot be listened to (")
+    assert line.endswith(f"): choose another --host or --{side}-port")
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,27 @@ def test_the_frames_of_all_videos_of_a_request_are_bounded_together():
         decoded(2)
 
 
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        ({"video": {"b64": "aGVsbG8="}}, "instance 1: cannot be opened as a video"),
+        ({"frames": [{"b64": "aGVsbG8="}]}, "instance 1: frame 0: is no JPEG or PNG"),
+    ],
+)
+def test_which_of_several_videos_is_at_fault(bad, error):
+    good = {"frames": [{"b64": base64.b64encode(encoded(Image.new("RGB", (99, 68)))).decode()}]}
+    body = json.dumps({"instances": [good, bad]}).encode()
+    with pytest.raises(BadRequest, match=error):
+        decode_request(V1Request(body, "application/json"), PLAN, LIMITS)
+
+
+def test_an_id_that_is_no_string():
+    tensor = {"name": "video", "datatype": "BYTES", "shape": [1], "data": ["aGVsbG8="]}
+    body = json.dumps({"id": 5, "inputs": [tensor]}).encode()
+    with pytest.raises(BadRequest, match=r"`id` must be a string\. Received: 5"):
+        decode_request(V2Request(body, None), PLAN, LIMITS)
+
+
 def test_the_orientation_of_a_png_is_not_heeded():
     """Its EXIF data may follow the pixels, so that the size would not be known before."""
     stored = noise(1, height=20, width=30)[0]

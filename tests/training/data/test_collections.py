@@ -443,7 +443,11 @@ def test_a_table_names_classes_sides_and_groups(tmp_path):
         ("path,label,split\n1.avi,a,trial\n", r"must be train, val or test, got 'trial'"),
         ("path,label\n../1.avi,a\n", r"names \.\./1\.avi, which does not lie in --data-dir"),
         ("path,label\n1.avi,a\n1.avi,b\n", r"name 1 videos more than once, e\.g\. 1\.avi"),
-        ("path,label\n9.avi,a\n", r"no listed video of folder found in .*1 listed, e\.g\. 9\.avi"),
+        (
+            "path,label\n9.avi,a\n",
+            r"none of its 1 videos is below .*/9\.avi is not there: each path",
+        ),
+        ("path,label\n", r"none of its 0 videos is below .*: each path"),
     ],
 )
 def test_tables_that_name_no_classes(tmp_path, text, message):

@@ -130,9 +130,6 @@ def _load(options: "CollectionOptions", split: int | None) -> Dataset:
 
 
 def _load_demo(options: "CollectionOptions", split: int) -> Dataset:
-    for name, given in (("data", options.data_dir), ("splits", options.splits_dir)):
-        if given is not None:
-            raise UserError(f"--{name}-dir is not for --dataset demo; name another --dataset")
     folder = cache_folder() / f"demo-{DEMO_VERSION}"
     prepare_demo(folder)
     return dataclasses.replace(read_hmdb51(folder, split=split), name="demo")

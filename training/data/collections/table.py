@@ -42,6 +42,12 @@ def read_table(file: Path, data_dir: Path, *, split: int | None = 1) -> Dataset:
     groups = {path: row["group"] for path, row in zip(paths, rows, strict=True) if "group" in row}
     classes = sorted({row["label"] for row in rows})
     files = {path for path in paths if (data_dir / path).is_file()}
+    if not files:
+        lacking = f"; {data_dir / paths[0]} is not there" if paths else ""
+        raise UserError(
+            f"--labels {file}: none of its {len(paths)} videos is below {data_dir}{lacking}: each "
+            "path must be of a file there"
+        )
     return listed_dataset(
         "folder", split, data_dir, (), classes, listed, files=files, groups=groups
     )
