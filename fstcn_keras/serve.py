@@ -58,9 +58,10 @@ def main(argv: list[str] | None = None) -> None:
     try:
         folder = chosen_run(options.folder)
         if not (folder / "model.keras").is_file() and saved_model_version(folder) is None:
+            stopped = (folder / "checkpoints").exists()
             raise FileNotFoundError(
-                f"{folder} holds neither a trained network (model.keras) nor a SavedModel; of a "
-                "training that was stopped, finish it by the same command first"
+                f"{folder} holds neither a trained network (model.keras) nor a SavedModel"
+                f"{': give the same command of training.fit again to finish it' if stopped else ''}"
             )
         limits = Limits(**{name: getattr(options, name) for name in dataclasses.asdict(Limits())})
         exit_code = asyncio.run(_serve(folder, options, limits))

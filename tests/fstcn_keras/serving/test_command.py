@@ -29,6 +29,8 @@ def test_a_folder_that_is_not_there_or_empty(tmp_path):
     for folder in ("none", str(tmp_path)):
         expected = f"error: {folder} holds neither a trained network (model.keras) nor a SavedModel"
         assert fails(folder) == expected
+    (tmp_path / "checkpoints").mkdir()
+    assert fails(folder) == f"{expected}: give the same command of training.fit again to finish it"
 
 
 @pytest.mark.parametrize(
