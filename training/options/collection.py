@@ -70,15 +70,15 @@ class CollectionOptions:
             raise UserError(f"--fold {self.fold} of how many? Give --folds as well")
         if self.folds is not None and self.fold is None:
             object.__setattr__(self, "fold", "all")
-        for name, given in (("data", self.data_dir), ("splits", self.splits_dir)):
-            if given is not None and self.dataset == "demo":
-                raise UserError(f"--{name}-dir is not for --dataset demo: name another --dataset")
         if self.groups is not None and self.dataset != "folder":
             raise UserError(f"--groups is for --dataset folder, not for {self.dataset}")
         if self.labels is not None and self.dataset != "folder":
             raise UserError(f"--labels is for --dataset folder, not for {self.dataset}")
         if self.labels is not None and self.splits_dir is not None:
             raise UserError("--labels and --splits-dir both name the classes: give one of them")
+        for name, given in (("data", self.data_dir), ("splits", self.splits_dir)):
+            if given is not None and self.dataset == "demo":
+                raise UserError(f"--{name}-dir is not for --dataset demo: name another --dataset")
         if self.folds is not None:
             is_fold = self.fold == "all" or 1 <= self.fold <= self.folds
             check(self, ["fold"], lambda _: is_fold, f"be 1 to {self.folds}, or all")
