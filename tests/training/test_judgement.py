@@ -201,7 +201,7 @@ def test_the_network_stands_beside_the_baseline():
     (line,) = judgement.baseline_advice(doubtful)
     assert line.startswith("the network is no better than the linear classifier of its features")
     better["training"]["top1"] = 0.8
-    (advice,) = judgement.advice(better, CLASSES, accuracy=0.6)
+    *_, advice = judgement.advice(better, CLASSES, accuracy=0.6)
     assert advice == (
         "training samples are right to 80%, fewer than the test videos by the linear classifier, "
         "100%: more --epochs"
