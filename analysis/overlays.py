@@ -200,7 +200,7 @@ def _draw_curves(checks: PartChecks, part: str, deletion: Axes, insertion: Axes)
         axes.set_xlabel("share of squares", fontsize=9)
         axes.set_ylim(-0.03, 1.03)
     deletion.set_ylabel("probability of the class", fontsize=9)
-    insertion.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    deletion.legend(fontsize=8, loc="best")
 
 
 def draw_times(explanation: Explanation, axes: Axes):
