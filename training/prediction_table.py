@@ -77,13 +77,13 @@ class PredictionTable:
                 "--out"
             ) from error
         by_name = {_name(video): video for video in videos}
-        done, changed = {}, self._changed(by_name)
+        done, wanted = {}, by_name.keys() - self._changed(by_name)
         with atomic_write(self.partial) as again, _csv(again, "w") as stream:
             rows = csv.writer(stream, lineterminator="\n")
             rows.writerow(self._columns)
             for row in self._whole_rows():
                 name, answer = row[:2]
-                if name in by_name.keys() - done.keys() - changed and answer:
+                if name in wanted and name not in done and answer:
                     done[name] = True
                     rows.writerow(row)
         self._stream = _csv(self.partial, "a")

@@ -193,6 +193,10 @@ def test_the_network_stands_beside_the_baseline():
     assert not any("than the linear classifier" in line for line in lines)  # 5 sources
     better = judged(labels * 2, [0, 1, 2, 1, 0] * 2, baseline=np.array(labels * 2))
     better["training"]["top1"] = 1.0
+    assert f"; always {CLASSES[0]} 40.0%" in judgement.describe(better, CLASSES, accuracy=0.6)[0]
+    better["trained"] = [5, 4, 4]
+    told = f"; always {CLASSES[0]}, most frequent in training, 40.0%"
+    assert told in judgement.describe(better, CLASSES, accuracy=0.6)[0]
     lines = judgement.describe(better, CLASSES, accuracy=0.6)
     assert "features 100.0%: the network minus this -40.0 points" in lines[1]
     assert better["baseline"]["interval"][1] < 0
