@@ -168,8 +168,10 @@ def _listening(host: str, port: int, flag: str) -> Iterator[None]:
     try:
         yield
     except (OSError, OverflowError, RuntimeError) as error:
+        number = getattr(error, "errno", None) or 0  # neither gRPC nor a name server gives one
+        why = f" ({os.strerror(number)})" if number > 0 else ""
         raise OSError(
-            f"{host}:{port} cannot be listened to ({error}): choose another --host or {flag}"
+            f"{host}:{port} cannot be listened to{why}: choose another --host or {flag}"
         ) from error
 
 
