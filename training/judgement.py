@@ -301,8 +301,7 @@ def baseline_advice(beside: Mapping) -> list[str]:
     """
     if beside["difference"] >= 0 or covers_all(*beside["interval"]):
         return []
-    worse = beside["interval"][1] < 0
-    found = "worse" if worse else "no better"
+    found = "worse" if beside["interval"][1] < 0 else "no better"
     return [
         f"the network is {found} than the linear classifier of its features: so few videos gain "
         "nothing by more trained layers; try fewer, the head alone (--encoded-views), or more "
