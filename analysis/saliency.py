@@ -22,6 +22,7 @@ from fstcn_keras import fusion
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder, chosen_run, run_and_files
 from training import cli
+from training.class_names import join_names, split_names
 from training.data.collections import load_dataset
 from training.errors import UserError
 from training.figures import save_figure
@@ -100,6 +101,7 @@ def main(options: SaliencyOptions):
     explanations = []
     for file, label in zip(files, labels, strict=True):
         video = maps.read_video(file, classifier)
+        folder = figures_folder(run, options.out)  # before the explanation, which takes minutes
         predicted = int(video.video_scores.argmax())
         explanations.append(explainer.explain(video, predicted if label is None else label))
         maps.print_checks(explanations[-1], classifier.classes)
@@ -109,7 +111,7 @@ def main(options: SaliencyOptions):
     method = METHOD_TEXTS[options.method].format(**options.settings())
     text = maps.caption(explanations, method=method, class_subset=options.classes is not None)
     text += f" {network_text(fit_options)}, trained on {data}."
-    file = figures_folder(run, options.out) / figure_name(files, options)
+    file = folder / figure_name(files, options)
     if options.classes is None:
         save_figure(draw_video(explanations[0], classifier.classes, text), file)
         maps.animate(file, explainer, explanations[0], options.animation)
@@ -164,7 +166,7 @@ def label_of(name: str, classifier: "ActionClassifier") -> int:
         UserError: if the network does not know it.
     """
     if name not in classifier.classes:
-        raise UserError(f"no class {name!r}; the run's classes: {', '.join(classifier.classes)}")
+        raise UserError(f"no class {name!r}; the run's classes: {join_names(classifier.classes)}")
     return classifier.classes.index(name)
 
 
@@ -174,9 +176,11 @@ def best_videos(
     """The classes' labels, and of each the test video of this class that scores best for it.
 
     Raises:
-        UserError: if a class is unknown or has no test video, or its file is gone.
+        UserError: if none is named, or one is unknown or has no test video, or its file is gone.
     """
-    names = list(dict.fromkeys(name.strip() for name in classes.split(",")))
+    names = split_names(classes)
+    if not names:
+        raise UserError(f"--classes must name a class or more, got {classes!r}")
     labels = [label_of(name, classifier) for name in names]
     results = read_scores(run)
     scores = fusion.fuse(results.scores)  # (V, N)

@@ -26,6 +26,7 @@ from fstcn_keras.clips import NUM_CROPS
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
+from training.class_names import join_names, split_names
 from training.errors import UserError
 from training.figures import add_caption, save_figure, short_name
 from training.networks import weights_sha256
@@ -66,6 +67,7 @@ def main(options: TsneOptions):
     shown = class_subset(videos, labels)
     groups = {video.path: video.group for video in run.dataset.videos}
     sources = [groups[path] for path in shown.paths]
+    folder = figures_folder(run.folder, options.out)
     panels = [
         Panel(
             layer=layer,
@@ -75,7 +77,6 @@ def main(options: TsneOptions):
         for layer, features in shown.features.items()
     ]
     caption = caption_text(run, shown, options.split, panels)
-    folder = figures_folder(run.folder, options.out)
     save_figure(
         draw(panels, shown, run.dataset.classes, caption), folder / "tsne.png", folder / "tsne.svg"
     )
@@ -104,11 +105,11 @@ def choose_classes(names: str | None, classes: tuple[str, ...], videos: VideoFea
             )
         confusion = soft_confusion(videos.probabilities, videos.labels)
         return most_confused(confusion, len(PALETTE), enough)
-    chosen = list(dict.fromkeys(name.strip() for name in names.split(",")))
+    chosen = split_names(names)
     if unknown := [name for name in chosen if name not in classes]:
         raise UserError(
             f"--classes: the run knows no class {unknown[0]!r}; its classes are "
-            f"{', '.join(classes)}"
+            f"{join_names(classes)}"
         )
     if few := [name for name in chosen if counts[classes.index(name)] < 2]:
         raise UserError(

@@ -24,7 +24,7 @@ from benchmarks.prepare import timed
 from benchmarks.ray_nodes import cluster_of
 from benchmarks.report import print_table, write_csv
 from fstcn_keras import ActionClassifier
-from fstcn_keras.video.suffixes import is_video
+from fstcn_keras.video.suffixes import videos_below
 from training import cli
 from training.on_cluster import MAX_ITEMS, ClusterOptions, connected, spread
 from training.parts import option
@@ -103,7 +103,7 @@ def main(options: PlanOptions):
 
 def measured(options: PlanOptions) -> Costs:
     """Measures what the videos take."""
-    files = sorted(path for path in options.data_dir.rglob("*") if is_video(path))
+    files = videos_below(options.data_dir)
     seconds, frames = np.array([length(file) for file in files]).T
     with tempfile.TemporaryDirectory() as name:
         data = ["--dataset", "folder", "--data-dir", str(options.data_dir)]

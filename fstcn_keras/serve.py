@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fstcn_keras.command_line import CommandParser
+from fstcn_keras.command_line import CommandParser, error_text
 from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run, model_name, saved_model_version
 from fstcn_keras.serving.limits import (
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"error: {error}: install with the extra `serve`", file=sys.stderr)
         exit_code = 2
     except (ImportError, OSError, RuntimeError, ValueError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {error_text(error)}", file=sys.stderr)
         exit_code = 2
     sys.exit(exit_code)
 

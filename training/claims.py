@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Protocol
 
+from fstcn_keras.command_line import reason
 from fstcn_keras.runs import RunFolder
 from training.errors import UserError
 from training.locks import is_locked, locked
@@ -55,7 +56,7 @@ def open_run(options: TrainingOptions) -> RunFolder:
         if run.has_begun() or any(is_locked(f.path, "trains") for f in (run, *run.parts())):
             check_options(options, run)
     except OSError as error:
-        raise UserError(f"the run folder {run} cannot be written: {error.strerror}") from error
+        raise UserError(f"the run folder {run} cannot be written: {reason(error)}") from error
     return run
 
 

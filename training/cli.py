@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import jsonargparse
 
+from fstcn_keras.command_line import error_text
 from fstcn_keras.process import BackendError, set_up_process
 from training.ending import ended_in_time
 from training.errors import UserError
@@ -70,7 +71,7 @@ def run(
             else:
                 main(parse(options_class, argv, description=description))
     except (UserError, BackendError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {error_text(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; to go on, give the same command again", file=sys.stderr)

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Literal
 from tqdm import tqdm
 
 from fstcn_keras import live, segments
+from fstcn_keras.command_line import reason
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.prediction import Prediction, VideoResult
 from fstcn_keras.rejection import NONE
 from fstcn_keras.runs import RunFolder, run_and_files
 from fstcn_keras.video import VideoError
 from fstcn_keras.video.live import LiveSource
-from fstcn_keras.video.suffixes import is_video
+from fstcn_keras.video.suffixes import videos_below
 from fstcn_keras.views.plan import SCORING_MODES
 from training import cli, on_cluster, prediction_table
 from training.decoding import isolated
@@ -209,7 +210,7 @@ def _videos_of(path: Path) -> list[Path]:
         return _listed(path)
     if not path.is_dir():
         return [path]
-    found = sorted(file for file in path.rglob("*") if is_video(file) and file.is_file())
+    found = videos_below(path)
     if not found:
         raise UserError(f"{path} is a folder without videos: name video files, or a folder of them")
     return found
@@ -228,7 +229,7 @@ def _listed(path: Path) -> list[Path]:
                     raise UserError(f"{path} has no column path or video: {rows.fieldnames}")
                 names = [row[column] or "" for row in rows]
     except (OSError, csv.Error) as error:
-        raise UserError(f"{path} is not a list of videos: {error}") from error
+        raise UserError(f"{path} cannot be read as a list of videos: {reason(error)}") from error
     found = [Path(name) for name in names if name]
     if not found:
         raise UserError(f"{path} names no video: write a path a line")

@@ -14,7 +14,7 @@ from fstcn_keras.stored_arrays import read_arrays
 from fstcn_keras.video import VideoError
 from fstcn_keras.video.frames import view_frames
 from fstcn_keras.video.sources import open_frames
-from fstcn_keras.video.suffixes import is_video
+from fstcn_keras.video.suffixes import videos_below
 from fstcn_keras.views.plan import ViewPlan
 
 NUM_VIEWS = 100  # that ranges of numbers are taken from
@@ -113,7 +113,7 @@ def video_files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"there is no file or folder {path}")
-        found = sorted(filter(is_video, path.rglob("*"))) if path.is_dir() else [path]
+        found = videos_below(path) if path.is_dir() else [path]
         if not found:
             raise FileNotFoundError(f"{path} holds no video")
         files += found

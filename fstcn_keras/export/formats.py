@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstcn_keras.clips import NUM_CROPS
-from fstcn_keras.command_line import CommandParser
+from fstcn_keras.command_line import CommandParser, error_text
 from fstcn_keras.description import description_texts
 from fstcn_keras.export.calibration import RunVideos, calibration_files, calibration_views
 from fstcn_keras.files import atomic_write
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
         if options.quantize:
             print(_comparison_text(exported))
     except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {error_text(error)}", file=sys.stderr)
         sys.exit(2)
 
 

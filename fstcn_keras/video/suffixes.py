@@ -55,3 +55,17 @@ def is_video(path: str | Path) -> bool:
         (True, False)
     """
     return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def videos_below(folder: Path) -> list[Path]:
+    """Returns the videos in the folder and in those below it, sorted; folders are none.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     (Path(name) / "jump").mkdir()
+        ...     (Path(name) / "jump" / "a.mp4").touch()
+        ...     [file.name for file in videos_below(Path(name))]
+        ['a.mp4']
+    """
+    return sorted(path for path in folder.rglob("*") if is_video(path) and path.is_file())

@@ -133,6 +133,7 @@ def test_figures_of_a_run_go_into_its_folder(run, coloured_videos, tmp_path):
         ([], "name one video file, or --classes; got neither"),
         ([RED, "--classes", "red"], "--classes red"),
         (["--classes", "red,purple"], "no class 'purple'; the run's classes: blue <b>, green"),
+        (["--classes", ","], "--classes must name a class or more, got ','"),
         (["--classes", "red", "--target", "red"], "--target is for a video"),
         ([RED, "--target", "purple"], "no class 'purple'"),
         (["nothing.avi"], "nothing.avi: "),
@@ -147,6 +148,13 @@ def test_what_is_refused(run, coloured_videos, tmp_path, capsys, argv, message):
     arguments = (run, *argv, "--out", tmp_path / "out")
     assert message in error_of(capsys, saliency.main, SaliencyOptions, *arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused_first(run, coloured_videos, capsys, monkeypatch):
+    monkeypatch.setattr("analysis.explanation.Explainer.explain", pytest.fail)
+    arguments = (run, coloured_videos / RED, "--out", coloured_videos / RED / "figures")
+    error = error_of(capsys, saliency.main, SaliencyOptions, *arguments)
+    assert f"{RED}/figures: Not a directory: a part of this path is a file" in error
 
 
 def test_a_class_without_a_test_video(run, tmp_path, capsys):

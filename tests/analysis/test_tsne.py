@@ -69,7 +69,7 @@ def test_a_run_of_one_path_has_two_maps(spatial_run):
         ("red,purple", "knows no class 'purple'; its classes are blue <b>, green, red, single"),
         ("red,single", "only 1 of the videos is of single; a class needs two or more"),
         ("red", "must name two classes or more, got 'red'"),
-        ("", "knows no class ''"),
+        ("", "must name two classes or more, got ''"),
     ],
 )
 def test_classes_that_cannot_be_shown(finished_run, capsys, classes, expected):

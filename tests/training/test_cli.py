@@ -1,5 +1,6 @@
 """What commands print and return for input that is at fault: one line, exit code 2."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -76,6 +77,25 @@ def test_options_at_fault(capsys, tmp_path, arguments, expected):
 def test_a_config_file_at_fault(capsys, tmp_path, text, expected):
     (tmp_path / "options.yaml").write_text(text)
     assert expected in fit_error(capsys, tmp_path, "--config", tmp_path / "options.yaml")
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        ((errno.EACCES, "Permission denied", "/a/b"),
+         "/a/b: Permission denied: name a place that you may use"),
+        ((errno.ENOSPC, "No space left", "/a/b"),
+         "/a/b: No space left: free some space there, or name another place"),
+        ((errno.ENOENT, "No such file or directory", "/a/b"), "/a/b: No such file or directory"),
+        ((errno.EIO, "Input/output error"), "Input/output error"),
+        (("of two\nlines",), "of two lines"),
+    ],
+)  # fmt: skip
+def test_the_system_says_no(capsys, raised, expected):
+    def main(options: CollectionOptions):
+        raise OSError(*raised)
+
+    assert error_of(capsys, main, CollectionOptions) == f"error: {expected}"
 
 
 @pytest.mark.parametrize("dataset", ["hmdb51", "ucf101", "folder"])

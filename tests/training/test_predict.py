@@ -310,7 +310,7 @@ def test_a_list_names_videos(colour_run, videos, tmp_path, monkeypatch, capsys, 
     [
         ("a.csv", "file,label\nred.avi,0\n", "has no column path or video: ['file', 'label']"),
         ("a.txt", "\n", "names no video: write a path a line"),
-        ("a.txt", None, "is not a list of videos: [Errno 2]"),
+        ("a.txt", None, "a.txt cannot be read as a list of videos: No such file"),
     ],
 )
 def test_a_list_without_videos(colour_run, tmp_path, capsys, name, text, message):

@@ -36,7 +36,7 @@ class CollectionOptions:
         "of files tell, and look-alikes together)",
     )
     classes: str | None = option(
-        None, "train and test on these alone, separated by commas (default: all that have videos)"
+        None, "train and test on these alone, with commas between (default: all that have videos)"
     )
     exclude: Path | None = option(
         None, "leave out the videos that this file names, one path below --data-dir a line"

@@ -246,6 +246,16 @@ def test_folder_names_classes_that_are_empty(tmp_path):
     assert "1 of 3 classes have no video, e.g. c" in str(dataset)
 
 
+def test_spellings_of_the_same_characters_are_one_class(tmp_path):
+    decomposed, composed = "cafe\u0301", "caf\u00e9"
+    touch(tmp_path, f"train/{decomposed}/1.avi", f"test/{composed}/2.avi", "train/run/3.avi")
+    dataset = collections.read_folder(tmp_path)
+    assert dataset.classes == (composed, "run")
+    sides = {video.path: (video.label, video.side) for video in dataset.videos}
+    assert sides[f"train/{decomposed}/1.avi"] == (0, "train")
+    assert sides[f"test/{composed}/2.avi"] == (0, "test")
+
+
 def test_folder_with_a_part_that_cannot_be_read(tmp_path, monkeypatch):
     touch(tmp_path, "a/1.avi", "b/2.avi")
     (tmp_path / "lost+found").mkdir()
@@ -509,6 +519,14 @@ def test_some_classes_count_in_the_order_of_all(three_classes):
     assert {(v.path, v.label) for v in dataset.videos} == {
         ("bow/bow1.avi", 0), ("bow/bow2.avi", 0), ("wave/wave1.avi", 1), ("wave/wave2.avi", 1),
     }  # fmt: skip
+
+
+def test_a_class_with_a_comma_is_named_in_quotes(tmp_path):
+    touch(tmp_path, "sit, then stand/1.avi", "run/2.avi", "wave/3.avi")
+    dataset = chosen(tmp_path, classes='run,"sit, then stand"')
+    assert dataset.classes == ("run", "sit, then stand")
+    with pytest.raises(UserError, match=r'are run, "sit, then stand", wave$'):
+        chosen(tmp_path, classes="run,sit, then stand")
 
 
 @pytest.mark.parametrize(

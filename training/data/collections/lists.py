@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fstcn_keras.command_line import reason
 from fstcn_keras.video.suffixes import is_video
+from training.class_names import check_name, composed
 from training.data.collections.dataset import Dataset, Video
 from training.data.groups import clean_path, source_group
 from training.errors import UserError
@@ -29,7 +31,7 @@ def listed_dataset(
         split: number of the split; `None` of a fold.
         data_dir: folder of the collection.
         subfolders: of it, the first of which that is there is the root of the videos.
-        classes: names in the order of the labels.
+        classes: names in the order of the labels; spellings of the same characters are one.
         listed: path, class name and side of each video.
         files: paths of the videos that are there; `None` for those of `CLASS/*`.
         groups: sources by path; of others the name of the file tells.
@@ -45,14 +47,13 @@ def listed_dataset(
         )
     root = next((data_dir / sub for sub in subfolders if (data_dir / sub).is_dir()), data_dir)
     files = video_files(root) if files is None else files
+    listed = [(path, composed(name), side) for path, name, side in listed]
     present = {name for path, name, side in listed if path in files and side != "unused"}
+    classes = tuple(dict.fromkeys(map(composed, classes)))
     absent = tuple(name for name in classes if name not in present)
     classes = tuple(name for name in classes if name in present)
     for class_name in classes:
-        if class_name != class_name.encode("utf-8", "replace").decode():
-            raise UserError(f"{root}: folder {class_name!r} is not named in UTF-8: rename it")
-        if class_name.splitlines() != [class_name] or not class_name.strip():  # kept one a line
-            raise UserError(f"{root}: folder {class_name!r} has no name of one line: rename it")
+        check_name(class_name, root)
     if not classes:
         raise UserError(
             f"no listed video of {name} found in {root}: {len(listed)} listed"
@@ -111,7 +112,7 @@ def split_lines(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {reason(error)}") from error
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training.class_names import join_names, split_names
 from training.data.cache import cache_folder
 from training.data.collections.dataset import Dataset, Video
 from training.data.collections.demo import DEMO_VERSION, prepare_demo
@@ -42,8 +43,7 @@ def load_dataset(options: "CollectionOptions", split: int | None) -> Dataset:
     if options.exclude is not None:
         dataset = without_videos(dataset, options.exclude)
     if options.classes is not None:
-        names = [name.strip() for name in options.classes.split(",") if name.strip()]
-        dataset = with_classes(dataset, names)
+        dataset = with_classes(dataset, split_names(options.classes))
     return dataclasses.replace(dataset, fold=options.fold, folds=options.folds)
 
 
@@ -61,7 +61,7 @@ def with_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
         state = "has no video" if unknown[0] in dataset.absent_classes else "is no class"
         raise UserError(
             f"--classes: {unknown[0]!r} {state} of {dataset.root}, whose classes with videos are "
-            f"{', '.join(dataset.classes)}"
+            f"{join_names(dataset.classes)}"
         )
     kept = [label for label, name in enumerate(dataset.classes) if name in names]
     if len(kept) < 2:
