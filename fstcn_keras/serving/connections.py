@@ -47,6 +47,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *, metrics: Metrics, log: AccessLog, **options: Any) -> None:
         super().__init__(**options)
         self._header_bytes = 0
+        self._is_in_header = False
         self._header_timer: asyncio.TimerHandle | None = None
         self._sending_timer: asyncio.TimerHandle | None = None
         self._metrics, self._log = metrics, log
@@ -93,21 +94,35 @@ class BoundedProtocol(HttpToolsProtocol):
         """Reads on, and closes the connection if its header is too long."""
         if self._header_timer is None and not self.is_in_work() and not self._has_body_to_come():
             self._wait_for_header()
-        in_header = self._header_timer is not None
+        was_in_header = self._awaits_header()
         super().data_received(data)
-        if in_header and self._header_timer is not None:
+        if was_in_header and self._awaits_header():
             self._count(len(data))
+
+    def on_message_begin(self) -> None:
+        """Counts anew; a header may come while the request before it is in work."""
+        super().on_message_begin()
+        self._is_in_header = True
+        if self._header_timer is None:
+            self._header_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Takes a header, or the trailer of a body in chunks."""
         super().on_header(name, value)
-        if self._header_timer is None:
+        if not self._awaits_header():
             self._count(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
         """Ends the time for them."""
+        self._is_in_header = False
         self._cancel_timer()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Ends the body, also where its answer came before its end."""
+        super().on_message_complete()
+        if self.cycle is not None:
+            self.cycle.more_body = False
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is no HTTP."""
@@ -126,6 +141,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def _opened(self) -> "dict[BoundedProtocol, None]":
         """Returns the server's connections that are not given up, in the order of their coming."""
         return vars(self.server_state).setdefault("opened", {})
+
+    def _awaits_header(self) -> bool:
+        return self._is_in_header or self._header_timer is not None
 
     def _has_body_to_come(self) -> bool:
         return self.cycle is not None and self.cycle.more_body
