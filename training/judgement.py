@@ -206,9 +206,9 @@ def interval_text(low: float, high: float) -> str:
         >>> interval_text(-0.011, 0.193)
         '-1.1 to +19.3'
         >>> interval_text(-1.0, 1.0)
-        '-100.0 to +100.0 (fewer than 6 sources tell nothing)'
+        '-100.0 to +100.0 (so few sources tell nothing)'
     """
-    why = f" (fewer than {LEAST_SOURCES} sources tell nothing)" if covers_all(low, high) else ""
+    why = " (so few sources tell nothing)" if covers_all(low, high) else ""
     return f"{100 * low:+.1f} to {100 * high:+.1f}{why}"
 
 

@@ -66,8 +66,7 @@ def share_of(right: np.ndarray, sources: Sequence[str]) -> Share:
     groups = len(beyond)
     effective = float(groups)
     if 0 < share < 1 and groups > 1:
-        small = groups / (groups - 1) * (number - 1) / number
-        effect = small * float(np.sum(beyond**2)) / (number * share * (1 - share))
+        effect = _design_effect(beyond, number, number * share * (1 - share))
         effective = number / max(effect, 1) * (_student(number) / _student(groups)) ** 2
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     middle = share + z**2 / (2 * effective)
@@ -110,11 +109,18 @@ def paired_difference(
 ) -> Difference:
     """Compares which videos two networks have right.
 
-    The bootstrap draws all G sources anew, with replacement, `RESAMPLES` times. The interval is
-    the expanded percentile interval (Hesterberg 2015): its ends are the quantiles `a` and `1 - a`
-    of the differences with `a = Phi(-sqrt(G / (G - 1)) t_G)`, `t_G` that of `share_of`, as the
-    2.5th and the 97.5th percentile would be too near to each other by as much. Of fewer than
-    `LEAST_SOURCES` sources, whose exact test cannot reach `1 - CONFIDENCE`, it is -1 to 1.
+    The bootstrap draws G sources anew, with replacement, `RESAMPLES` times, and two more, of which
+    the one gains all of its `d` videos and the other loses as many. Without these, networks that
+    seldom differ would seem to differ by a number that is sure; with every video from a source of
+    its own they are the two pairs that Agresti and Min (2005) add. `d` is the design effect of the
+    videos' gains, as in `share_of`, from 1 to the mean size of a source; of networks that agree
+    everywhere it is this size.
+
+    The interval is the expanded percentile interval (Hesterberg 2015): its ends are the quantiles
+    `a` and `1 - a` of the differences with `a = Phi(-sqrt(G / (G - 1)) t_G)`, `t_G` that of
+    `share_of`, as the 2.5th and the 97.5th percentile would be too near to each other by as much.
+    Of fewer than `LEAST_SOURCES` sources, whose exact test cannot reach `1 - CONFIDENCE`, it is -1
+    to 1.
 
     Args:
         first: bool `(V,)`, whether the first network has each video right.
@@ -122,16 +128,10 @@ def paired_difference(
         sources: that each video was cut from, `V` names.
         seed: of the bootstrap.
     """
-    gains = _sums(second.astype(int) - first.astype(int), sources)
-    sizes = _sums(np.ones(len(first)), sources)
-    generator = np.random.default_rng(seed)
-    even = np.full(len(gains), 1 / len(gains))
-    drawn = []
-    for _ in range(RESAMPLES // _AT_A_TIME):
-        times = generator.multinomial(len(gains), even, _AT_A_TIME)
-        drawn.append(times @ gains / (times @ sizes))
-    low, high = -1.0, 1.0
+    gain = second.astype(int) - first.astype(int)
+    gains, low, high = _sums(gain, sources), -1.0, 1.0
     if len(gains) >= LEAST_SOURCES:
+        drawn = _resampled(gain, sources, np.random.default_rng(seed))
         wide = math.sqrt(len(gains) / (len(gains) - 1)) * _student(len(gains))
         tail = NormalDist().cdf(-wide)
         low, high = np.quantile(drawn, [tail, 1 - tail])
@@ -143,6 +143,36 @@ def paired_difference(
         high=float(high),
         p=_sign_flip(np.round(gains).astype(int)),
     )
+
+
+def _resampled(
+    gain: np.ndarray, sources: Sequence[str], generator: np.random.Generator
+) -> np.ndarray:
+    """Returns the mean gain of each resample, float `(RESAMPLES,)`."""
+    gains, sizes = _sums(gain, sources), _sums(np.ones(len(gain)), sources)
+    beyond, number = gain - gain.mean(), len(gain)
+    size, squares = number / len(gains), float(np.sum(beyond**2))
+    if squares > 0:
+        size = min(max(_design_effect(_sums(beyond, sources), number, squares), 1.0), size)
+    gains, sizes = np.r_[gains, size, -size], np.r_[sizes, size, size]
+    even = np.full(len(gains), 1 / len(gains))
+    drawn = []
+    for _ in range(RESAMPLES // _AT_A_TIME):
+        times = generator.multinomial(len(gains), even, _AT_A_TIME)
+        drawn.append(times @ gains / (times @ sizes))
+    return np.concatenate(drawn)
+
+
+def _design_effect(beyond: np.ndarray, number: int, squares: float) -> float:
+    """Returns `d` of `share_of` for G > 1 sources.
+
+    Args:
+        beyond: `e_g` of each source.
+        number: of videos.
+        squares: what the videos' squared deviations from the mean add up to.
+    """
+    groups = len(beyond)
+    return groups / (groups - 1) * (number - 1) / number * float(np.sum(beyond**2)) / squares
 
 
 def _sign_flip(gains: np.ndarray) -> float:

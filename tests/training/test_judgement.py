@@ -191,7 +191,7 @@ def test_the_network_stands_beside_the_baseline():
     lines = judgement.describe(better, CLASSES, accuracy=0.6)
     assert "features 100.0%: the network minus this -40.0 points" in lines[1]
     assert not any("than the linear classifier" in line for line in lines)  # 5 sources
-    better = judged(labels * 2, [0, 1, 2, 1, 0] * 2, baseline=np.array(labels * 2))
+    better = judged(labels * 4, [0, 1, 2, 1, 0] * 4, baseline=np.array(labels * 4))
     better["training"]["top1"] = 1.0
     assert f"; always {CLASSES[0]} 40.0%" in judgement.describe(better, CLASSES, accuracy=0.6)[0]
     better["trained"] = [5, 4, 4]
@@ -213,5 +213,5 @@ def test_the_network_stands_beside_the_baseline():
     worse = judged(labels, labels, baseline=np.array([0, 1, 2, 1, 0]))
     lines = judgement.describe(worse, CLASSES, accuracy=1.0)
     assert "the network minus this +40.0 points" in lines[1]
-    assert "-100.0 to +100.0 (fewer than 6 sources tell nothing)" in lines[1]
+    assert "-100.0 to +100.0 (so few sources tell nothing)" in lines[1]
     assert not any("than the linear classifier" in line for line in lines)

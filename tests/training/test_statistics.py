@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from collections import Counter
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -89,9 +91,31 @@ def test_mcnemar_by_counting(losses, gains):
     assert found.difference == pytest.approx((gains - losses) / (37 + losses + gains))
 
 
-def test_networks_that_agree_everywhere():
-    found = paired_difference(*outcomes(5, 0, 0, 3), alone(8), seed=0)
-    assert (found.difference, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
+def ends_over_all_draws(gains: Sequence[float], sizes: Sequence[float]) -> tuple[float, float]:
+    """Ends of the paired interval, by counting all draws; the last two are the sources added."""
+    number, sources = len(gains), len(gains) - 2
+    chances = Counter()
+    for drawn in itertools.combinations_with_replacement(range(number), number):
+        orders = math.factorial(number)
+        for times in Counter(drawn).values():
+            orders //= math.factorial(times)
+        chances[sum(gains[g] for g in drawn) / sum(sizes[g] for g in drawn)] += orders
+    student = {6: 2.570581835636314, 8: 2.3646242515927844}[sources]  # tables of t, 97.5 %
+    tail = NormalDist().cdf(-math.sqrt(sources / (sources - 1)) * student) * number**number
+    differences = sorted(chances)
+    below = np.cumsum([chances[difference] for difference in differences])
+    low = differences[int(np.argmax(below > tail))]
+    return low, differences[int(np.argmax(below >= number**number - tail))]
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_networks_that_agree_everywhere(copies):
+    both = (np.repeat(right, copies) for right in outcomes(5, 0, 0, 3))
+    found = paired_difference(*both, np.repeat(alone(8), copies), seed=0)
+    assert (found.difference, found.p) == (0.0, 1.0)
+    ends = ends_over_all_draws([0] * 8 + [1, -1], [1] * 10)
+    assert ends == (-0.4, 0.4)
+    assert (found.low, found.high) == pytest.approx(ends)
 
 
 def test_the_interval_is_that_of_a_bootstrap_of_videos():
@@ -136,6 +160,20 @@ def test_the_paired_interval_holds_95_percent_of_the_time(sources):
     assert np.mean(held) > 0.93
 
 
+@pytest.mark.parametrize(("sources", "size"), [(6, 1), (10, 1), (20, 1), (6, 6), (20, 5)])
+def test_the_paired_interval_of_networks_that_seldom_differ(sources, size):
+    """The first is right 97 % of the time, the second 90 %, at rates of each source's own."""
+    generator = np.random.default_rng(0)
+    names = np.repeat(alone(sources), size)
+    held = []
+    for rates in generator.beta(0.9 * 4, 0.1 * 4, (300, sources)):
+        first = generator.random(size * sources) < 0.97
+        second = generator.random(size * sources) < np.repeat(rates, size)
+        found = paired_difference(first, second, names, seed=0)
+        held.append(found.low <= -0.07 <= found.high)
+    assert np.mean(held) > 0.93
+
+
 @pytest.mark.parametrize("sources", [1, 2, 5])
 def test_fewer_sources_than_a_test_can_tell_apart_have_no_interval(sources):
     names = np.repeat(alone(sources), 10)
@@ -146,16 +184,20 @@ def test_fewer_sources_than_a_test_can_tell_apart_have_no_interval(sources):
     assert found.p == pytest.approx(2 / 2**sources)  # over 5 %
 
 
-def test_the_paired_interval_by_counting_all_draws_of_six_sources():
-    """Between quantiles of Phi(-sqrt(6/5) 2.5706), t of 5 degrees of freedom: of all 6^6 draws."""
+def test_the_paired_interval_by_counting_all_draws_of_eight_sources():
+    """Six, and two of as many videos as the design effect of these is."""
     gains = [-2, 0, 1, 3, 4, 7]  # of ten videos of each source
     first = np.concatenate([np.arange(10) < max(0, -gain) for gain in gains])
     second = np.concatenate([np.arange(10) < max(0, gain) for gain in gains])
-    draws = np.array([sum(drawn) for drawn in itertools.product(gains, repeat=6)]) / 60
-    tail = NormalDist().cdf(-math.sqrt(6 / 5) * 2.570581835636314)
+    mean = 13 / 60
+    squares = sum(abs(gain) for gain in gains) - 60 * mean**2  # each video gains 1, 0 or -1
+    beyond = sum((gain - 10 * mean) ** 2 for gain in gains)
+    effect = 6 / 5 * 59 / 60 * beyond / squares
+    assert 1 < effect < 10
     found = paired_difference(first, second, np.repeat(alone(6), 10), seed=1)
-    assert found.difference == pytest.approx(13 / 60)
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [tail, 1 - tail])))
+    assert found.difference == pytest.approx(mean)
+    ends = ends_over_all_draws([*gains, effect, -effect], [10] * 6 + [effect] * 2)
+    assert (found.low, found.high) == pytest.approx(ends, abs=0.02)
 
 
 def test_six_sources_are_enough():
@@ -163,7 +205,9 @@ def test_six_sources_are_enough():
     names = np.repeat(alone(6), 10)
     found = paired_difference(np.arange(60) % 10 > 0, np.ones(60, bool), names, seed=0)
     assert found.p == pytest.approx(2 / 2**6)
-    assert (found.low, found.high) == pytest.approx((0.1, 0.1))  # each source gains a tenth
+    ends = ends_over_all_draws([1] * 6 + [1, -1], [10] * 6 + [1, 1])  # each gains a tenth
+    assert (found.low, found.high) == pytest.approx(ends)
+    assert found.low >= 0
 
 
 def test_swapped_sources_by_counting_all_swaps():

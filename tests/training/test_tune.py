@@ -57,7 +57,7 @@ def test_the_table_against_counts_by_hand(tmp_path):
     assert (plain["mean"], longer["mean"]) == pytest.approx((3 / 8, 6 / 8))
     assert plain["deviation"] == pytest.approx(np.sqrt(2) / 8)  # of 1/2 and 1/4
     assert (plain["difference"], longer["difference"]) == pytest.approx((0, 3 / 8))
-    assert -1 / 8 < longer["low"] < 3 / 8 < longer["high"] <= 1
+    assert -1 / 2 < longer["low"] < 3 / 8 < longer["high"] <= 1
     assert longer["recipe"].startswith("modern with epochs 7")
     assert "8 videos of 3 classes and 6 sources" in text
     assert (plain["fold1"], plain["fold2"]) == pytest.approx((2 / 4, 1 / 4))
