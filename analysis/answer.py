@@ -88,9 +88,8 @@ def answer_rows(scores: RunScores, judged: dict) -> list[AnswerRow]:
         name = "linear classifier of the pre-trained features"
         rows.append(row(name, beside["top1"], judgement.baseline_text(beside)))
     if judged:
-        commonest = judged["commonest"]
-        name = f"always {scores.classes[commonest['label']]}, most frequent in training"
-        rows.append(row(name, commonest["share"]))
+        name = judgement.always_text(judged, scores.classes)
+        rows.append(row(name, judged["commonest"]["share"]))
     return [*rows, row("chance", 1 / len(scores.classes))]
 
 
@@ -104,9 +103,10 @@ def remarks(scores: RunScores, judged: dict) -> list[str]:
     accuracy = scores.accuracies["video"]["sci"]["top1"]
     lines = judgement.advice(judged, scores.classes, accuracy=accuracy)
     if judged["baseline"] is None:
-        lines.append(
-            "no linear baseline: it takes pre-trained weights (--scl-weights) to train one"
-        )
+        why = "of these views"  # or of so many videos, or it was not wanted
+        if not judged.get("pretrained", True):  # older runs do not tell
+            why = "without pre-trained weights (--scl-weights), which it takes to train one"
+        lines.append(f"no linear baseline {why}")
     return lines
 
 

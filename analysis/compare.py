@@ -52,12 +52,30 @@ def main(options: CompareOptions):
     runs = [read_scores(RunFolder(run)) for run in options.runs]
     check_same_videos(runs)
     answers = [scores.answers(options.fusion) for scores in runs]
+    check_same_sources(runs)
     text = to_markdown([right for right, _ in answers], answers[0][1], runs, options)
     print(text)
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
         atomic_write_text(options.out / "compare.md", text)
         print(f"results in {options.out / 'compare.md'}")
+
+
+def check_same_sources(runs: list[RunScores]):
+    """Makes sure that the runs take their videos to be cut from the same sources.
+
+    Raises:
+        UserError: saying which two runs differ, and in what.
+    """
+    first, *others = (dict(zip(scores.paths, scores.sources, strict=True)) for scores in runs)
+    for scores, other in zip(runs[1:], others, strict=True):
+        if differing := sorted(path for path in first if first[path] != other[path]):
+            path = differing[0]
+            raise UserError(
+                f"{runs[0].run} and {scores.run} take {len(differing)} videos to be cut from other "
+                f"sources, e.g. {path}: {first[path]!r} and {other[path]!r}: train them with the "
+                "same --groups"
+            )
 
 
 def to_markdown(
@@ -82,8 +100,7 @@ def to_markdown(
     lines = [
         f"{protocol['dataset']} {protocol_part(protocol)}: top-1 accuracy on "
         f"{protocol['videos']} test videos of {protocol['num_classes']} classes, "
-        f"{LABELS[options.fusion]}; they are cut from {shares[0].sources} sources, as "
-        "their names tell",
+        f"{LABELS[options.fusion]}; they are cut from {shares[0].sources} sources",
         "",
         *accuracy_table(shares, runs),
         "",

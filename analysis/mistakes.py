@@ -50,17 +50,19 @@ def draw_mistakes(scores: RunScores, caption: str, folder: Path):
     each; none of them where there is no mistake.
     """
     sheet, record, pictures = folder / "mistakes.jpg", folder / RECORD, folder / "mistakes"
-    _remove(sheet, record, pictures)
     worst = worst_mistakes(scores)
     if not worst:
+        _remove(sheet, record, pictures)
         return
-    run = open_run(scores.run)
+    scored = None if _is_encoded(scores) else scores.protocol["num_clips"]
+    run = open_run(scores.run, num_clips=scored)
     for number in worst[:WORST_VIDEOS]:
         if (path := scores.paths[number]) not in run.store.videos:
             raise UserError(
                 f"{path} was scored but is no video of the data any more: "
                 f"'python -m training.evaluate {scores.run.quoted()}' scores what is there now"
             )
+    _remove(sheet, record, pictures)
     pictures.mkdir(exist_ok=True)
     found = _described(run, scores, worst[:WORST_VIDEOS], pictures)
     text = (

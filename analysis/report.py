@@ -19,7 +19,7 @@ from analysis.style import FEATURES
 from fstcn_keras.runs import RunFolder, chosen_run
 from training import cli
 from training.errors import UserError
-from training.scores import RunScores, read_scores
+from training.scores import RunScores, damaged, read_scores
 from training.split_summary import ROWS
 from training.statistics import share_of
 from training.tables import percent, training_text
@@ -120,12 +120,16 @@ def main(options: FigureOptions):
     sections += [section for topic in TOPICS for section in topic_sections(topic, scores, folder)]
     file = folder / "report.html"
     judged = read_judgement(run)
+    try:
+        answer, notes = answer_rows(scores, judged), remarks(scores, judged)
+    except (ValueError, LookupError, TypeError) as error:
+        raise damaged(run, error) from error
     write_page(
         file,
         "report.html",
         title=f"Run {run.path.resolve().name}",
-        answer=answer_rows(scores, judged),
-        remarks=remarks(scores, judged),
+        answer=answer,
+        remarks=notes,
         mistakes=read_mistakes(run, folder, scores),
         protocol=protocol_text(scores, fit_options),
         weights=scores.protocol["weights_sha256"],

@@ -77,14 +77,18 @@ def read_options(run: RunFolder) -> FitOptions:
     return options
 
 
-def open_run(run: RunFolder) -> OpenRun:
+def open_run(run: RunFolder, *, num_clips: int | None = None) -> OpenRun:
     """Loads the network and opens the data of a run.
+
+    Args:
+        run: the folder.
+        num_clips: M of the network's plan; `None` for that of its training.
 
     Raises:
         UserError: if one of them cannot be had, or they do not belong together.
     """
     options = read_options(run)
-    classifier = load_classifier(run)
+    classifier = load_classifier(run, num_clips=num_clips)
     dataset, store = open_data(
         options.collection, options.split, options.store, short_side=classifier.plan.short_side
     )

@@ -62,12 +62,12 @@ class Panel:
 def main(options: TsneOptions):
     """Maps the features of a run's videos and measures how well they separate the classes."""
     run = open_run(RunFolder(chosen_run(options.run)))
+    folder = figures_folder(run.folder, options.out)
     videos = video_features(run, options.split)
     labels = choose_classes(options.classes, run.dataset.classes, videos)
     shown = class_subset(videos, labels)
     groups = {video.path: video.group for video in run.dataset.videos}
     sources = [groups[path] for path in shown.paths]
-    folder = figures_folder(run.folder, options.out)
     panels = [
         Panel(
             layer=layer,

@@ -23,7 +23,7 @@ from training.leakage import check_leakage, file_hashes
 from training.networks import check_network_classes, load_classifier, weights_sha256
 from training.partial_scores import scored
 from training.results import write_results
-from training.scores import absent_text, all_fused, protocol_part, views_text
+from training.scores import absent_text, all_fused, damaged, protocol_part, views_text
 
 if TYPE_CHECKING:
     from fstcn_keras import FSTCN, ActionClassifier
@@ -307,8 +307,5 @@ def print_metrics(run: RunFolder):
             )
         lines += absent_text(protocol)
     except (ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"{run.metrics} is damaged ({error!r}): 'python -m training.evaluate {run.quoted()}' "
-            "makes it anew"
-        ) from error
+        raise damaged(run, error) from error
     print(*lines, f"results in {run}", sep="\n")

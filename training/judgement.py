@@ -224,6 +224,19 @@ def sources_text(interval: Sequence[float], sources: int) -> str:
     return f"95 % interval {low:.1%} to {high:.1%}, by {sources} source{plural}"
 
 
+def always_text(judgement: Mapping, classes: Sequence[str], *, end: str = "") -> str:
+    """Names the answer that needs no video, and why it is this one, where the training tells.
+
+    Args:
+        judgement: of `judge`.
+        classes: names in the order of the labels.
+        end: what follows the reason.
+    """
+    trained, name = judgement["trained"], classes[judgement["commonest"]["label"]]
+    alone = trained.count(max(trained)) == 1
+    return f"always {name}" + (f", most frequent in training{end}" if alone else "")
+
+
 def baseline_text(beside: Mapping) -> str:
     """Returns how far the network is above the baseline, in words.
 
@@ -252,12 +265,10 @@ def describe(judgement: dict, classes: Sequence[str], *, accuracy: float) -> lis
         classes: names in the order of the labels.
         accuracy: top-1 by SCI fusion.
     """
-    commonest = judgement["commonest"]
     lines = [
         f"SCI fusion {accuracy:.1%}: {sources_text(judgement['interval'], judgement['sources'])}; "
-        f"chance {judgement['chance']:.1%}; always {classes[commonest['label']]}"
-        f"{', most frequent in training,' if len({*judgement['trained']}) > 1 else ''} "
-        f"{commonest['share']:.1%}"
+        f"chance {judgement['chance']:.1%}; {always_text(judgement, classes, end=',')} "
+        f"{judgement['commonest']['share']:.1%}"
     ]
     if beside := judgement["baseline"]:
         lines.append(baseline_line(beside))

@@ -121,6 +121,14 @@ def read_scores(run: RunFolder) -> RunScores:
         ) from error
 
 
+def damaged(run: RunFolder, error: Exception) -> UserError:
+    """Says that `metrics.json` lacks something, and how to have it anew."""
+    return UserError(
+        f"{run.metrics} is damaged ({error!r}): 'python -m training.evaluate {run.quoted()}' "
+        "makes it anew"
+    )
+
+
 def read_result(run: RunFolder) -> RunResult:
     """Reads the result of a finished run; the scores of all views are let go.
 

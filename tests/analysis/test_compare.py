@@ -56,6 +56,16 @@ def test_videos_are_paired_by_their_paths(tmp_path, capsys):
     assert -20 < low == -high < 0  # they agree on twenty videos, not on all that there are
 
 
+def test_runs_whose_videos_have_other_sources(tmp_path, capsys):
+    first, second = (run_of(tmp_path / name, [0] * 20) for name in ("first", "second"))
+    with np.load(second / "scores.npz") as arrays:
+        change(second, groups=np.array(["all"] * 20), paths=arrays["paths"])
+        path = arrays["paths"][0]
+    error = error_of(capsys, compare.main, CompareOptions, first, second)
+    assert f"{second} take 20 videos to be cut from other sources, e.g. {path}: " in error
+    assert error.endswith("and 'all': train them with the same --groups")
+
+
 def test_all_pairs_of_three_runs(tmp_path, capsys):
     runs = [str(run_of(tmp_path / str(n), [0] * n + [1] * (20 - n))) for n in (4, 12, 20)]
     cli.run(compare.main, CompareOptions, [*runs, "--fusion", "average"])

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import errors, kernels, report, saliency, tsne
-from analysis.runs import FigureOptions
+from analysis import errors, explanation, kernels, mistakes, report, saliency, tsne
+from analysis.runs import FigureOptions, open_run, read_options
 from fstcn_keras.runs import RunFolder
-from tests.equations import video_scores
+from tests.equations import clip_scores, video_scores
 from tests.training.test_cli import error_of
 from training import cli, evaluate
 from training.scores import read_scores
@@ -115,6 +115,40 @@ def test_a_run_judged_by_encoded_views(finished_run, tmp_path):
     assert "8 views drawn as in training and the centre" in found["caption"]
     record = json.loads((run / "figures" / "mistakes.json").read_text())
     assert "beside it the middle clip, as the views that were scored are not kept" in str(record)
+
+
+@pytest.mark.parametrize("num_clips", [1, 5])
+def test_the_strip_is_of_the_clip_that_was_scored(finished_run, tmp_path, monkeypatch, num_clips):
+    """The run was trained with two clips a video, and evaluated again with fewer or more."""
+    run = RunFolder(shutil.copytree(finished_run, tmp_path / "run"))
+    evaluate.evaluate_again(read_options(run), num_clips=num_clips)
+    drawn, cut = [], explanation.clip_pixels
+
+    def clip_pixels(frames, numbers, positions):
+        drawn.append(numbers)
+        return cut(frames, numbers, positions)
+
+    monkeypatch.setattr(explanation, "clip_pixels", clip_pixels)
+    cli.run(errors.main, FigureOptions, [str(run.path)])
+    scores, opened = read_scores(run), open_run(run)
+    worst = mistakes.worst_mistakes(scores)
+    assert len(drawn) == len(worst) > 0
+    plan = dataclasses.replace(opened.classifier.plan, num_clips=num_clips)
+    for numbers, video in zip(drawn, worst, strict=True):
+        wrong = video_scores(scores.scores[video]).argmax()
+        best = clip_scores(scores.scores[video])[:, wrong].argmax()
+        num_frames = opened.store.videos[scores.paths[video]].num_frames
+        np.testing.assert_array_equal(numbers, plan.pair_indices(num_frames)[best])
+
+
+def test_mistakes_stay_where_no_new_ones_can_be_drawn(finished_run, tmp_path, capsys):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    cli.run(errors.main, FigureOptions, [str(run)])
+    before = {file: file.read_bytes() for file in (run / "figures").rglob("*.jpg")}
+    (run / "model.keras").unlink()
+    assert "holds no trained network" in error_of(capsys, errors.main, FigureOptions, run)
+    assert before
+    assert {file: file.read_bytes() for file in (run / "figures").rglob("*.jpg")} == before
 
 
 def test_what_lies_beside_the_figures_stays(finished_run, tmp_path):

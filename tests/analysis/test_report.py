@@ -93,7 +93,7 @@ def test_the_answer_comes_first(drawn):
     assert chance[:2] == ["chance", "25.0 %"]
     for text in judgement.advice(judged, metrics["classes"], accuracy=top1):
         assert text in page.text
-    assert "no linear baseline: it takes pre-trained weights" in page.text
+    assert "no linear baseline without pre-trained weights" in page.text
 
 
 def test_the_baseline_stands_beside_the_network(drawn, tmp_path):
@@ -112,6 +112,28 @@ def test_the_baseline_stands_beside_the_network(drawn, tmp_path):
     page = Page(run / "figures" / "report.html")
     assert [row[0] for row in page.rows[:2]] == ["this network", "chance"]
     assert f"of an older version; python -m training.evaluate {run}" in page.text
+
+
+def test_why_there_is_no_baseline_and_which_class_is_always_named(drawn, tmp_path):
+    run = shutil.copytree(drawn, tmp_path / "run")
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["judgement"] |= {"pretrained": True, "trained": [5, 5, 1, 1]}
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    cli.run(report.main, FigureOptions, [str(run)])
+    page = Page(run / "figures" / "report.html")
+    assert "no linear baseline of these views" in page.text
+    assert "--scl-weights" not in page.text
+    assert "most frequent in training" not in page.text  # two are
+
+
+@pytest.mark.parametrize("lacking", ["commonest", "sources"])
+def test_a_damaged_judgement(drawn, tmp_path, capsys, lacking):
+    run = shutil.copytree(drawn, tmp_path / "run")
+    metrics = json.loads((run / "metrics.json").read_text())
+    del metrics["judgement"][lacking]
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    error = error_of(capsys, report.main, FigureOptions, run)
+    assert f"metrics.json is damaged (KeyError('{lacking}')): 'python -m training.eval" in error
 
 
 def test_each_mistake_opens_its_video_beside_what_misled(drawn, tmp_path):

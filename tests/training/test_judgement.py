@@ -197,6 +197,8 @@ def test_the_network_stands_beside_the_baseline():
     better["trained"] = [5, 4, 4]
     told = f"; always {CLASSES[0]}, most frequent in training, 40.0%"
     assert told in judgement.describe(better, CLASSES, accuracy=0.6)[0]
+    better["trained"] = [5, 5, 4]  # another class is as frequent
+    assert f"; always {CLASSES[0]} 40.0%" in judgement.describe(better, CLASSES, accuracy=0.6)[0]
     lines = judgement.describe(better, CLASSES, accuracy=0.6)
     assert "features 100.0%: the network minus this -40.0 points" in lines[1]
     assert better["baseline"]["interval"][1] < 0
