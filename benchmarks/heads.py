@@ -134,7 +134,11 @@ def table(answers: dict[str, list[Answers]], *, first_name: str = "FSTCN") -> li
         shares = [np.mean(of_seed) for of_seed, _ in seeds]
         # each video counts once, however often it was judged
         interval = share_of(np.mean([of_seed for of_seed, _ in seeds], axis=0), seeds[0][1])
-        paired = paired_difference(right, first[0], sources, seed=0)
+        difference = ends = ""  # of the first and itself there is none
+        if rows:
+            paired = paired_difference(right, first[0], sources, seed=0)
+            difference = f"{100 * paired.difference:+.1f}"
+            ends = f"{100 * paired.low:+.1f} to {100 * paired.high:+.1f}"
         rows.append(
             {
                 "head": name,
@@ -144,8 +148,8 @@ def table(answers: dict[str, list[Answers]], *, first_name: str = "FSTCN") -> li
                 "top-1": f"{100 * np.mean(shares):.1f}",
                 "over seeds": f"{100 * np.min(shares):.1f} to {100 * np.max(shares):.1f}",
                 "interval": f"{100 * interval.low:.1f} to {100 * interval.high:.1f}",
-                f"{first_name} minus this": f"{100 * paired.difference:+.1f}",
-                "its 95 % interval": f"{100 * paired.low:+.1f} to {100 * paired.high:+.1f}",
+                f"{first_name} minus this": difference,
+                "its 95 % interval": ends,
             }
         )
     return rows

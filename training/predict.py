@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -122,20 +123,18 @@ class PredictOptions:
 
 def main(options: PredictOptions):
     """Prints the best classes of each video, and draws those of every second if asked to."""
-    run, videos = run_and_files(options.paths)
+    run, given = run_and_files(options.paths)
     if options.stream is not None:
-        if videos:
-            raise UserError(f"--stream takes the run alone, got {videos[0]} too")
+        if given:
+            raise UserError(f"--stream takes the run alone, got {given[0]} too")
         watch(load_classifier(RunFolder(run), mode=options.views), options)
         return
-    videos = [video for path in videos for video in _videos_of(path)]
+    videos = [video for path in given for video in _videos_of(path)]
     if not videos:
         raise UserError(f"name a video after the run {run}")
     if options.is_over_time and len(videos) > 1:
         raise UserError(f"--annotate, --timeline and --segments take one video, got {len(videos)}")
-    copy = options.annotate
-    if copy is not None and copy.exists() and copy.samefile(videos[0]):
-        raise UserError(f"--annotate would replace {videos[0]} itself: name another file")
+    _check_outputs(options, [*given, *videos[:1]])
     with contextlib.closing(LastingProcess()) as decoder:
         if not on_cluster.is_connected():
             decoder.start()  # while the network is loaded
@@ -200,15 +199,27 @@ def _report(result: VideoResult, options: PredictOptions) -> bool:
     return True
 
 
+def _check_outputs(options: PredictOptions, paths: Sequence[Path]):
+    """Makes sure that nothing that is named to be read would be replaced."""
+    for name in SUFFIXES:
+        output = getattr(options, name)
+        if output is None or not output.exists():
+            continue
+        for path in paths:
+            if os.path.exists(path) and output.samefile(path):
+                raise UserError(f"--{name} would replace {path} itself: name another file")
+
+
 def _videos_of(path: Path) -> list[Path]:
     """Returns the file, or the videos of a list, or of a folder those in it and below it.
 
     Raises:
         UserError: if a folder or a list has none, or a list cannot be read.
     """
-    if path.suffix.lower() in LISTS and not path.is_dir():
+    is_folder = os.path.isdir(path)  # also of a name that the system refuses
+    if path.suffix.lower() in LISTS and not is_folder:
         return _listed(path)
-    if not path.is_dir():
+    if not is_folder:
         return [path]
     found = videos_below(path)
     if not found:

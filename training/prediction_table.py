@@ -4,7 +4,7 @@ import contextlib
 import csv
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +18,7 @@ SUFFIXES = (".csv", ".parquet")
 COLUMNS = ("video", "class", "score", "problem", "novelty", "rejected")
 TEXTS = ("video", "class", "problem", "rejected")
 REJECTED = {True: "yes", False: "no", None: ""}
+STATE = "file"  # last column of the rows that are kept, of no table
 DECIMALS = 6
 
 
@@ -36,9 +37,9 @@ def check_format(file: Path):
 class PredictionTable:
     """Writes the table of many videos, which is there under its name when it is whole.
 
-    Until then the rows are in a CSV file beside it, whose name holds the key. It stays when the
-    process is stopped, and the next table of the same name and key goes on from there. One process
-    at a time writes it.
+    Until then the rows are in a CSV file beside it, whose name holds the key, each with the state
+    of its video's file. It stays when the process is stopped, and the next table of the same name
+    and key goes on from there. One process at a time writes it.
 
     Args:
         file: `.csv` or `.parquet`.
@@ -54,14 +55,15 @@ class PredictionTable:
         self._file = file
         self._classes = tuple(classes)
         self._columns = [*COLUMNS, *(f"score_{name}" for name in classes)]
+        self._states: dict[str, str] = {}
         self._stream: IO[str] | None = None
         self._lock = FileLock(self.partial.with_suffix(".lock"))
 
     def begin(self, videos: Sequence[Path]) -> list[Path]:
         """Opens the table; returns the videos to add.
 
-        They are those that it lacks, that could not be read, or that have changed since their rows
-        were written.
+        They are those that it lacks, that could not be read, or that have changed since they were
+        to be added.
 
         Args:
             videos: all that it is of; each comes once.
@@ -76,31 +78,34 @@ class PredictionTable:
                 f"another process writes {self._file}: wait until it has ended, or name another "
                 "--out"
             ) from error
-        by_name = {_name(video): video for video in videos}
-        done, wanted = {}, by_name.keys() - self._changed(by_name)
+        by_name = {_text(video): video for video in videos}
+        self._states, done = {name: _state(video) for name, video in by_name.items()}, set()
         with atomic_write(self.partial) as again, _csv(again, "w") as stream:
             rows = csv.writer(stream, lineterminator="\n")
-            rows.writerow(self._columns)
+            rows.writerow([*self._columns, STATE])
             for row in self._whole_rows():
-                name, answer = row[:2]
-                if name in wanted and name not in done and answer:
-                    done[name] = True
+                name, answer, *_, state = row
+                is_as_it_was = self._states.get(name) in (state, "")  # or is gone
+                if answer and name not in done and is_as_it_was:
+                    done.add(name)
                     rows.writerow(row)
         self._stream = _csv(self.partial, "a")
         return [video for name, video in by_name.items() if name not in done]
 
     def add(self, result: VideoResult):
         """Writes the row of a video."""
-        row = [_name(result.source)]
+        name = _text(result.source)
+        row = [name]
         if (prediction := result.prediction) is None:
-            row += ["", "", result.reason, "", "", *([""] * len(self._classes))]
+            row += ["", "", _text(result.reason), "", "", *([""] * len(self._classes))]
         else:
             scores = dict(zip(prediction.classes, prediction.scores, strict=True))
-            row += [prediction.classes[0], _number(prediction.scores[0]), prediction.incomplete]
+            row += [prediction.classes[0], _number(prediction.scores[0])]
+            row.append(_text(prediction.incomplete))
             novelty = "" if prediction.novelty is None else _number(prediction.novelty)
             row += [novelty, REJECTED[prediction.rejected]]
             row += [_number(scores[name]) for name in self._classes]
-        csv.writer(self._stream, lineterminator="\n").writerow(row)
+        csv.writer(self._stream, lineterminator="\n").writerow([*row, self._states[name]])
         self._stream.flush()
 
     def finish(self):
@@ -108,9 +113,12 @@ class PredictionTable:
         self._stream.close()
         if self._file.suffix.lower() == ".parquet":
             self._write_parquet()
-            self.partial.unlink()
         else:
-            self.partial.replace(self._file)
+            with atomic_write(self._file) as whole, _csv(whole, "w") as stream:
+                rows = csv.writer(stream, lineterminator="\n")
+                rows.writerow(self._columns)
+                rows.writerows(row[:-1] for row in self._whole_rows())
+        self.partial.unlink()
         self.close()
 
     def close(self):
@@ -121,23 +129,12 @@ class PredictionTable:
             Path(self._lock.lock_file).unlink(missing_ok=True)
             self._lock.release()
 
-    def _changed(self, by_name: Mapping[str, Path]) -> set[str]:
-        """Returns the names of the videos that are newer than the rows."""
-        with contextlib.suppress(FileNotFoundError):
-            written_ns = self.partial.stat().st_mtime_ns
-            return {
-                name
-                for name, video in by_name.items()
-                if video.exists() and video.stat().st_mtime_ns > written_ns
-            }
-        return set()
-
     def _whole_rows(self) -> Iterator[list[str]]:
         """Reads the rows that a stopped process has left, without one that it began."""
         with contextlib.suppress(FileNotFoundError), _csv(self.partial, "r") as stream:
             rows = csv.reader(line for line in stream if line.endswith("\n"))
-            if next(rows, None) == self._columns:
-                yield from (row for row in rows if len(row) == len(self._columns))
+            if next(rows, None) == [*self._columns, STATE]:
+                yield from (row for row in rows if len(row) == len(self._columns) + 1)
 
     def _write_parquet(self):
         import pyarrow
@@ -148,7 +145,10 @@ class PredictionTable:
             name: pyarrow.string() if name in TEXTS else pyarrow.float64() for name in self._columns
         }
         convert = arrow_csv.ConvertOptions(
-            column_types=types, null_values=[""], strings_can_be_null=True
+            column_types=types,
+            include_columns=self._columns,
+            null_values=[""],
+            strings_can_be_null=True,
         )
         parse = arrow_csv.ParseOptions(newlines_in_values=True)
         with (
@@ -160,9 +160,22 @@ class PredictionTable:
                 writer.write_batch(batch)
 
 
-def _name(video: Path) -> str:
-    """Returns the path as text; bytes that are no UTF-8 become escapes."""
-    return os.fsencode(video).decode("utf-8", errors="backslashreplace")
+def _text(value: Path | str) -> str:
+    """Returns a path or reason as text; bytes that are no UTF-8, and CR, become escapes.
+
+    A CR ends a row for some readers, and Python's writer does not quote it.
+    """
+    text = os.fsencode(value).decode("utf-8", errors="backslashreplace")
+    return text.replace("\r", "\\r")
+
+
+def _state(video: Path) -> str:
+    """Returns what changes with the file: its size and time; nothing if there is none."""
+    try:
+        found = video.stat()
+    except (OSError, ValueError):  # a path may be none
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _number(score: float) -> str:

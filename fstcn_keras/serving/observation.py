@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from kserve.errors import ModelNotFound, ModelNotReady, ServerNotReady
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -123,9 +124,14 @@ class Observation:
 
     @contextlib.contextmanager
     def noting(self) -> Iterator[None]:
-        """Notes why the body of a `with` is left by an error, and lets it pass."""
+        """Notes why the body of a `with` is left by an error, and lets it pass.
+
+        A client that leaves has not been refused.
+        """
         try:
             yield
+        except ClientDisconnect:
+            raise
         except Exception as error:
             self.reason = refusal_reason(error)
             raise

@@ -153,6 +153,15 @@ def test_what_is_drawn_is_no_folder(colour_run, videos, tmp_path, capsys):
     assert error == f"error: --annotate must name a file, got the folder {tmp_path / 'copy.mp4'}"
 
 
+@pytest.mark.parametrize("output", ["--out", "--segments"])
+def test_the_list_of_the_videos_is_never_replaced(colour_run, videos, tmp_path, capsys, output):
+    (tmp_path / "list.csv").write_text(text := f"path\n{videos / 'red.avi'}\n")
+    arguments = (colour_run, tmp_path / "list.csv", output, tmp_path / "list.csv")
+    error = error_of(capsys, predict.main, predict.PredictOptions, *arguments)
+    assert f"{output} would replace {tmp_path / 'list.csv'} itself: name another file" in error
+    assert (tmp_path / "list.csv").read_text() == text
+
+
 def test_the_annotated_video_never_replaces_the_video(colour_run, videos, tmp_path, capsys):
     shutil.copy(videos / "red.avi", tmp_path / "red.mp4")
     before = (tmp_path / "red.mp4").read_bytes()

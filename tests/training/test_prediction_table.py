@@ -158,20 +158,31 @@ def test_rows_of_another_network_or_of_videos_no_longer_named_do_not_count(tmp_p
 
 
 def test_a_video_that_has_changed_since_is_asked_again(tmp_path):
-    old, new = tmp_path / "old.avi", tmp_path / "new.avi"
-    for video in (old, new):
+    _, older, longer, gone = videos = [tmp_path / f"{name}.avi" for name in "abcd"]
+    for video in videos:
         video.touch()
+        os.utime(video, ns=(10**18, 10**18))
     table = PredictionTable(tmp_path / "t.csv", classes=COLOURS, key="k")
-    table.begin([old, new])
-    for video in (old, new):
+    table.begin(videos)
+    for video in videos:
         table.add(result(str(video), 0.5, 0.25, 0.25))
+        os.utime(older, ns=(10**17, 10**17))  # before others are added
     table.close()
-    written_ns = table.partial.stat().st_mtime_ns
-    os.utime(old, ns=(written_ns - 1, written_ns - 1))
-    os.utime(new, ns=(written_ns + 1, written_ns + 1))
+    longer.write_text("other")
+    os.utime(longer, ns=(10**18, 10**18))
+    gone.unlink()
     again = PredictionTable(tmp_path / "t.csv", classes=COLOURS, key="k")
-    assert again.begin([old, new]) == [new]
+    assert again.begin(videos) == [older, longer]
     again.close()
+
+
+def test_a_path_that_the_system_refuses_stops_no_table(tmp_path):
+    videos = [Path("x" * 300 + ".avi"), Path("a.avi")]
+    table = PredictionTable(tmp_path / "t.csv", classes=COLOURS, key="k")
+    for _ in range(2):
+        assert table.begin(videos) == videos
+        table.add(VideoResult(source=videos[0], reason="File name too long"))
+        table.close()
 
 
 def test_two_processes_do_not_write_one_table(tmp_path):
@@ -186,13 +197,21 @@ def test_two_processes_do_not_write_one_table(tmp_path):
         assert second.begin([Path("a.avi")]) == [Path("a.avi")]  # nobody holds it now
 
 
-def test_a_name_of_any_bytes(tmp_path):
-    table = PredictionTable(tmp_path / "t.csv", classes=COLOURS, key="k")
-    video = Path(os.fsdecode(b"caf\xe9\n.avi"))
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_name_of_any_bytes(tmp_path, kind):
+    file, video = tmp_path / f"t.{kind}", Path(os.fsdecode(b"caf\xe9\n\r.avi"))
+    table = PredictionTable(file, classes=COLOURS, key="k")
     table.begin([video])
-    table.add(VideoResult(source=video, reason="is empty"))
-    table.finish()
-    assert [row["video"] for row in rows_of(tmp_path / "t.csv")] == ["caf\\xe9\n.avi"]
+    table.add(VideoResult(source=video, reason="is\rempty"))
+    if kind == "parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        table.finish()
+        (row,) = parquet.read_table(file).to_pylist()
+    else:
+        table.finish()
+        (row,) = rows_of(file)
+    assert (row["video"], row["problem"]) == ("caf\\xe9\n\\r.avi", "is\\rempty")
+    assert list(row)[-1] == "score_blue"
 
 
 def test_an_interrupted_command_goes_on(colour_run, folder, tmp_path, capsys, monkeypatch):

@@ -236,6 +236,8 @@ def test_clients_that_leave_free_their_places(server, video):
         grown = growth(client, come_and_leave)
     for protocol, status in (("v1", "499"), ("grpc", "CANCELLED")):
         assert grown["fstcn_requests_total", ("protocol", protocol), ("status", status)] == 1
+    refused = [key for key, value in grown.items() if key[0] == "fstcn_refusals_total" and value]
+    assert refused == []  # they have left
 
 
 @pytest.mark.slow
