@@ -20,6 +20,7 @@ from fstcn_keras.description import (
     load_rejection,
     save_description,
 )
+from fstcn_keras.error_texts import reason
 from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.rejection import Rejection
@@ -232,10 +233,10 @@ class ActionClassifier:
                 num_clips += len(video.positions)
                 videos.append((source, video))
             except (VideoError, OSError, TypeError, ValueError) as error:
-                videos.append((source, VideoResult(source=source, reason=str(error))))
+                videos.append((source, VideoResult(source=source, reason=reason(error))))
             except MemoryError:
-                reason = "to decode it takes more memory than there is"
-                videos.append((source, VideoResult(source=source, reason=reason)))
+                why = "to decode it takes more memory than there is"
+                videos.append((source, VideoResult(source=source, reason=why)))
             if num_clips >= batch_clips:
                 yield from self._results(videos, batch_clips)
                 videos, num_clips = [], 0

@@ -21,14 +21,14 @@ def atomic_write(file: Path) -> Iterator[Path]:
         ['labels.csv']
 
     Raises:
-        OSError: with the name of the file, where writing fails without telling one.
+        OSError: with the name of the file, where writing fails.
     """
     partial = file.with_name(f"partial-{file.name}")
     try:
         yield partial
         partial.replace(file)
     except OSError as error:
-        if error.errno is None or error.filename is not None:
+        if error.errno is None or str(error.filename or partial) != str(partial):
             raise
         raise OSError(error.errno, error.strerror, str(file)) from error
     finally:

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fstcn_keras.command_line import CommandParser, error_text
+from fstcn_keras.command_line import CommandParser
+from fstcn_keras.error_texts import error_text
 from fstcn_keras.process import set_up_process
 from fstcn_keras.runs import chosen_run, model_name, saved_model_version
 from fstcn_keras.serving.limits import (
@@ -49,8 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     for flag, port in (("--http-port", options.http_port), ("--grpc-port", options.grpc_port)):
         if not 0 <= port <= MAX_PORT:
             _refuse(f"{flag} must be from 0 to {MAX_PORT}. Received: {port}")
-    if options.name is not None and not NAME.fullmatch(options.name):
-        _refuse(f"--name must hold none of /?#%: nor control characters. Got {options.name!r}")
+    if options.name is not None:
+        _check_name(options.name)
     sys.argv = sys.argv[:1]  # KServe parses the command line when it is imported
     set_up_process()
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -63,8 +64,10 @@ def main(argv: list[str] | None = None) -> None:
                 f"{folder} holds neither a trained network (model.keras) nor a SavedModel"
                 f"{': give the same command of training.fit again to finish it' if stopped else ''}"
             )
-        limits = Limits(**{name: getattr(options, name) for name in dataclasses.asdict(Limits())})
-        exit_code = asyncio.run(_serve(folder, options, limits))
+        name = options.name or model_name(folder)
+        _check_name(name)
+        limits = Limits(**{one: getattr(options, one) for one in dataclasses.asdict(Limits())})
+        exit_code = asyncio.run(_serve(folder, name, options, limits))
     except ModuleNotFoundError as error:
         print(f"error: {error}: install with the extra `serve`", file=sys.stderr)
         exit_code = 2
@@ -74,12 +77,20 @@ def main(argv: list[str] | None = None) -> None:
     sys.exit(exit_code)
 
 
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        _refuse(
+            "--name, by default the folder's, must hold none of /?#%: nor control characters. "
+            f"Got {name!r}"
+        )
+
+
 def _refuse(reason: str) -> NoReturn:
     print(f"error: {reason}", file=sys.stderr)
     sys.exit(2)
 
 
-async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> int:
+async def _serve(folder: Path, name: str, options: argparse.Namespace, limits: Limits) -> int:
     """Serves until a signal comes, and returns its exit code."""
     stopped = _signal_exit_code()
     with _listening(options.host, options.http_port, "--http-port"):
@@ -99,7 +110,6 @@ async def _serve(folder: Path, options: argparse.Namespace, limits: Limits) -> i
     from fstcn_keras.serving.observation import AccessLog
     from fstcn_keras.serving.workers import Workers
 
-    name = options.name or model_name(folder)
     metrics = Metrics(limits, model=name)
     REGISTRY.register(metrics.registry)
     log = AccessLog(sys.stderr if options.access_log else None)

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Protocol
 
-from fstcn_keras.command_line import reason
+from fstcn_keras.error_texts import reason
 from fstcn_keras.runs import RunFolder
 from training.errors import UserError
 from training.locks import is_locked, locked

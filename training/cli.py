@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import jsonargparse
 
-from fstcn_keras.command_line import error_text
+from fstcn_keras.error_texts import error_text
 from fstcn_keras.process import BackendError, set_up_process
 from training.ending import ended_in_time
 from training.errors import UserError

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from tqdm import tqdm
 
 from fstcn_keras import live, segments
-from fstcn_keras.command_line import reason
+from fstcn_keras.error_texts import reason
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.prediction import Prediction, VideoResult
 from fstcn_keras.rejection import NONE

@@ -69,6 +69,8 @@ def main(options: PrepareOptions):
         raise UserError(f"--image-step must be positive, got {options.image_step}")
     if options.json is not None and not options.check:
         raise UserError("--json is where --check writes its findings: give both, or neither")
+    if options.json is not None and not options.json.parent.is_dir():
+        raise UserError(f"--json: {options.json.parent} is not a folder")
     if options.deep and not options.check:
         raise UserError("--deep makes --check look deeper: give both, or neither")
     if options.images is not None:

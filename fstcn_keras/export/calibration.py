@@ -47,7 +47,7 @@ class RunVideos:
         try:
             record = json.loads(run.training_videos.read_text(encoding="utf-8"))
             root, trained = record.get("root"), list(record["train"])
-        except (OSError, LookupError, TypeError, ValueError):
+        except (OSError, AttributeError, LookupError, TypeError, ValueError):
             return cls(training=(), test={})
         test: dict[str, int] = {}
         with contextlib.suppress(OSError, LookupError, TypeError, ValueError):  # not evaluated yet

@@ -10,6 +10,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+import uuid
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstcn_keras.clips import NUM_CROPS
-from fstcn_keras.command_line import CommandParser, error_text
+from fstcn_keras.command_line import CommandParser
 from fstcn_keras.description import description_texts
+from fstcn_keras.error_texts import error_text
 from fstcn_keras.export.calibration import RunVideos, calibration_files, calibration_views
 from fstcn_keras.files import atomic_write
 from fstcn_keras.process import set_up_process
@@ -258,12 +260,16 @@ def write_version(classifier: "ActionClassifier", folder: Path) -> Path:
     from fstcn_keras.export.saved_model import write_saved_model
 
     folder.mkdir(parents=True, exist_ok=True)
-    versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
-    version = folder / str(max(versions, default=0) + 1)
-    partial = folder / f"{version.name}.partial"
+    partial = folder / f"{uuid.uuid4().hex}.partial"  # another process may export here, too
     try:
         write_saved_model(classifier, partial)
-        partial.rename(version)
+        while True:
+            versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
+            version = folder / str(max(versions, default=0) + 1)
+            try:
+                return partial.rename(version)
+            except OSError:
+                if not version.exists():  # by now
+                    raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return version

@@ -26,6 +26,7 @@ it, so that memory grows with the frames given alone. Inputs that break the rule
 `InvalidArgumentError`.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,7 +72,8 @@ def write_saved_model(classifier: ActionClassifier, folder: Path) -> None:
     try:
         archive.write_out(folder, verbose=False)
     except tf.errors.OpError as error:
-        raise OSError(f"{folder} cannot be written: {error.message}") from error
+        why = re.sub(r"\{\{.*?\}\} | \[Op:\w+\]$", "", error.message).split("; ")[-1]
+        raise OSError(f"{folder.parent} cannot be written: {why}") from error
     classifier.save_description(folder / DESCRIPTION)
 
 

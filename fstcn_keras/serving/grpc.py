@@ -30,7 +30,7 @@ from fstcn_keras.serving.connections import max_connections
 from fstcn_keras.serving.kserve_model import ClassifierDataPlane, FixedRepository
 from fstcn_keras.serving.limits import INT_MAX
 from fstcn_keras.serving.observation import ID_HEADER, AccessLog, Observation
-from fstcn_keras.serving.refusals import BadRequest, Overloaded, TooLarge, UnknownModel
+from fstcn_keras.serving.refusals import BadRequest, NoMessage, Overloaded, TooLarge, UnknownModel
 from fstcn_keras.serving.requests import GrpcRequest
 from fstcn_keras.serving.workers import Workers
 
@@ -163,7 +163,7 @@ class _Calls(aio.ServerInterceptor):
                 async with arrivals.arriving():
                     message = await context.read()
             if message is aio.EOF:
-                raise BadRequest("the call ended without a message")
+                raise NoMessage("the call ended without a message")
             observed.received = len(message)
             if is_inference:
                 with self._workers.admitted():

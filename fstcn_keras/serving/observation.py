@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fstcn_keras.serving.metrics import Metrics
 from fstcn_keras.serving.refusals import (
     BadRequest,
+    NoMessage,
     Overloaded,
     TooLarge,
     UnknownEncoding,
@@ -36,6 +37,7 @@ _REASONS = {  # the first that fits
     TooLarge: "too_large",
     UnknownEncoding: "encoding",
     UnknownModel: "unknown",
+    NoMessage: "no_message",
     BadRequest: "bad_request",
     RequestValidationError: "bad_request",
     TimeoutError: "slow",

@@ -80,7 +80,7 @@ def add_page(app: FastAPI, plane: ClassifierDataPlane, folder: Path) -> None:
 
     @app.get("/page/examples/{number}")
     async def show_example(number: int) -> FileResponse:
-        if not 0 <= number < len(examples):
+        if not 0 <= number < len(examples) or not examples[number].is_file():
             raise HTTPException(404, "Not Found")
         return FileResponse(examples[number], media_type="video/mp4")
 

@@ -9,6 +9,10 @@ class TooLarge(BadRequest):
     """Says which limit of size a request exceeds: HTTP 413."""
 
 
+class NoMessage(BadRequest):
+    """Says that a call brought no message, or one that gRPC itself has refused as too large."""
+
+
 class UnknownEncoding(BadRequest):
     """Says that a body is compressed in another way than those that are known: HTTP 415."""
 

@@ -259,6 +259,8 @@ def _grpc_tensor(request: GrpcRequest) -> tuple[Tensor, AnswerForm]:
         raise BadRequest(f"expected {V2_FORM}")
     (given,) = message.inputs
     data = (*message.raw_input_contents, None)[0]
+    if data is not None and given.contents.ListFields():
+        raise BadRequest("data must be sent in `contents` or in `raw_input_contents`, not in both")
     if data is None:
         if given.contents.uint_contents:
             raise BadRequest("UINT8 data must be sent in `raw_input_contents`")
@@ -282,20 +284,31 @@ def _v2_tensor(request: V2Request, limits: Limits) -> tuple[Tensor, AnswerForm]:
             "inputs": [{"name": str(name), "datatype": str(kind), "shape": [*shape]} as given],
             **rest,
         }:
-            data = given.get("data", request.body[length:])
-            request_id = rest.get("id", "")
+            data = given.get("data")
+            if data is None:  # absent, as all that is null
+                data = _raw_data(given, request.body[length:])
+            request_id = "" if rest.get("id") is None else rest["id"]
             if not isinstance(request_id, str):
-                raise BadRequest(f"`id` must be a string. Received: {request_id!r:.100}")
+                raise BadRequest("`id` must be a string")
             if isinstance(data, bytes | list):
                 return Tensor(name, kind, shape, data), _v2_form(request_id, rest)
     raise BadRequest(f"expected {V2_FORM}")
 
 
+def _raw_data(given: dict, data: bytes) -> bytes:
+    """Returns what follows the JSON, of which the tensor may tell the length."""
+    parameters = given.get("parameters")
+    told = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+    if told is not None and told != len(data):
+        raise BadRequest(f"{len(data)} bytes follow the JSON: `binary_data_size` is another number")
+    return data
+
+
 def _v2_form(request_id: str, rest: dict) -> AnswerForm:
     """Reads the outputs that a request asks for, and which of them are to come raw."""
     raw = _parameter(rest, "binary_data_output")
-    match rest.get("outputs", []):
-        case []:
+    match rest.get("outputs"):
+        case None | []:
             return AnswerForm.of(request_id, OUTPUTS, [raw] * len(OUTPUTS))
         case [*wanted] if all(
             isinstance(output, dict) and isinstance(output.get("name"), str) for output in wanted

@@ -26,3 +26,8 @@ def test_a_full_disk_is_told_with_the_file(tmp_path):
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match=r"No space left on device: '.*a\.npz'"):
         write_half(tmp_path / "a.npz", full)
+
+
+def test_a_folder_that_is_not_there_is_told_with_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No such file or directory: '.*/none/a\.txt'"):
+        atomic_write_text(tmp_path / "none" / "a.txt", "")

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from fstcn_keras.command_line import reason
+from fstcn_keras.error_texts import reason
 from training.errors import UserError
 
 _UCF_GROUP = re.compile(r"^(v_.+_g\d+)_c\d+$")

@@ -17,7 +17,7 @@ from pathlib import Path
 from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 
-from fstcn_keras.command_line import reason
+from fstcn_keras.error_texts import reason
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.video import VideoError, VideoReader
 from fstcn_keras.video.resampling import ResampledFrames

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fstcn_keras import ActionClassifier, ViewPlan, fstcn
-from fstcn_keras.export import formats
+from fstcn_keras.export import formats, saved_model
 from fstcn_keras.export.quantization import quantize_onnx
 from tests.examples import example_scores
 from tests.networks import with_clear_answers
@@ -115,9 +115,28 @@ def test_an_export_becomes_the_next_version(tmp_path, capsys):
     assert set(embed.structured_outputs) == {"temporal_features", "spatio_temporal_features"}
 
 
+def test_exports_at_the_same_time_are_versions_of_their_own(tmp_path, monkeypatch):
+    """The second begins and ends while the first one writes."""
+
+    def write(name, folder):
+        folder.mkdir()
+        (folder / "network").write_text(name)
+        if name == "first":
+            assert formats.write_version("second", tmp_path) == tmp_path / "1"
+        (folder / "more").write_text(name)
+
+    monkeypatch.setattr(saved_model, "write_saved_model", write)
+    assert formats.write_version("first", tmp_path) == tmp_path / "2"
+    written = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*/*")}
+    assert written == {
+        Path(version, name): text
+        for version, text in (("1", "second"), ("2", "first"))
+        for name in ("network", "more")
+    }
+
+
 def test_a_failed_export_leaves_nothing(run, monkeypatch):
     def fail(*_, **__):
-        (run / "saved_model" / "my run" / "1.partial").mkdir()
         raise OSError("disk full")
 
     monkeypatch.setattr(keras.export.ExportArchive().__class__, "write_out", fail)

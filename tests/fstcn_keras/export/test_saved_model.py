@@ -220,7 +220,7 @@ def test_a_full_disk(classifier, tmp_path, monkeypatch):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**14, before[1]))
     try:
-        with pytest.raises(OSError, match=r"actions.1\.partial cannot be written: "):
+        with pytest.raises(OSError, match=r"/actions cannot be written: [^{]*File too large$"):
             write_version(classifier, tmp_path / "actions")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

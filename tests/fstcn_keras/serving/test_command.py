@@ -1,5 +1,6 @@
 """What the command says when it cannot serve."""
 
+import shutil
 import socket
 
 import pytest
@@ -64,12 +65,21 @@ def test_a_port_that_is_taken(run, side):
     assert line == f"error: {expected}"
 
 
+NAME = "--name, by default the folder's, must hold none of /?#%: nor control characters. Got"
+
+
+def test_a_folder_whose_name_makes_no_address(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "a%20c")
+    assert fails(str(copy)) == f"error: {NAME} 'a%20c'"
+
+
 @pytest.mark.parametrize(
     ("option", "error"),
     [
         ("--grpc-port=99999", "--grpc-port must be from 0 to 65535. Received: 99999"),
         ("--http-port=-1", "--http-port must be from 0 to 65535. Received: -1"),
-        ("--name=a/b", "--name must hold none of /?#%: nor control characters. Got 'a/b'"),
+        ("--name=a/b", f"{NAME} 'a/b'"),
+        ("--name=", f"{NAME} ''"),
     ],
 )
 def test_options_that_make_no_address(capsys, option, error):

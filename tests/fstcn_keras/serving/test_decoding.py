@@ -15,7 +15,7 @@ from fstcn_keras import clips
 from fstcn_keras.serving.decoding import ImageFrames, decode_request
 from fstcn_keras.serving.limits import Limits
 from fstcn_keras.serving.refusals import BadRequest, TooLarge
-from fstcn_keras.serving.requests import EncodedFrames, Tensor, V1Request, V2Request
+from fstcn_keras.serving.requests import AnswerForm, EncodedFrames, Tensor, V1Request, V2Request
 from fstcn_keras.video.frames import read_resized, view_frames
 from fstcn_keras.video.sources import open_frames
 from tests.fstcn_keras.serving.conftest import PLAN
@@ -125,8 +125,26 @@ def test_which_of_several_videos_is_at_fault(bad, error):
 def test_an_id_that_is_no_string():
     tensor = {"name": "video", "datatype": "BYTES", "shape": [1], "data": ["aGVsbG8="]}
     body = json.dumps({"id": 5, "inputs": [tensor]}).encode()
-    with pytest.raises(BadRequest, match=r"`id` must be a string\. Received: 5"):
+    with pytest.raises(BadRequest, match=r"`id` must be a string$"):
         decode_request(V2Request(body, None), PLAN, LIMITS)
+
+
+def test_null_is_absent_and_a_length_that_is_told_must_be_that_of_the_data():
+    pixels = noise(1, height=4, width=6)
+    tensor = {"name": "frames", "datatype": "UINT8", "shape": [1, 4, 6, 3], "data": None}
+    given = {"id": None, "outputs": None, "parameters": None, "inputs": [tensor]}
+
+    def decoded(size):
+        tensor["parameters"] = {"binary_data_size": size}
+        text = json.dumps(given).encode()
+        return decode_request(V2Request(text + pixels.tobytes(), str(len(text))), PLAN, LIMITS)
+
+    found = decoded(pixels.nbytes)
+    assert found.form == AnswerForm()
+    assert found.videos[0].num_frames == 1
+    assert decoded(None).form == AnswerForm()
+    with pytest.raises(BadRequest, match="72 bytes follow the JSON: `binary_data_size` is another"):
+        decoded(71)
 
 
 def test_the_orientation_of_a_png_is_not_heeded():

@@ -71,6 +71,20 @@ def test_an_answer_is_counted_and_timed(client, video):
     assert refused == []
 
 
+def test_a_call_whose_message_grpc_refuses_is_none_with_a_bad_one(client, server):
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+
+        def ask():
+            with pytest.raises(grpc.RpcError, match="larger than max"):
+                infer(bytes(4_000_001))
+
+        grown = growth(client, ask)
+    refused = {key: value for key, value in grown.items() if key[0] == "fstcn_refusals_total"}
+    assert refused["fstcn_refusals_total", GRPC, ("reason", "no_message")] == 1
+    assert sum(refused.values()) == 1
+
+
 @pytest.mark.parametrize(
     ("request_", "protocol", "status", "reason"),
     [

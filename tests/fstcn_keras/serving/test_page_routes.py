@@ -70,6 +70,16 @@ def test_the_model_and_its_limits(client, classifier):
     assert client.get("/page/examples/2").status_code == 404
 
 
+def test_an_example_that_is_gone(client, run):
+    files = sorted((run / "examples").iterdir())
+    kept = files[0].read_bytes()
+    files[0].unlink()
+    try:
+        assert client.get("/page/examples/0").status_code == 404
+    finally:
+        files[0].write_bytes(kept)
+
+
 def test_scores_are_those_of_the_classifier(events, classifier, frames):
     expected = classifier.predict_video(frames)
     (answer,) = (event for event in events if "prediction" in event)

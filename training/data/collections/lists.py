@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fstcn_keras.command_line import reason
+from fstcn_keras.error_texts import reason
 from fstcn_keras.video.suffixes import is_video
 from training.class_names import check_name, composed
 from training.data.collections.dataset import Dataset, Video

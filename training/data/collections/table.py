@@ -4,7 +4,7 @@ import csv
 import os
 from pathlib import Path
 
-from fstcn_keras.command_line import reason
+from fstcn_keras.error_texts import reason
 from training.data.collections.dataset import Dataset
 from training.data.collections.lists import listed_dataset
 from training.data.groups import clean_path
