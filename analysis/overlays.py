@@ -200,7 +200,8 @@ def _draw_curves(checks: PartChecks, part: str, deletion: Axes, insertion: Axes)
         axes.set_xlabel("share of squares", fontsize=9)
         axes.set_ylim(-0.03, 1.03)
     deletion.set_ylabel("probability of the class", fontsize=9)
-    deletion.legend(fontsize=8, loc="best")
+    # where curves of insertion seldom lie, and without a frame, which would hide those that do
+    insertion.legend(fontsize=7, loc="lower right", frameon=False, handlelength=1.2)
 
 
 def draw_times(explanation: Explanation, axes: Axes):
