@@ -161,14 +161,13 @@ def test_a_long_header_behind_a_body_that_came_late_is_refused():
 
 
 def test_a_slow_header_behind_a_body_that_came_late_is_given_up(monkeypatch):
-    monkeypatch.setattr(connections, "HEADER_S", 0.2)
-
     async def send():
         async with served(Application()) as (address, opened):
             reader, writer = await asyncio.open_connection(*address)
             writer.write(early(""))
             await reader.readuntil(b"\r\n\r\n")
             await reader.readexactly(2)
+            monkeypatch.setattr(connections, "HEADER_S", 0.2)
             writer.write(b"x" + REQUEST.format("")[:-2].encode() + b"X: ")
             sending = asyncio.create_task(sent_on(writer, b"a", 10**6, pause=0.02))
             await until(lambda: not opened)
