@@ -80,6 +80,12 @@ def test_videos_that_are_too_short_to_tell_scenes(collection, monkeypatch, capsy
     assert "to do: look at the backgrounds yourself" in capsys.readouterr().out
 
 
+def test_a_file_of_findings_that_cannot_be_written_is_refused_first(tmp_path, capsys):
+    arguments = ("--check", "--json", tmp_path / "none" / "found.json")
+    error = error_of(capsys, prepare.main, prepare.PrepareOptions, *arguments)
+    assert error == f"error: --json: {tmp_path / 'none'} is not a folder"
+
+
 def test_deep_goes_with_check(capsys):
     error = error_of(capsys, prepare.main, prepare.PrepareOptions, "--deep")
     assert "--deep makes --check look deeper: give both, or neither" in error

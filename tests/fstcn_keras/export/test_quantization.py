@@ -50,6 +50,12 @@ def test_the_run_tells_its_videos(tmp_path):
     assert RunVideos.of(run) == RunVideos(training=(data / "b/2.avi",), test={})
 
 
+@pytest.mark.parametrize("damaged", ["[]", "null", '{"root": "/"}', '{"train": 1}', "{"])
+def test_a_damaged_record_tells_no_videos(tmp_path, damaged):
+    (tmp_path / "training_videos.json").write_text(damaged)
+    assert RunVideos.of(RunFolder(tmp_path)) == RunVideos(training=(), test={})
+
+
 def test_videos_that_have_moved_are_found_in_the_folder_given(tmp_path):
     data = make_videos(tmp_path / "data")
     for root in (tmp_path / "gone", None):  # older runs do not tell

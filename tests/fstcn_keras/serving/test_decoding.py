@@ -15,7 +15,14 @@ from fstcn_keras import clips
 from fstcn_keras.serving.decoding import ImageFrames, decode_request
 from fstcn_keras.serving.limits import Limits
 from fstcn_keras.serving.refusals import BadRequest, TooLarge
-from fstcn_keras.serving.requests import AnswerForm, EncodedFrames, Tensor, V1Request, V2Request
+from fstcn_keras.serving.requests import (
+    AnswerForm,
+    EncodedFrames,
+    GrpcRequest,
+    Tensor,
+    V1Request,
+    V2Request,
+)
 from fstcn_keras.video.frames import read_resized, view_frames
 from fstcn_keras.video.sources import open_frames
 from tests.fstcn_keras.serving.conftest import PLAN
@@ -145,6 +152,15 @@ def test_null_is_absent_and_a_length_that_is_told_must_be_that_of_the_data():
     assert decoded(None).form == AnswerForm()
     with pytest.raises(BadRequest, match="72 bytes follow the JSON: `binary_data_size` is another"):
         decoded(71)
+
+
+def test_data_over_grpc_in_both_places_is_refused():
+    messages = pytest.importorskip("kserve.protocol.grpc.grpc_predict_v2_pb2")
+    message = messages.ModelInferRequest(model_name="x", raw_input_contents=[b"video"])
+    tensor = message.inputs.add(name="video", datatype="BYTES", shape=[1])
+    tensor.contents.bytes_contents.append(b"another video")
+    with pytest.raises(BadRequest, match="in `contents` or in `raw_input_contents`, not in both"):
+        decode_request(GrpcRequest(message.SerializeToString(), "x", "1"), PLAN, LIMITS)
 
 
 def test_the_orientation_of_a_png_is_not_heeded():
