@@ -51,8 +51,8 @@ def main(options: CompareOptions):
         raise UserError("each run can be named once")
     runs = [read_scores(RunFolder(run)) for run in options.runs]
     check_same_videos(runs)
-    answers = [scores.answers(options.fusion) for scores in runs]
     check_same_sources(runs)
+    answers = [scores.answers(options.fusion) for scores in runs]
     text = to_markdown([right for right, _ in answers], answers[0][1], runs, options)
     print(text)
     if options.out is not None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from fstcn_keras.clips import NUM_CROPS
 from fstcn_keras.command_line import CommandParser
 from fstcn_keras.description import description_texts
-from fstcn_keras.error_texts import error_text
+from fstcn_keras.error_texts import error_text, reason
 from fstcn_keras.export.calibration import RunVideos, calibration_files, calibration_views
 from fstcn_keras.files import atomic_write
 from fstcn_keras.process import set_up_process
@@ -262,7 +262,10 @@ def write_version(classifier: "ActionClassifier", folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{uuid.uuid4().hex}.partial"  # another process may export here, too
     try:
-        write_saved_model(classifier, partial)
+        try:
+            write_saved_model(classifier, partial)
+        except OSError as error:
+            raise OSError(f"{folder} cannot be written: {reason(error)}") from error
         while True:
             versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
             version = folder / str(max(versions, default=0) + 1)

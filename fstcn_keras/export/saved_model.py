@@ -65,7 +65,7 @@ def write_saved_model(classifier: ActionClassifier, folder: Path) -> None:
     """Writes the SavedModel of a classifier, its class names and view plan in `assets.extra`.
 
     Raises:
-        OSError: if it cannot be written, as when the disk is full.
+        OSError: saying why it cannot be written, as when the disk is full.
         RuntimeError: see `saved_model_archive`.
     """
     archive = saved_model_archive(classifier)
@@ -73,7 +73,7 @@ def write_saved_model(classifier: ActionClassifier, folder: Path) -> None:
         archive.write_out(folder, verbose=False)
     except tf.errors.OpError as error:
         why = re.sub(r"\{\{.*?\}\} | \[Op:\w+\]$", "", error.message).split("; ")[-1]
-        raise OSError(f"{folder.parent} cannot be written: {why}") from error
+        raise OSError(why) from error
     classifier.save_description(folder / DESCRIPTION)
 
 

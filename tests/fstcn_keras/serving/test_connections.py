@@ -130,9 +130,14 @@ def test_those_that_take_no_answer_are_given_up(monkeypatch, kind):
     asyncio.run(wait())
 
 
-def early(path: str) -> bytes:
-    """A request that is answered before the one byte of its body comes."""
-    return REQUEST.format(path).replace("Host", "Content-Length: 1\r\nHost").encode()
+UNENDED = REQUEST.format("")[:-2].encode() + b"X: "  # a header that goes on
+
+
+async def answered_early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+    """Makes a request that is answered before the one byte of its body comes."""
+    writer.write(REQUEST.format("").replace("Host", "Content-Length: 1\r\nHost").encode())
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    await reader.readexactly(2)
 
 
 async def sent_on(writer: asyncio.StreamWriter, data: bytes, times: int, *, pause: float = 0):
@@ -148,10 +153,8 @@ def test_a_long_header_behind_a_body_that_came_late_is_refused():
     async def send():
         async with served(Application()) as (address, opened):
             reader, writer = await asyncio.open_connection(*address)
-            writer.write(early(""))
-            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
-            await reader.readexactly(2)
-            writer.write(b"x" + REQUEST.format("")[:-2].encode() + b"X: ")
+            await answered_early(reader, writer)
+            writer.write(b"x" + UNENDED)
             await sent_on(writer, b"a" * 2**16, 64)
             await until(lambda: not opened)
             with contextlib.suppress(ConnectionError):  # the system drops what was not read
@@ -164,11 +167,9 @@ def test_a_slow_header_behind_a_body_that_came_late_is_given_up(monkeypatch):
     async def send():
         async with served(Application()) as (address, opened):
             reader, writer = await asyncio.open_connection(*address)
-            writer.write(early(""))
-            await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(2)
+            await answered_early(reader, writer)
             monkeypatch.setattr(connections, "HEADER_S", 0.2)
-            writer.write(b"x" + REQUEST.format("")[:-2].encode() + b"X: ")
+            writer.write(b"x" + UNENDED)
             sending = asyncio.create_task(sent_on(writer, b"a", 10**6, pause=0.02))
             await until(lambda: not opened)
             sending.cancel()
@@ -183,7 +184,7 @@ def test_a_long_header_behind_a_request_in_work_closes_the_connection():
             _, writer = await asyncio.open_connection(*address)
             writer.write(REQUEST.format("wait").encode())
             await until(lambda: application.waiting)
-            writer.write(REQUEST.format("")[:-2].encode() + b"X: ")
+            writer.write(UNENDED)
             await sent_on(writer, b"a" * 2**16, 64)
             await until(lambda: not opened)
             application.told.set()
@@ -196,9 +197,7 @@ def test_short_requests_one_behind_another_are_answered():
         async with served(Application()) as (address, _):
             reader, writer = await asyncio.open_connection(*address)
             for _ in range(3):  # the body's end, and the next request, come behind the answer
-                writer.write(early(""))
-                await reader.readuntil(b"\r\n\r\n")
-                await reader.readexactly(2)
+                await answered_early(reader, writer)
                 writer.write(b"x")
             long = REQUEST.format("").replace("Host", f"X: {'a' * 30000}\r\nHost").encode()
             writer.write(long * 4)
