@@ -20,7 +20,7 @@ from fstcn_keras.description import (
     load_rejection,
     save_description,
 )
-from fstcn_keras.error_texts import reason
+from fstcn_keras.error_texts import reason_of
 from fstcn_keras.files import atomic_write
 from fstcn_keras.prediction import Moment, Prediction, VideoResult
 from fstcn_keras.rejection import Rejection
@@ -233,7 +233,7 @@ class ActionClassifier:
                 num_clips += len(video.positions)
                 videos.append((source, video))
             except (VideoError, OSError, TypeError, ValueError) as error:
-                videos.append((source, VideoResult(source=source, reason=reason(error))))
+                videos.append((source, VideoResult(source=source, reason=reason_of(error))))
             except MemoryError:
                 why = "to decode it takes more memory than there is"
                 videos.append((source, VideoResult(source=source, reason=why)))

@@ -23,20 +23,17 @@ def error_text(error: Exception) -> str:
         ...     print(error_text(error))
         /: Is a directory: a file was expected
     """
-    text = reason(error)
+    text = reason_of(error)
     if isinstance(error, OSError) and error.filename is not None:
         text = ": ".join(filter(None, (str(error.filename), text, ADVICE.get(error.errno or 0))))
     return " ".join(text.split())
 
 
-def reason(error: Exception) -> str:
-    """Returns why, without a number and the file, which a message of ours has named.
+def reason_of(error: Exception) -> str:
+    """Returns in one line what is wrong, as FFmpeg or the system says it, without the file's name.
 
     Example:
-        >>> try:
-        ...     open("/")
-        ... except OSError as error:
-        ...     print(reason(error))
-        Is a directory
+        >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.mp4"))
+        'No such file or directory'
     """
-    return getattr(error, "strerror", None) or str(error)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Protocol
 
-from fstcn_keras.error_texts import reason
+from fstcn_keras.error_texts import reason_of
 from fstcn_keras.runs import RunFolder
 from training.errors import UserError
 from training.locks import is_locked, locked
@@ -56,7 +56,7 @@ def open_run(options: TrainingOptions) -> RunFolder:
         if run.has_begun() or any(is_locked(f.path, "trains") for f in (run, *run.parts())):
             check_options(options, run)
     except OSError as error:
-        raise UserError(f"the run folder {run} cannot be written: {reason(error)}") from error
+        raise UserError(f"the run folder {run} cannot be written: {reason_of(error)}") from error
     return run
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fstcn_keras.error_texts import reason
+from fstcn_keras.error_texts import reason_of
 from fstcn_keras.video import VideoError, VideoReader
 from fstcn_keras.video.decoded import DecodedFrames
 from fstcn_keras.views.plan import ViewPlan
@@ -73,7 +73,7 @@ def _decoded(path: Path, plan: ViewPlan) -> DecodedVideo:
     except MemoryError:
         return _without_frames(path, TOO_MUCH_MEMORY)
     except (VideoError, OSError, ValueError) as error:
-        return _without_frames(path, reason(error))
+        return _without_frames(path, reason_of(error))
 
 
 def _killed(path: Path) -> DecodedVideo:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from tqdm import tqdm
 
 from fstcn_keras import live, segments
-from fstcn_keras.error_texts import reason
+from fstcn_keras.error_texts import reason_of
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.prediction import Prediction, VideoResult
 from fstcn_keras.rejection import NONE
@@ -240,7 +240,7 @@ def _listed(path: Path) -> list[Path]:
                     raise UserError(f"{path} has no column path or video: {rows.fieldnames}")
                 names = [row[column] or "" for row in rows]
     except (OSError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as a list of videos: {reason(error)}") from error
+        raise UserError(f"{path} cannot be read as a list of videos: {reason_of(error)}") from error
     found = [Path(name) for name in names if name]
     if not found:
         raise UserError(f"{path} names no video: write a path a line")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from fstcn_keras.clips import NUM_CROPS
 from fstcn_keras.command_line import CommandParser
 from fstcn_keras.description import description_texts
-from fstcn_keras.error_texts import error_text, reason
+from fstcn_keras.error_texts import error_text, reason_of
 from fstcn_keras.export.calibration import RunVideos, calibration_files, calibration_views
 from fstcn_keras.files import atomic_write
 from fstcn_keras.process import set_up_process
@@ -265,7 +265,7 @@ def write_version(classifier: "ActionClassifier", folder: Path) -> Path:
         try:
             write_saved_model(classifier, partial)
         except OSError as error:
-            raise OSError(f"{folder} cannot be written: {reason(error)}") from error
+            raise OSError(f"{folder} cannot be written: {reason_of(error)}") from error
         while True:
             versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
             version = folder / str(max(versions, default=0) + 1)

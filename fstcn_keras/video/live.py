@@ -12,7 +12,8 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-from fstcn_keras.video.reader import CONTAINERS, VideoError, VideoReader, reason_of
+from fstcn_keras.error_texts import reason_of
+from fstcn_keras.video.reader import CONTAINERS, VideoError, VideoReader
 from fstcn_keras.video.streams import missing_stream, video_streams
 from fstcn_keras.video.times import ASSUMED_RATE, LEAP_BACK_S, LEAP_S
 

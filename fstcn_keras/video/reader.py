@@ -16,6 +16,7 @@ from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from fstcn_keras import clips
+from fstcn_keras.error_texts import reason_of
 from fstcn_keras.video.filtering import filtered
 from fstcn_keras.video.orientation import Orientation
 from fstcn_keras.video.streams import (
@@ -384,13 +385,3 @@ def _is_animated_webp(start: bytes) -> bool:
 
 def _counted(number: int, name: str, *, before: str = "") -> str:
     return f"{number}{before} {name}{'' if number == 1 and not before else 's'}"
-
-
-def reason_of(error: Exception) -> str:
-    """Returns in one line what is wrong, as FFmpeg or the system says it.
-
-    Example:
-        >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.mp4"))
-        'No such file or directory'
-    """
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

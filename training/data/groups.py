@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from fstcn_keras.error_texts import reason
+from fstcn_keras.error_texts import reason_of
 from training.errors import UserError
 
 _UCF_GROUP = re.compile(r"^(v_.+_g\d+)_c\d+$")
@@ -93,7 +93,7 @@ def _read_groups(file: Path) -> dict[str, str]:
                 raise UserError(f"--groups {file} has no column {lacking[0]}")
             pairs = {(clean_path(row["path"] or ""), row["group"]) for row in rows}
     except (OSError, csv.Error) as error:
-        raise UserError(f"--groups {file} cannot be read: {reason(error)}") from error
+        raise UserError(f"--groups {file} cannot be read: {reason_of(error)}") from error
     counts = Counter(path for path, _ in pairs)
     if twice := sorted(path for path, count in counts.items() if count > 1):
         raise UserError(f"--groups {file} names two groups for {twice[0]}")

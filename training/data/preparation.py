@@ -17,7 +17,7 @@ from pathlib import Path
 from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 
-from fstcn_keras.error_texts import reason
+from fstcn_keras.error_texts import reason_of
 from fstcn_keras.files import atomic_write_text
 from fstcn_keras.video import VideoError, VideoReader
 from fstcn_keras.video.resampling import ResampledFrames
@@ -105,7 +105,9 @@ def prepare_store(
             write_rejected(folder / "rejected.csv", videos.values())
             write_hashes(folder, videos.values())
     except (OSError, StoreError) as error:
-        raise UserError(f"the frame store {folder} cannot be written: {reason(error)}") from error
+        raise UserError(
+            f"the frame store {folder} cannot be written: {reason_of(error)}"
+        ) from error
     return FrameStore(folder, videos, encoding=encoding)
 
 

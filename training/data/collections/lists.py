@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fstcn_keras.error_texts import reason
+from fstcn_keras.error_texts import reason_of
 from fstcn_keras.video.suffixes import is_video
 from training.class_names import check_name, composed
 from training.data.collections.dataset import Dataset, Video
@@ -112,7 +112,7 @@ def split_lines(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {reason(error)}") from error
+        raise UserError(f"{path} cannot be read: {reason_of(error)}") from error
     return [line.strip() for line in lines if line.strip()]
 
 

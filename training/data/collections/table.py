@@ -4,7 +4,7 @@ import csv
 import os
 from pathlib import Path
 
-from fstcn_keras.error_texts import reason
+from fstcn_keras.error_texts import reason_of
 from training.data.collections.dataset import Dataset
 from training.data.collections.lists import listed_dataset
 from training.data.groups import clean_path
@@ -62,7 +62,7 @@ def _rows(file: Path) -> list[dict[str, str]]:
             rows = [{key: (value or "").strip() for key, value in row.items() if key}
                     for row in reader]  # fmt: skip
     except (OSError, csv.Error) as error:
-        raise UserError(f"--labels {file} cannot be read: {reason(error)}") from error
+        raise UserError(f"--labels {file} cannot be read: {reason_of(error)}") from error
     columns = reader.fieldnames
     if lacking := [name for name in ("path", "label") if name not in columns]:
         raise UserError(
